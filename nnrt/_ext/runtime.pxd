@@ -1,0 +1,37 @@
+# What the drivers in this package share: the launch seam, the level in use and arrays.
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from numpy cimport ndarray
+
+
+cdef extern from "nnrt.h" nogil:
+    enum:
+        NNRT_F32
+        NNRT_F64
+    ctypedef struct nnrt_kernel:
+        const char *name
+    ctypedef struct nnrt_span:
+        const void *data
+        int64_t count
+        int32_t dtype
+    ctypedef struct nnrt_work:
+        double flops
+        double bytes
+        size_t scratch
+        nnrt_span out[2]
+
+
+# Runs a kernel; releases the GIL when the work is worth it; raises MemoryError.
+cdef int launch(const nnrt_kernel *kernel, const void *args, int64_t tasks) except -1
+# The same from nogil code; -1 when scratch memory could not be had.
+cdef int launch_nogil(const nnrt_kernel *kernel, const void *args, int64_t tasks) noexcept nogil
+# The level chosen at import (NNRT_ISA or cpuid): the argument of nnrt_<family>(isa).
+cdef int isa_level() noexcept nogil
+# NNRT_F32 or NNRT_F64; TypeError for other dtypes.
+cdef int dtype_code(ndarray a) except -1
+# Fills a span of the work header.
+cdef void span(nnrt_span *out, ndarray a) noexcept
+
+# Uninitialised arrays in the allocator's memory, owned by the array.
+cpdef ndarray empty(tuple shape, dtype)
+cpdef ndarray empty_like(ndarray a)

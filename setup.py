@@ -1,0 +1,130 @@
+"""Builds the compiled half of nnrt; everything declarative is in pyproject.toml.
+
+Three kinds of source become extension modules:
+
+* `nnrt/_ext/<family>.pyx`: the drivers. Linked with `csrc/<family>.c`, the kernels,
+  compiled once per instruction set with that set's flags (symbol names carry the set).
+* `nnrt/_ext/runtime.pyx`: pool, allocator, CPU detection; its C files are baseline only.
+* Python files listed in COMPILED: the same source, typed by the .pxd beside it where
+  there is one. Without the extension they run as plain Python.
+
+Environment: NNRT_NO_EXT=1 builds nothing (Numba or numpy then do the work);
+NNRT_SANITIZE=address,undefined or =thread builds for the sanitizers.
+"""
+
+import os
+import platform
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+EXT = Path("nnrt/_ext")
+CSRC = EXT / "csrc"
+COMPILED = ["nnrt/autograd.py", "nnrt/tensor.py"]
+RUNTIME_SOURCES = ["pool.c", "memory.c", "cpu.c"]
+
+MACHINE = "aarch64" if os.environ.get("NNRT_TARGET") == "aarch64" else platform.machine()
+if MACHINE in ("x86_64", "AMD64"):
+    BASELINE = ["-march=x86-64-v2"]
+    ISA_FLAGS = {
+        "baseline": BASELINE,
+        "avx2": ["-march=x86-64-v3"],
+        "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    }
+elif MACHINE in ("aarch64", "arm64"):
+    BASELINE = ["-march=armv8-a"]
+    ISA_FLAGS = {"neon": BASELINE}
+else:
+    BASELINE = []
+    ISA_FLAGS = {"baseline": BASELINE}
+
+SANITIZE = os.environ.get("NNRT_SANITIZE")
+COMMON = ["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+COMMON += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"] if SANITIZE else ["-g0"]
+# Kernels: contraction and speculation are allowed; NaN, infinity and signed zero keep their meaning.
+KERNEL = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-slp-vectorize"]
+DRIVER = ["-O2", "-fno-strict-aliasing", "-Wno-unused-function"]
+
+
+class Build(build_ext):
+    """Compiles C kernels per instruction set, in parallel and only where a source is newer."""
+
+    def build_extensions(self):
+        jobs = os.cpu_count() or 1
+        self.parallel = self.parallel or jobs
+        headers = max((p.stat().st_mtime for p in CSRC.glob("*.h")), default=0)
+        with ThreadPoolExecutor(jobs) as pool:
+            pending = {}
+            for ext in self.extensions:
+                ext.extra_objects = [
+                    pending.setdefault((source, isa), pool.submit(self.kernel_object, source, isa, headers))
+                    for source, isa in ext.kernels
+                ]
+            for ext in self.extensions:
+                ext.extra_objects = [job.result() for job in ext.extra_objects]
+                ext.depends = ext.depends + ext.extra_objects
+        super().build_extensions()
+
+    def kernel_object(self, source, isa, headers):
+        flags = ISA_FLAGS[isa] if isa else BASELINE
+        target = Path(self.build_temp) / "kernels" / f"{source.stem}-{isa or 'common'}.o"
+        if not self.force and target.exists() and target.stat().st_mtime > max(source.stat().st_mtime, headers):
+            return str(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        define = [f"-DNNRT_ISA={isa}"] if isa else []
+        command = [*self.compiler.compiler_so, *COMMON, *KERNEL, *flags, *define]
+        self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])
+        return str(target)
+
+
+def extensions():
+    import numpy
+    from Cython.Build import cythonize
+
+    made = []
+    for source in [*sorted(EXT.glob("*.pyx")), *map(Path, COMPILED)]:
+        ext = Extension(
+            ".".join(source.with_suffix("").parts),
+            [str(source)],
+            include_dirs=[numpy.get_include(), str(CSRC)],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            extra_compile_args=COMMON + DRIVER + BASELINE,
+            extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else ["-Wl,-s"],
+            libraries=["m", "pthread"],
+            depends=[str(p) for p in CSRC.glob("*.h")],
+        )
+        made.append(ext)
+    made = cythonize(
+        made,
+        build_dir="build/cython",
+        language_level=3,
+        nthreads=0,
+        compiler_directives={
+            "boundscheck": bool(SANITIZE),
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "binding": True,
+            "annotation_typing": False,
+        },
+    )
+    for ext in made:
+        family = ext.name.rpartition(".")[2]
+        in_ext = ext.name.startswith("nnrt._ext.")
+        if ext.name == "nnrt._ext.runtime":
+            ext.kernels = [(CSRC / name, None) for name in RUNTIME_SOURCES]
+        elif in_ext and (CSRC / f"{family}.c").exists():
+            ext.kernels = [(CSRC / f"{family}.c", isa) for isa in ISA_FLAGS]
+        else:
+            ext.kernels = []
+    return made
+
+
+if os.environ.get("NNRT_NO_EXT") == "1" or "clean" in sys.argv:
+    setup()
+else:
+    setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
