@@ -71,7 +71,8 @@ class Build(build_ext):
     def kernel_object(self, source, isa, headers):
         flags = ISA_FLAGS[isa] if isa else BASELINE
         target = Path(self.build_temp) / "kernels" / f"{source.stem}-{isa or 'common'}.o"
-        if not self.force and target.exists() and target.stat().st_mtime > max(source.stat().st_mtime, headers):
+        newest = max(source.stat().st_mtime, headers)
+        if not self.force and target.exists() and target.stat().st_mtime > newest:
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
@@ -85,7 +86,7 @@ def extensions():
     from Cython.Build import cythonize
 
     made = []
-    for source in [*sorted(EXT.glob("*.pyx")), *map(Path, COMPILED)]:
+    for source in [*sorted(EXT.glob("*.pyx")), *filter(Path.exists, map(Path, COMPILED))]:
         ext = Extension(
             ".".join(source.with_suffix("").parts),
             [str(source)],
@@ -96,6 +97,8 @@ def extensions():
             libraries=["m", "pthread"],
             depends=[str(p) for p in CSRC.glob("*.h")],
         )
+        # Plain Python keeps Python's indexing; only drivers go without bounds checks.
+        ext.cython_directives = {"boundscheck": source.parent != EXT or bool(SANITIZE)}
         made.append(ext)
     made = cythonize(
         made,
@@ -103,8 +106,6 @@ def extensions():
         language_level=3,
         nthreads=0,
         compiler_directives={
-            "boundscheck": bool(SANITIZE),
-            "wraparound": False,
             "initializedcheck": False,
             "cdivision": True,
             "embedsignature": True,

@@ -35,3 +35,12 @@ cdef void span(nnrt_span *out, ndarray a) noexcept
 # Uninitialised arrays in the allocator's memory, owned by the array.
 cpdef ndarray empty(tuple shape, dtype)
 cpdef ndarray empty_like(ndarray a)
+cpdef ndarray zeros(tuple shape, dtype)
+# a itself when its memory is filled in some order of the axes, else a C-ordered copy.
+cpdef ndarray dense(ndarray a)
+# a itself when C-contiguous, else a C-ordered copy.
+cpdef ndarray contiguous(ndarray a)
+
+# Whether the calling thread records on the tape; set returns the previous mode.
+cpdef bint grad_enabled() noexcept
+cpdef bint set_grad_enabled(bint on) noexcept

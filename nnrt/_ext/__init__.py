@@ -1,0 +1,1 @@
+"""Compiled kernels: C for the loops, Cython for the drivers; the default back-end."""

@@ -1,0 +1,152 @@
+/* numpy arrays that live in the caching allocator and own their memory there
+ * (NEP 49). Included by runtime.pyx alone, after import_array(). */
+#ifndef NNRT_ARRAY_H
+#define NNRT_ARRAY_H
+
+#include <Python.h>
+#include <numpy/arrayobject.h>
+#include <string.h>
+
+#include "memory.h"
+
+static void *nnrt_np_malloc(void *ctx, size_t bytes) { return nnrt_alloc(bytes); }
+
+static void *nnrt_np_calloc(void *ctx, size_t count, size_t each)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, each, &bytes))
+        return NULL;
+    void *block = nnrt_alloc(bytes);
+    return block ? memset(block, 0, bytes) : NULL;
+}
+
+static void *nnrt_np_realloc(void *ctx, void *block, size_t bytes) { return nnrt_realloc(block, bytes); }
+
+/* Numpy's idea of the size is off for empty arrays; the block knows its own. */
+static void nnrt_np_free(void *ctx, void *block, size_t bytes) { nnrt_free(block, bytes); }
+
+static PyDataMem_Handler nnrt_np_handler = {
+    "nnrt", 1, {NULL, nnrt_np_malloc, nnrt_np_calloc, nnrt_np_realloc, nnrt_np_free}};
+static PyObject *nnrt_np_capsule;
+
+static int nnrt_np_init(void)
+{
+    nnrt_np_capsule = PyCapsule_New(&nnrt_np_handler, "mem_handler", NULL);
+    return nnrt_np_capsule ? 0 : -1;
+}
+
+/* A new array with its own memory; strides NULL means C order. */
+static PyObject *nnrt_np_new(PyArray_Descr *descr, int nd, const npy_intp *dims, const npy_intp *strides,
+                             int zero)
+{
+    npy_intp each = PyDataType_ELSIZE(descr), bytes = each;
+    int empty = 0;
+    if (each == 0 || PyDataType_HASSUBARRAY(descr)) {
+        PyErr_Format(PyExc_TypeError, "empty: dtype %R has no fixed item of its own", descr);
+        return NULL;
+    }
+    for (int i = 0; i < nd; i++) {
+        if (dims[i] < 0) {
+            PyErr_Format(PyExc_ValueError, "empty: dimension %d of the shape is negative: %zd", i,
+                         (Py_ssize_t)dims[i]);
+                return NULL;
+        }
+        if (dims[i] == 0)
+            empty = 1;
+        else if (__builtin_mul_overflow(bytes, dims[i], &bytes)) {
+            PyErr_Format(PyExc_ValueError, "empty: the shape has more bytes than can be addressed (%d axes of %R)",
+                         nd, descr);
+                return NULL;
+        }
+    }
+    if (empty)
+        bytes = each;
+    void *data = nnrt_alloc((size_t)bytes);
+    if (!data) {
+        PyErr_Format(PyExc_MemoryError, "nnrt: no memory for an array of %zd bytes", (Py_ssize_t)bytes);
+        return NULL;
+    }
+    /* Object items must start as NULL, which numpy reads as None. */
+    if (zero || PyDataType_REFCHK(descr))
+        memset(data, 0, (size_t)bytes);
+    Py_INCREF(descr); /* the array takes this one */
+    PyArrayObject *array = (PyArrayObject *)PyArray_NewFromDescr(
+        &PyArray_Type, descr, nd, (npy_intp *)dims, (npy_intp *)strides, data, NPY_ARRAY_CARRAY, NULL);
+    if (!array) {
+        nnrt_free(data, (size_t)bytes);
+        return NULL;
+    }
+    PyArray_ENABLEFLAGS(array, NPY_ARRAY_OWNDATA);
+    Py_INCREF(nnrt_np_capsule);
+    ((PyArrayObject_fields *)array)->mem_handler = nnrt_np_capsule;
+    return (PyObject *)array;
+}
+
+/* Axes in order of falling stride, equal strides in order of the axes: numpy's order K. */
+static void nnrt_np_order(const PyArrayObject *a, int *axes)
+{
+    int nd = PyArray_NDIM(a);
+    const npy_intp *strides = PyArray_STRIDES((PyArrayObject *)a);
+    for (int i = 0; i < nd; i++) {
+        npy_intp s = strides[i] < 0 ? -strides[i] : strides[i];
+        int j = i;
+        for (; j > 0; j--) {
+            npy_intp before = strides[axes[j - 1]];
+            if ((before < 0 ? -before : before) >= s)
+                break;
+            axes[j] = axes[j - 1];
+        }
+        axes[j] = i;
+    }
+}
+
+static PyObject *nnrt_np_like(PyArrayObject *a)
+{
+    int nd = PyArray_NDIM(a), axes[NPY_MAXDIMS];
+    npy_intp strides[NPY_MAXDIMS];
+    PyArray_Descr *descr = PyArray_DESCR(a);
+    if (PyArray_IS_C_CONTIGUOUS(a))
+        return nnrt_np_new(descr, nd, PyArray_DIMS(a), NULL, 0);
+    nnrt_np_order(a, axes);
+    npy_intp stride = PyDataType_ELSIZE(descr);
+    for (int i = nd - 1; i >= 0; i--) {
+        strides[axes[i]] = stride;
+        stride *= PyArray_DIM(a, axes[i]);
+    }
+    return nnrt_np_new(descr, nd, PyArray_DIMS(a), strides, 0);
+}
+
+/* Is memory filled without gaps in some order of the axes? */
+static int nnrt_np_dense(const PyArrayObject *a)
+{
+    int nd = PyArray_NDIM(a), axes[NPY_MAXDIMS];
+    if (!PyArray_ISALIGNED((PyArrayObject *)a))
+        return 0;
+    if (PyArray_FLAGS((PyArrayObject *)a) & (NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS))
+        return 1;
+    nnrt_np_order(a, axes);
+    npy_intp stride = PyArray_ITEMSIZE((PyArrayObject *)a);
+    for (int i = nd - 1; i >= 0; i--) {
+        npy_intp dim = PyArray_DIM((PyArrayObject *)a, axes[i]);
+        if (dim == 1)
+            continue; /* its stride is never used */
+        if (PyArray_STRIDE((PyArrayObject *)a, axes[i]) != stride)
+            return 0;
+        stride *= dim;
+    }
+    return 1;
+}
+
+/* A copy in C order in our memory. */
+static PyObject *nnrt_np_copy(PyArrayObject *a)
+{
+    PyArray_Descr *descr = PyArray_DESCR(a);
+    PyObject *copy = nnrt_np_new(descr, PyArray_NDIM(a), PyArray_DIMS(a), NULL, 0);
+    if (copy && PyArray_CopyInto((PyArrayObject *)copy, a) < 0) {
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+#endif

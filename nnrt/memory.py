@@ -1,0 +1,48 @@
+"""Arrays in nnrt's cached memory; numpy's own where the extension is missing."""
+
+import numpy as np
+
+try:
+    from ._ext.runtime import (
+        contiguous,
+        dense,
+        empty,
+        empty_cache,
+        empty_like,
+        reset_peak,
+        zeros,
+    )
+    from ._ext.runtime import memory_stats as stats
+    from ._ext.runtime import set_cache_limit as set_limit
+except ImportError:
+    from numpy import ascontiguousarray as contiguous
+    from numpy import empty, empty_like, zeros
+
+    def dense(a):
+        order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        return a if a.transpose(order).flags.c_contiguous else np.ascontiguousarray(a)
+
+    def stats():
+        return {}
+
+    def empty_cache():
+        pass
+
+    def reset_peak():
+        pass
+
+    def set_limit(bytes):
+        pass
+
+
+__all__ = [
+    "contiguous",
+    "dense",
+    "empty",
+    "empty_cache",
+    "empty_like",
+    "reset_peak",
+    "set_limit",
+    "stats",
+    "zeros",
+]
