@@ -1,0 +1,36 @@
+cimport cython
+from numpy cimport ndarray
+
+from nnrt.tensor cimport Tensor, Version
+
+
+@cython.freelist(256)
+@cython.trashcan(True)
+cdef class Node:
+    cdef public object backward
+    cdef public tuple targets
+    cdef public tuple saved_arrays
+    cdef public tuple versions
+    cdef public long long order
+    cdef public int outputs
+    cdef public object hooks
+    cdef public object trace
+
+
+@cython.freelist(32)
+cdef class Output:
+    cdef public Node node
+    cdef public int index
+
+
+cpdef Tensor record(ndarray out, backward, tuple inputs, tuple saved=*)
+cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
+
+@cython.locals(t=Tensor)
+cdef object target_of(Tensor t)
+
+@cython.locals(node=Node, i=cython.int, index=cython.int)
+cpdef walk(list roots, list grads, bint retain_graph, dict wanted)
+
+cdef deliver(dict pending, list queue, target, g, bint owned, dict wanted)
+cdef accumulate(Tensor leaf, g, bint owned)

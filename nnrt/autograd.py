@@ -1,0 +1,535 @@
+"""The tape: ops record nodes on it, backward() walks them.
+
+Each differentiable op makes one Node, which holds the op's backward function, what that
+function needs of the forward pass, and one target for every input: a leaf Tensor to
+accumulate into, the Node that made the input, an Output (one output of a Node with
+several), or None when no gradient is wanted there.
+
+Nodes carry the order of their making. A node's consumers are always younger than it, so
+walking from the youngest to the oldest meets every node after all its gradients have
+arrived; no second pass over the graph is needed (reverse mode: Griewank and Walther,
+Evaluating Derivatives, 2008, chapter 3).
+
+Backward functions have the form `backward(node, dy, ...) -> (dx, ...)` over numpy arrays:
+one dy per output (None when that output was not used), one dx per input, None where
+`node.needs(i)` is false. A returned array is fresh, or dy itself, or a view; the tape
+copies what it cannot own.
+"""
+
+import functools
+import heapq
+import itertools
+
+import numpy as np
+
+from . import config, memory, registry
+from .tensor import Tensor, Version, wrap
+
+try:
+    from ._ext.runtime import grad_enabled, set_grad_enabled as _set_grad_mode
+except ImportError:
+    import threading
+
+    _mode = threading.local()
+
+    def grad_enabled():
+        return getattr(_mode, "enabled", True)
+
+    def _set_grad_mode(enabled):
+        before = grad_enabled()
+        _mode.enabled = bool(enabled)
+        return before
+
+
+K = registry.family("elementwise")
+
+_made = 0
+
+
+class Node:
+    """One op on the tape."""
+
+    def needs(self, i):
+        """Whether input i wants a gradient."""
+        return self.targets[i] is not None
+
+    @property
+    def saved(self):
+        """What the forward pass kept, once its arrays were found unchanged.
+
+        Raises RuntimeError when the node's memory was freed by an earlier backward, or when
+        a saved tensor was changed in place since.
+        """
+        if self.saved_arrays is None:
+            raise RuntimeError(
+                f"{self.name}: backward a second time: what the forward pass saved was freed by the first "
+                "backward; pass retain_graph=True to the first call if a second is wanted"
+            )
+        if self.versions is not None:
+            for position, version, then in self.versions:
+                if version.value != then:
+                    raise RuntimeError(
+                        f"{self.name}: saved argument {position}, needed for the gradient, was changed in place "
+                        f"after the forward pass (version {version.value}, expected {then})"
+                    )
+        return self.saved_arrays
+
+    @property
+    def name(self):
+        """The op's name: its backward function's, without the ending."""
+        return getattr(self.backward, "__name__", type(self.backward).__name__).removesuffix("_backward")
+
+    @property
+    def next_functions(self):
+        """((node or leaf, output index), ...) of the inputs, as in torch."""
+        return tuple(
+            (t.node, t.index) if isinstance(t, Output) else (t, 0) for t in self.targets
+        )
+
+    def add_hook(self, index, hook):
+        """Calls hook(gradient of output index) -> Tensor or None when the walk reaches this node.
+
+        Returns a handle whose remove() takes the hook off.
+        """
+        if self.hooks is None:
+            self.hooks = {}
+        return Handle(self.hooks.setdefault(index, {}), hook)
+
+    def __repr__(self):
+        return f"<{self.name} node>"
+
+
+class Output:
+    """Output `index` of a node that has several."""
+
+
+class Handle:
+    """What a hook's registration returns; remove() undoes it, as does leaving a with-block."""
+
+    _next = itertools.count()
+
+    def __init__(self, hooks, hook):
+        self.hooks = hooks
+        self.id = next(Handle._next)
+        hooks[self.id] = hook
+
+    def remove(self):
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+def record(out, backward, inputs, saved=()):
+    """Makes the Tensor of an op's one output and, where a gradient is wanted, its node.
+
+    out: array; backward: function (see the module's text); inputs: tuple of Tensor or None;
+    saved: tuple of Tensors (checked for changes in place), arrays and scalars for backward.
+    """
+    t = wrap(out)
+    for x in inputs:
+        if x is not None and x.requires_grad:
+            if grad_enabled():
+                attach((t,), backward, inputs, saved)
+            break
+    return t
+
+
+def record_many(outs, backward, inputs, saved=()):
+    """record() for an op with several differentiable outputs; returns a tuple of Tensors."""
+    tensors = tuple([wrap(out) for out in outs])
+    if grad_enabled() and any([x is not None and x.requires_grad for x in inputs]):
+        attach(tensors, backward, inputs, saved)
+    return tensors
+
+
+def attach(outs, backward, inputs, saved):
+    """Makes one node whose outputs are the tensors `outs`."""
+    global _made
+    _made += 1
+    node = Node.__new__(Node)
+    node.backward = backward
+    node.order = _made
+    node.outputs = len(outs)
+    node.hooks = None
+    node.trace = None
+    node.targets = tuple([target_of(x) for x in inputs])
+    if len(outs) == 1:
+        out = outs[0]
+        out.node = node
+        out.requires_grad = True
+    else:
+        for index, out in enumerate(outs):
+            made = Output.__new__(Output)
+            made.node = node
+            made.index = index
+            out.node = made
+            out.requires_grad = True
+    arrays = []
+    versions = []
+    for position, x in enumerate(saved):
+        if isinstance(x, Tensor):
+            version = version_of(x)
+            versions.append((position, version, version.value))
+            x = x.array
+        else:
+            for out in outs:
+                if x is out.array:
+                    version = version_of(out)
+                    versions.append((position, version, version.value))
+        arrays.append(x)
+    node.saved_arrays = tuple(arrays)
+    node.versions = tuple(versions) if versions else None
+    if config.settings.detect_anomaly:
+        _anomaly_recorded(node, outs)
+
+
+def version_of(t):
+    """The tensor's version cell, shared with its views; made at first need."""
+    if t.version is None:
+        t.version = Version()
+    return t.version
+
+
+def target_of(t):
+    if t is None or not t.requires_grad:
+        return None
+    return t if t.node is None else t.node
+
+
+def backward(tensors, grad_tensors=None, retain_graph=False, create_graph=False, inputs=None):
+    """Accumulates into .grad of every leaf the gradient of sum_i <tensors[i], grad_tensors[i]>.
+
+    grad_tensors: Tensors of the same shapes, or None for scalars (then 1). inputs: the only
+    leaves to accumulate into (default: all). Raises RuntimeError for tensors that are not on the
+    tape, for a non-scalar without gradient, and for wrong shapes.
+    """
+    roots, grads = _roots("backward", tensors, grad_tensors, create_graph)
+    if inputs is None:
+        walk(roots, grads, retain_graph, None)
+        return
+    inputs = _sequence(inputs)
+    found = grad(tensors, inputs, grad_tensors, retain_graph, allow_unused=True)
+    for leaf, g in zip(inputs, found):
+        if g is not None:
+            accumulate(leaf, g.array, True)
+
+
+def grad(
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False,
+    materialize_grads=False,
+):
+    """The gradients of sum_i <outputs[i], grad_outputs[i]> with respect to inputs, as a tuple of Tensors.
+
+    Nothing is accumulated into .grad. inputs may be leaves or intermediate tensors. An input
+    that outputs do not depend on raises RuntimeError, or gives None with allow_unused=True, or
+    zeros with materialize_grads=True.
+    """
+    roots, grads = _roots("autograd.grad", outputs, grad_outputs, create_graph)
+    inputs = _sequence(inputs)
+    wanted = {}
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise RuntimeError(f"autograd.grad: inputs[{i}] does not require a gradient")
+        wanted[_key(target_of(x))] = None
+    walk(roots, grads, bool(retain_graph), wanted)
+    result = []
+    for i, x in enumerate(inputs):
+        g = wanted[_key(target_of(x))]
+        if g is None and materialize_grads:
+            g = memory.zeros(x.array.shape, x.array.dtype)
+        if g is None and not allow_unused:
+            raise RuntimeError(
+                f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
+                "pass allow_unused=True to get None for it"
+            )
+        result.append(None if g is None else wrap(_own(g)))
+    return tuple(result)
+
+
+def _own(g):
+    copy = memory.empty_like(g)
+    copy[...] = g
+    return copy
+
+
+def _sequence(x):
+    return (x,) if isinstance(x, Tensor) else tuple(x)
+
+
+def _key(target):
+    return (id(target.node), target.index) if isinstance(target, Output) else (id(target), 0)
+
+
+def _roots(op, tensors, grads, create_graph):
+    if create_graph:
+        raise NotImplementedError(
+            f"{op}: create_graph=True: nnrt's backward passes are hand-written kernels, not recorded on the tape, "
+            "so gradients of gradients are not available"
+        )
+    tensors = _sequence(tensors)
+    grads = (None,) * len(tensors) if grads is None else _sequence(grads)
+    if len(grads) != len(tensors):
+        raise RuntimeError(f"{op}: {len(tensors)} tensors but {len(grads)} gradients")
+    roots, arrays = [], []
+    for t, g in zip(tensors, grads):
+        if not t.requires_grad:
+            raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
+        if g is None:
+            if t.array.size != 1:
+                raise RuntimeError(
+                    f"{op}: a gradient can be made up for scalars only; the tensor has shape {tuple(t.shape)}: "
+                    "pass gradient="
+                )
+            g = memory.empty(t.array.shape, t.array.dtype)
+            g.fill(1)
+        else:
+            g = g.array if isinstance(g, Tensor) else np.asarray(g)
+            if g.shape != t.array.shape:
+                raise RuntimeError(f"{op}: gradient has shape {g.shape}, the tensor {t.array.shape}")
+            if g.dtype != t.array.dtype:
+                g = g.astype(t.array.dtype)
+        roots.append(target_of(t))
+        arrays.append(g)
+    return roots, arrays
+
+
+def walk(roots, grads, retain_graph, wanted):
+    """Runs the backward functions from the roots to the leaves.
+
+    wanted: None to accumulate into the leaves, else a dict whose keys (see _key) are the only
+    targets of interest; their gradients are put there and nothing is accumulated.
+    """
+    pending = {}
+    queue = []
+    for i in range(len(roots)):
+        deliver(pending, queue, roots[i], grads[i], False, wanted)
+    while queue:
+        node = heapq.heappop(queue)[1]
+        dys = pending.pop(node)
+        if node.hooks is not None:
+            dys = _run_hooks(node, dys)
+        if wanted is not None:
+            for index in range(node.outputs):
+                dy = dys[index] if node.outputs > 1 else dys
+                if (id(node), index) in wanted:
+                    wanted[(id(node), index)] = dy
+        if node.saved_arrays is None:
+            node.saved  # raises
+        dxs = node.backward(node, *dys) if node.outputs > 1 else node.backward(node, dys)
+        if not retain_graph:
+            node.saved_arrays = None
+        targets = node.targets
+        if len(dxs) != len(targets):
+            raise RuntimeError(f"{node.name}: backward returned {len(dxs)} gradients for {len(targets)} inputs")
+        if config.settings.detect_anomaly:
+            _anomaly_checked(node, dxs)
+        for i in range(len(targets)):
+            dx = dxs[i]
+            target = targets[i]
+            if target is None or dx is None:
+                continue
+            owned = dx is not dys and getattr(dx, "base", None) is None
+            if owned and len(targets) > 1:
+                for j in range(len(targets)):
+                    if j != i and dxs[j] is dx:
+                        owned = False
+                if node.outputs > 1 and any([dx is dy for dy in dys]):
+                    owned = False
+            deliver(pending, queue, target, dx, owned, wanted)
+
+
+def deliver(pending, queue, target, g, owned, wanted):
+    """Hands gradient g to a target. owned: nobody else refers to g, it may be kept and changed."""
+    index = 0
+    if isinstance(target, Tensor):
+        if wanted is None:
+            accumulate(target, g, owned)
+        elif (id(target), 0) in wanted:
+            before = wanted[(id(target), 0)]
+            wanted[(id(target), 0)] = g if before is None else added(before, g)
+        return
+    if isinstance(target, Output):
+        index = target.index
+        target = target.node
+    if target not in pending:
+        heapq.heappush(queue, (-target.order, target))
+        pending[target] = g if target.outputs == 1 else [None] * target.outputs
+        if target.outputs == 1:
+            return
+    if target.outputs == 1:
+        pending[target] = added(pending[target], g)
+    else:
+        slots = pending[target]
+        slots[index] = g if slots[index] is None else added(slots[index], g)
+
+
+def added(a, b):
+    """a + b in a fresh array; either may be rows of a sparse gradient."""
+    if not isinstance(a, np.ndarray):
+        return a.added(b)
+    if not isinstance(b, np.ndarray):
+        return b.added(a)
+    out = memory.empty_like(a)
+    K.add(out, a, b)
+    return out
+
+
+def accumulate(leaf, g, owned):
+    """leaf.grad += g, the only place where gradients are accumulated."""
+    hooks = leaf.hooks
+    if hooks is not None:
+        for hook in list(hooks.values()):
+            changed = hook(wrap(g))
+            if changed is not None:
+                g = changed.array
+                owned = False
+    before = leaf.grad
+    if before is None:
+        if not isinstance(g, np.ndarray):
+            leaf.grad = g
+            return
+        if not owned:
+            g = _own(g)
+        leaf.grad = wrap(g)
+    elif isinstance(before, Tensor) and isinstance(g, np.ndarray):
+        K.add(before.array, before.array, g)
+        if before.version is not None:
+            before.version.value += 1
+    else:
+        total = added(before.array if isinstance(before, Tensor) else before, g)
+        leaf.grad = wrap(total) if isinstance(total, np.ndarray) else total
+
+
+def _run_hooks(node, dys):
+    slots = [dys] if node.outputs == 1 else dys
+    for index, hooks in node.hooks.items():
+        for hook in list(hooks.values()):
+            if slots[index] is None:
+                continue
+            changed = hook(wrap(slots[index]))
+            if changed is not None:
+                slots[index] = changed.array
+    return slots[0] if node.outputs == 1 else slots
+
+
+def _anomaly_recorded(node, outs):
+    import traceback
+
+    node.trace = "".join(traceback.format_stack()[:-3])
+    for out in outs:
+        if out.array.dtype.kind == "f" and np.isnan(out.array).any():
+            raise RuntimeError(f"detect_anomaly: the forward pass of {node.name} made a NaN\n{node.trace}")
+
+
+def _anomaly_checked(node, dxs):
+    for i, dx in enumerate(dxs):
+        if isinstance(dx, np.ndarray) and np.isnan(dx).any():
+            raise RuntimeError(
+                f"detect_anomaly: the backward pass of {node.name} made a NaN in the gradient of input {i}; "
+                f"the forward pass ran at\n{node.trace or '(recorded outside detect_anomaly)'}"
+            )
+
+
+class _Mode:
+    """A grad mode as a context manager and a decorator."""
+
+    def __init__(self, enabled):
+        self.enabled = enabled
+        self.before = []
+
+    def __enter__(self):
+        self.before.append(_set_grad_mode(self.enabled))
+        return self
+
+    def __exit__(self, *exc):
+        _set_grad_mode(self.before.pop())
+
+    def __call__(self, function):
+        enabled = self.enabled
+
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            with _Mode(enabled):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(_Mode):
+    """Within it, ops of this thread record nothing. Context manager and decorator."""
+
+    def __new__(cls, function=None):
+        return _Mode.__call__(_Mode(False), function) if function is not None else object.__new__(cls)
+
+    def __init__(self, function=None):
+        super().__init__(False)
+
+
+class enable_grad(_Mode):
+    """Within it, ops of this thread are recorded again. Context manager and decorator."""
+
+    def __init__(self):
+        super().__init__(True)
+
+
+class inference_mode(_Mode):
+    """no_grad under torch's other name; nnrt's tensors need no further bookkeeping to drop."""
+
+    def __init__(self, mode=True):
+        super().__init__(not mode)
+
+
+class set_grad_enabled(_Mode):
+    """Switches recording in this thread at once, and back at the end of a with-block."""
+
+    def __init__(self, mode):
+        super().__init__(bool(mode))
+        self.before.append(_set_grad_mode(self.enabled))
+
+    def __enter__(self):
+        return self
+
+
+def is_grad_enabled():
+    """Whether ops of this thread are recorded."""
+    return bool(grad_enabled())
+
+
+def detect_anomaly(mode=True):
+    """Context manager: a NaN made by a forward or backward pass raises RuntimeError naming the op."""
+    return config.use(detect_anomaly=mode)
+
+
+class Function:
+    """A user's own op: subclass with static forward(ctx, ...) and backward(ctx, *dy), call `.apply(...)`.
+
+    As in torch: forward gets Tensors and other arguments and returns a Tensor or a tuple of
+    them; backward gets one gradient per output and returns one per argument of forward (None
+    where there is none). `ctx.save_for_backward(*tensors)` keeps tensors for `ctx.saved_tensors`;
+    `ctx.needs_input_grad` is a tuple of bool; `ctx.mark_non_differentiable(*outputs)` excludes outputs.
+    """
+
+    @classmethod
+    def apply(cls, *args):
+        from ._function import apply
+
+        return apply(cls, args)
+
+    @staticmethod
+    def forward(ctx, *args):
+        raise NotImplementedError("autograd.Function: a subclass must define forward(ctx, ...)")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError("autograd.Function: a subclass must define backward(ctx, *grads)")
+
+
+def gradcheck(func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, directions=2, seed=0):
+    """Compares backward with central differences along random directions; see nnrt._gradcheck."""
+    from ._gradcheck import gradcheck as check
+
+    return check(func, inputs, eps, atol, rtol, raise_exception, directions, seed)

@@ -1,0 +1,136 @@
+"""Which back-end runs a kernel: (family, kernel name) -> callable.
+
+`family("activation")` is a namespace whose attributes are the kernels of
+`<back-end>/activation`. An attribute is resolved once, at its first use, along the
+back-end order (by default cython, numba, ref), and is an ordinary attribute from then
+on; changing the order forgets what was resolved.
+
+A kernel is found by its name alone: family f, kernel k is the function k of the module
+nnrt._ext.f, nnrt._numba.f or nnrt._ref.f. There are no registration lists.
+"""
+
+import importlib
+import importlib.util
+from contextlib import contextmanager
+
+from . import config
+
+PACKAGES = {"cython": "nnrt._ext", "numba": "nnrt._numba", "ref": "nnrt._ref"}
+
+_families = {}
+
+
+class Family:
+    """Kernels of one family as attributes. Made by :func:`family`."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, kernel):
+        if kernel.startswith("__"):
+            raise AttributeError(kernel)
+        _, function = resolve(self._name, kernel)
+        setattr(self, kernel, function)
+        return function
+
+    def __repr__(self):
+        return f"<kernels {self._name}: {' -> '.join(order())}>"
+
+
+def family(name):
+    """The namespace of the kernels in `<back-end>/<name>`; always the same object."""
+    found = _families.get(name)
+    if found is None:
+        found = _families.setdefault(name, Family(name))
+    return found
+
+
+def order():
+    """Back-ends in the order in which a kernel is looked up; the first is the chosen one."""
+    return config.settings.backend
+
+
+def available():
+    """Back-ends that can run here: cython with a compiled extension, numba when installed, ref always."""
+    found = []
+    if importlib.util.find_spec("nnrt._ext.runtime"):
+        found.append("cython")
+    if importlib.util.find_spec("numba"):
+        found.append("numba")
+    return (*found, "ref")
+
+
+def use(*backends):
+    """Sets the back-end order for good, `use("numba", "ref")` for instance; `use()` restores the default.
+
+    Raises ValueError for a name that is not one of cython, numba, ref.
+    """
+    config.set(backend=backends or config.default("backend"))
+
+
+@contextmanager
+def using(*backends):
+    """The same for a with-block."""
+    before = order()
+    use(*backends)
+    try:
+        yield
+    finally:
+        use(*before)
+
+
+def forget():
+    """Drops what was resolved; config calls it when the order changes."""
+    for name, namespace in _families.items():
+        namespace.__dict__.clear()
+        namespace._name = name
+
+
+def resolve(family_name, kernel):
+    """(back-end, callable) of the first back-end in the order that has the kernel.
+
+    Raises LookupError naming the kernel and what was searched; under NNRT_STRICT=1 the
+    chosen back-end must have it.
+    """
+    reasons = []
+    backends = order()
+    for backend in backends[:1] if config.settings.strict else backends:
+        function, reason = _find(backend, family_name, kernel)
+        if function is not None:
+            if reasons:
+                config.log("dispatch", f"{family_name}.{kernel}: {backend} ({'; '.join(reasons)})")
+            return backend, function
+        reasons.append(reason)
+    strict = " (NNRT_STRICT forbids falling back)" if config.settings.strict else ""
+    raise LookupError(f"no back-end has the kernel {family_name}.{kernel}{strict}: {'; '.join(reasons)}")
+
+
+def _find(backend, family_name, kernel):
+    module = f"{PACKAGES[backend]}.{family_name}"
+    try:
+        function = getattr(importlib.import_module(module), kernel, None)
+    except ImportError as error:
+        return None, f"{backend}: {error}"
+    return function, f"{backend}: {module} has no {kernel}"
+
+
+def explain(name=None):
+    """Says which back-end runs a kernel and why.
+
+    `explain("activation.relu")` is one line on that kernel; `explain()` lists every kernel
+    used so far. Returns a string.
+    """
+    if name is None:
+        used = [
+            f"{ns._name}.{k}" for ns in _families.values() for k in ns.__dict__ if k != "_name"
+        ]
+        return "\n".join(explain(n) for n in sorted(used)) or "no kernel has run yet"
+    family_name, _, kernel = name.partition(".")
+    if not kernel:
+        raise ValueError(f"explain: name must be 'family.kernel', got {name!r}")
+    backend, function = resolve(family_name, kernel)
+    passed = []
+    for earlier in order()[: order().index(backend)]:
+        passed.append(_find(earlier, family_name, kernel)[1])
+    why = "; ".join(passed) if passed else "first in the order " + ", ".join(order())
+    return f"{name}: {backend} ({why})"

@@ -1,0 +1,24 @@
+cimport cython
+from numpy cimport ndarray
+
+
+@cython.freelist(64)
+cdef class Version:
+    cdef public long value
+
+
+@cython.freelist(256)
+@cython.trashcan(True)
+cdef class Tensor:
+    cdef public ndarray array
+    cdef public object grad
+    cdef public object node
+    cdef public bint requires_grad
+    cdef public Version version
+    cdef public dict hooks
+    cdef object __weakref__
+
+
+cpdef Tensor wrap(ndarray array)
+@cython.locals(t=Tensor)
+cpdef Tensor view_of(Tensor base, ndarray array)

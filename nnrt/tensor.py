@@ -1,0 +1,662 @@
+"""Tensor: a numpy array with a gradient and a place on the tape.
+
+The memory, shape and strides are those of `Tensor.array`, an ordinary numpy array over the
+caching allocator's memory; views share it and share one version counter, by which the tape
+notices changes in place. This class holds what belongs to the object itself: attributes,
+operators, in-place operations, conversion. Every public function in nnrt/ops whose first
+parameter is named `x` is a method too; _add_methods() at the end attaches them.
+"""
+
+import numpy as np
+
+try:
+    from ._ext.methods import add_method
+except ImportError:
+    add_method = setattr
+
+
+class Version:
+    """How often a piece of memory was changed in place; shared by a tensor and its views."""
+
+
+class Tensor:
+    """A dense n-dimensional array that can be differentiated.
+
+    `Tensor(data, requires_grad=False)` copies array-like data (floats become float32 unless
+    they are numpy float64). Use :func:`nnrt.tensor`, :func:`nnrt.from_numpy` and the creation
+    functions in everyday code.
+
+    Attributes: `array` (the numpy array), `grad` (Tensor of the same shape or None),
+    `requires_grad`, `shape`, `dtype`, `ndim`, `is_leaf`, `grad_fn`.
+    """
+
+    def __init__(self, data=(), requires_grad=False):
+        made = create.tensor(data)
+        self.array = made.array
+        self.requires_grad = False
+        self.grad = None
+        self.node = None
+        self.version = None
+        self.hooks = None
+        if requires_grad:
+            self.requires_grad_(True)
+
+    # attributes
+
+    @property
+    def shape(self):
+        """Tuple of sizes."""
+        return self.array.shape
+
+    @property
+    def dtype(self):
+        """The numpy dtype, which nnrt.float32 and its siblings are."""
+        return self.array.dtype
+
+    @property
+    def ndim(self):
+        return self.array.ndim
+
+    @property
+    def device(self):
+        """Always "cpu" for this class."""
+        return create.cpu
+
+    @property
+    def is_leaf(self):
+        """Whether no recorded op made this tensor: gradients are accumulated in leaves."""
+        return self.node is None
+
+    @property
+    def grad_fn(self):
+        """The tape node that made this tensor, or None."""
+        return self.node.node if isinstance(self.node, autograd.Output) else self.node
+
+    @property
+    def data(self):
+        """The same memory without a place on the tape."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value):
+        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        self.array = array
+        bump(self)
+
+    @property
+    def _version(self):
+        return 0 if self.version is None else self.version.value
+
+    @property
+    def T(self):
+        """All axes reversed."""
+        return shape.permute(self, tuple(range(self.array.ndim - 1, -1, -1)))
+
+    @property
+    def mT(self):
+        """The last two axes exchanged."""
+        return shape.transpose(self, -2, -1)
+
+    @property
+    def itemsize(self):
+        return self.array.itemsize
+
+    @property
+    def nbytes(self):
+        return self.array.nbytes
+
+    def size(self, dim=None):
+        """The shape, or the size of one axis."""
+        return self.array.shape if dim is None else self.array.shape[dim]
+
+    def dim(self):
+        return self.array.ndim
+
+    def numel(self):
+        return self.array.size
+
+    def element_size(self):
+        return self.array.itemsize
+
+    def stride(self, dim=None):
+        """Strides in elements."""
+        strides = tuple([s // self.array.itemsize for s in self.array.strides])
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self):
+        """Whether the memory order is that of the shape (C order)."""
+        return bool(self.array.flags.c_contiguous)
+
+    def is_floating_point(self):
+        return self.array.dtype.kind == "f"
+
+    def data_ptr(self):
+        """Address of the first element."""
+        return self.array.ctypes.data
+
+    # the tape
+
+    def backward(self, gradient=None, retain_graph=False, create_graph=False, inputs=None):
+        """Accumulates d<self, gradient>/d leaf into .grad of every leaf that requires it.
+
+        gradient: Tensor of this shape; may be left out for one element (then 1). The graph's
+        saved memory is freed as the walk goes, unless retain_graph. create_graph=True raises
+        NotImplementedError: there are no gradients of gradients.
+        """
+        autograd.backward(self, None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
+
+    def requires_grad_(self, requires_grad=True):
+        """Sets requires_grad on a leaf of floating dtype; returns self."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise RuntimeError(f"requires_grad_: only floating tensors can require gradients, this one is {self.dtype}")
+        if not requires_grad and self.node is not None:
+            raise RuntimeError("requires_grad_: a result of a recorded op cannot stop requiring gradients; use detach()")
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self):
+        """The same memory, off the tape."""
+        return view_of(self, self.array)
+
+    def detach_(self):
+        """Takes this tensor off the tape."""
+        self.node = None
+        self.requires_grad = False
+        return self
+
+    def retain_grad(self):
+        """Keeps the gradient of a non-leaf in .grad."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: the tensor does not require a gradient")
+        if self.node is not None:
+            self.register_hook(self._keep)
+
+    def _keep(self, g):
+        self.grad = g if self.grad is None else elementwise.add(self.grad, g)
+
+    def register_hook(self, hook):
+        """Calls hook(grad) during backward; a Tensor it returns replaces the gradient.
+
+        Returns a handle with remove().
+        """
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: the tensor does not require a gradient")
+        if self.node is None:
+            if self.hooks is None:
+                self.hooks = {}
+            return autograd.Handle(self.hooks, hook)
+        if isinstance(self.node, autograd.Output):
+            return self.node.node.add_hook(self.node.index, hook)
+        return self.node.add_hook(0, hook)
+
+    # operators
+
+    def __add__(self, other):
+        return elementwise.add(self, other)
+
+    def __radd__(self, other):
+        return elementwise.add(self, other)
+
+    def __sub__(self, other):
+        return elementwise.sub(self, other)
+
+    def __rsub__(self, other):
+        return elementwise.sub(other, self)
+
+    def __mul__(self, other):
+        return elementwise.mul(self, other)
+
+    def __rmul__(self, other):
+        return elementwise.mul(self, other)
+
+    def __truediv__(self, other):
+        return elementwise.div(self, other)
+
+    def __rtruediv__(self, other):
+        return elementwise.div(other, self)
+
+    def __floordiv__(self, other):
+        return elementwise.floor_divide(self, other)
+
+    def __rfloordiv__(self, other):
+        return elementwise.floor_divide(other, self)
+
+    def __mod__(self, other):
+        return elementwise.remainder(self, other)
+
+    def __rmod__(self, other):
+        return elementwise.remainder(other, self)
+
+    def __pow__(self, other, modulo=None):
+        return elementwise.pow(self, other)
+
+    def __rpow__(self, other, modulo=None):
+        return elementwise.pow(other, self)
+
+    def __matmul__(self, other):
+        return linear.matmul(self, other)
+
+    def __rmatmul__(self, other):
+        return linear.matmul(other, self)
+
+    def __neg__(self):
+        return elementwise.neg(self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return elementwise.abs(self)
+
+    def __invert__(self):
+        return elementwise.bitwise_not(self)
+
+    def __and__(self, other):
+        return elementwise.bitwise_and(self, other)
+
+    def __rand__(self, other):
+        return elementwise.bitwise_and(self, other)
+
+    def __or__(self, other):
+        return elementwise.bitwise_or(self, other)
+
+    def __ror__(self, other):
+        return elementwise.bitwise_or(self, other)
+
+    def __xor__(self, other):
+        return elementwise.bitwise_xor(self, other)
+
+    def __rxor__(self, other):
+        return elementwise.bitwise_xor(self, other)
+
+    def __lshift__(self, other):
+        return elementwise.bitwise_left_shift(self, other)
+
+    def __rshift__(self, other):
+        return elementwise.bitwise_right_shift(self, other)
+
+    def __eq__(self, other):
+        return elementwise.eq(self, other)
+
+    def __ne__(self, other):
+        return elementwise.ne(self, other)
+
+    def __lt__(self, other):
+        return elementwise.lt(self, other)
+
+    def __le__(self, other):
+        return elementwise.le(self, other)
+
+    def __gt__(self, other):
+        return elementwise.gt(self, other)
+
+    def __ge__(self, other):
+        return elementwise.ge(self, other)
+
+    def __hash__(self):
+        return id(self) >> 4
+
+    # in place: for tensors the tape does not need
+
+    def __iadd__(self, other):
+        return self.add_(other) if _free(self, other) else elementwise.add(self, other)
+
+    def __isub__(self, other):
+        return self.sub_(other) if _free(self, other) else elementwise.sub(self, other)
+
+    def __imul__(self, other):
+        return self.mul_(other) if _free(self, other) else elementwise.mul(self, other)
+
+    def __itruediv__(self, other):
+        return self.div_(other) if _free(self, other) else elementwise.div(self, other)
+
+    def add_(self, other, alpha=1):
+        """self += alpha * other; returns self."""
+        return _assign("add_", self, other, lambda: elementwise.add(self, other, alpha))
+
+    def sub_(self, other, alpha=1):
+        return _assign("sub_", self, other, lambda: elementwise.sub(self, other, alpha))
+
+    def mul_(self, other):
+        return _assign("mul_", self, other, lambda: elementwise.mul(self, other))
+
+    def div_(self, other):
+        return _assign("div_", self, other, lambda: elementwise.div(self, other))
+
+    def pow_(self, exponent):
+        return _assign("pow_", self, exponent, lambda: elementwise.pow(self, exponent))
+
+    def addcmul_(self, tensor1, tensor2, value=1):
+        return _assign("addcmul_", self, tensor1, lambda: elementwise.addcmul(self, tensor1, tensor2, value))
+
+    def addcdiv_(self, tensor1, tensor2, value=1):
+        return _assign("addcdiv_", self, tensor1, lambda: elementwise.addcdiv(self, tensor1, tensor2, value))
+
+    def lerp_(self, end, weight):
+        return _assign("lerp_", self, end, lambda: elementwise.lerp(self, end, weight))
+
+    def clamp_(self, min=None, max=None):
+        return _assign("clamp_", self, None, lambda: elementwise.clamp(self, min, max))
+
+    def neg_(self):
+        return _assign("neg_", self, None, lambda: elementwise.neg(self))
+
+    def abs_(self):
+        return _assign("abs_", self, None, lambda: elementwise.abs(self))
+
+    def exp_(self):
+        return _assign("exp_", self, None, lambda: elementwise.exp(self))
+
+    def sqrt_(self):
+        return _assign("sqrt_", self, None, lambda: elementwise.sqrt(self))
+
+    def relu_(self):
+        return _assign("relu_", self, None, lambda: activation.relu(self))
+
+    def sigmoid_(self):
+        return _assign("sigmoid_", self, None, lambda: elementwise.sigmoid(self))
+
+    def tanh_(self):
+        return _assign("tanh_", self, None, lambda: elementwise.tanh(self))
+
+    def masked_fill_(self, mask, value):
+        return _assign("masked_fill_", self, None, lambda: index.masked_fill(self, mask, value))
+
+    def scatter_(self, dim, index_, src):
+        return _assign("scatter_", self, src, lambda: index.scatter(self, dim, index_, src))
+
+    def scatter_add_(self, dim, index_, src):
+        return _assign("scatter_add_", self, src, lambda: index.scatter_add(self, dim, index_, src))
+
+    def index_add_(self, dim, index_, source, alpha=1):
+        return _assign("index_add_", self, source, lambda: index.index_add(self, dim, index_, source, alpha))
+
+    def copy_(self, source):
+        """Overwrites the values with source's (broadcast, converted); returns self."""
+        return _assign("copy_", self, source, lambda: source)
+
+    def fill_(self, value):
+        return _assign("fill_", self, value, lambda: value)
+
+    def zero_(self):
+        return _assign("zero_", self, None, lambda: 0)
+
+    def uniform_(self, a=0.0, b=1.0, generator=None):
+        """Overwrites with samples of U[a, b); returns self."""
+        _check_free("uniform_", self, None)
+        random.uniform_into(self.array, a, b, generator)
+        return bump(self)
+
+    def normal_(self, mean=0.0, std=1.0, generator=None):
+        """Overwrites with samples of N(mean, std^2); returns self."""
+        _check_free("normal_", self, None)
+        random.normal_into(self.array, mean, std, generator)
+        return bump(self)
+
+    def bernoulli_(self, p=0.5, generator=None):
+        _check_free("bernoulli_", self, None)
+        random.bernoulli_into(self.array, p, generator)
+        return bump(self)
+
+    # indexing
+
+    def __getitem__(self, key):
+        return index.getitem(self, key)
+
+    def __setitem__(self, key, value):
+        _check_free("setitem", self, value)
+        index.setitem(self, key, value)
+        bump(self)
+
+    def __len__(self):
+        if self.array.ndim == 0:
+            raise TypeError("len() of a 0-dimensional tensor")
+        return self.array.shape[0]
+
+    def __iter__(self):
+        if self.array.ndim == 0:
+            raise TypeError("iteration over a 0-dimensional tensor")
+        return iter(shape.unbind(self, 0))
+
+    def __contains__(self, value):
+        return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
+
+    # shapes given as arguments or as one sequence
+
+    def view(self, *size):
+        """Reshaped to size (one -1 is inferred), or reinterpreted as a dtype of the same width."""
+        return shape.reshape(self, *size)
+
+    def reshape(self, *size):
+        return shape.reshape(self, *size)
+
+    def permute(self, *dims):
+        return shape.permute(self, *dims)
+
+    def expand(self, *size):
+        return shape.expand(self, *size)
+
+    def repeat(self, *repeats):
+        return shape.repeat(self, *repeats)
+
+    def tile(self, *repeats):
+        return shape.tile(self, *repeats)
+
+    def flip(self, *dims):
+        return shape.flip(self, *dims)
+
+    def t(self):
+        """A matrix transposed."""
+        if self.array.ndim > 2:
+            raise RuntimeError(f"t: wants at most 2 dimensions, got shape {tuple(self.shape)}")
+        return self if self.array.ndim < 2 else shape.transpose(self, 0, 1)
+
+    # conversion
+
+    def numpy(self):
+        """The array itself, no copy; refused on the tape, as in torch."""
+        if self.requires_grad:
+            raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
+        return self.array
+
+    def item(self):
+        """The one element as a Python number."""
+        if self.array.size != 1:
+            raise RuntimeError(f"item: wants a tensor with one element, got shape {tuple(self.shape)}")
+        return self.array.item()
+
+    def tolist(self):
+        return self.array.tolist()
+
+    def clone(self):
+        """A copy, on the tape."""
+        return shape.clone(self)
+
+    def contiguous(self):
+        """self, or a copy in C order."""
+        return shape.contiguous(self)
+
+    def to(self, *args, dtype=None, device=None, copy=False):
+        """Converted to a dtype and/or device, or to those of another tensor."""
+        return create.to(self, args, dtype, device, copy)
+
+    def type(self, dtype=None):
+        return str(self.dtype) if dtype is None else create.to(self, (), dtype, None, False)
+
+    def type_as(self, other):
+        return create.to(self, (), other.dtype, None, False)
+
+    def float(self):
+        return create.to(self, (), np.float32, None, False)
+
+    def double(self):
+        return create.to(self, (), np.float64, None, False)
+
+    def long(self):
+        return create.to(self, (), np.int64, None, False)
+
+    def int(self):
+        return create.to(self, (), np.int32, None, False)
+
+    def bool(self):
+        return create.to(self, (), np.bool_, None, False)
+
+    def cpu(self):
+        return self
+
+    def new_zeros(self, *size, dtype=None, requires_grad=False):
+        return create.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_ones(self, *size, dtype=None, requires_grad=False):
+        return create.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_full(self, size, fill_value, dtype=None, requires_grad=False):
+        return create.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_empty(self, *size, dtype=None, requires_grad=False):
+        return create.empty(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_tensor(self, data, dtype=None, requires_grad=False):
+        return create.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"__array__: {array.dtype} cannot become {dtype} without a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return create.array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __dlpack__(self, **kwargs):
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __bool__(self):
+        if self.array.size != 1:
+            raise RuntimeError(f"bool: the truth value of a tensor of shape {tuple(self.shape)} is ambiguous; use any() or all()")
+        return bool(self.array.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.array.dtype.kind not in "iub":
+            raise TypeError(f"only integer tensors of one element can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if self.array.ndim == 0 and spec else repr(self)
+
+    def __reduce__(self):
+        return create.rebuild, (type(self), self.array, self.requires_grad, getattr(self, "__dict__", None))
+
+    def __deepcopy__(self, memo):
+        if self.node is not None:
+            raise RuntimeError("deepcopy: only leaves can be copied; use clone() or detach() first")
+        made = create.rebuild(type(self), self.array.copy(order="K"), self.requires_grad, getattr(self, "__dict__", None))
+        if isinstance(self.grad, Tensor):
+            made.grad = self.grad.__deepcopy__(memo)
+        memo[id(self)] = made
+        return made
+
+    def __repr__(self):
+        return create.describe(self)
+
+
+def wrap(array):
+    """A leaf Tensor over an array, which it does not copy."""
+    t = Tensor.__new__(Tensor)
+    t.array = array
+    t.grad = None
+    t.node = None
+    t.requires_grad = False
+    t.version = None
+    t.hooks = None
+    return t
+
+
+def view_of(base, array):
+    """A leaf Tensor over a view of base's memory: the two share one version counter."""
+    t = wrap(array)
+    if base.version is None:
+        base.version = Version()
+    t.version = base.version
+    return t
+
+
+def bump(t):
+    """Notes a change in place; returns t."""
+    if t.version is not None:
+        t.version.value += 1
+    return t
+
+
+def _free(t, other):
+    """Whether t may be changed in place: nothing needs its place on the tape."""
+    if not autograd.grad_enabled():
+        return True
+    if t.requires_grad and t.node is None:
+        raise RuntimeError(
+            "in-place operator: a leaf that requires a gradient cannot be changed in place; "
+            "use nnrt.no_grad(), or the out-of-place operator"
+        )
+    return not (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
+
+
+def _check_free(op, t, other):
+    if autograd.grad_enabled() and (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
+        raise RuntimeError(
+            f"{op}: changes in place are not recorded on the tape; this tensor or its argument requires a gradient: "
+            "use the out-of-place operation, or nnrt.no_grad()"
+        )
+
+
+def _assign(op, t, other, compute):
+    """t[...] = compute(), checked; the new values are complete before the first is stored."""
+    _check_free(op, t, other)
+    value = compute()
+    array = value.array if isinstance(value, Tensor) else value
+    if isinstance(array, np.ndarray):
+        if array.dtype.kind == "f" and t.array.dtype.kind in "iub":
+            raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
+        try:
+            fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
+    t.array[...] = array
+    return bump(t)
+
+
+# The operators above need the ops, which need Tensor: hence the imports after the class.
+from . import autograd  # noqa: E402
+from .ops import activation, create, elementwise, index, linear, loss, random, reduce, shape, softmax  # noqa: E402
+
+
+def _add_methods():
+    """Makes a method of every public function of ops/ whose first parameter is named x."""
+    for module in (elementwise, activation, linear, reduce, softmax, index, shape, random):
+        for name, function in vars(module).items():
+            code = getattr(function, "__code__", None)
+            if (
+                code is not None
+                and not name.startswith("_")
+                and not name.endswith("_backward")
+                and function.__module__ == module.__name__
+                and code.co_argcount
+                and code.co_varnames[0] == "x"
+                and not hasattr(Tensor, name)
+            ):
+                add_method(Tensor, name, function)
+
+
+_add_methods()

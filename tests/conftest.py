@@ -1,0 +1,37 @@
+"""Fixtures shared by the suite. torch, when installed, is the outside oracle; without it those tests skip."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import tests.cases
+
+
+def families():
+    return [m.name for m in pkgutil.iter_modules(tests.cases.__path__)]
+
+
+def collect(kind):
+    """All cases of a kind ("KERNELS" or "OPS") over the families, as pytest parameters."""
+    found = []
+    for name in families():
+        module = importlib.import_module(f"tests.cases.{name}")
+        for case in getattr(module, kind, []):
+            label = f"{case.kernel}-{case.id}" if kind == "KERNELS" else f"{name}.{case.id}"
+            found.append(pytest.param(case, id=label))
+    return found
+
+
+@pytest.fixture
+def rng(request):
+    """A generator seeded by the test's name: the same numbers on every run, alone or in the suite."""
+    return np.random.default_rng(list(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def torch():
+    module = pytest.importorskip("torch", reason="torch is the outside oracle; it is not installed")
+    module.set_num_threads(1)
+    return module

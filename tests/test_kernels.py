@@ -1,0 +1,94 @@
+"""Every kernel of every back-end against _ref, and the signatures of the packages against each other."""
+
+import importlib
+import inspect
+import typing
+
+import numpy as np
+import pytest
+
+from nnrt import registry
+from nnrt._ref import Out
+from tests.cases import Output
+from tests.conftest import collect, families
+
+OTHERS = [b for b in registry.available() if b != "ref"]
+
+
+def kernel_of(backend, name):
+    family, _, kernel = name.partition(".")
+    try:
+        module = importlib.import_module(f"{registry.PACKAGES[backend]}.{family}")
+    except ImportError:
+        return None
+    return getattr(module, kernel, None)
+
+
+def make(args, dtype):
+    """Arguments with outputs allocated and filled with NaN (or the case's contents), and which they are."""
+    made, outputs = [], []
+    for position, arg in enumerate(args):
+        if isinstance(arg, Output):
+            shape = arg.shape if arg.axes is None else tuple(arg.shape[a] for a in arg.axes)
+            array = np.empty(shape, arg.dtype or dtype)
+            array.fill(np.nan if array.dtype.kind == "f" else 77 if array.dtype.kind in "iu" else True)
+            if arg.axes is not None:
+                array = array.transpose(np.argsort(arg.axes))
+            if arg.keep is not None:
+                array[...] = arg.keep
+            outputs.append(position)
+            arg = array
+        made.append(arg)
+    return made, outputs
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("case", collect("KERNELS"))
+def test_kernel_agrees_with_ref(case, backend, dtype, rng):
+    if dtype not in case.dtypes:
+        pytest.skip(f"the case is not for {np.dtype(dtype)}")
+    kernel = kernel_of(backend, case.kernel)
+    if kernel is None:
+        pytest.skip(f"{backend} has no {case.kernel}; the registry falls back")
+    args = case.args(rng, dtype)
+    expected, outputs = make(args, dtype)
+    actual, _ = make(args, dtype)
+    inputs = [(i, a.copy()) for i, a in enumerate(actual) if isinstance(a, np.ndarray) and i not in outputs]
+    kernel_of("ref", case.kernel)(*expected)
+    kernel(*actual)
+    rtol, atol = case.tol[np.dtype(dtype).name]
+    for i in outputs:
+        np.testing.assert_allclose(actual[i], expected[i], rtol=rtol, atol=atol, err_msg=f"output {i}")
+    for i, before in inputs:
+        np.testing.assert_array_equal(actual[i], before, err_msg=f"input {i} was modified")
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("family", families())
+def test_signatures_agree_with_ref(family, backend):
+    try:
+        other = importlib.import_module(f"{registry.PACKAGES[backend]}.{family}")
+    except ModuleNotFoundError:
+        pytest.skip(f"{backend} has no {family}")
+    ref = importlib.import_module(f"nnrt._ref.{family}")
+    for name, function in vars(other).items():
+        if name.startswith("_") or not callable(function) or getattr(function, "__module__", None) != other.__name__:
+            continue
+        assert hasattr(ref, name), f"{other.__name__}.{name} has no specification in nnrt._ref"
+        want = list(inspect.signature(getattr(ref, name)).parameters)
+        assert list(inspect.signature(function).parameters) == want, name
+
+
+@pytest.mark.parametrize("family", families())
+def test_cases_mark_the_outputs_that_ref_marks(family):
+    module = importlib.import_module(f"tests.cases.{family}")
+    for case in getattr(module, "KERNELS", []):
+        ref = kernel_of("ref", case.kernel)
+        hints = typing.get_type_hints(ref, include_extras=True)
+        marked = [i for i, p in enumerate(inspect.signature(ref).parameters) if hints.get(p) is Out]
+        rng = np.random.default_rng(0)
+        args = case.args(rng, case.dtypes[0])
+        given = [i for i, a in enumerate(args) if isinstance(a, Output)]
+        absent = [i for i in marked if i < len(args) and args[i] is None]
+        assert sorted(given + absent) == [i for i in marked if i < len(args)], case.kernel
