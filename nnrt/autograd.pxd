@@ -1,5 +1,4 @@
 cimport cython
-from numpy cimport ndarray
 
 from nnrt.tensor cimport Tensor, Version
 
@@ -23,7 +22,7 @@ cdef class Output:
     cdef public int index
 
 
-cpdef Tensor record(ndarray out, backward, tuple inputs, tuple saved=*)
+cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
 cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
 
 @cython.locals(t=Tensor)

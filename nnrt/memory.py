@@ -35,7 +35,17 @@ except ImportError:
         pass
 
 
+def as_like(a, other):
+    """a in the memory order of `other`, an array of the same shape; a itself when it already is."""
+    if a.strides == other.strides:
+        return a
+    copy = empty_like(other)
+    copy[...] = a
+    return copy
+
+
 __all__ = [
+    "as_like",
     "contiguous",
     "dense",
     "empty",

@@ -1,5 +1,4 @@
 cimport cython
-from numpy cimport ndarray
 
 
 @cython.freelist(64)
@@ -10,7 +9,7 @@ cdef class Version:
 @cython.freelist(256)
 @cython.trashcan(True)
 cdef class Tensor:
-    cdef public ndarray array
+    cdef public object array
     cdef public object grad
     cdef public object node
     cdef public bint requires_grad
@@ -19,6 +18,6 @@ cdef class Tensor:
     cdef object __weakref__
 
 
-cpdef Tensor wrap(ndarray array)
+cpdef Tensor wrap(array)
 @cython.locals(t=Tensor)
-cpdef Tensor view_of(Tensor base, ndarray array)
+cpdef Tensor view_of(Tensor base, array)

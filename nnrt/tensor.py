@@ -18,6 +18,9 @@ except ImportError:
 class Version:
     """How often a piece of memory was changed in place; shared by a tensor and its views."""
 
+    def __init__(self):
+        self.value = 0
+
 
 class Tensor:
     """A dense n-dimensional array that can be differentiated.

@@ -1,7 +1,8 @@
 """Activations: drivers of csrc/activation.c. See nnrt._ref.activation for what each computes."""
 
 from libc.stdint cimport int64_t
-from numpy cimport PyArray_DATA, PyArray_SIZE, ndarray
+from libc.string cimport memset
+from numpy cimport PyArray_DATA, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
 
 from nnrt._ext.runtime cimport dtype_code, isa_level, launch, nnrt_kernel, nnrt_work, span
 
@@ -28,7 +29,9 @@ cdef int run(const nnrt_kernel *kernels, ndarray y, ndarray x, ndarray dy, doubl
              double a=0, double b=0) except -1:
     cdef nnrt_activation_args args
     cdef int64_t n = PyArray_SIZE(y)
-    args.work = nnrt_work(flops=flops * n, bytes=<double>(n * y.itemsize * (2 if dy is None else 3)), scratch=0)
+    memset(&args.work, 0, sizeof(nnrt_work))
+    args.work.flops = flops * n
+    args.work.bytes = n * PyArray_ITEMSIZE(y) * (2 if dy is None else 3)
     span(&args.work.out[0], y)
     args.y = PyArray_DATA(y)
     args.x = PyArray_DATA(x)
