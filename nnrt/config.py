@@ -1,55 +1,274 @@
-"""Settings of nnrt, and the only place that reads the environment (first version)."""
+"""Settings of nnrt, and the only place in the package that reads the environment.
+
+`settings` holds the values, read once when this module is imported; `use` changes some for a
+block of code; `describe` lists them all. Settings belong to the process, not to a thread.
+
+    from nnrt import config
+    config.settings.num_threads = 4
+    with config.use(num_threads=1, check_nan=True):
+        ...
+"""
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from . import limits
+
+ISAS = ("baseline", "avx2", "avx512", "neon")
+BACKENDS = ("cython", "numba", "ref")
+LOGS = ("dispatch", "plan", "memory")
+CONVS = ("auto", "direct", "gemm", "winograd")
 
 
-@dataclass
+# ---- parsers: text or value in, value out; ValueError says what is wanted ----
+
+
+def _flag(value):
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("0 or 1")
+
+
+def _count(least):
+    def parse(value):
+        try:
+            count = int(value)
+        except (TypeError, ValueError):
+            count = least - 1
+        if count < least or isinstance(value, (bool, float)):
+            raise ValueError(f"an integer of at least {least}")
+        return count
+
+    return parse
+
+
+def _size(value):
+    """Bytes: 1048576, 512K, 64M, 2G."""
+    text = str(value).upper().removesuffix("B").removesuffix("I")
+    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:], 1)
+    digits = text if unit == 1 else text[:-1]
+    if not digits.isdecimal() or int(digits) * unit >= 1 << 63:
+        raise ValueError("a number of bytes such as 1048576, 512K, 64M or 2G")
+    return int(digits) * unit
+
+
+def _choice(names, none=False):
+    def parse(value):
+        if none and value is None:
+            return None
+        if value not in names:
+            raise ValueError("one of " + ", ".join(names))
+        return value
+
+    return parse
+
+
+def _names(names, least=0):
+    """A comma-separated string or a sequence of known names, as a tuple without repeats."""
+
+    def parse(value):
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        parts = [part.strip() if isinstance(part, str) else part for part in parts]
+        if not all(part in names for part in parts) or len(parts) < least:
+            raise ValueError("a comma-separated list of " + ", ".join(names))
+        return tuple(dict.fromkeys(parts))
+
+    return parse
+
+
+# ---- the table ----
+
+
+def _default_threads():
+    return limits.cpus().threads
+
+
+def _default_cache_limit():
+    # A step's activations are what is worth keeping (fresh pages cost about 0.25 s per GB); 4 GiB
+    # holds those of most CPU training, and an eighth of the memory leaves room for the neighbours.
+    return min(4 << 30, (limits.memory() or 8 << 30) // 8)
+
+
+class Setting(NamedTuple):
+    """One row of the table: NNRT_<NAME> is its environment variable."""
+
+    name: str
+    default: Any  # a value, or a function that works it out
+    parse: Callable
+    meaning: str
+
+    @property
+    def variable(self):
+        return "NNRT_" + self.name.upper()
+
+
+TABLE = (
+    Setting(
+        "num_threads",
+        _default_threads,
+        _count(1),
+        "threads per launch, the caller's included; default: the least of affinity, cgroup quota and cores",
+    ),
+    Setting(
+        "isa",
+        None,
+        _choice(ISAS, none=True),
+        "instruction set of the compiled kernels, fixed at import; default: the best the CPU has",
+    ),
+    Setting(
+        "backend",
+        ("cython", "numba", "ref"),
+        _names(BACKENDS, least=1),
+        "back-ends in the order in which they are tried for each kernel",
+    ),
+    Setting("strict", False, _flag, "a kernel missing in the first back-end is an error, not a fallback"),
+    Setting("log", (), _names(LOGS), "what is logged: dispatch (which kernel runs), plan, memory"),
+    Setting("check_nan", False, _flag, "look for NaN in what each compiled kernel wrote"),
+    Setting("detect_anomaly", False, _flag, "errors in the backward name the forward call they belong to"),
+    Setting(
+        "cache_limit",
+        _default_cache_limit,
+        _size,
+        "most bytes of freed memory kept for reuse; default: an eighth of the memory, at most 4 GiB",
+    ),
+    Setting("spin_us", 50, _count(0), "microseconds an idle worker spins before it sleeps"),
+    Setting("conv", "auto", _choice(CONVS), "convolution algorithm; auto chooses by shape (reserved)"),
+)
+_ROWS = {row.name: row for row in TABLE}
+
+
 class Settings:
-    isa: str | None = os.environ.get("NNRT_ISA") or None
-    num_threads: int = int(os.environ.get("NNRT_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    backend: tuple = tuple(filter(None, os.environ.get("NNRT_BACKEND", "").split(","))) or ("cython", "numba", "ref")
-    strict: bool = os.environ.get("NNRT_STRICT") == "1"
-    log: str = os.environ.get("NNRT_LOG", "")
-    check_nan: bool = os.environ.get("NNRT_CHECK_NAN") == "1"
-    detect_anomaly: bool = False
+    """The values as attributes. Assignment checks the value and takes effect at once.
+
+    Reading another name raises AttributeError; assigning a bad value raises ValueError, which
+    names the setting, what came and what is wanted, and leaves the old value in place.
+    """
+
+    __slots__ = ("_values", "_sources", "_hooks", "_at_import")
+
+    def __init__(self, environ):
+        set_slot = object.__setattr__
+        set_slot(self, "_values", {})
+        set_slot(self, "_sources", {})
+        set_slot(self, "_hooks", {})
+        set_slot(self, "_at_import", {})
+        for row in TABLE:
+            text = environ.get(row.variable, "")
+            if text:
+                self._values[row.name] = _parsed(row, row.variable, text)
+                self._sources[row.name] = row.variable
+            else:
+                self._values[row.name] = _default(row)
+                self._sources[row.name] = "default"
+        self._at_import.update(self._values)
+
+    def __getattr__(self, name):
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"nnrt.config has no setting {name!r}; it has {', '.join(_ROWS)}") from None
+
+    def __setattr__(self, name, value):
+        if name not in _ROWS:
+            raise AttributeError(f"nnrt.config has no setting {name!r}; it has {', '.join(_ROWS)}")
+        if name == "isa":
+            raise ValueError("isa is fixed when nnrt is imported: set NNRT_ISA before")
+        self._set(name, _parsed(_ROWS[name], name, value), "set by the program")
+
+    def __dir__(self):
+        return list(_ROWS)
+
+    def __repr__(self):
+        return "Settings(" + ", ".join(f"{k}={v!r}" for k, v in self._values.items()) + ")"
+
+    def _set(self, name, value, source):
+        self._values[name] = value
+        self._sources[name] = source
+        for hook in self._hooks.get(name, ()):
+            hook(value)
 
 
-settings = Settings()
+def _parsed(row, what, value):
+    try:
+        return row.parse(value)
+    except (TypeError, ValueError) as error:
+        wanted = error if isinstance(error, ValueError) else "another type"
+        raise ValueError(f"{what}={value!r}: wanted {wanted}") from None
 
 
-_defaults = Settings()
+def _default(row):
+    return row.default() if callable(row.default) else row.default
+
+
+settings = Settings(os.environ)
 
 
 def default(name):
-    """The value a setting had at import."""
-    return getattr(_defaults, name)
+    """The value a setting had at import: its variable's, or its own default."""
+    return settings._at_import[name]
 
 
-def set(**values):
-    """Changes settings for good: config.set(detect_anomaly=True)."""
-    for name, value in values.items():
+def set(**changes):
+    """Changes settings for good; all values are checked before any is set."""
+    for name, value in changes.items():
+        if name not in _ROWS or name == "isa":
+            setattr(settings, name, value)  # raises, saying why
+        _parsed(_ROWS[name], name, value)
+    for name, value in changes.items():
         setattr(settings, name, value)
-        if name in ("backend", "strict"):
-            from . import registry
-
-            registry.forget()
 
 
 @contextmanager
-def use(**values):
-    """Changes settings within a with-block."""
-    before = {name: getattr(settings, name) for name in values}
-    set(**values)
+def use(**changes):
+    """Changes settings for a block: `with config.use(num_threads=1, backend="numba"): ...`.
+
+    The old values come back however the block ends.
+    """
+    before = {name: (settings._values[name], settings._sources[name]) for name in changes if name in _ROWS}
+    set(**changes)
     try:
-        yield
+        yield settings
     finally:
-        set(**before)
+        for name, (value, source) in before.items():
+            settings._set(name, value, source)
 
 
 def log(topic, message):
     """Prints to stderr when NNRT_LOG names the topic."""
-    if topic in settings.log.split(","):
+    if topic in settings.log:
         print(f"nnrt {topic}: {message}", file=sys.stderr)
+
+
+def on_change(name, hook):
+    """Calls hook(value) now and whenever the setting changes."""
+    settings._hooks.setdefault(name, []).append(hook)
+    hook(settings._values[name])
+
+
+def why_num_threads():
+    """Where the thread count comes from: "2: affinity 2, cgroup quota none, cores 2"."""
+    source = settings._sources["num_threads"]
+    return f"{settings.num_threads}: {limits.cpus() if source == 'default' else source}"
+
+
+class Row(NamedTuple):
+    """A row of describe()."""
+
+    name: str
+    variable: str
+    default: Any
+    value: Any
+    meaning: str
+
+
+def describe():
+    """All settings as rows (name, variable, default, value, meaning)."""
+    return [Row(r.name, r.variable, _default(r), settings._values[r.name], r.meaning) for r in TABLE]

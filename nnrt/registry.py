@@ -80,7 +80,7 @@ def using(*backends):
 
 
 def forget():
-    """Drops what was resolved; config calls it when the order changes."""
+    """Drops what was resolved; done whenever the order changes."""
     for name, namespace in _families.items():
         namespace.__dict__.clear()
         namespace._name = name
@@ -134,3 +134,7 @@ def explain(name=None):
         passed.append(_find(earlier, family_name, kernel)[1])
     why = "; ".join(passed) if passed else "first in the order " + ", ".join(order())
     return f"{name}: {backend} ({why})"
+
+
+config.on_change("backend", lambda _: forget())
+config.on_change("strict", lambda _: forget())

@@ -49,14 +49,14 @@ static PyObject *nnrt_np_new(PyArray_Descr *descr, int nd, const npy_intp *dims,
         if (dims[i] < 0) {
             PyErr_Format(PyExc_ValueError, "empty: dimension %d of the shape is negative: %zd", i,
                          (Py_ssize_t)dims[i]);
-                return NULL;
+            return NULL;
         }
         if (dims[i] == 0)
             empty = 1;
         else if (__builtin_mul_overflow(bytes, dims[i], &bytes)) {
             PyErr_Format(PyExc_ValueError, "empty: the shape has more bytes than can be addressed (%d axes of %R)",
                          nd, descr);
-                return NULL;
+            return NULL;
         }
     }
     if (empty)

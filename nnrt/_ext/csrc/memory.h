@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t allocated;      /* bytes in use now */
+    int64_t allocated;      /* bytes in use now, in whole size classes */
     int64_t peak_allocated; /* most bytes in use since the last reset */
     int64_t cached;         /* bytes kept for reuse */
     int64_t limit;          /* most bytes kept for reuse */
