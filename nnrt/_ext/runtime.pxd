@@ -25,6 +25,9 @@ cdef extern from "nnrt.h" nogil:
 cdef int launch(const nnrt_kernel *kernel, const void *args, int64_t tasks) except -1
 # The same from nogil code; -1 when scratch memory could not be had.
 cdef int launch_nogil(const nnrt_kernel *kernel, const void *args, int64_t tasks) noexcept nogil
+# Blocks of the caching allocator, 64-byte aligned; NULL when memory is out.
+cdef void *take(size_t bytes) noexcept nogil
+cdef void give(void *block, size_t bytes) noexcept nogil
 # The level chosen at import (NNRT_ISA or cpuid): the argument of nnrt_<family>(isa).
 cdef int isa_level() noexcept nogil
 # NNRT_F32 or NNRT_F64; TypeError for other dtypes.

@@ -39,6 +39,8 @@ cdef extern from "memory.h" nogil:
         int64_t limit
         int64_t hits
         int64_t misses
+    void *nnrt_alloc(size_t bytes)
+    void nnrt_free(void *block, size_t bytes)
     void nnrt_memory_get(nnrt_memory_stats *stats)
     void nnrt_memory_reset_peak()
     void nnrt_memory_set_limit(int64_t bytes)
@@ -88,6 +90,14 @@ cdef int launch(const nnrt_kernel *kernel, const void *args, int64_t tasks) exce
 
 cdef int launch_nogil(const nnrt_kernel *kernel, const void *args, int64_t tasks) noexcept nogil:
     return nnrt_launch(kernel, args, tasks)
+
+
+cdef void *take(size_t bytes) noexcept nogil:
+    return nnrt_alloc(bytes)
+
+
+cdef void give(void *block, size_t bytes) noexcept nogil:
+    nnrt_free(block, bytes)
 
 
 cdef int dtype_code(ndarray a) except -1:
