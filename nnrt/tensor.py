@@ -642,7 +642,7 @@ def _assign(op, t, other, compute):
 
 # The operators above need the ops, which need Tensor: hence the imports after the class.
 from . import autograd  # noqa: E402
-from .ops import activation, create, elementwise, index, linear, loss, random, reduce, shape, softmax  # noqa: E402
+from .ops import activation, create, einsum, elementwise, index, linear, loss, random, reduce, shape, softmax  # noqa: E402
 
 
 def _add_methods():

@@ -1,1 +1,258 @@
-"""Ops of the family linear."""
+"""Matrix products.
+
+    y = x Wᵀ + b         dx = dy W      dW = dyᵀ x      db = Σ_rows dy
+    C = A B              dA = dC Bᵀ     dB = Aᵀ dC
+
+Legend: M rows (all leading axes of x together), K in_features, N out_features, B batch of matrices.
+Transposes are strided views: gemm takes any strides.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+
+K = registry.family("linear")
+
+
+def linear(input, weight, bias=None):
+    """y = x Wᵀ + b.
+
+    input: [..., K]; weight: [N, K]; bias: [N] or None; result: [..., N]. All of one floating
+    dtype. Raises RuntimeError for sizes or dtypes that do not fit.
+    """
+    x, w = input.array, weight.array
+    b = None if bias is None else bias.array
+    if x.ndim == 0 or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b is not None and b.shape != (w.shape[0],)):
+        if not (x.ndim and w.ndim == 1 and b is None and x.shape[-1] == w.shape[0]):
+            _refuse_linear(x, w, b)
+        return matmul(input, weight)
+    if x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
+        _refuse_dtypes("linear", input=x, weight=w, bias=b)
+    n, k = w.shape
+    y = memory.empty(x.shape[:-1] + (n,), x.dtype)
+    if x.ndim == 2:
+        K.gemm(y, x, w.T, b, None, 1.0, 0.0, None)
+    else:
+        K.gemm(y.reshape(-1, n) if y.size else y.reshape(0, n), _rows(x, k), w.T, b, None, 1.0, 0.0, None)
+    return record(y, linear_backward, (input, weight, bias), (input, weight))
+
+
+def linear_backward(node, dy):
+    x, w = node.saved
+    n, k = w.shape
+    dx = dw = db = None
+    dy2 = dy if dy.ndim == 2 else _rows(dy, n)
+    if node.needs(0):
+        dx = memory.empty(x.shape, x.dtype)
+        K.gemm(dx if x.ndim == 2 else dx.reshape(len(dy2), k), dy2, w, None, None, 1.0, 0.0, None)
+    if node.needs(1):
+        dw = memory.empty((n, k), w.dtype)
+        K.gemm(dw, dy2.T, x if x.ndim == 2 else _rows(x, k), None, None, 1.0, 0.0, None)
+    if node.needs(2):
+        db = memory.empty((n,), w.dtype)
+        K.bias_grad(db, dy2)
+    return dx, dw, db
+
+
+def _rows(a, n):
+    """[..., n] as [M, n]; a copy only where strides leave no view."""
+    rows = 1
+    for size in a.shape[:-1]:
+        rows *= size
+    return a.reshape(rows, n)
+
+
+def _refuse_linear(x, w, b):
+    if w.ndim != 2:
+        raise RuntimeError(f"linear: weight must be [out_features, in_features], got shape {w.shape}")
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        raise RuntimeError(
+            f"linear: input of shape {x.shape} must end in in_features = {w.shape[1]} (weight has shape {w.shape})"
+        )
+    raise RuntimeError(f"linear: bias must have shape ({w.shape[0]},) for weight {w.shape}, got {b.shape}")
+
+
+def _refuse_dtypes(op, **arrays):
+    got = ", ".join(f"{name} {a.dtype}" for name, a in arrays.items() if a is not None)
+    raise RuntimeError(f"{op}: arguments must have one dtype, got {got}")
+
+
+def matmul(x, other):
+    """Matrix product as numpy's and torch's: vectors, matrices, or batches that broadcast.
+
+    [K]·[K] -> scalar; [M, K]·[K] -> [M]; [K]·[..., K, N] -> [..., N];
+    [..., M, K]·[..., K, N] -> [..., M, N]. Raises RuntimeError for sizes or dtypes that do not fit.
+    """
+    from ..tensor import Tensor
+    from .create import as_tensor
+
+    x = x if isinstance(x, Tensor) else as_tensor(x)
+    other = other if isinstance(other, Tensor) else as_tensor(other)
+    a, b = x.array, other.array
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(f"matmul: both arguments must have at least 1 dimension, got shapes {a.shape} and {b.shape}")
+    if a.dtype != b.dtype:
+        _refuse_dtypes("matmul", x=a, other=b)
+    if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
+        raise RuntimeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: {a.shape[-1]} columns meet {b.shape[0 if b.ndim == 1 else -2]} rows")
+    left = a if a.ndim > 1 else a[None, :]
+    right = b if b.ndim > 1 else b[:, None]
+    out = _product(left, right)
+    shape = out.shape
+    if b.ndim == 1:
+        shape = shape[:-1]
+    if a.ndim == 1:
+        shape = shape[:-1] if b.ndim == 1 else shape[:-2] + shape[-1:]
+    return record(out if shape == out.shape else out.reshape(shape), matmul_backward, (x, other), (x, other))
+
+
+def matmul_backward(node, dy):
+    a, b = node.saved
+    left = a if a.ndim > 1 else a[None, :]
+    right = b if b.ndim > 1 else b[:, None]
+    if b.ndim == 1:
+        dy = dy[..., None]
+    if a.ndim == 1:
+        dy = dy[..., None, :]
+    da = db = None
+    if node.needs(0):
+        da = _summed(dy, right.swapaxes(-1, -2), left.shape).reshape(a.shape)
+    if node.needs(1):
+        db = _summed(left.swapaxes(-1, -2), dy, right.shape).reshape(b.shape)
+    return da, db
+
+
+def _product(a, b):
+    """a @ b for arrays of two or more dimensions, batches broadcast."""
+    if a.dtype.kind != "f" or a.dtype.itemsize < 4:
+        return np.matmul(a, b)
+    m, k = a.shape[-2:]
+    n = b.shape[-1]
+    if b.ndim == 2:
+        out = memory.empty(a.shape[:-1] + (n,), a.dtype)
+        K.gemm(out if a.ndim == 2 else _rows(out, n), a if a.ndim == 2 else _rows(a, k), b, None, None, 1.0, 0.0, None)
+        return out
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise RuntimeError(f"matmul: batch dimensions of shapes {a.shape} and {b.shape} do not broadcast") from None
+    out = memory.empty(batch + (m, n), a.dtype)
+    K.gemm_batched(_stack(out, batch), _stack(a, batch), _stack(b, batch), 1.0, 0.0)
+    return out
+
+
+def _stack(a, batch):
+    """a broadcast to batch + its matrix, as [B, rows, columns]."""
+    if a.shape[:-2] != batch:
+        a = np.broadcast_to(a, batch + a.shape[-2:])
+    count = 1
+    for size in batch:
+        count *= size
+    return a.reshape((count,) + a.shape[-2:])
+
+
+def _summed(a, b, shape):
+    """a @ b, summed over the batch axes along which an operand of this shape was broadcast."""
+    if len(shape) == 2 and (a.ndim > 2 or b.ndim > 2):
+        return _contracted(a, b)
+    out = _product(a, b)
+    if out.shape == shape:
+        return out
+    from .elementwise import sum_to
+
+    return sum_to(out, shape)
+
+
+def _contracted(a, b):
+    """Σ over the batch of a @ b, as one product with the batch moved into the inner dimension."""
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = _stack(a, batch), _stack(b, batch)
+    a = a.transpose(1, 0, 2).reshape(a.shape[1], -1)
+    b = b.reshape(-1, b.shape[2])
+    return _product(a, b)
+
+
+def mm(x, mat2):
+    """[M, K]·[K, N], without broadcasting."""
+    _want_dims("mm", x, 2)
+    _want_dims("mm", mat2, 2)
+    return matmul(x, mat2)
+
+
+def bmm(x, mat2):
+    """[B, M, K]·[B, K, N], without broadcasting."""
+    _want_dims("bmm", x, 3)
+    _want_dims("bmm", mat2, 3)
+    if x.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm: batches of {x.shape[0]} and {mat2.shape[0]} matrices (shapes {x.shape} and {mat2.shape})")
+    return matmul(x, mat2)
+
+
+def mv(x, vec):
+    """[M, K]·[K] -> [M]."""
+    _want_dims("mv", x, 2)
+    _want_dims("mv", vec, 1)
+    return matmul(x, vec)
+
+
+def dot(x, other):
+    """Σ_k x_k other_k of two vectors."""
+    _want_dims("dot", x, 1)
+    _want_dims("dot", other, 1)
+    return matmul(x, other)
+
+
+def inner(x, other):
+    """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
+    from . import einsum
+
+    if x.ndim == 0 or other.ndim == 0:
+        return x * other
+    if x.shape[-1] != other.shape[-1]:
+        raise RuntimeError(f"inner: last axes of shapes {x.shape} and {other.shape} differ")
+    return einsum.tensordot(x, other, ([-1], [-1]))
+
+
+def outer(x, vec2):
+    """[M], [N] -> [M, N]."""
+    _want_dims("outer", x, 1)
+    _want_dims("outer", vec2, 1)
+    return matmul(x.reshape(-1, 1), vec2.reshape(1, -1))
+
+
+ger = outer
+
+
+def addmm(x, mat1, mat2, beta=1, alpha=1):
+    """beta * x + alpha * mat1 @ mat2; x broadcasts to the product's shape."""
+    return _plus(x, mm(mat1, mat2), beta, alpha)
+
+
+def addmv(x, mat, vec, beta=1, alpha=1):
+    """beta * x + alpha * mat @ vec."""
+    return _plus(x, mv(mat, vec), beta, alpha)
+
+
+def addbmm(x, batch1, batch2, beta=1, alpha=1):
+    """beta * x + alpha * Σ_b batch1[b] @ batch2[b]."""
+    return _plus(x, bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+def baddbmm(x, batch1, batch2, beta=1, alpha=1):
+    """beta * x + alpha * batch1 @ batch2, batch by batch."""
+    return _plus(x, bmm(batch1, batch2), beta, alpha)
+
+
+def _plus(x, product, beta, alpha):
+    if alpha != 1:
+        product = product * alpha
+    # beta = 0 drops x whatever it holds, NaN included.
+    if beta == 0:
+        return product
+    return (x if beta == 1 else x * beta) + product
+
+
+def _want_dims(op, x, ndim):
+    if x.ndim != ndim:
+        raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(x.shape)}")

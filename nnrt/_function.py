@@ -1,0 +1,99 @@
+"""How autograd.Function is put on the tape."""
+
+import numpy as np
+
+from . import autograd, memory
+from .tensor import Tensor, wrap
+
+
+class Context:
+    """`ctx` in a Function's forward and backward: what the user keeps between them."""
+
+    def __init__(self, inputs):
+        self.needs_input_grad = tuple(x is not None and x.requires_grad for x in inputs)
+        self._shapes = tuple(None if x is None else x.array.shape for x in inputs)
+        self.materialize_grads = True
+        self._saved = ()
+        self._versions = ()
+        self._constant = ()
+
+    def save_for_backward(self, *tensors):
+        """Keeps Tensors (or None) for `saved_tensors`; changes in place until then are an error."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(f"save_for_backward: wants Tensors, got {type(t).__name__}; set other values as attributes of ctx")
+        # Off the tape: an output that is saved must not keep its own node alive.
+        self._saved = tuple(None if t is None else t.detach() for t in tensors)
+        self._versions = tuple(t._version if t is not None else 0 for t in tensors)
+
+    @property
+    def saved_tensors(self):
+        """What save_for_backward was given."""
+        for position, (t, then) in enumerate(zip(self._saved, self._versions)):
+            if t is not None and t._version != then:
+                raise RuntimeError(f"saved_tensors: tensor {position} was changed in place after it was saved")
+        return self._saved
+
+    def mark_non_differentiable(self, *outputs):
+        """These outputs get no gradient."""
+        self._constant = tuple(outputs)
+
+    def set_materialize_grads(self, value):
+        """Whether backward gets zeros (default) or None for an output that was not used."""
+        self.materialize_grads = bool(value)
+
+
+def apply(function, args):
+    """function.forward(ctx, *args) with one node for all its differentiable outputs."""
+    inputs = tuple(a if isinstance(a, Tensor) else None for a in args)
+    ctx = Context(inputs)
+    with autograd.no_grad():
+        result = function.forward(ctx, *args)
+    several = isinstance(result, tuple)
+    outs = result if several else (result,)
+    for position, out in enumerate(outs):
+        if not isinstance(out, Tensor):
+            raise TypeError(f"{function.__name__}.forward: output {position} is {type(out).__name__}, wanted a Tensor")
+    if autograd.is_grad_enabled() and any(ctx.needs_input_grad):
+        # An input handed through becomes a tensor of its own: attaching must not take the input off its place.
+        outs = tuple(out.detach() if any(out is x for x in inputs) else out for out in outs)
+        live = tuple(
+            out for out in outs if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant)
+        )
+        if live:
+            autograd.attach(live, _Backward(function, live), inputs, (ctx,))
+    return outs if several else outs[0]
+
+
+class _Backward:
+    """The backward function of one application. The tape keeps ctx, and lets go of it as of any saved memory."""
+
+    def __init__(self, function, outs):
+        self.function = function
+        self.like = [(out.array.shape, out.array.dtype) for out in outs]
+        self.__name__ = function.__name__
+
+    def __call__(self, node, *dys):
+        (ctx,) = node.saved
+        grads = []
+        for dy, (shape, dtype) in zip(dys, self.like):
+            if dy is None and ctx.materialize_grads:
+                dy = memory.zeros(shape, dtype)
+            grads.append(None if dy is None else wrap(dy))
+        with autograd.no_grad():
+            result = self.function.backward(ctx, *grads)
+        result = result if isinstance(result, tuple) else (result,)
+        if len(result) != len(node.targets):
+            raise RuntimeError(
+                f"{self.__name__}.backward: returned {len(result)} gradients for the {len(node.targets)} arguments of forward"
+            )
+        return tuple(self.checked(i, g, node, ctx._shapes[i]) for i, g in enumerate(result))
+
+    def checked(self, i, g, node, want):
+        if g is None or not node.needs(i):
+            return None
+        array = g.array if isinstance(g, Tensor) else np.asarray(g)
+        if array.shape != want:
+            raise RuntimeError(f"{self.__name__}.backward: gradient {i} has shape {array.shape}, the argument {want}")
+        # The user may keep what was returned; the tape must not write into it.
+        return array.view()

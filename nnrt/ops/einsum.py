@@ -1,0 +1,203 @@
+"""Tensor contractions, reduced to batched matrix products.
+
+A pair of operands is brought to [batch, left, sum] and [batch, sum, right]: axes in both and
+in the result are batch, axes in both and not in the result are summed, the others are left or
+right. The gradient is that of the permutations, reshapes and the product.
+"""
+
+import string
+
+import numpy as np
+
+from .linear import matmul
+
+
+def einsum(equation, *operands):
+    """Sums of products over named axes: einsum("bik,bkj->bij", a, b).
+
+    As torch's and numpy's: an ellipsis stands for broadcast axes, a name twice in one operand is
+    its diagonal, without "->" the result has the names that occur once, in alphabetical order.
+    Several operands are contracted pair by pair along numpy's greedy path. Raises ValueError for
+    a malformed equation, RuntimeError for sizes that do not fit.
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    terms, result = _parse(equation, operands)
+    sizes = {}
+    prepared = []
+    for position, (names, x) in enumerate(zip(terms, operands)):
+        x, names = _diagonals(x, names)
+        for name, size in zip(names, x.shape):
+            if sizes.get(name, 1) == 1:
+                sizes[name] = size
+            elif size not in (1, sizes[name]):
+                raise RuntimeError(f"einsum: axis {name!r} of operand {position} has size {size}, elsewhere {sizes[name]}")
+        prepared.append((names, x))
+    # Axes of size 1 that are larger elsewhere broadcast: they take no part in the product.
+    prepared = [_without_broadcast(names, x, sizes) for names, x in prepared]
+    for chosen in _path(prepared, result, sizes):
+        pair = [prepared.pop(i) for i in sorted(chosen, reverse=True)][::-1]
+        kept = set(result).union(*(names for names, _ in prepared))
+        prepared.append(pair[0] if len(pair) == 1 else _contract(*pair[0], *pair[1], kept))
+    names, x = prepared[0]
+    x, names = _sum_out(x, names, set(result))
+    x = x.permute([names.index(n) for n in result if n in names])
+    missing = [i for i, n in enumerate(result) if n not in names]
+    for i in missing:
+        x = x.unsqueeze(i)
+    return x.expand([sizes[n] for n in result]) if missing else x
+
+
+def _parse(equation, operands):
+    """Lists of axis names per operand and of the result; ellipsis axes get names of their own."""
+    equation = equation.replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise ValueError(f"einsum: {equation!r} names {len(terms)} operands, {len(operands)} were given")
+    wide = 0
+    parsed = []
+    for position, (term, x) in enumerate(zip(terms, operands)):
+        names = list(term.replace("...", "\0"))
+        bad = [n for n in names if n != "\0" and n not in string.ascii_letters]
+        if bad or names.count("\0") > 1:
+            raise ValueError(f"einsum: {term!r} in {equation!r} is not a list of axis letters")
+        extra = x.ndim - len(names) + ("\0" in names)
+        if extra < 0 or (extra and "\0" not in names):
+            raise ValueError(f"einsum: {term!r} does not fit operand {position} of shape {tuple(x.shape)}")
+        wide = max(wide, extra if "\0" in names else 0)
+        parsed.append((names, extra))
+    terms = []
+    for names, extra in parsed:
+        at = names.index("\0") if "\0" in names else None
+        terms.append(names if at is None else names[:at] + list(range(wide - extra, wide)) + names[at + 1 :])
+    if arrow:
+        result = list(right.replace("...", "\0"))
+        if "\0" in result:
+            at = result.index("\0")
+            result = result[:at] + list(range(wide)) + result[at + 1 :]
+    else:
+        flat = [n for names in terms for n in names]
+        result = list(range(wide)) + sorted(n for n in set(flat) if isinstance(n, str) and flat.count(n) == 1)
+    known = {n for names in terms for n in names}
+    for n in result:
+        if n not in known:
+            raise ValueError(f"einsum: {n!r} of the result is in no operand of {equation!r}")
+        if result.count(n) > 1:
+            raise ValueError(f"einsum: {n!r} stands twice in the result of {equation!r}")
+    return terms, result
+
+
+def _diagonals(x, names):
+    """Repeated names within one operand become one axis, the diagonal."""
+    names = list(names)
+    for name in [n for n in dict.fromkeys(names) if names.count(n) > 1]:
+        while names.count(name) > 1:
+            first = names.index(name)
+            second = names.index(name, first + 1)
+            if x.shape[first] != x.shape[second]:
+                raise RuntimeError(f"einsum: repeated axis {name!r} has sizes {x.shape[first]} and {x.shape[second]}")
+            x = x.diagonal(0, first, second)
+            names = [n for i, n in enumerate(names) if i not in (first, second)] + [name]
+    return x, names
+
+
+def _without_broadcast(names, x, sizes):
+    drop = [i for i, n in enumerate(names) if x.shape[i] == 1 and sizes[n] != 1]
+    for i in reversed(drop):
+        x = x.squeeze(i)
+    return [n for i, n in enumerate(names) if i not in drop], x
+
+
+def _path(prepared, result, sizes):
+    """Which operands to contract, step by step."""
+    if len(prepared) == 1:
+        return []
+    if len(prepared) == 2:
+        return [(0, 1)]
+    code = {n: i for i, n in enumerate(sizes)}
+    arguments = []
+    for names, x in prepared:
+        arguments += [np.broadcast_to(np.float32(0), tuple(x.shape)), [code[n] for n in names]]
+    alive = {n for names, _ in prepared for n in names}
+    path, _ = np.einsum_path(*arguments, [code[n] for n in result if n in alive], optimize="greedy")
+    pairs = all(len(step) == 2 for step in path[1:])
+    return path[1:] if pairs else [(0, 1)] * (len(prepared) - 1)
+
+
+def _sum_out(x, names, kept):
+    """Sums over the axes that nothing needs any more."""
+    drop = [i for i, n in enumerate(names) if n not in kept]
+    return (x.sum(drop) if drop else x), [n for n in names if n in kept]
+
+
+def _contract(names_a, a, names_b, b, kept):
+    """The product of two operands with the axes outside `kept` summed."""
+    a, names_a = _sum_out(a, names_a, kept | set(names_b))
+    b, names_b = _sum_out(b, names_b, kept | set(names_a))
+    batch = [n for n in names_a if n in names_b and n in kept]
+    summed = [n for n in names_a if n in names_b and n not in kept]
+    left = [n for n in names_a if n not in names_b]
+    right = [n for n in names_b if n not in names_a]
+
+    def sizes(x, names, wanted):
+        return [x.shape[names.index(n)] for n in wanted]
+
+    def grouped(x, names, *groups):
+        axes = [names.index(n) for group in groups for n in group]
+        shape = [int(np.prod(sizes(x, names, group), dtype=np.int64)) for group in groups]
+        return x.permute(axes).reshape(shape)
+
+    shape = sizes(a, names_a, batch) + sizes(a, names_a, left) + sizes(b, names_b, right)
+    if batch:
+        product = matmul(grouped(a, names_a, batch, left, summed), grouped(b, names_b, batch, summed, right))
+    else:
+        product = matmul(grouped(a, names_a, left, summed), grouped(b, names_b, summed, right))
+    return batch + left + right, product.reshape(shape)
+
+
+def tensordot(a, b, dims=2):
+    """Sum over pairs of axes; dims: how many (last of a, first of b), or (axes of a, axes of b)."""
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot: dims must not be negative, got {dims}")
+        if dims > min(a.ndim, b.ndim):
+            raise RuntimeError(f"tensordot: dims = {dims} for shapes {tuple(a.shape)} and {tuple(b.shape)}")
+        dims = (list(range(a.ndim - dims, a.ndim)), list(range(dims)))
+    axes_a, axes_b = ([d] if isinstance(d, int) else list(d) for d in dims)
+    if len(axes_a) != len(axes_b):
+        raise RuntimeError(f"tensordot: {len(axes_a)} axes of a are paired with {len(axes_b)} of b")
+    for i, j in zip(axes_a, axes_b):
+        if not (-a.ndim <= i < a.ndim and -b.ndim <= j < b.ndim):
+            raise IndexError(f"tensordot: axes {i} and {j} for shapes {tuple(a.shape)} and {tuple(b.shape)}")
+        if a.shape[i] != b.shape[j]:
+            raise RuntimeError(f"tensordot: axis {i} of a has size {a.shape[i]}, axis {j} of b {b.shape[j]}")
+    axes_a = [i % a.ndim for i in axes_a]
+    axes_b = [j % b.ndim for j in axes_b]
+    names_a = [("a", i) for i in range(a.ndim)]
+    names_b = [("b", j) for j in range(b.ndim)]
+    for i, j in zip(axes_a, axes_b):
+        names_b[j] = names_a[i]
+    kept = {n for i, n in enumerate(names_a) if i not in axes_a} | {n for j, n in enumerate(names_b) if j not in axes_b}
+    return _contract(names_a, a, names_b, b, kept)[1]
+
+
+def bilinear(input1, input2, weight, bias=None):
+    """y_o = x1ᵀ W_o x2 + b_o.
+
+    input1: [..., I]; input2: [..., J]; weight: [O, I, J]; bias: [O] or None; result: [..., O].
+    """
+    if weight.ndim != 3:
+        raise RuntimeError(f"bilinear: weight must be [out, in1, in2], got shape {tuple(weight.shape)}")
+    o, i, j = weight.shape
+    if input1.shape[:-1] != input2.shape[:-1] or input1.shape[-1:] != (i,) or input2.shape[-1:] != (j,):
+        raise RuntimeError(
+            f"bilinear: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} do not fit weight {tuple(weight.shape)}: "
+            f"wanted [..., {i}] and [..., {j}] with equal leading axes"
+        )
+    if bias is not None and tuple(bias.shape) != (o,):
+        raise RuntimeError(f"bilinear: bias must have shape ({o},), got {tuple(bias.shape)}")
+    rows = int(np.prod(input1.shape[:-1], dtype=np.int64))
+    left = matmul(input1.reshape(rows, i), weight.permute(1, 0, 2).reshape(i, o * j))
+    y = matmul(left.reshape(rows, o, j), input2.reshape(rows, j, 1)).reshape(*input1.shape[:-1], o)
+    return y if bias is None else y + bias
