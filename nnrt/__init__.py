@@ -1,10 +1,27 @@
 """nnrt: a neural-network runtime for CPUs with torch's API and numpy as its only dependency."""
 
+import importlib as _importlib
+
 from ._version import __version__
-from .tensor import Tensor
-from . import autograd
+from .tensor import Tensor  # first: the ops need the class
+from . import autograd, config, memory
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .ops.activation import relu
 from .ops.create import from_numpy
+from .ops.einsum import einsum, tensordot
 from .ops.elementwise import add
+from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer
 from .registry import explain
+
+# Packages that are imported when first named.
+_LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime")
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'nnrt' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY} - {"_LAZY", "_importlib"})
