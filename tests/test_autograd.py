@@ -1,0 +1,435 @@
+"""The tape: order, sharing, freeing, modes, hooks, user functions, and its errors."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import nnrt
+
+
+def leaf(*values, dtype=np.float64):
+    return nnrt.tensor(np.array(values, dtype), requires_grad=True)
+
+
+def test_shared_subexpressions_add_up():
+    x = leaf(2.0)
+    y = x * x
+    z = y * y + y  # x^4 + x^2
+    z.backward()
+    assert x.grad.item() == 4 * 8 + 4
+
+
+def test_module_used_twice_accumulates_into_one_parameter():
+    w = leaf(3.0)
+    x = nnrt.tensor(np.array([2.0]))
+    (w * (w * x)).backward()
+    assert w.grad.item() == 2 * 3 * 2
+
+
+def test_gradients_accumulate_over_backwards_until_cleared():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    (x * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [6, 6])
+
+
+def test_leaf_gradients_do_not_share_memory():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    g = nnrt.tensor(np.array([1.0, 1.0]))
+    (a + b).backward(g)
+    a.grad.add_(5)
+    np.testing.assert_array_equal(b.grad.numpy(), [1, 1])
+    np.testing.assert_array_equal(g.numpy(), [1, 1])
+
+
+def test_same_tensor_twice_as_input_of_one_op():
+    x = leaf(1.0, 2.0)
+    (x + x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
+
+
+def test_branches_meet_in_any_order():
+    # A diamond whose short arm reaches the shared node long before the long arm does.
+    x = leaf(0.5)
+    h = x * 2
+    long = h
+    for _ in range(50):
+        long = long * 1.0
+    (long + h).backward()
+    assert x.grad.item() == 4
+
+
+def test_deep_chain_neither_recurses_nor_overflows():
+    x = leaf(1.0)
+    y = x
+    for _ in range(100_000):
+        y = y + 0.0
+    y.backward()
+    assert x.grad.item() == 1
+    del y
+    gc.collect()
+
+
+def test_backward_twice_says_what_to_do():
+    x = leaf(2.0)
+    y = (x * x).exp()
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time.*retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph_allows_a_second_backward():
+    x = leaf(2.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8
+
+
+def test_saved_tensors_are_freed_during_the_walk():
+    x = leaf(1.0, 2.0)
+    h = x.exp()
+    watched = weakref.ref(h)
+    y = (h * h).sum()
+    del h
+    assert watched() is None  # the tape keeps arrays, not tensors
+    node = y.grad_fn.next_functions[0][0]
+    y.backward()
+    assert node.saved_arrays is None
+
+
+def test_changed_saved_tensor_is_detected():
+    x = leaf(1.0, 2.0)
+    w = nnrt.tensor(np.array([3.0, 4.0]))
+    y = (x * w).sum()
+    w.add_(1)
+    with pytest.raises(RuntimeError, match="mul.*changed in place"):
+        y.backward()
+
+
+def test_changed_view_of_a_saved_tensor_is_detected():
+    x = leaf(1.0, 2.0)
+    w = nnrt.tensor(np.array([3.0, 4.0]))
+    y = (x * w).sum()
+    w[0:1].zero_()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_in_place_on_the_tape_is_refused_and_changes_nothing():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    for t in (x, y):
+        before = t.detach().numpy().copy()
+        with pytest.raises(RuntimeError, match="add_.*no_grad"):
+            t.add_(1)
+        np.testing.assert_array_equal(t.detach().numpy(), before)
+    with pytest.raises(RuntimeError, match="leaf"):
+        x += 1
+    y += 1  # out of place, recorded
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
+
+
+def test_in_place_under_no_grad():
+    x = leaf(1.0, 2.0)
+    with nnrt.no_grad():
+        x += 1
+        x.mul_(2)
+    np.testing.assert_array_equal(x.detach().numpy(), [4, 6])
+    assert x.requires_grad and x.is_leaf
+
+
+def test_backward_of_a_non_scalar_wants_a_gradient():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match=r"shape \(2,\).*gradient="):
+        (x * 2).backward()
+    with pytest.raises(RuntimeError, match=r"gradient has shape \(3,\)"):
+        (x * 2).backward(nnrt.ones(3))
+
+
+def test_backward_off_the_tape_is_an_error():
+    with pytest.raises(RuntimeError, match="does not require a gradient"):
+        nnrt.ones(1).backward()
+
+
+def test_create_graph_says_why_not():
+    with pytest.raises(NotImplementedError, match="create_graph=True"):
+        leaf(1.0).exp().backward(create_graph=True)
+
+
+def test_integer_tensors_cannot_require_gradients():
+    with pytest.raises(RuntimeError, match="floating"):
+        nnrt.tensor([1, 2]).requires_grad_()
+
+
+def test_grad_returns_without_accumulating():
+    x, w = leaf(2.0), leaf(3.0)
+    h = x * w
+    y = h * h
+    gx, gh = nnrt.autograd.grad(y, [x, h])
+    assert (gx.item(), gh.item()) == (2 * 6 * 3, 12)
+    assert x.grad is None and w.grad is None
+
+
+def test_grad_of_an_unused_input():
+    x, other = leaf(2.0), leaf(1.0)
+    with pytest.raises(RuntimeError, match=r"inputs\[0\].*allow_unused"):
+        nnrt.autograd.grad(x * x, [other])
+    assert nnrt.autograd.grad(x * x, [other], allow_unused=True) == (None,)
+    (g,) = nnrt.autograd.grad(x * x, [other], materialize_grads=True)
+    assert g.item() == 0
+
+
+def test_grad_of_a_tensor_with_respect_to_itself():
+    x = leaf(2.0)
+    assert nnrt.autograd.grad(x, [x])[0].item() == 1
+
+
+def test_backward_into_chosen_inputs_only():
+    x, w = leaf(2.0), leaf(3.0)
+    (x * w).backward(inputs=[w])
+    assert x.grad is None and w.grad.item() == 2
+
+
+def test_modes_nest_and_decorate():
+    x = leaf(1.0)
+    with nnrt.no_grad():
+        assert not (x * 2).requires_grad
+        with nnrt.enable_grad():
+            assert (x * 2).requires_grad
+        assert not nnrt.is_grad_enabled()
+    assert nnrt.is_grad_enabled()
+
+    @nnrt.no_grad()
+    def f():
+        return x * 2
+
+    assert not f().requires_grad
+    with nnrt.set_grad_enabled(False):
+        assert not nnrt.is_grad_enabled()
+    with nnrt.inference_mode():
+        assert not (x * 2).requires_grad
+    assert nnrt.is_grad_enabled()
+
+
+def test_mode_survives_an_exception():
+    with pytest.raises(KeyError), nnrt.no_grad():
+        raise KeyError
+    assert nnrt.is_grad_enabled()
+
+
+def test_mode_is_of_the_thread():
+    seen = []
+    with nnrt.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(nnrt.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_hooks_on_leaves_and_intermediates():
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    seen = []
+    leaf_hook = x.register_hook(lambda g: seen.append(("x", g.numpy().copy())))
+    h.register_hook(lambda g: g * 10)
+    h.retain_grad()
+    h.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [30, 30])
+    np.testing.assert_array_equal(h.grad.numpy(), [10, 10])
+    assert seen[0][0] == "x"
+    leaf_hook.remove()
+    (x * 1).sum().backward()
+    assert len(seen) == 1
+
+
+def test_several_outputs_some_unused():
+    x = leaf(1.0, 2.0, 3.0)
+    a, b, c = x.unbind(0)
+    (a * 2 + c).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 0, 1])
+
+
+class Cube(nnrt.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x)
+        ctx.scale = scale
+        return x * x * x * scale
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        return 3 * ctx.scale * x * x * dy, None
+
+
+def test_function_is_checked_like_any_op():
+    x = nnrt.tensor(np.random.default_rng(0).standard_normal((2, 3)), requires_grad=True)
+    assert nnrt.autograd.gradcheck(lambda t: Cube.apply(t, 2.0), [x])
+    y = Cube.apply(x, 2.0)
+    y.sum().backward(retain_graph=True)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 12 * x.detach().numpy() ** 2)
+
+
+def test_function_without_graph_and_with_mistakes():
+    x = leaf(1.0)
+    with nnrt.no_grad():
+        assert not Cube.apply(x, 1.0).requires_grad
+
+    class Wrong(nnrt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, dy):
+            return nnrt.zeros(7)
+
+    with pytest.raises(RuntimeError, match=r"Wrong.backward: gradient 0 has shape \(7,\), the argument \(1,\)"):
+        Wrong.apply(x).backward()
+
+    class Count(Wrong):
+        @staticmethod
+        def backward(ctx, dy):
+            return dy, None
+
+    with pytest.raises(RuntimeError, match="returned 2 gradients for the 1 arguments"):
+        Count.apply(x).backward()
+
+    class NoTensor(Wrong):
+        @staticmethod
+        def forward(ctx, x):
+            return 3
+
+    with pytest.raises(TypeError, match="output 0 is int"):
+        NoTensor.apply(x)
+
+
+def test_function_with_several_outputs_and_constants():
+    class Split(nnrt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            sign = x.sign()
+            ctx.mark_non_differentiable(sign)
+            return x * 2, x * 3, sign
+
+        @staticmethod
+        def backward(ctx, da, db):
+            assert db is not None and not db.numpy().any()
+            return da * 2 + db * 3
+
+    x = leaf(1.0, -2.0)
+    a, b, sign = Split.apply(x)
+    assert not sign.requires_grad
+    a.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
+
+
+def test_function_that_returns_its_input():
+    class Same(nnrt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * 5
+
+    x = leaf(1.0)
+    y = Same.apply(x)
+    y.backward()
+    assert x.is_leaf and not y.is_leaf and x.grad.item() == 5
+
+
+def test_function_frees_what_it_saved():
+    x = leaf(1.0, 2.0)
+    h = x * 2
+    y = Cube.apply(h, 1.0)
+    array = weakref.ref(y.grad_fn.saved_arrays[0])
+    y.sum().backward()
+    gc.collect()
+    assert array() is None
+
+
+def test_gradcheck_finds_a_wrong_gradient():
+    class Bad(nnrt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx, dy):
+            (x,) = ctx.saved_tensors
+            return dy * x.cos() * 1.01
+
+    x = nnrt.tensor(np.random.default_rng(1).standard_normal(5), requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"inputs\[0\].*differences give"):
+        nnrt.autograd.gradcheck(Bad.apply, [x])
+    assert not nnrt.autograd.gradcheck(Bad.apply, [x], raise_exception=False)
+
+
+def test_gradcheck_refuses_float32_and_nothing_to_check():
+    with pytest.raises(ValueError, match="float64"):
+        nnrt.autograd.gradcheck(lambda x: x * 2, [nnrt.ones(2, requires_grad=True)])
+    with pytest.raises(ValueError, match="no input"):
+        nnrt.autograd.gradcheck(lambda x: x * 2, [nnrt.ones(2, dtype=nnrt.float64)])
+
+
+def test_anomaly_names_the_op():
+    x = leaf(-1.0)
+    with pytest.raises(RuntimeError, match="forward pass of log made a NaN"), nnrt.autograd.detect_anomaly():
+        x.log()
+    z = leaf(0.0)
+    with pytest.raises(RuntimeError, match="backward pass of sqrt made a NaN"), nnrt.autograd.detect_anomaly():
+        (z.sqrt() * 0).backward()
+
+
+def test_ten_threads_at_once():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((64, 64)).astype(np.float32)
+    x = rng.standard_normal((64, 64)).astype(np.float32)
+
+    def gradient():
+        a = nnrt.tensor(w, requires_grad=True)
+        for _ in range(3):
+            ((nnrt.tensor(x) @ a).tanh() ** 2).sum().backward()
+        return a.grad.numpy()
+
+    want = gradient()
+    results = [None] * 10
+
+    def work(i):
+        for _ in range(20):
+            results[i] = gradient()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for r in results:
+        np.testing.assert_array_equal(r, want)
+
+
+def test_two_threads_walk_one_retained_graph():
+    x = leaf(*np.linspace(0, 1, 100))
+    y = (x.exp() * x).sum()
+    results = []
+
+    def work():
+        for _ in range(50):
+            results.append(nnrt.autograd.grad(y, [x], retain_graph=True)[0].numpy())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for r in results:
+        np.testing.assert_array_equal(r, results[0])
