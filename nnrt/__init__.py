@@ -15,13 +15,16 @@ from .registry import explain
 
 # Packages that are imported when first named.
 _LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime")
+_LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime"}
 
 
 def __getattr__(name):
     if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
+    if name in _LAZY_FROM:
+        return getattr(_importlib.import_module(_LAZY_FROM[name], __name__), name)
     raise AttributeError(f"module 'nnrt' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_LAZY} - {"_LAZY", "_importlib"})
+    return sorted({*globals(), *_LAZY, *_LAZY_FROM} - {"_LAZY", "_LAZY_FROM", "_importlib"})
