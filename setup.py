@@ -52,6 +52,12 @@ DRIVER = ["-O2", "-fno-strict-aliasing", "-Wno-unused-function"]
 class Build(build_ext):
     """Compiles C kernels per instruction set, in parallel and only where a source is newer."""
 
+    def run(self):
+        super().run()
+        # `python -m nnrt` in a checkout imports the checkout: it shall find the extension too.
+        if not self.inplace and os.access("nnrt", os.W_OK):
+            self.copy_extensions_to_source()
+
     def build_extensions(self):
         jobs = os.cpu_count() or 1
         self.parallel = self.parallel or jobs
