@@ -1,0 +1,155 @@
+/* Tasks over blocks of c: kernel `tiles`, and `finish`, the epilogue as a pass of its own. */
+
+/* Where a task's block of c lies, decoded from its number. */
+#ifndef GEMM_TASK
+#define GEMM_TASK
+typedef struct {
+    int64_t batch, split, i0, i1, j0, j1;
+} gemm_task;
+
+static inline gemm_task gemm_decode(const nnrt_gemm *g, int64_t t)
+{
+    int64_t across = CEIL(g->n, g->cols), down = CEIL(g->m, g->rows);
+    gemm_task w;
+    w.j0 = t % across * g->cols, t /= across;
+    w.i0 = t % down * g->rows, t /= down;
+    w.split = t % g->splits, w.batch = t / g->splits;
+    w.i1 = MIN(w.i0 + g->rows, g->m), w.j1 = MIN(w.j0 + g->cols, g->n);
+    return w;
+}
+#endif
+
+/* y[n] = activation(y), for those that the tile does not fuse. */
+static void K(activate)(int activation, REAL *y, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++) {
+        REAL x = y[j];
+        switch (activation) {
+        case NNRT_ACT_RELU: y[j] = x < 0 ? 0 : x; break;
+        case NNRT_ACT_GELU: y[j] = (REAL)0.5 * x * (1 + K(erf_)(x * (REAL)0.70710678118654752440)); break;
+        case NNRT_ACT_GELU_TANH:
+            y[j] = (REAL)0.5 * x *
+                   (1 + K(tanh_)((REAL)0.79788456080286535588 * (x + (REAL)0.044715 * x * x * x)));
+            break;
+        case NNRT_ACT_TANH: y[j] = K(tanh_)(x); break;
+        case NNRT_ACT_SIGMOID: y[j] = 1 / (1 + K(exp_)(-x)); break;
+        case NNRT_ACT_SILU: y[j] = x / (1 + K(exp_)(-x)); break;
+        default: break;
+        }
+    }
+}
+
+/* c[i0:i1, j0:j1] = sum over k0 <= k < k1, in blocks of depth, and the epilogue.
+ * b: the matrix, or its panels. room: scratch for a's panels when pack_a. */
+static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a, const REAL *b, REAL *c,
+                          int64_t c_row, int64_t k0, int64_t k1, REAL *room)
+{
+    const int partial = g->splits > 1;
+    const int64_t rows = w->i1 - w->i0, count = CEIL(rows, MR), height = CEIL(rows, count);
+    for (int64_t p = k0; p < k1; p += g->depth) {
+        const int64_t k = MIN(g->depth, k1 - p);
+        const int first = p == k0, last = p + k >= k1;
+        const REAL *src = NULL, *bias = first && !partial ? g->bias : NULL;
+        nnrt_tail tail = {.alpha = partial ? 1 : g->alpha, .beta = 1, .src_row = c_row};
+        tail.relu = last && !partial && g->activation == NNRT_ACT_RELU;
+        if (!first)
+            src = c;
+        else if (!partial && g->beta != 0)
+            src = c, tail.beta = g->beta;
+        else if (!partial && g->residual)
+            src = g->residual, tail.src_row = g->residual_row;
+        if (g->pack_a)
+            for (int64_t t = 0; t < count; t++) {
+                int64_t i = w->i0 + t * height;
+                K(pack_panel)(room + t * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k,
+                              MIN(height, w->i1 - i), g->a_col, g->a_row);
+            }
+        for (int64_t j = w->j0; j < w->j1; j += NR) {
+            const int64_t cols = MIN(NR, w->j1 - j), width = CEIL(cols, VL) * VL;
+            const REAL *bp = g->packed_b ? b + j * g->k + p * width : b + p * g->b_row + j;
+            const int64_t b_row = g->packed_b ? width : g->b_row;
+            tail.bias = bias ? bias + j : NULL;
+            for (int64_t t = 0; t < count; t++) {
+                const int64_t i = w->i0 + t * height, high = MIN(height, w->i1 - i);
+                if (high <= 0)
+                    break;
+                if (src)
+                    tail.src = src + i * tail.src_row + j;
+                if (g->pack_a)
+                    K(tile)(high, cols, k, room + t * k * A_STEP, 1, A_STEP, bp, b_row, c + i * c_row + j, c_row,
+                            &tail);
+                else
+                    K(tile)(high, cols, k, a + i * g->a_row + p * g->a_col, g->a_row, g->a_col, bp, b_row,
+                            c + i * c_row + j, c_row, &tail);
+            }
+            if (last && !partial && g->activation > NNRT_ACT_RELU)
+                for (int64_t i = w->i0; i < w->i1; i++)
+                    K(activate)(g->activation, c + i * c_row + j, cols);
+        }
+    }
+}
+
+static void K(gemm_tiles)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_gemm *g = args;
+    for (int64_t t = begin; t < end; t++) {
+        gemm_task w = gemm_decode(g, t);
+        const REAL *a = (const REAL *)g->a + w.batch * g->a_batch, *b = (const REAL *)g->b + w.batch * g->b_batch;
+        int64_t k0 = w.split * g->split, k1 = MIN(k0 + g->split, g->k);
+        if (g->splits > 1)
+            K(gemm_block)(g, &w, a, b, (REAL *)g->partial + w.split * g->m * g->n, g->n, k0, k1, scratch);
+        else
+            K(gemm_block)(g, &w, a, b, (REAL *)g->c + w.batch * g->c_batch, g->c_row, k0, k1, scratch);
+    }
+}
+
+/* c = act(alpha sum_s partial[s] + beta c + bias + row_bias + residual) over a block, the
+ * sum in the order of s; partial points to the block's first element. */
+static void K(finish_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *partial, int64_t p_row,
+                            int64_t p_step, int64_t count)
+{
+    const REAL alpha = (REAL)g->alpha, beta = (REAL)g->beta, *bias = g->bias, *row_bias = g->row_bias;
+    const int64_t n = w->j1 - w->j0;
+    for (int64_t i = w->i0; i < w->i1; i++) {
+        REAL *restrict c = (REAL *)g->c + w->batch * g->c_batch + i * g->c_row + w->j0;
+        if (beta == 0)
+            for (int64_t j = 0; j < n; j++)
+                c[j] = 0;
+        else if (beta != 1)
+            for (int64_t j = 0; j < n; j++)
+                c[j] *= beta;
+        if (count) {
+            const REAL *p = partial + (i - w->i0) * p_row;
+            for (int64_t j = 0; j < n; j++) {
+                REAL sum = p[j];
+                for (int64_t s = 1; s < count; s++)
+                    sum += p[j + s * p_step];
+                c[j] += alpha * sum;
+            }
+        }
+        if (bias)
+            for (int64_t j = 0; j < n; j++)
+                c[j] += bias[w->j0 + j];
+        if (row_bias)
+            for (int64_t j = 0; j < n; j++)
+                c[j] += row_bias[i];
+        if (g->residual) {
+            const REAL *r = (const REAL *)g->residual + i * g->residual_row + w->j0 * g->residual_col;
+            for (int64_t j = 0; j < n; j++)
+                c[j] += r[j * g->residual_col];
+        }
+        if (g->activation)
+            K(activate)(g->activation, c, n);
+    }
+}
+
+/* Tasks: batch x ceil(m/rows) x ceil(n/cols); here splits only counts partial. */
+static void K(gemm_finish)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_gemm *g = args;
+    for (int64_t t = begin; t < end; t++) {
+        gemm_task w = gemm_decode(g, t * g->splits);
+        K(finish_block)(g, &w, (const REAL *)g->partial + w.i0 * g->n + w.j0, g->n, g->m * g->n,
+                        g->partial ? g->splits : 0);
+    }
+}

@@ -1,0 +1,156 @@
+/* The register tile: up to MR rows by two vectors of c, summed over k in registers.
+ *
+ *   acc[i, j] = sum over k of a[i, k] b[k, j]        (b's rows contiguous, a any strides)
+ *   c = relu?(alpha acc + beta src + bias)
+ *
+ * One function body; rows, vectors, edge and packed are constants in each copy of it,
+ * so that the accumulators are 2 rows variables and the loop over k is straight line. */
+
+/* Row i and where its element of a lies: three rows to a pointer, so that every
+ * address is [pointer], [pointer + stride] or [pointer + 2 stride]. */
+#ifndef EACH_ROW
+#define EACH_ROW(X)                                                                                     \
+    X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a3, 0) X(4, a3, 1) X(5, a3, 2) X(6, a6, 0) X(7, a6, 1)     \
+    X(8, a6, 2) X(9, a9, 0) X(10, a9, 1) X(11, a9, 2) X(12, a12, 0) X(13, a12, 1)
+
+#define DECLARE(i, p, s) V x##i = {0}, y##i = {0};
+#define STEP(i, p, s)                                                                                   \
+    if (rows > i) {                                                                                     \
+        V t = K(splat)(p[s * a_row]);                                                                   \
+        x##i += t * b0;                                                                                 \
+        if (vectors > 1)                                                                                \
+            y##i += t * b1;                                                                             \
+    }
+#define SCALE(i, p, s)                                                                                  \
+    if (rows > i)                                                                                       \
+        x##i *= scale, y##i *= scale;
+#define ADD_SRC(i, p, s)                                                                                \
+    if (rows > i) {                                                                                     \
+        const REAL *q = src + i * tail->src_row;                                                        \
+        if (vectors > 1) {                                                                              \
+            x##i += scale * K(load)(q);                                                                 \
+            y##i += scale * (edge ? K(load_lanes)(q + VL, mask) : K(load)(q + VL));                     \
+        } else                                                                                          \
+            x##i += scale * (edge ? K(load_lanes)(q, mask) : K(load)(q));                               \
+    }
+#define ADD_BIAS(i, p, s)                                                                               \
+    if (rows > i)                                                                                       \
+        x##i += b0, y##i += b1;
+#define RELU(i, p, s)                                                                                   \
+    if (rows > i)                                                                                       \
+        x##i = K(relu_vec)(x##i), y##i = K(relu_vec)(y##i);
+#define STORE(i, p, s)                                                                                  \
+    if (rows > i) {                                                                                     \
+        REAL *q = c + i * c_row;                                                                        \
+        if (vectors > 1) {                                                                              \
+            K(store)(q, x##i);                                                                          \
+            if (edge)                                                                                   \
+                K(store_lanes)(q + VL, mask, y##i);                                                     \
+            else                                                                                        \
+                K(store)(q + VL, y##i);                                                                 \
+        } else if (edge)                                                                                \
+            K(store_lanes)(q, mask, x##i);                                                              \
+        else                                                                                            \
+            K(store)(q, x##i);                                                                          \
+    }
+#define TILE_ARGS                                                                                       \
+    int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, REAL *c,      \
+        int64_t c_row, const nnrt_tail *tail, int64_t last
+#endif
+
+/* last: columns in the last vector, when edge. */
+INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE_ARGS)
+{
+    typedef K(vec) V;
+    const REAL *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row, *a12 = a + 12 * a_row;
+    const K(mask) mask = K(lanes)(edge ? last : VL);
+    V b0 = {0}, b1 = {0};
+    EACH_ROW(DECLARE)
+    for (; k > 0; k--) {
+        b0 = edge && vectors == 1 ? K(load_lanes)(b, mask) : K(load)(b);
+        if (vectors > 1)
+            b1 = edge ? K(load_lanes)(b + VL, mask) : K(load)(b + VL);
+        EACH_ROW(STEP)
+        a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
+        b += b_row;
+    }
+    if (tail->alpha != 1) {
+        V scale = K(splat)((REAL)tail->alpha);
+        EACH_ROW(SCALE)
+    }
+    if (tail->src) {
+        const REAL *src = tail->src;
+        V scale = K(splat)((REAL)tail->beta);
+        EACH_ROW(ADD_SRC)
+    }
+    if (tail->bias) {
+        const REAL *bias = tail->bias;
+        b0 = edge && vectors == 1 ? K(load_lanes)(bias, mask) : K(load)(bias);
+        if (vectors > 1)
+            b1 = edge ? K(load_lanes)(bias + VL, mask) : K(load)(bias + VL);
+        EACH_ROW(ADD_BIAS)
+    }
+    if (tail->relu) {
+        EACH_ROW(RELU)
+    }
+    EACH_ROW(STORE)
+}
+
+typedef void (*K(tile_fn))(TILE_ARGS);
+
+#define TILE(r)                                                                                         \
+    static void K(tile_##r##_two)(TILE_ARGS)                                                            \
+    {                                                                                                   \
+        K(tile_body)(r, 2, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+    }                                                                                                   \
+    static void K(tile_##r##_two_edge)(TILE_ARGS)                                                       \
+    {                                                                                                   \
+        K(tile_body)(r, 2, 1, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+    }                                                                                                   \
+    static void K(tile_##r##_one)(TILE_ARGS)                                                            \
+    {                                                                                                   \
+        K(tile_body)(r, 1, 1, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+    }
+#define ENTRY(r) {K(tile_##r##_two), K(tile_##r##_two_edge), K(tile_##r##_one)},
+
+#if MR == 14
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif MR == 8
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+
+EACH_HEIGHT(TILE)
+/* A packed panel of a: constant strides, so every address is [pointer + constant]. */
+static void K(tile_packed)(TILE_ARGS)
+{
+    K(tile_body)(MR, 2, 0, k, a, 1, A_STEP, b, b_row, c, c_row, tail, last);
+}
+
+/* [rows - 1][two vectors; two, the second partly used; one, partly or fully used] */
+static const K(tile_fn) K(tiles_table)[MR][3] = {EACH_HEIGHT(ENTRY)};
+
+INLINE void K(tile)(int64_t rows, int64_t cols, int64_t k, const REAL *a, int64_t a_row, int64_t a_col,
+                    const REAL *b, int64_t b_row, REAL *c, int64_t c_row, const nnrt_tail *tail)
+{
+    if (cols == NR) {
+        if (rows == MR && a_row == 1 && a_col == A_STEP)
+            K(tile_packed)(k, a, a_row, a_col, b, b_row, c, c_row, tail, VL);
+        else
+            K(tiles_table)[rows - 1][0](k, a, a_row, a_col, b, b_row, c, c_row, tail, VL);
+    } else if (cols > VL)
+        K(tiles_table)[rows - 1][1](k, a, a_row, a_col, b, b_row, c, c_row, tail, cols - VL);
+    else
+        K(tiles_table)[rows - 1][2](k, a, a_row, a_col, b, b_row, c, c_row, tail, cols);
+}
+
+static void K(any_tile)(int64_t rows, int64_t cols, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                        const void *b, int64_t b_row, void *c, int64_t c_row, const nnrt_tail *tail)
+{
+    K(tile)(rows, cols, k, a, a_row, a_col, b, b_row, c, c_row, tail);
+}
+
+#undef TILE
+#undef ENTRY
+#undef EACH_HEIGHT

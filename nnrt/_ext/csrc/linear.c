@@ -1,0 +1,46 @@
+/* Matrix products. This file includes itself once per dtype; REAL is the dtype. */
+#ifndef REAL
+
+#include "linear.h"
+#include <math.h>
+
+#define REAL float
+#define REAL_BYTES 4
+#define K(name) name##_f32
+#include "linear.c"
+#undef REAL
+#undef REAL_BYTES
+#undef K
+#define REAL double
+#define REAL_BYTES 8
+#define K(name) name##_f64
+#include "linear.c"
+
+#define KERNEL(name, type) .name = {"linear/" #name "/" #type "/" NNRT_STR(NNRT_ISA), gemm_##name##_##type}
+#define OPS(type)                                                                                       \
+    {                                                                                                   \
+        .mr = MR, .nr = 2 * VBYTES / sizeof(type##_), .vl = VBYTES / sizeof(type##_), .a_step = A_STEP, \
+        .tile = any_tile_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
+        KERNEL(axpy, type), KERNEL(finish, type), KERNEL(pack, type), KERNEL(colsum, type),             \
+    }
+typedef float f32_;
+typedef double f64_;
+
+const nnrt_linear_table NNRT_SYM(linear) = {{OPS(f32), OPS(f64)}};
+
+#else
+
+static inline REAL K(exp_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)expf((float)x) : (REAL)exp(x); }
+static inline REAL K(tanh_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)tanhf((float)x) : (REAL)tanh(x); }
+static inline REAL K(erf_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)erff((float)x) : (REAL)erf(x); }
+
+#include "gemm_vec.h"
+#include "gemm_tile.h"
+#include "gemm_pack.h"
+#include "gemm_run.h"
+#include "gemm_vector.h"
+#undef VL
+#undef NR
+#undef Q
+
+#endif

@@ -1,0 +1,516 @@
+"""Matrix products: how a product is cut into tasks for csrc/linear.c. See nnrt._ref.linear.
+
+Which kernel runs is a function of the shapes and strides alone (`multiply`):
+
+    m = 1, b contiguous along n         axpy: b's rows streamed once
+    a and b contiguous along k, m or n
+        small                           dot: nothing is copied
+    otherwise                           tiles: register tiles, b in place or packed into panels,
+                                        a in place or packed per task, long k split into parts
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
+from numpy cimport (
+    PyArray_DATA, PyArray_DESCR, PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE,
+    dtype as np_dtype, ndarray,
+)
+
+from nnrt._ext.runtime cimport NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, take
+
+import numpy as np
+
+from nnrt._ref.linear import ACTIVATIONS
+
+
+cdef extern from "linear.h" nogil:
+    const nnrt_linear_table *nnrt_linear(int isa)
+
+cdef const nnrt_linear_table *table = nnrt_linear(isa_level())
+
+# One core's time for a multiply-add, and for an element from the last-level cache, in ns
+# (109 GFLOP/s and 25 GB/s were measured), and the work below which a second thread costs more
+# than it brings.
+cdef double MAC_NS = 0.02, ELEMENT_NS = 0.16, SERIAL_NS = 10e3
+# Bytes of one panel row of b times depth: 512 floats deep keeps b's panel and a's in L2.
+cdef int64_t DEPTH_BYTES = 2048
+# Packing b pays from this many rows of c on.
+cdef int64_t PACK_B_ROWS = 192
+# Dots beat tiles over packed b up to this many rows (or columns) of c.
+cdef int64_t DOT_LINES = 48
+# Packed b beyond this many bytes is made and used in column parts.
+cdef int64_t PACKED_BYTES = 64 << 20
+
+
+cdef const nnrt_linear_table *linear_table() noexcept nogil:
+    return table
+
+
+cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline int64_t clamp(double x, int64_t low, int64_t high) noexcept nogil:
+    return low if x < low else high if x > high else <int64_t>x
+
+
+# ---- the plan ----
+
+cdef int multiply(nnrt_gemm *g, int dtype) noexcept nogil:
+    cdef const nnrt_gemm_ops *ops = &table.dtype[dtype]
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    cdef double macs = <double>g.batch * g.m * g.n * g.k
+    cdef double elements = <double>g.batch * (g.m * g.k + g.k * g.n + g.m * g.n)
+    cdef bint serial
+    cdef int activation
+    if g.batch == 0 or g.m == 0 or g.n == 0:
+        return 0
+    g.work.flops = 2 * macs
+    g.work.bytes = elements * size
+    g.splits, g.split, g.depth, g.partial = 1, g.k, g.k, NULL
+    if g.k == 0 or g.alpha == 0:
+        g.alpha = 0
+        return finish(g, ops)
+    serial = macs * MAC_NS < SERIAL_NS and elements * ELEMENT_NS < SERIAL_NS
+    if g.row_bias != NULL or (g.residual != NULL and (g.beta != 0 or g.residual_col != 1)):
+        # More terms than the tile's epilogue takes: all but the product first.
+        activation, g.activation = g.activation, NNRT_ACT_NONE
+        if finish(g, ops) != 0:
+            return -1
+        g.activation, g.beta = activation, 1
+        g.bias = g.row_bias = g.residual = NULL
+    if not g.packed_b:
+        if g.m == 1 and g.b_col == 1:
+            return axpy(g, ops, size, serial)
+        if g.m <= DOT_LINES or g.n <= DOT_LINES:
+            if g.a_col == 1 and g.b_row == 1:
+                return dot(g, ops, size, serial)
+            if g.batch == 1 and (g.m <= 4 and g.b_row == 1 or g.n <= 4 and g.a_col == 1):
+                return dot_gathered(g, ops, size, serial)
+    return tiles(g, ops, size, serial)
+
+
+cdef int finish(nnrt_gemm *g, const nnrt_gemm_ops *ops) noexcept nogil:
+    # 16384 elements a task: the tile of work of elementwise kernels.
+    cdef int64_t rows = g.rows, cols = g.cols
+    g.cols = min(g.n, 16384)
+    g.rows = clamp(16384.0 / g.cols, 1, g.m)
+    if launch_nogil(&ops.finish, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols)) != 0:
+        return -1
+    g.rows, g.cols = rows, cols
+    return 0
+
+
+cdef int axpy(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
+    # A task's sums stay in L1: at most 8 kB of them.
+    cdef int64_t widest = 8192 // size, tasks = 1
+    cdef double macs = <double>g.k * g.n
+    if not serial:
+        tasks = clamp(macs / 65536, 1, 32)
+    g.rows = 1
+    g.cols = min(widest, ceil_div(ceil_div(g.n, tasks), 8 * ops.vl) * 8 * ops.vl)
+    if g.batch == 1 and not serial and ceil_div(g.n, g.cols) < 4 and g.k >= 4096:
+        return split_sum(g, ops, &ops.axpy, size, 1024)
+    g.work.scratch = g.cols * size
+    return launch_nogil(&ops.axpy, g, g.batch * ceil_div(g.n, g.cols))
+
+
+cdef int dot(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
+    cdef int64_t tasks = 1
+    g.depth = 8192 // size  # four columns of b fill L1
+    g.rows, g.cols = min(g.m, 64), min(g.n, 64)
+    if not serial:
+        tasks = clamp(<double>g.m * g.n * g.k / 131072, 4, 32)
+    while g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols) < tasks and g.rows * g.cols > 16:
+        if g.cols >= g.rows:
+            g.cols = (g.cols // 2 + 3) // 4 * 4
+        else:
+            g.rows = (g.rows // 2 + 3) // 4 * 4
+    g.work.scratch = g.rows * g.cols * size
+    return launch_nogil(&ops.dot, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols))
+
+
+cdef int dot_gathered(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
+    # A few vectors against a matrix that is contiguous along k: the vectors are copied.
+    cdef int64_t lines = g.m if g.b_row == 1 else g.n
+    cdef void *copy = take(lines * g.k * size)
+    cdef int rc
+    if copy == NULL:
+        return -1
+    if g.b_row == 1:
+        ops.copy(copy, g.k, g.a, g.m, g.k, g.a_row, g.a_col)
+        g.a, g.a_row, g.a_col = copy, g.k, 1
+    else:
+        ops.copy(copy, g.k, g.b, g.n, g.k, g.b_col, g.b_row)
+        g.b, g.b_row, g.b_col = copy, 1, g.k
+    rc = dot(g, ops, size, serial)
+    give(copy, lines * g.k * size)
+    return rc
+
+
+cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *kernel, int64_t size,
+                   int64_t least) noexcept nogil:
+    # c has too few tiles for the threads: parts of k are summed apart, then added in order.
+    cdef int rc
+    cdef int64_t tasks = ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols)
+    g.splits = clamp(32.0 / tasks, 2, g.k // least)
+    g.split = ceil_div(ceil_div(g.k, g.splits), 8) * 8
+    g.splits = ceil_div(g.k, g.split)
+    g.partial = take(g.splits * g.m * g.n * size)
+    if g.partial == NULL:
+        return -1
+    rc = launch_nogil(kernel, g, g.splits * tasks)
+    if rc == 0:
+        g.work.scratch = 0
+        g.work.flops = <double>g.splits * g.m * g.n
+        rc = finish(g, ops)
+    give(g.partial, g.splits * g.m * g.n * size)
+    return rc
+
+
+cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
+    cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr)
+    cdef int64_t high = min(down, 4), wide = min(across, 16), want = 1
+    cdef double macs = <double>g.batch * g.m * g.n * g.k
+    cdef bint pack = not g.packed_b and (
+        g.b_col != 1 or (g.m >= PACK_B_ROWS and g.k * g.n * size > 128 << 10))
+    if pack and g.n > ops.nr and packed_count(g.k, g.n, size == 8) * g.batch * size > PACKED_BYTES:
+        return tiles_in_parts(g, ops, size)
+    # depth: equal blocks of k
+    g.depth = ceil_div(g.k, ceil_div(g.k, DEPTH_BYTES // size))
+    g.depth = (g.depth + 7) // 8 * 8
+    # rows, cols: four tiles of rows by 16 of columns, less where the tasks would be few
+    if serial:
+        high, wide = down, across
+    else:
+        want = clamp(macs / 262144, 2, 48)
+        while g.batch * ceil_div(down, high) * ceil_div(across, wide) < want and high * wide > 1:
+            if wide > 1 and wide * ops.nr >= high * ops.mr:
+                wide = (wide + 1) // 2
+            else:
+                high = (high + 1) // 2
+    g.rows, g.cols = high * ops.mr, wide * ops.nr
+    # a in place costs a cache line per row and k, which collide when rows are a multiple of
+    # 1 kB apart
+    g.pack_a = g.cols >= 4 * ops.nr and g.m > ops.mr or (
+        g.a_col == 1 and g.k >= 64 and (g.a_row * size) % 1024 == 0 and g.cols >= 2 * ops.nr)
+    if g.pack_a:
+        g.work.scratch = high * g.depth * ops.a_step * size
+    if pack:
+        return tiles_packed(g, ops, size)
+    if not serial and g.batch == 1 and ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols) < 8 and g.k >= 2048:
+        return split_sum(g, ops, &ops.tiles, size, 512)
+    return launch_nogil(&ops.tiles, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols))
+
+
+cdef int tiles_packed(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
+    cdef int64_t count = packed_count(g.k, g.n, size == 8)
+    cdef int64_t matrices = g.batch if g.b_batch != 0 else 1
+    cdef void *packed = take(matrices * count * size)
+    cdef int rc
+    if packed == NULL:
+        return -1
+    rc = pack_many(packed, g.b, matrices, count, g.b_batch, g.k, g.n, g.b_row, g.b_col, size == 8)
+    if rc == 0:
+        g.b, g.packed_b = packed, 1
+        g.b_batch = count if matrices > 1 else 0
+        if g.batch == 1 and ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols) < 8 and g.k >= 2048:
+            rc = split_sum(g, ops, &ops.tiles, size, 512)
+        else:
+            rc = launch_nogil(&ops.tiles, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols))
+    give(packed, matrices * count * size)
+    return rc
+
+
+cdef int tiles_in_parts(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
+    # One matrix at a time, and of that so many columns that packed b keeps within PACKED_BYTES.
+    cdef nnrt_gemm part
+    cdef int64_t i, j, step = max(1, PACKED_BYTES // (g.k * size) // ops.nr) * ops.nr
+    for i in range(g.batch):
+        j = 0
+        while j < g.n:
+            part = g[0]
+            part.batch, part.n = 1, min(step, g.n - j)
+            part.work.flops = 2.0 * part.m * part.n * part.k
+            part.a = <const char *>g.a + i * g.a_batch * size
+            part.b = <const char *>g.b + (i * g.b_batch + j * g.b_col) * size
+            part.c = <char *>g.c + (i * g.c_batch + j) * size
+            if g.bias != NULL:
+                part.bias = <const char *>g.bias + j * size
+            if g.residual != NULL:
+                part.residual = <const char *>g.residual + j * size
+            if tiles(&part, ops, size, False) != 0:
+                return -1
+            j += step
+    return 0
+
+
+cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil:
+    cdef int64_t vl = table.dtype[dtype].vl
+    return k * ceil_div(n, vl) * vl
+
+
+cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,
+              int dtype) noexcept nogil:
+    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, dtype)
+
+
+cdef int pack_many(void *packed, const void *b, int64_t batch, int64_t packed_batch, int64_t b_batch, int64_t k,
+                   int64_t n, int64_t b_row, int64_t b_col, int dtype) noexcept nogil:
+    cdef nnrt_gemm_pack p
+    memset(&p, 0, sizeof(p))
+    if k == 0 or n == 0:
+        return 0
+    p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, b, batch, packed_batch, b_batch
+    p.k, p.n, p.k_stride, p.n_stride = k, n, b_row, b_col
+    p.work.bytes = <double>batch * k * n * (8 if dtype == NNRT_F32 else 16)
+    # 4 panels by 128 of k: some 16 thousand elements, 5 us
+    p.panels, p.depth = 4, 128
+    if batch * k * n < 65536:
+        p.panels, p.depth = n, k
+    return launch_nogil(&table.dtype[dtype].pack, &p,
+                        batch * ceil_div(k, p.depth) * ceil_div(ceil_div(n, table.dtype[dtype].nr), p.panels))
+
+
+# ---- from C ----
+
+cdef int raw(int dtype, int64_t m, int64_t n, int64_t k, void *c, int64_t c_row, const void *a, int64_t a_row,
+             int64_t a_col, const void *b, int64_t b_row, int64_t b_col, int packed, const void *bias,
+             const void *residual, int64_t residual_row, double alpha, double beta,
+             int activation) noexcept nogil:
+    cdef nnrt_gemm g
+    memset(&g, 0, sizeof(g))
+    g.batch, g.m, g.n, g.k = 1, m, n, k
+    g.c, g.c_row = c, c_row
+    g.a, g.a_row, g.a_col = a, a_row, a_col
+    g.b, g.b_row, g.b_col, g.packed_b = b, b_row, b_col, packed
+    g.bias, g.residual, g.residual_row, g.residual_col = bias, residual, residual_row, 1
+    g.alpha, g.beta, g.activation = alpha, beta, activation
+    return multiply(&g, dtype)
+
+
+cdef int gemm_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row,
+                  const float *a, int64_t a_row, int64_t a_col, const float *b, int64_t b_row, int64_t b_col,
+                  const float *bias, const float *residual, int64_t residual_row,
+                  double alpha, double beta, int activation) noexcept nogil:
+    return raw(NNRT_F32, m, n, k, c, c_row, a, a_row, a_col, b, b_row, b_col, 0, bias, residual, residual_row,
+               alpha, beta, activation)
+
+
+cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double *c, int64_t c_row,
+                  const double *a, int64_t a_row, int64_t a_col, const double *b, int64_t b_row, int64_t b_col,
+                  const double *bias, const double *residual, int64_t residual_row,
+                  double alpha, double beta, int activation) noexcept nogil:
+    return raw(NNRT_F64, m, n, k, c, c_row, a, a_row, a_col, b, b_row, b_col, 0, bias, residual, residual_row,
+               alpha, beta, activation)
+
+
+cdef int gemm_packed_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row,
+                         const float *a, int64_t a_row, int64_t a_col, const float *packed,
+                         const float *bias, const float *residual, int64_t residual_row,
+                         double alpha, double beta, int activation) noexcept nogil:
+    return raw(NNRT_F32, m, n, k, c, c_row, a, a_row, a_col, packed, 0, 1, 1, bias, residual, residual_row,
+               alpha, beta, activation)
+
+
+# ---- from Python ----
+
+cdef int code_of(activation) except -1:
+    cdef int code
+    if activation is None:
+        return NNRT_ACT_NONE
+    if isinstance(activation, int):
+        code = activation
+    else:
+        code = ACTIVATIONS.index(activation) if activation in ACTIVATIONS else -1
+    if not 0 <= code <= NNRT_ACT_SILU:
+        raise ValueError(f"gemm: activation {activation!r} is none of {ACTIVATIONS}")
+    return code
+
+
+cdef int64_t stride(ndarray x, int axis, int64_t size) except? -1:
+    # In elements; axes of length 0 or 1 are never stepped along.
+    cdef int64_t step = PyArray_STRIDES(x)[axis]
+    if PyArray_DIMS(x)[axis] <= 1:
+        return 1
+    if step & (size - 1):
+        raise ValueError(f"gemm: strides {(<object>x).strides} are no multiples of the item size")
+    return step // size
+
+
+cdef int operands(nnrt_gemm *g, str op, int nd, ndarray c, ndarray a, ndarray b, double alpha,
+                  double beta) except -1:
+    # Fills in c, a and (unless None: packed) b; returns the dtype.
+    cdef int dtype = dtype_code(c), at = nd - 2
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    memset(g, 0, sizeof(g[0]))
+    if PyArray_TYPE(a) != PyArray_TYPE(c) or (b is not None and PyArray_TYPE(b) != PyArray_TYPE(c)):
+        raise TypeError(f"{op}: wanted one dtype, got {[x.dtype.name for x in (c, a, b) if x is not None]}")
+    if PyArray_NDIM(c) != nd or PyArray_NDIM(a) != nd or (b is not None and PyArray_NDIM(b) != nd):
+        raise ValueError(f"{op}: wanted {nd} axes, got shapes {[np.shape(x) for x in (c, a, b) if x is not None]}")
+    g.m, g.n, g.k = PyArray_DIMS(c)[at], PyArray_DIMS(c)[at + 1], PyArray_DIMS(a)[at + 1]
+    g.batch = PyArray_DIMS(c)[0] if nd == 3 else 1
+    if PyArray_DIMS(a)[at] != g.m or (nd == 3 and PyArray_DIMS(a)[0] != g.batch) or (b is not None and (
+            PyArray_DIMS(b)[at] != g.k or PyArray_DIMS(b)[at + 1] != g.n
+            or (nd == 3 and PyArray_DIMS(b)[0] != g.batch))):
+        raise ValueError(f"{op}: shapes {np.shape(a)} @ {np.shape(b)} do not give {np.shape(c)}")
+    g.c, g.c_row = PyArray_DATA(c), stride(c, at, size)
+    g.a, g.a_row, g.a_col = PyArray_DATA(a), stride(a, at, size), stride(a, at + 1, size)
+    if b is not None:
+        g.b, g.b_row, g.b_col = PyArray_DATA(b), stride(b, at, size), stride(b, at + 1, size)
+    if nd == 3:
+        g.c_batch, g.a_batch = stride(c, 0, size), stride(a, 0, size)
+        g.b_batch = stride(b, 0, size)
+    g.alpha, g.beta = alpha, beta
+    return dtype
+
+
+cdef int extras(nnrt_gemm *g, str op, int dtype, bias, residual, activation) except -1:
+    cdef ndarray x
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    if bias is not None:
+        x = bias
+        if dtype_code(x) != dtype or PyArray_NDIM(x) != 1 or PyArray_DIMS(x)[0] != g.n or stride(x, 0, size) != 1:
+            raise ValueError(f"{op}: wanted a contiguous bias of shape ({g.n},), got {bias.shape} {bias.dtype}")
+        g.bias = PyArray_DATA(x)
+    if residual is not None:
+        x = residual
+        if dtype_code(x) != dtype or PyArray_NDIM(x) != 2 or PyArray_DIMS(x)[0] != g.m or PyArray_DIMS(x)[1] != g.n:
+            raise ValueError(f"{op}: wanted a residual of shape ({g.m}, {g.n}), got {residual.shape} {residual.dtype}")
+        g.residual = PyArray_DATA(x)
+        g.residual_row, g.residual_col = stride(x, 0, size), stride(x, 1, size)
+    g.activation = code_of(activation)
+    return 0
+
+
+cdef void transpose(nnrt_gemm *g, int64_t c_col) noexcept nogil:
+    # c^T = b^T a^T
+    g.m, g.n = g.n, g.m
+    g.a, g.b = g.b, g.a
+    g.a_batch, g.b_batch = g.b_batch, g.a_batch
+    g.a_row, g.a_col, g.b_row, g.b_col = g.b_col, g.b_row, g.a_col, g.a_row
+    g.residual_row, g.residual_col = g.residual_col, g.residual_row
+    g.row_bias, g.bias = g.bias, g.row_bias
+    g.c_row = c_col
+
+
+cdef int run(nnrt_gemm *g, str op, int dtype, ndarray c, bint packed) except -1:
+    # c with its unit stride along the rows: the transposed problem.
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    cdef int64_t c_col = stride(c, PyArray_NDIM(c) - 1, size)
+    cdef int rc
+    if c_col != 1 and g.n > 1 and g.m > 0:
+        if g.c_row != 1 or packed:
+            raise ValueError(f"{op}: wanted c with unit stride in {'its last' if packed else 'one'} axis, "
+                             f"got strides {(<object>c).strides}")
+        transpose(g, c_col)
+    elif g.n == 1 and g.c_row == 1 and g.m > 1 and not packed:
+        transpose(g, g.m)
+    if g.batch == 1 and (g.c_row == g.n or g.m == 1):
+        g.work.out[0].data, g.work.out[0].count, g.work.out[0].dtype = g.c, g.m * g.n, dtype
+    if 2.0 * g.batch * g.m * g.n * g.k > 1e6:  # 10 us, what giving the GIL away is worth
+        with nogil:
+            rc = multiply(g, dtype)
+    else:
+        rc = multiply(g, dtype)
+    if rc != 0:
+        raise MemoryError(f"{op}: no memory for the packed operands of {(<object>c).shape}")
+    return 0
+
+
+def gemm(ndarray c not None, ndarray a not None, ndarray b not None, bias=None, residual=None, double alpha=1.0,
+         double beta=0.0, activation=None):
+    """c[M, N] = act(alpha a[M, K] @ b[K, N] + beta c + bias[N] + residual[M, N])."""
+    cdef nnrt_gemm g
+    cdef int dtype = operands(&g, "gemm", 2, c, a, b, alpha, beta)
+    if bias is not None or residual is not None or activation is not None:
+        extras(&g, "gemm", dtype, bias, residual, activation)
+    run(&g, "gemm", dtype, c, False)
+
+
+def gemm_batched(ndarray c not None, ndarray a not None, ndarray b not None, double alpha=1.0, double beta=0.0):
+    """c[B, M, N] = alpha a[B, M, K] @ b[B, K, N] + beta c; a batch stride of 0 repeats a matrix."""
+    cdef nnrt_gemm g
+    cdef int dtype = operands(&g, "gemm_batched", 3, c, a, b, alpha, beta)
+    run(&g, "gemm_batched", dtype, c, False)
+
+
+def packed_size(int64_t k, int64_t n, dtype):
+    """Elements of the buffer that pack_b fills for a [k, n] matrix; the layout is the back-end's own."""
+    return packed_count(k, n, NNRT_F32 if np.dtype(dtype).itemsize == 4 else NNRT_F64)
+
+
+cdef int check_packed(str op, ndarray packed, int64_t k, int64_t n, int dtype) except -1:
+    if (dtype_code(packed) != dtype or PyArray_NDIM(packed) != 1 or stride(packed, 0, 4) < 1
+            or PyArray_SIZE(packed) != packed_count(k, n, dtype)):
+        raise ValueError(f"{op}: wanted a contiguous buffer of {packed_count(k, n, dtype)} elements for "
+                         f"({k}, {n}), got {np.shape(packed)} {packed.dtype}")
+    return 0
+
+
+def pack_b(ndarray packed not None, ndarray b not None):
+    """Stores b[K, N] in packed[packed_size(K, N)], a copy in the order gemm_packed reads it."""
+    cdef int dtype = dtype_code(b)
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, k, n, rc, b_row, b_col
+    cdef void *to = PyArray_DATA(packed)
+    cdef const void *source = PyArray_DATA(b)
+    if PyArray_NDIM(b) != 2:
+        raise ValueError(f"pack_b: wanted 2 axes, got shape {np.shape(b)}")
+    k, n = PyArray_DIMS(b)[0], PyArray_DIMS(b)[1]
+    check_packed("pack_b", packed, k, n, dtype)
+    b_row, b_col = stride(b, 0, size), stride(b, 1, size)
+    with nogil:
+        rc = pack(to, source, k, n, b_row, b_col, dtype)
+    if rc != 0:
+        raise MemoryError("pack_b: out of memory")
+
+
+def gemm_packed(ndarray c not None, ndarray a not None, ndarray packed not None, int64_t n, bias=None, residual=None,
+                double alpha=1.0, double beta=0.0, activation=None):
+    """gemm with the right-hand side [K, n] packed beforehand: weights that serve many calls."""
+    cdef nnrt_gemm g
+    cdef int dtype = operands(&g, "gemm_packed", 2, c, a, None, alpha, beta)
+    if g.n != n:
+        raise ValueError(f"gemm_packed: wanted c with {n} columns, got shape {np.shape(c)}")
+    check_packed("gemm_packed", packed, g.k, n, dtype)
+    g.b, g.b_row, g.b_col, g.packed_b = PyArray_DATA(packed), 0, 1, 1
+    extras(&g, "gemm_packed", dtype, bias, residual, activation)
+    run(&g, "gemm_packed", dtype, c, True)
+
+
+def bias_grad(ndarray db not None, ndarray dy not None):
+    """db[N] = column sums of dy[M, N]: the gradient of a bias that was added to every row."""
+    cdef nnrt_colsum s
+    cdef int dtype = dtype_code(db), rc = 0
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, tasks
+    cdef const nnrt_gemm_ops *ops = &table.dtype[dtype]
+    cdef nnrt_colsum total
+    memset(&s, 0, sizeof(s))
+    if (dtype_code(dy) != dtype or PyArray_NDIM(dy) != 2 or PyArray_NDIM(db) != 1
+            or PyArray_DIMS(db)[0] != PyArray_DIMS(dy)[1] or stride(db, 0, size) != 1):
+        raise ValueError(f"bias_grad: shapes {np.shape(dy)} {dy.dtype} do not give a contiguous "
+                         f"{np.shape(db)} {db.dtype}")
+    s.m, s.n = PyArray_DIMS(dy)[0], PyArray_DIMS(dy)[1]
+    s.sum, s.x, s.x_row, s.x_col = PyArray_DATA(db), PyArray_DATA(dy), stride(dy, 0, size), stride(dy, 1, size)
+    if s.n == 0:
+        return
+    s.work.bytes = <double>s.m * s.n * size
+    # 65536 elements a task, and sums that stay in L1
+    s.cols = min(s.n, 1024)
+    s.rows = clamp(65536.0 / s.cols, 1, max(1, s.m))
+    s.chunks = max(1, ceil_div(s.m, s.rows))
+    tasks = s.chunks * ceil_div(s.n, s.cols)
+    with nogil:
+        if s.chunks > 1:
+            s.partial = take(s.chunks * s.n * size)
+            rc = -1 if s.partial == NULL else launch_nogil(&ops.colsum, &s, tasks)
+            if rc == 0:
+                total = s
+                total.x, total.x_row, total.x_col, total.m = s.partial, s.n, 1, s.chunks
+                total.rows, total.chunks, total.partial = s.chunks, 1, NULL
+                rc = launch_nogil(&ops.colsum, &total, ceil_div(s.n, s.cols))
+            give(s.partial, s.chunks * s.n * size)
+        else:
+            rc = launch_nogil(&ops.colsum, &s, tasks)
+    if rc != 0:
+        raise MemoryError("bias_grad: out of memory")
