@@ -6,8 +6,60 @@ from ._version import __version__
 from .tensor import Tensor  # first: the ops need the class
 from . import autograd, config, memory
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .dtypes import (
+    device,
+    double,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from .dtypes import bool_ as bool
+from .dtypes import float32 as float
+from .dtypes import int32 as int
 from .ops.activation import relu
-from .ops.create import from_numpy
+from .ops.create import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    is_floating_point,
+    is_tensor,
+    linspace,
+    logspace,
+    numel,
+    ones,
+    ones_like,
+    scalar_tensor,
+    set_printoptions,
+    tensor,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
 from .ops.einsum import einsum, tensordot
 from .ops.elementwise import add
 from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer

@@ -1,15 +1,472 @@
-"""Making tensors and converting them (first sketch)."""
+"""Making tensors and converting them.
+
+Python floats become the default dtype (float32 at first), Python ints int64, bools bool; numpy
+arrays keep their dtype, float64 included. `device` may be "cpu" everywhere and nothing else.
+"""
+
+import builtins
+import math
 
 import numpy as np
 
-from ..tensor import wrap
+from .. import memory
+from .._printing import describe, set_printoptions  # noqa: F401
+from ..autograd import record
+from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, device, get_default_dtype
+from ..tensor import Tensor, bump, view_of, wrap
 
-cpu = "cpu"
+# ---- from data ----
+
+
+def tensor(data, dtype=None, device=None, requires_grad=False):
+    """A new tensor with a copy of the data.
+
+    data: numbers, (nested) sequences of them, a numpy array, or a Tensor (its values only). Raises
+    ValueError for ragged sequences, TypeError for what holds no numbers (complex ones included).
+    """
+    check_device("tensor", device)
+    return _finished("tensor", _array_of("tensor", data, dtype, True), requires_grad)
+
+
+def as_tensor(data, dtype=None, device=None):
+    """data as a Tensor without a copy where possible: a Tensor stays what it is (and on the tape), a numpy
+    array shares its memory; anything else is copied as by :func:`tensor`."""
+    check_device("as_tensor", device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else to(data, (), dtype, None, False)
+    return wrap(_array_of("as_tensor", data, dtype, False))
+
+
+def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False):
+    """:func:`as_tensor` with a say on copying: True always copies, False raises ValueError where a copy is needed."""
+    check_device("asarray", device)
+    if copy is False:
+        source = obj.array if isinstance(obj, Tensor) else obj
+        shares = hasattr(source, "__array_interface__") or hasattr(source, "__dlpack__")
+        if not shares or (dtype is not None and np.asarray(source).dtype != as_dtype("asarray", dtype)):
+            raise ValueError(f"asarray: copy=False, but {type(obj).__name__} cannot be used without a copy")
+    if isinstance(obj, Tensor) and copy is not True:
+        made = obj if dtype is None else to(obj, (), dtype, None, False)
+        return made.requires_grad_(True) if requires_grad and not made.requires_grad else made
+    return _finished("asarray", _array_of("asarray", obj, dtype, copy is True), requires_grad)
 
 
 def from_numpy(array):
-    return wrap(array)
+    """A tensor that shares the array's memory. TypeError for what is not a numpy array of a supported dtype.
+
+    A read-only array gives a tensor whose in-place operations raise.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(
+            f"from_numpy: wants a numpy array, got {type(array).__name__}; tensor() takes other data"
+        )
+    if array.dtype not in SUPPORTED or not array.dtype.isnative:
+        raise TypeError(f"from_numpy: dtype {array.dtype} is not supported")
+    return wrap(array if type(array) is np.ndarray else array.view(np.ndarray))
 
 
-def describe(t):
-    return f"tensor({t.array!r})"
+def from_dlpack(x):
+    """A tensor that shares the memory of any object with __dlpack__ (a torch or JAX tensor, a numpy array)."""
+    if isinstance(x, Tensor):
+        return view_of(x, x.numpy())
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: wants an object with __dlpack__, got {type(x).__name__}")
+    return from_numpy(np.from_dlpack(x))
+
+
+def scalar_tensor(s, dtype=None, device=None, requires_grad=False):
+    """A 0-d tensor of a number; the default dtype unless given, for integers too."""
+    return tensor(s, get_default_dtype() if dtype is None else dtype, device, requires_grad)
+
+
+def _array_of(op, data, dtype, copy):
+    """The numpy array of array-like data, in our own memory where it is a copy of an array."""
+    if dtype is not None:
+        dtype = as_dtype(op, dtype)
+    if isinstance(data, Tensor):
+        data = data.array
+    if isinstance(data, np.ndarray):
+        wanted = data.dtype.newbyteorder("=") if dtype is None else dtype
+        if wanted not in SUPPORTED:
+            raise TypeError(
+                f"{op}: arrays of dtype {data.dtype} are not supported{_complex_hint(data.dtype)}"
+            )
+        if not copy and data.dtype == wanted and data.dtype.isnative:
+            return data
+        made = memory.empty(data.shape, wanted)
+        _store(made, data)
+        return made
+    if (
+        not copy
+        and not isinstance(data, (list, tuple))
+        and (hasattr(data, "__array_interface__") or hasattr(data, "__array__"))
+    ):
+        return _array_of(op, np.asarray(data), dtype, False)
+    if isinstance(data, (list, tuple)) and _has_tensor(data):
+        data = _without_tensors(data)
+    try:
+        made = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"{op}: sequences of different lengths do not make a tensor ({error})") from None
+    except OverflowError as error:
+        raise RuntimeError(f"{op}: {error}") from None
+    if dtype is None:
+        dtype = made.dtype
+        if (
+            dtype.kind == "f"
+            and _of_python_floats(data)
+            or made.size == 0
+            and not isinstance(data, np.generic)
+        ):
+            dtype = get_default_dtype()
+    if made.dtype not in SUPPORTED:
+        what = "numbers beyond 64 bits" if _is_big(made) else f"{made.dtype} data"
+        error = RuntimeError if _is_big(made) else TypeError
+        raise error(f"{op}: {what} cannot become a tensor{_complex_hint(made.dtype)}")
+    if made.dtype == dtype:
+        return made
+    out = memory.empty(made.shape, dtype)
+    _store(out, made)
+    return out
+
+
+def _store(out, array):
+    """out[...] = array as C converts; what does not fit wraps or saturates silently, as in torch."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.copyto(out, array, casting="unsafe")
+
+
+def _is_big(array):
+    return array.dtype == object and array.size and all(isinstance(v, int) for v in array.ravel())
+
+
+def _complex_hint(dtype):
+    return (
+        ": complex numbers are out of scope; keep real and imaginary parts apart" if dtype.kind == "c" else ""
+    )
+
+
+def _has_tensor(data):
+    return any(isinstance(d, Tensor) or (isinstance(d, (list, tuple)) and _has_tensor(d)) for d in data)
+
+
+def _without_tensors(data):
+    return [
+        d.array if isinstance(d, Tensor) else _without_tensors(d) if isinstance(d, (list, tuple)) else d
+        for d in data
+    ]
+
+
+def _of_python_floats(data):
+    """Whether the floats in nested sequences are Python's: then the default dtype is theirs."""
+    if isinstance(data, (list, tuple)):
+        return all(_of_python_floats(d) for d in data)
+    return not isinstance(data, (np.ndarray, np.generic)) or type(data) is np.float64
+
+
+def _finished(op, array, requires_grad):
+    made = wrap(array)
+    if requires_grad:
+        if array.dtype.kind != "f":
+            raise RuntimeError(
+                f"{op}: only floating tensors can require gradients, this one is {array.dtype}"
+            )
+        made.requires_grad = True
+    return made
+
+
+# ---- filled ----
+
+
+def sizes_of(op, size):
+    """The tuple of sizes meant by `size` = (2, 3) or ((2, 3),); checks that they are integers of at least 0."""
+    if len(size) == 1 and not isinstance(size[0], builtins.int) and hasattr(size[0], "__len__"):
+        size = size[0]
+    try:
+        sizes = tuple([s.__index__() for s in size])
+    except (AttributeError, TypeError):
+        raise TypeError(f"{op}: size must be integers or one sequence of them, got {size!r}") from None
+    for s in sizes:
+        if s < 0:
+            raise RuntimeError(f"{op}: size must not be negative, got {sizes}")
+    return sizes
+
+
+def _made(op, size, dtype, device, requires_grad, value):
+    check_device(op, device)
+    dtype = get_default_dtype() if dtype is None else as_dtype(op, dtype)
+    size = sizes_of(op, size)
+    if value is None:
+        array = memory.empty(size, dtype)
+    elif value == 0:
+        array = memory.zeros(size, dtype)
+    else:
+        array = memory.empty(size, dtype)
+        array.fill(value)
+    return _finished(op, array, requires_grad)
+
+
+def zeros(*size, dtype=None, device=None, requires_grad=False):
+    """A tensor of zeros; zeros(2, 3) or zeros((2, 3))."""
+    return _made("zeros", size, dtype, device, requires_grad, 0)
+
+
+def ones(*size, dtype=None, device=None, requires_grad=False):
+    """A tensor of ones."""
+    return _made("ones", size, dtype, device, requires_grad, 1)
+
+
+def empty(*size, dtype=None, device=None, requires_grad=False):
+    """A tensor whose values are whatever its memory held."""
+    return _made("empty", size, dtype, device, requires_grad, None)
+
+
+def full(size, fill_value, dtype=None, device=None, requires_grad=False):
+    """A tensor of fill_value; without dtype that of the value: bool, int64 or the default one."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    if dtype is None:
+        kinds = {builtins.bool: np.bool_, builtins.int: np.int64}
+        dtype = kinds.get(type(fill_value), getattr(fill_value, "dtype", None))
+    check_device("full", device)
+    dtype = get_default_dtype() if dtype is None else as_dtype("full", dtype)
+    array = memory.empty(sizes_of("full", (size,)), dtype)
+    try:
+        array.fill(fill_value)
+    except OverflowError:
+        raise RuntimeError(f"full: fill_value {fill_value} does not fit {dtype}") from None
+    return _finished("full", array, requires_grad)
+
+
+def _like(op, x, dtype, device, requires_grad):
+    check_device(op, device)
+    array = x.array
+    if dtype is None or as_dtype(op, dtype) == array.dtype:
+        return _finished(op, memory.empty_like(array), requires_grad)
+    dtype = as_dtype(op, dtype)
+    order = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
+    made = memory.empty(tuple([array.shape[i] for i in order]), dtype)
+    return _finished(op, made.transpose(np.argsort(order)) if order else made, requires_grad)
+
+
+def empty_like(x, dtype=None, device=None, requires_grad=False):
+    """A tensor of x's shape, dtype and memory order, uninitialised."""
+    return _like("empty_like", x, dtype, device, requires_grad)
+
+
+def zeros_like(x, dtype=None, device=None, requires_grad=False):
+    """Zeros of x's shape, dtype and memory order."""
+    made = _like("zeros_like", x, dtype, device, requires_grad)
+    made.array.fill(0)
+    return made
+
+
+def ones_like(x, dtype=None, device=None, requires_grad=False):
+    """Ones of x's shape, dtype and memory order."""
+    made = _like("ones_like", x, dtype, device, requires_grad)
+    made.array.fill(1)
+    return made
+
+
+def full_like(x, fill_value, dtype=None, device=None, requires_grad=False):
+    """fill_value in x's shape, dtype and memory order."""
+    made = _like("full_like", x, dtype, device, requires_grad)
+    made.array.fill(fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
+    return made
+
+
+def eye(n, m=None, dtype=None, device=None, requires_grad=False):
+    """The identity matrix, n by m (default n)."""
+    made = _made("eye", (n, n if m is None else m), dtype, device, requires_grad, 0)
+    np.einsum("ii->i", made.array[: min(made.shape), : min(made.shape)])[...] = 1
+    return made
+
+
+def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=False):
+    """start, start + step, ... below end (above, for a negative step); arange(end) starts at 0.
+
+    int64 when all three are integers, else the default dtype; each value is start + i * step,
+    worked out in float64. Raises RuntimeError for step 0 or a step away from end.
+    """
+    check_device("arange", device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = [v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step)]
+    integral = all(isinstance(v, builtins.int) for v in (start, end, step))
+    dtype = (
+        (np.dtype(np.int64) if integral else get_default_dtype())
+        if dtype is None
+        else as_dtype("arange", dtype)
+    )
+    if step == 0:
+        raise RuntimeError("arange: step must not be 0")
+    if not all(map(math.isfinite, (start, end, step))):
+        raise RuntimeError(f"arange: wants finite bounds, got start={start}, end={end}, step={step}")
+    if (end - start) * (1 if step > 0 else -1) < 0:
+        raise RuntimeError(f"arange: step={step} does not lead from start={start} to end={end}")
+    count = -((start - end) // step) if integral else math.ceil((end - start) / step)
+    exact = np.arange(count, dtype=np.int64 if integral else np.float64)
+    exact *= step
+    exact += start
+    array = memory.empty((count,), dtype)
+    _store(array, exact)
+    return _finished("arange", array, requires_grad)
+
+
+def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
+    """steps values from start to end, both included, evenly spaced (worked out in float64)."""
+    check_device("linspace", device)
+    dtype = get_default_dtype() if dtype is None else as_dtype("linspace", dtype)
+    array = memory.empty((_steps("linspace", steps),), dtype)
+    _store(array, np.linspace(_number(start), _number(end), steps))
+    return _finished("linspace", array, requires_grad)
+
+
+def logspace(start, end, steps, base=10.0, dtype=None, device=None, requires_grad=False):
+    """base to the powers linspace(start, end, steps)."""
+    check_device("logspace", device)
+    dtype = get_default_dtype() if dtype is None else as_dtype("logspace", dtype)
+    array = memory.empty((_steps("logspace", steps),), dtype)
+    _store(array, np.power(float(base), np.linspace(_number(start), _number(end), steps)))
+    return _finished("logspace", array, requires_grad)
+
+
+def _steps(op, steps):
+    if steps < 0:
+        raise RuntimeError(f"{op}: steps must not be negative, got {steps}")
+    return steps
+
+
+def _number(v):
+    return v.item() if isinstance(v, Tensor) else v
+
+
+def tril_indices(row, col=None, offset=0, dtype=None, device=None):
+    """Row and column numbers, shape (2, n), of a row x col matrix on and below diagonal `offset`, row by row."""
+    check_device("tril_indices", device)
+    return _pairs("tril_indices", np.tril_indices(row, offset, row if col is None else col), dtype)
+
+
+def triu_indices(row, col=None, offset=0, dtype=None, device=None):
+    """Row and column numbers, shape (2, n), of a row x col matrix on and above diagonal `offset`, row by row."""
+    check_device("triu_indices", device)
+    return _pairs("triu_indices", np.triu_indices(row, offset, row if col is None else col), dtype)
+
+
+def _pairs(op, pairs, dtype):
+    return wrap(np.stack(pairs).astype(np.int64 if dtype is None else as_dtype(op, dtype)))
+
+
+# ---- questions ----
+
+
+def is_tensor(obj):
+    """Whether obj is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(x):
+    """Whether x has a floating dtype."""
+    return x.array.dtype.kind == "f"
+
+
+def numel(x):
+    """Number of elements."""
+    return x.array.size
+
+
+# ---- conversion ----
+
+
+def to(x, args, dtype, where, copy, memory_format=None):
+    """x converted: args as in Tensor.to (a dtype, a device, another tensor, flags).
+
+    Gradients pass through conversions between floating dtypes. x itself when there is nothing to do.
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype = arg.array.dtype
+        elif isinstance(arg, (device, str)) and not _names_dtype(arg):
+            where = arg
+        elif isinstance(arg, builtins.bool):
+            continue  # non_blocking: copies here always block
+        elif arg is not None:
+            dtype = arg
+    check_device("to", where)
+    a = x.array
+    if dtype is not None:
+        dtype = as_dtype("to", dtype)
+    if memory_format is not None:
+        x = shape.contiguous(x, memory_format) if memory_format != "preserve_format" else x
+    if dtype is None or dtype == a.dtype:
+        return shape.clone(x) if copy and x.array is a else x
+    converted = _like("to", x, dtype, None, False).array
+    _store(converted, x.array)
+    if dtype.kind != "f" or a.dtype.kind != "f":
+        return wrap(converted)
+    return record(converted, to_backward, (x,), (a.dtype,))
+
+
+def to_backward(node, dy):
+    (dtype,) = node.saved
+    dx = memory.empty(dy.shape, dtype)
+    _store(dx, dy)
+    return (dx,)
+
+
+def _names_dtype(name):
+    return isinstance(name, str) and name not in ("cpu", "cuda", "mps", "xpu", "meta") and ":" not in name
+
+
+def rebuild(kind, array, requires_grad, attributes):
+    """What unpickling and deepcopy call: a Tensor of class `kind` around the array."""
+    made = kind.__new__(kind)
+    made.array = array
+    made.grad = None
+    made.node = None
+    made.version = None
+    made.hooks = None
+    made.requires_grad = requires_grad
+    if attributes:
+        made.__dict__.update(attributes)
+    return made
+
+
+# numpy functions called on Tensors: the ones whose name here differs from numpy's.
+_UFUNCS = {
+    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg", "absolute": "abs",
+    "fabs": "abs", "power": "pow", "float_power": "pow", "equal": "eq", "not_equal": "ne", "less": "lt",
+    "less_equal": "le", "greater": "gt", "greater_equal": "ge", "rint": "round", "invert": "bitwise_not",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+    "arctan2": "atan2", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "conjugate": None,
+    "positive": "positive", "fmod": "fmod",
+}  # fmt: skip
+
+
+def array_ufunc(ufunc, method, inputs, kwargs):
+    """Tensor.__array_ufunc__: a numpy function on Tensors runs the op of the same meaning, gradients included.
+
+    With an ndarray as `out` the values go there. TypeError for functions and arguments without counterpart.
+    """
+    name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
+    op = None
+    if method == "__call__" and name is not None:
+        op = getattr(linear if name == "matmul" else elementwise, name, None)
+    out = kwargs.pop("out", None)
+    if op is None or kwargs:
+        what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        extra = f" with {', '.join(kwargs)}" if kwargs and op is not None else ""
+        raise TypeError(
+            f"numpy.{what}{extra} has no counterpart for tensors; use x.detach().numpy() for its values"
+        )
+    result = op(*[as_tensor(i) if isinstance(i, (np.ndarray, list, tuple)) else i for i in inputs])
+    if out is None:
+        return result
+    (target,) = out
+    if result.requires_grad:
+        raise TypeError(f"numpy.{ufunc.__name__}: out= would lose the gradient; use the tensor operation")
+    np.copyto(target.array if isinstance(target, Tensor) else target, result.array, casting="same_kind")
+    return bump(target) if isinstance(target, Tensor) else target
+
+
+from . import elementwise, linear, shape  # noqa: E402
