@@ -1,0 +1,186 @@
+"""Runs the comparison: peers in processes of their own, taking turns, checked before they are timed."""
+
+import importlib.util
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .workloads import all_workloads
+
+# Modules a peer needs; a peer that is not installed is named in the report and left out.
+NEEDS = {"torch": "torch", "numpy": "numpy", "jax": "jax", "numba": "numba"}
+ROUNDS = 5
+SECONDS = 0.15
+
+
+class Worker:
+    """A peer's process. It is stopped while others run: idle pools spin and would steal a core."""
+
+    def __init__(self, peer, threads):
+        self.peer = peer
+        environment = dict(os.environ)
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NNRT_NUM_THREADS"):
+            environment[name] = str(threads)
+        cpus = sorted(os.sched_getaffinity(0))[-threads:]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nnrt.bench.worker", peer, str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )
+        self.answer()
+        self.process.send_signal(signal.SIGSTOP)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.peer}: the process ended")
+        return json.loads(line)
+
+    def ask(self, **command):
+        self.process.send_signal(signal.SIGCONT)
+        print(json.dumps(command), file=self.process.stdin, flush=True)
+        answer = self.answer()
+        self.process.send_signal(signal.SIGSTOP)
+        return answer
+
+    def close(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def peers_of(row):
+    """Who runs a row beside nnrt."""
+    return ["torch", *row.peers] if row.group != "numba" else list(row.peers)
+
+
+def verified(row, workers, folder):
+    """The peers whose result agrees with nnrt's, and what is wrong with the others."""
+    good, wrong = [], {}
+    want = None
+    for peer in ["nnrt", *peers_of(row)]:
+        if peer not in workers:
+            continue
+        file = str(folder / f"{peer}.npz")
+        answer = workers[peer].ask(do="run", row=row.name, out=file)
+        if "error" in answer:
+            wrong[peer] = answer["error"]
+            continue
+        with np.load(file) as data:
+            found = [data[k] for k in data.files]
+        if want is None:
+            want = found
+            good.append(peer)
+            continue
+        scale = max((float(np.abs(a).max()) for a in want if a.size), default=1.0) or 1.0
+        distance = max(
+            (float(np.abs(a - b).max()) if a.shape == b.shape else np.inf for a, b in zip(want, found) if a.size), default=0.0
+        )
+        if len(want) == len(found) and distance <= row.tol * scale:
+            good.append(peer)
+        else:
+            wrong[peer] = f"result differs from nnrt's by {distance:.2g} (largest entry {scale:.2g})"
+    return good, wrong
+
+
+def compared(row, workers, folder, rounds, seconds):
+    """One row: median seconds per peer over rounds, in which the peers take turns."""
+    good, wrong = verified(row, workers, folder)
+    times = {peer: [] for peer in good}
+    for _ in range(rounds):
+        for peer in good:
+            answer = workers[peer].ask(do="time", row=row.name, seconds=seconds)
+            if "error" in answer:
+                wrong[peer] = answer["error"]
+            else:
+                times[peer].append(statistics.median(answer["times"]))
+    return {peer: statistics.median(t) for peer, t in times.items() if t}, wrong
+
+
+def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, show=print):
+    """Compares; returns the report as a dict. select: only rows whose name or group contains one of its comma-separated words."""
+    words = [w for w in select.split(",") if w]
+    rows = [r for r in all_workloads() if not words or any(w in f"{r.group} {r.name}" for w in words)]
+    wanted = peers or list(NEEDS)
+    missing = [p for p in wanted if not importlib.util.find_spec(NEEDS[p])]
+    report = {"machine": machine(), "missing": missing, "peaks": {}, "rows": []}
+    for peer in missing:
+        show(f"{peer} is not installed and is left out (pip install 'nnrt[bench]')")
+    for count in threads:
+        needed = {"nnrt"} | {p for r in rows for p in peers_of(r) if p in wanted and p not in missing}
+        workers = {peer: Worker(peer, count) for peer in sorted(needed)}
+        try:
+            peaks = workers["nnrt"].ask(do="peak")
+            report["peaks"][count] = peaks
+            show(f"\n{count} thread(s): peak {peaks['fma'] / 1e9:.0f} GFLOP/s, copy {peaks['copy'] / 1e9:.1f} GB/s")
+            with tempfile.TemporaryDirectory() as folder:
+                for row in rows:
+                    times, wrong = compared(row, workers, Path(folder), rounds, seconds)
+                    report["rows"].append(entry(row, count, times, wrong, peaks))
+                    show(line(report["rows"][-1]))
+        finally:
+            for worker in workers.values():
+                worker.close()
+    return report
+
+
+def entry(row, threads, times, wrong, peaks):
+    """One row of the report as plain data."""
+    made = {"name": row.name, "group": row.group, "threads": threads, "seconds": times, "wrong": wrong}
+    ours = times.get("numba" if row.group == "numba" else "nnrt")
+    others = {p: t for p, t in times.items() if p not in ("nnrt", "numba")}
+    if ours:
+        if others:
+            best = min(others, key=others.get)
+            made["ratio"] = {p: t / ours for p, t in others.items()}
+            made["best"] = best
+        if row.flops:
+            made["of_fma"] = row.flops / ours / peaks["fma"]
+        if row.bytes and not (row.flops and row.flops / row.bytes > 8):
+            made["of_copy"] = row.bytes / ours / peaks["copy"]
+    return made
+
+
+def line(e):
+    """One row for the terminal."""
+    ours = e["seconds"].get("numba" if e["group"] == "numba" else "nnrt")
+    cells = [f"{e['name']:<38}", f"{e['threads']}t", seconds_text(ours)]
+    for peer, ratio in e.get("ratio", {}).items():
+        cells.append(f"{ratio:6.2f}x {peer}")
+    for key, label in (("of_fma", "of FMA peak"), ("of_copy", "of copy")):
+        if key in e:
+            cells.append(f"{100 * e[key]:4.0f}% {label}")
+    for peer, why in e["wrong"].items():
+        cells.append(f"[{peer}: {why}]")
+    return "  ".join(cells)
+
+
+def seconds_text(s):
+    if s is None:
+        return "     --   "
+    for unit, scale in (("s ", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
+        if s >= scale or unit == "ns":
+            return f"{s / scale:7.2f} {unit}"
+
+
+def machine():
+    """What the figures were measured on, with versions."""
+    import nnrt
+    from nnrt._ext import runtime
+
+    versions = {"nnrt": nnrt.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
+    for peer in ("torch", "jax", "numba"):
+        try:
+            from importlib.metadata import version
+
+            versions[peer] = version(peer)
+        except ImportError:
+            pass
+    return {"cpu": runtime.cpu_info()["brand"], "isa": runtime.isa_name(), "cores": os.cpu_count(), "versions": versions}

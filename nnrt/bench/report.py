@@ -1,0 +1,86 @@
+"""The comparison as JSON, Markdown and a picture."""
+
+import json
+import math
+from pathlib import Path
+
+from .compare import seconds_text
+
+
+def write(report, folder):
+    """Writes report.json, report.md and, with matplotlib, report.png into folder; returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "report.json", folder / "report.md"]
+    paths[0].write_text(json.dumps(report, indent=1) + "\n")
+    paths[1].write_text(markdown(report))
+    try:
+        import matplotlib
+    except ImportError:
+        return paths
+    matplotlib.use("Agg")
+    paths.append(folder / "report.png")
+    picture(report, paths[2])
+    return paths
+
+
+def geomean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def markdown(report):
+    """Tables by group; wins and losses alike."""
+    machine = report["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    text = [
+        "# Comparison",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, each library in a process "
+        "of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). Fractions are of limits measured in the same run: "
+        + "; ".join(
+            f"{t} thread(s): {p['fma'] / 1e9:.0f} GFLOP/s FMA, {p['copy'] / 1e9:.1f} GB/s copy" for t, p in report["peaks"].items()
+        )
+        + ".",
+        "",
+    ]
+    if report["missing"]:
+        text += [f"Not installed and left out: {', '.join(report['missing'])}.", ""]
+    losses = [e for e in report["rows"] if e.get("ratio") and min(e["ratio"].values()) < 1]
+    text += ["## Losses", ""]
+    text += [f"- {e['name']}, {e['threads']} thread(s): {e['ratio'][e['best']]:.2f} of {e['best']}'s speed" for e in losses] or ["None."]
+    for group in dict.fromkeys(e["group"] for e in report["rows"]):
+        rows = [e for e in report["rows"] if e["group"] == group]
+        peers = list(dict.fromkeys(p for e in rows for p in e.get("ratio", {})))
+        text += ["", f"## {group}", "", "| workload | threads | nnrt | " + "".join(f"{p} | " for p in peers) + "FMA | copy |"]
+        text.append("|" + "--|" * (5 + len(peers)))
+        for e in rows:
+            ours = e["seconds"].get("numba" if group == "numba" else "nnrt")
+            ratios = "".join(f" {e['ratio'][p]:.2f} |" if p in e.get("ratio", {}) else " |" for p in peers)
+            of = "".join(f" {100 * e[k]:.0f}% |" if k in e else " |" for k in ("of_fma", "of_copy"))
+            text.append(f"| {e['name']} | {e['threads']} | {seconds_text(ours).strip()} |{ratios}{of}")
+        for peer in peers:
+            values = [e["ratio"][peer] for e in rows if peer in e.get("ratio", {})]
+            text.append(f"\nGeometric mean against {peer}: {geomean(values):.2f}")
+    wrong = [(e, p, w) for e in report["rows"] for p, w in e["wrong"].items()]
+    if wrong:
+        text += ["", "## Left out", ""] + [f"- {e['name']}, {e['threads']} thread(s), {p}: {w}" for e, p, w in wrong]
+    return "\n".join(text) + "\n"
+
+
+def picture(report, path):
+    """A bar per row: how many times faster than the best peer."""
+    import matplotlib.pyplot as plt
+
+    rows = [e for e in report["rows"] if e.get("ratio")]
+    if not rows:
+        return
+    values = [e["ratio"][e["best"]] for e in rows]
+    figure, axes = plt.subplots(figsize=(9, 1 + 0.17 * len(rows)), constrained_layout=True)
+    axes.barh(range(len(rows)), values, color=["#2a7f62" if v >= 1 else "#c0392b" for v in values], log=True)
+    axes.set_yticks(range(len(rows)), [f"{e['name']}  {e['threads']}t" for e in rows], fontsize=6)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlabel("times faster than the best peer (log scale; 1 = equal)")
+    axes.invert_yaxis()
+    axes.margins(y=0.005)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,106 @@
+"""One library in a process of its own: reads commands as JSON lines, answers on standard output.
+
+Commands: {"do": "run", "row": name, "out": file}   one run; its results go to an .npz file
+          {"do": "time", "row": name, "seconds": s} -> {"times": [seconds per run, ...]}
+          {"do": "peak"}                            -> the machine's measured limits (nnrt only)
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+
+def library(peer, threads):
+    """The module that runs this peer's workloads, set to a number of threads; None for plain arrays."""
+    if peer in ("nnrt", "numba"):
+        import nnrt
+
+        nnrt.set_num_threads(threads)
+        return nnrt
+    if peer == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        return torch
+    if peer == "jax":
+        import jax  # noqa: F401  its threads follow the affinity that the parent sets
+    return None
+
+
+def prepared(peer, t, row):
+    arrays = row.arrays(np.random.default_rng(0))
+    return row.peers[peer](arrays) if peer in row.peers else row.setup(t, arrays)
+
+
+def results(value):
+    """Results as a flat list of arrays."""
+    if isinstance(value, (tuple, list)):
+        return [a for v in value for a in results(v)]
+    if hasattr(value, "detach"):
+        value = value.detach().numpy()
+    return [np.asarray(value)]
+
+
+def timed(run, seconds):
+    """Seconds per run, as a list of samples; short runs are timed in bunches of about a millisecond."""
+    run()
+    start = time.perf_counter()
+    run()
+    once = time.perf_counter() - start
+    bunch = max(1, int(1e-3 / max(once, 1e-7)))
+    samples = []
+    stop = time.perf_counter() + seconds
+    while len(samples) < 3 or time.perf_counter() < stop:
+        start = time.perf_counter()
+        for _ in range(bunch):
+            run()
+        samples.append((time.perf_counter() - start) / bunch)
+    return samples
+
+
+def peak(threads):
+    """Measured limits: FMA FLOP/s and copy bytes/s."""
+    from nnrt._ext import peak as kernels
+
+    x = np.ones(25_000_000, np.float32)
+    y = np.zeros_like(x)
+    return {
+        "fma": max(kernels.fma_rate("float32", threads) for _ in range(7)),
+        "copy": max(kernels.copy_rate(y, x) for _ in range(9)),
+    }
+
+
+def main():
+    peer, threads = sys.argv[1], int(sys.argv[2])
+    from .workloads import all_workloads
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not reach the answers
+    t = library(peer, threads)
+    rows = {row.name: row for row in all_workloads()}
+    current = (None, None)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            if command["do"] == "peak":
+                answer = peak(threads)
+            elif command["do"] == "run":
+                run = prepared(peer, t, rows[command["row"]])
+                np.savez(command["out"], *results(run()))
+                answer = {}
+            else:
+                if current[0] != command["row"]:
+                    current = (None, None)
+                    current = (command["row"], prepared(peer, t, rows[command["row"]]))
+                answer = {"times": timed(current[1], command["seconds"])}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

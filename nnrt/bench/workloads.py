@@ -1,0 +1,309 @@
+"""What is compared: each workload once, for every library that can run it.
+
+`setup(t, arrays)` prepares one run with the library t (nnrt or torch, whose names agree) and
+returns a function without arguments that does the work and returns its results. Other peers
+have a setup of their own in `peers`. Setups for verification start from the same arrays.
+"""
+
+from dataclasses import dataclass, field
+from typing import Callable
+
+import numpy as np
+
+MB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the comparison.
+
+    arrays(rng): the inputs. flops, bytes: of one run, for the fraction of the measured peak
+    (bytes read plus written, counted once each). target: the ratio to the best peer, or the
+    fraction, that this row is to reach. once: results of repeated runs differ (training steps).
+    """
+
+    name: str
+    group: str
+    setup: Callable
+    arrays: Callable
+    flops: float = 0.0
+    bytes: float = 0.0
+    peers: dict = field(default_factory=dict)
+    tol: float = 1e-4
+
+
+def _f32(*shapes):
+    return lambda rng: [rng.standard_normal(s, dtype=np.float32) for s in shapes]
+
+
+# matrix products
+
+GEMM_SIZES = [
+    (16, 16, 16), (32, 32, 32), (64, 64, 64), (128, 128, 128), (256, 256, 256), (512, 512, 512), (1024, 1024, 1024),
+    (1, 1024, 1024), (32, 1024, 1024), (64, 784, 400), (128, 10, 400), (1024, 64, 64), (12544, 64, 147), (3136, 64, 576),
+    (64, 576, 3136),
+]
+
+
+def _matmul(t, arrays):
+    a, b = (t.from_numpy(x) for x in arrays)
+    return lambda: t.matmul(a, b)
+
+
+def _matmul_numpy(arrays):
+    a, b = arrays
+    return lambda: np.matmul(a, b)
+
+
+def _gemm(m, n, k):
+    return Workload(
+        f"gemm {m}x{n}x{k}", "gemm", _matmul, _f32((m, k), (k, n)), flops=2.0 * m * n * k, bytes=4.0 * (m * k + k * n + m * n),
+        peers={"numpy": _matmul_numpy},
+    )
+
+
+def _numba_matmul(arrays):
+    import nnrt
+
+    nnrt.registry.use("numba")
+    return _matmul(nnrt, arrays)
+
+
+def _numba_gemm(n):
+    return Workload(f"numba gemm {n}", "numba", _matmul, _f32((n, n), (n, n)), flops=2.0 * n**3, peers={"numba": _numba_matmul})
+
+
+# small tensors
+
+
+def _add_small(t, arrays):
+    a, b = (t.from_numpy(x) for x in arrays)
+    return lambda: a + b
+
+
+def _add_small_backward(t, arrays):
+    a, b = (t.from_numpy(x).requires_grad_() for x in arrays[:2])
+    g = t.from_numpy(arrays[2])
+
+    def run():
+        a.grad = b.grad = None
+        (a + b).backward(g)
+        return a.grad, b.grad
+
+    return run
+
+
+# elementwise and reductions over large memory
+
+
+def _forward(op):
+    def setup(t, arrays):
+        xs = [t.from_numpy(x) for x in arrays]
+        return lambda: op(t, *xs)
+
+    return setup
+
+
+def _training(op):
+    """Forward and backward with a given gradient of the output."""
+
+    def setup(t, arrays):
+        *xs, g = (t.from_numpy(x) for x in arrays)
+        for x in xs:
+            if x.is_floating_point():
+                x.requires_grad_()
+
+        def run():
+            for x in xs:
+                x.grad = None
+            y = op(t, *xs)
+            y.backward(g if y.ndim else None)
+            return [x.grad for x in xs if x.requires_grad]
+
+        return run
+
+    return setup
+
+
+ELEMENTWISE = {
+    "relu": (lambda t, x: t.relu(x), 1, 5),
+    "add": (lambda t, x, y: x + y, 2, 5),
+    "mul": (lambda t, x, y: x * y, 2, 8),
+    "gelu": (lambda t, x: t.nn.functional.gelu(x), 1, 5),
+    "tanh": (lambda t, x: t.tanh(x), 1, 5),
+    "sigmoid": (lambda t, x: t.sigmoid(x), 1, 5),
+    "softmax": (lambda t, x: t.softmax(x, -1), 1, 5),
+    "log_softmax": (lambda t, x: t.log_softmax(x, -1), 1, 5),
+}
+REDUCE = {
+    "sum": lambda t, x: x.sum(),
+    "mean": lambda t, x: x.mean(),
+    "max": lambda t, x: x.max(),
+    "sum-rows": lambda t, x: x.sum(-1),
+    "max-rows": lambda t, x: x.amax(-1),
+}
+# [rows, columns] of float32: the label is the size in memory
+SIZES = {"64kB": (16, 1024), "1MB": (256, 1024), "25MB": (6400, 1024), "100MB": (25600, 1024)}
+
+
+def _elementwise(name, label, shape):
+    op, inputs, streams = ELEMENTWISE[name]
+    size = 4.0 * shape[0] * shape[1]
+    yield Workload(f"{name} {label}", "memory", _forward(op), _f32(*[shape] * inputs), bytes=size * (inputs + 1))
+    # The streams that a perfect pass over memory needs: forward, then backward.
+    yield Workload(
+        f"{name} {label} fwd+bwd", "memory", _training(op), _f32(*[shape] * (inputs + 1)), bytes=size * (inputs + 1 + streams - 2)
+    )
+
+
+def _reduce(name, label, shape):
+    op = REDUCE[name]
+    size = 4.0 * shape[0] * shape[1]
+    yield Workload(f"{name} {label}", "memory", _forward(op), _f32(shape), bytes=size, tol=1e-3)
+    out = (shape[0],) if "rows" in name else ()
+    yield Workload(f"{name} {label} fwd+bwd", "memory", _training(op), _f32(shape, out), bytes=2 * size)
+
+
+def _xent_arrays(shape):
+    return lambda rng: [rng.standard_normal(shape, dtype=np.float32), rng.integers(0, shape[1], shape[0])]
+
+
+def _xent(t, arrays):
+    x, y = (t.from_numpy(a) for a in arrays)
+    return lambda: t.nn.functional.cross_entropy(x, y)
+
+
+def _xent_training(t, arrays):
+    x, y = (t.from_numpy(a) for a in arrays)
+    x.requires_grad_()
+
+    def run():
+        x.grad = None
+        t.nn.functional.cross_entropy(x, y).backward()
+        return x.grad
+
+    return run
+
+
+# whole training steps
+
+
+def _mlp_arrays(batch, *sizes):
+    def arrays(rng):
+        made = [rng.standard_normal((batch, sizes[0]), dtype=np.float32), rng.integers(0, sizes[-1], batch)]
+        for n_in, n_out in zip(sizes, sizes[1:]):
+            bound = n_in**-0.5
+            made += [rng.uniform(-bound, bound, s).astype(np.float32) for s in [(n_out, n_in), (n_out,)]]
+        return made
+
+    return arrays
+
+
+def mlp(t, arrays):
+    """The model and loss of an MLP with relu between layers, and its parameters set to `arrays`."""
+    nn = t.nn
+    layers = []
+    for w in arrays[::2]:
+        layers += [nn.Linear(w.shape[1], w.shape[0]), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    with t.no_grad():
+        for p, a in zip(model.parameters(), arrays):
+            p.copy_(t.from_numpy(a))
+    return model
+
+
+def _mlp_step(t, arrays):
+    x, y = t.from_numpy(arrays[0]), t.from_numpy(arrays[1])
+    model = mlp(t, arrays[2:])
+    loss_of = t.nn.CrossEntropyLoss()
+    optimizer = t.optim.Adam(model.parameters(), lr=1e-3)
+
+    def run():
+        optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return run
+
+
+def _mlp_step_jax(arrays):
+    import jax
+    import jax.numpy as jnp
+
+    def loss_of(params, x, y):
+        for w, b in params[:-1]:
+            x = jax.nn.relu(x @ w.T + b)
+        w, b = params[-1]
+        logits = x @ w.T + b
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
+
+    @jax.jit
+    def step(params, m, v, count, x, y):
+        loss, grads = jax.value_and_grad(loss_of)(params, x, y)
+        count = count + 1
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
+        params = jax.tree.map(
+            lambda p, m, v: p - 1e-3 * (m / (1 - 0.9**count)) / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8), params, m, v
+        )
+        return params, m, v, count, loss
+
+    x, y = (jnp.asarray(a) for a in arrays[:2])
+    params = [(jnp.asarray(w), jnp.asarray(b)) for w, b in zip(arrays[2::2], arrays[3::2])]
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    state = [params, zeros, zeros, jnp.float32(0)]
+
+    def run():
+        *state[:], loss = step(*state, x, y)
+        return loss.block_until_ready()
+
+    return run
+
+
+def _mlp_flops(batch, *sizes):
+    # Forward, and twice that backward, less the input's gradient.
+    products = [a * b for a, b in zip(sizes, sizes[1:])]
+    return 2.0 * batch * (3 * sum(products) - products[0])
+
+
+def _adam(t, arrays):
+    params = [t.nn.Parameter(t.from_numpy(arrays[0].copy()))]
+    params[0].grad = t.from_numpy(arrays[1])
+    optimizer = t.optim.Adam(params, lr=1e-3)
+
+    def run():
+        optimizer.step()
+        return params[0][:100]
+
+    return run
+
+
+def all_workloads():
+    """Every row, in the order of the report."""
+    rows = [_gemm(*size) for size in GEMM_SIZES]
+    rows += [_numba_gemm(n) for n in (512, 1024)]
+    rows += [
+        Workload("add 16 floats", "small", _add_small, _f32((16,), (16,))),
+        Workload("add 16 floats fwd+bwd", "small", _add_small_backward, _f32((16,), (16,), (16,))),
+    ]
+    for label, shape in SIZES.items():
+        for name in ELEMENTWISE:
+            rows += _elementwise(name, label, shape)
+        size = 4.0 * shape[0] * shape[1]
+        rows.append(Workload(f"cross_entropy {label}", "memory", _xent, _xent_arrays(shape), bytes=size))
+        rows.append(Workload(f"cross_entropy {label} fwd+bwd", "memory", _xent_training, _xent_arrays(shape), bytes=3 * size))
+        if label != "100MB":
+            for name in REDUCE:
+                rows += _reduce(name, label, shape)
+    for batch, *sizes in [(8, 32, 64, 10), (64, 784, 256, 128, 10)]:
+        rows.append(
+            Workload(
+                f"mlp {'-'.join(map(str, sizes))} b{batch} adam step", "step", _mlp_step, _mlp_arrays(batch, *sizes),
+                flops=_mlp_flops(batch, *sizes), peers={"jax": _mlp_step_jax}, tol=1e-3,
+            )
+        )
+    n = 10_000_000
+    rows.append(Workload("adam 10M parameters", "step", _adam, _f32((n,), (n,)), bytes=7 * 4.0 * n))
+    return rows
