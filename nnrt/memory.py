@@ -15,8 +15,10 @@ try:
     from ._ext.runtime import memory_stats as stats
     from ._ext.runtime import set_cache_limit as set_limit
 except ImportError:
-    from numpy import ascontiguousarray as contiguous
     from numpy import empty, empty_like, zeros
+
+    def contiguous(a):
+        return np.asarray(a, order="C")  # ascontiguousarray would give a 0-d array an axis
 
     def dense(a):
         order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
