@@ -111,6 +111,8 @@ class Handle:
     def __init__(self, hooks, hook):
         self.hooks = hooks
         self.id = next(Handle._next)
+        while self.id in hooks:  # hooks that were unpickled carry another process's numbers
+            self.id = next(Handle._next)
         hooks[self.id] = hook
 
     def remove(self):

@@ -1,0 +1,64 @@
+"""Parameter: a Tensor that a Module registers when it is assigned as an attribute."""
+
+import numpy as np
+
+from ..autograd import version_of
+from ..tensor import Tensor, bump
+
+
+class Parameter(Tensor):
+    """A tensor that is trained: `requires_grad` is on, and modules find it.
+
+    `Parameter(data, requires_grad=True)`: data is a Tensor or numpy array, whose memory is shared.
+    Raises RuntimeError when a gradient is wanted for a dtype that has none, TypeError for other data.
+    """
+
+    def __init__(self, data=None, requires_grad: bool = True):
+        if isinstance(data, Tensor):
+            self.array = data.array
+            self.version = version_of(data)
+        elif data is None or isinstance(data, np.ndarray):
+            self.array = np.empty(0, np.float32) if data is None else data
+            self.version = None
+        else:
+            raise TypeError(f"Parameter: data must be a Tensor or a numpy array, not {type(data).__name__}")
+        self.grad = None
+        self.node = None
+        self.hooks = None
+        self.requires_grad = False
+        self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo):
+        """A copy without the gradient, as in torch."""
+        if id(self) in memo:
+            return memo[id(self)]
+        made = type(self)(self.array.copy(order="K"), self.requires_grad)
+        made.__dict__.update(self.__dict__)
+        memo[id(self)] = made
+        return made
+
+    def __repr__(self):
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class UninitializedParameter(Parameter):
+    """A parameter whose shape is known only when its module first sees an input (lazy modules)."""
+
+    def __init__(self, data=None, requires_grad: bool = True):
+        super().__init__(data, requires_grad)
+
+    def materialize(self, shape, dtype=None):
+        """Becomes a Parameter of this shape with values not yet set."""
+        from .. import memory
+
+        self.array = memory.empty(tuple(shape), np.dtype(dtype or self.array.dtype))
+        bump(self)
+        self.__class__ = Parameter
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+
+def is_lazy(parameter) -> bool:
+    """Whether the tensor still waits for its shape."""
+    return isinstance(parameter, UninitializedParameter)
