@@ -25,21 +25,38 @@ def kernel_of(backend, name):
 
 
 def make(args, dtype):
-    """Arguments with outputs allocated and filled with NaN (or the case's contents), and which they are."""
+    """Arguments with outputs allocated and filled with NaN (or the case's contents), and which they are.
+
+    An argument may be a list, of Outputs or of arrays.
+    """
     made, outputs = [], []
     for position, arg in enumerate(args):
-        if isinstance(arg, Output):
-            shape = arg.shape if arg.axes is None else tuple(arg.shape[a] for a in arg.axes)
-            array = np.empty(shape, arg.dtype or dtype)
-            array.fill(np.nan if array.dtype.kind == "f" else 77 if array.dtype.kind in "iu" else True)
-            if arg.axes is not None:
-                array = array.transpose(np.argsort(arg.axes))
-            if arg.keep is not None:
-                array[...] = arg.keep
+        if is_output(arg):
             outputs.append(position)
-            arg = array
-        made.append(arg)
+        made.append([filled(a, dtype) for a in arg] if isinstance(arg, list) else filled(arg, dtype))
     return made, outputs
+
+
+def is_output(arg):
+    return any(isinstance(a, Output) for a in arg) if isinstance(arg, list) else isinstance(arg, Output)
+
+
+def filled(arg, dtype):
+    """The array an Output stands for; anything else is itself."""
+    if not isinstance(arg, Output):
+        return arg
+    shape = arg.shape if arg.axes is None else tuple(arg.shape[a] for a in arg.axes)
+    array = np.empty(shape, arg.dtype or dtype)
+    array.fill(np.nan if array.dtype.kind == "f" else 77 if array.dtype.kind in "iu" else True)
+    if arg.axes is not None:
+        array = array.transpose(np.argsort(arg.axes))
+    if arg.keep is not None:
+        array[...] = arg.keep
+    return array
+
+
+def arrays_of(arg):
+    return [a for a in (arg if isinstance(arg, list) else [arg]) if isinstance(a, np.ndarray)]
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -54,14 +71,16 @@ def test_kernel_agrees_with_ref(case, backend, dtype, rng):
     args = case.args(rng, dtype)
     expected, outputs = make(args, dtype)
     actual, _ = make(args, dtype)
-    inputs = [(i, a.copy()) for i, a in enumerate(actual) if isinstance(a, np.ndarray) and i not in outputs]
+    inputs = [(i, [a.copy() for a in arrays_of(arg)]) for i, arg in enumerate(actual) if i not in outputs]
     kernel_of("ref", case.kernel)(*expected)
     kernel(*actual)
     rtol, atol = case.tol[np.dtype(dtype).name]
     for i in outputs:
-        np.testing.assert_allclose(actual[i], expected[i], rtol=rtol, atol=atol, err_msg=f"output {i}")
-    for i, before in inputs:
-        np.testing.assert_array_equal(actual[i], before, err_msg=f"input {i} was modified")
+        for got, want in zip(arrays_of(actual[i]), arrays_of(expected[i]), strict=True):
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=f"output {i}")
+    for i, arrays in inputs:
+        for got, before in zip(arrays_of(actual[i]), arrays):
+            np.testing.assert_array_equal(got, before, err_msg=f"input {i} was modified")
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -89,6 +108,6 @@ def test_cases_mark_the_outputs_that_ref_marks(family):
         marked = [i for i, p in enumerate(inspect.signature(ref).parameters) if hints.get(p) is Out]
         rng = np.random.default_rng(0)
         args = case.args(rng, case.dtypes[0])
-        given = [i for i, a in enumerate(args) if isinstance(a, Output)]
-        absent = [i for i in marked if i < len(args) and args[i] is None]
+        given = [i for i, a in enumerate(args) if is_output(a)]
+        absent = [i for i in marked if i < len(args) and (args[i] is None or isinstance(args[i], list) and not args[i])]
         assert sorted(given + absent) == [i for i in marked if i < len(args)], case.kernel
