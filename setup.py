@@ -43,7 +43,7 @@ else:
 
 SANITIZE = os.environ.get("NNRT_SANITIZE")
 COMMON = ["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
-COMMON += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"] if SANITIZE else ["-g0"]
+COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"] if SANITIZE else ["-g0"]
 # Kernels: contraction and speculation are allowed; NaN, infinity and signed zero keep their meaning.
 KERNEL = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-slp-vectorize"]
 DRIVER = ["-O2", "-fno-strict-aliasing", "-Wno-unused-function"]

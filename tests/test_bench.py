@@ -1,0 +1,80 @@
+"""The comparison's own machinery: it finds wrong results, names what is missing, and reports losses."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from nnrt.bench import compare, report
+from nnrt.bench.workloads import Workload, all_workloads
+
+
+def test_rows_have_distinct_names_and_a_measure():
+    rows = all_workloads()
+    assert len({r.name for r in rows}) == len(rows)
+    assert all(r.flops or r.bytes or r.group == "small" for r in rows)
+
+
+class Fixed:
+    """A worker that answers from memory."""
+
+    def __init__(self, result, seconds):
+        self.result, self.seconds = result, seconds
+
+    def ask(self, do, row, out=None, seconds=None):
+        if do == "run":
+            if isinstance(self.result, str):
+                return {"error": self.result}
+            np.savez(out, *self.result)
+            return {}
+        return {"times": [self.seconds] * 3}
+
+
+ROW = Workload("row", "gemm", None, None, flops=1e9, bytes=1e6, peers={"numpy": None})
+
+
+def test_a_wrong_result_is_not_timed(tmp_path):
+    one = np.ones((2, 2), np.float32)
+    workers = {"nnrt": Fixed([one], 1.0), "torch": Fixed([one * 2], 0.1), "numpy": Fixed([one], 2.0)}
+    times, wrong = compare.compared(ROW, workers, tmp_path, 2, 0.0)
+    assert times == {"nnrt": 1.0, "numpy": 2.0}
+    assert "differs from nnrt's by 1" in wrong["torch"]
+
+
+def test_a_failing_peer_is_named(tmp_path):
+    workers = {"nnrt": Fixed([np.ones(1)], 1.0), "torch": Fixed("ValueError: no", 1.0)}
+    times, wrong = compare.compared(ROW, workers, tmp_path, 1, 0.0)
+    assert list(times) == ["nnrt"] and wrong == {"torch": "ValueError: no"}
+
+
+def test_a_result_of_another_shape_is_wrong(tmp_path):
+    workers = {"nnrt": Fixed([np.ones((2, 3))], 1.0), "torch": Fixed([np.ones((3, 2))], 1.0)}
+    assert "torch" in compare.compared(ROW, workers, tmp_path, 1, 0.0)[1]
+
+
+def test_report_leads_with_losses(tmp_path):
+    peaks = {"fma": 1e11, "copy": 3e10}
+    rows = [
+        compare.entry(ROW, 1, {"nnrt": 0.02, "torch": 0.04, "numpy": 0.01}, {}, peaks),
+        compare.entry(Workload("fine", "step", None, None, bytes=3e8), 2, {"nnrt": 0.01, "torch": 0.03}, {}, peaks),
+    ]
+    made = {
+        "machine": {"cpu": "c", "cores": 2, "isa": "avx2", "versions": {"nnrt": "0"}}, "missing": ["jax"],
+        "peaks": {1: peaks, 2: peaks}, "rows": rows,
+    }
+    assert rows[0]["ratio"] == {"torch": 2.0, "numpy": 0.5} and rows[0]["best"] == "numpy"
+    assert rows[0]["of_fma"] == pytest.approx(0.5) and rows[1]["of_copy"] == pytest.approx(1.0)
+    paths = report.write(made, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "row, 1 thread(s): 0.50 of numpy's speed" in text and "left out: jax" in text
+    assert json.loads((tmp_path / "report.json").read_text())["rows"][0]["name"] == "row"
+    assert (len(paths) == 3) == bool(importlib.util.find_spec("matplotlib"))
+
+
+def test_a_real_row_against_numpy():
+    pytest.importorskip("nnrt._ext.peak")
+    lines = []
+    made = compare.run("gemm 32x32x32", threads=(1,), rounds=1, seconds=0.01, peers=["numpy"], show=lines.append)
+    (row,) = made["rows"]
+    assert row["wrong"] == {} and row["seconds"]["nnrt"] > 0 and row["ratio"]["numpy"] > 0
