@@ -1,0 +1,84 @@
+"""Running reductions along one axis: y_j = x_0 ∘ x_1 ∘ ... ∘ x_j.
+
+    cumsum    dx = Σ_{i≥j} dy_i
+    cumprod   dx_j = (Π_{i<j} x_i) S_j,  S_j = dy_j + x_{j+1} S_{j+1}
+    cummax    dx = dy added at the index that holds the maximum
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import wrap
+from ._axes import axis_of
+from .reduce import select_backward
+
+K = registry.family("reduce")
+
+CummaxResult = namedtuple("cummax", ["values", "indices"])
+CumminResult = namedtuple("cummin", ["values", "indices"])
+
+
+def cumsum(x, dim, dtype=None):
+    """Running sum along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
+    a, y, outer, n, inner = _prepare("cumsum", x, dim, dtype, True)
+    K.cumsum(y, a, outer, n, inner, False)
+    return record(y, cumsum_backward, (x,), (outer, n, inner, x.array.dtype))
+
+
+def cumsum_backward(node, dy):
+    outer, n, inner, dtype = node.saved
+    dx = memory.empty(dy.shape, dy.dtype)
+    K.cumsum(dx, memory.contiguous(dy), outer, n, inner, True)
+    return (dx.astype(dtype, copy=False),)
+
+
+def cumprod(x, dim, dtype=None):
+    """Running product along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
+    a, y, outer, n, inner = _prepare("cumprod", x, dim, dtype, True)
+    K.cumprod(y, a, outer, n, inner)
+    return record(y, cumprod_backward, (x,), (x if a is x.array else a, outer, n, inner, x.array.dtype))
+
+
+def cumprod_backward(node, dy):
+    a, outer, n, inner, dtype = node.saved
+    dx = memory.empty(a.shape, a.dtype)
+    K.cumprod_backward(dx, memory.contiguous(dy), a, outer, n, inner)
+    return (dx.astype(dtype, copy=False),)
+
+
+def cummax(x, dim):
+    """(values, indices) of the running maximum along dim; the last of equal elements, NaN once there was one."""
+    return CummaxResult(*_cumulative("cummax", K.cummax, x, dim))
+
+
+def cummin(x, dim):
+    """(values, indices) of the running minimum along dim; the last of equal elements, NaN once there was one."""
+    return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
+
+
+def _cumulative(op, kernel, x, dim):
+    a, y, outer, n, inner = _prepare(op, x, dim, None, False)
+    index = memory.empty(a.shape, np.int64)
+    kernel(y, index, a, outer, n, inner)
+    return record(y, select_backward, (x,), (a, index, outer, n, n, inner)), wrap(index)
+
+
+def _prepare(op, x, dim, dtype, widen):
+    """(a, y, outer, n, inner): x in C order and an empty result of its shape."""
+    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    axis = axis_of(op, dim, a.ndim)
+    a = memory.contiguous(a)
+    outer = n = inner = 1
+    for i, size in enumerate(a.shape):
+        if i < axis:
+            outer *= size
+        elif i > axis:
+            inner *= size
+        else:
+            n = size
+    if widen and dtype is None and a.dtype.kind in "iub":
+        return a, memory.empty(a.shape, np.int64), outer, n, inner
+    return a, memory.empty(a.shape, a.dtype), outer, n, inner

@@ -1,0 +1,356 @@
+"""Order statistics: sorting, selection, quantiles, sets and histograms.
+
+numpy sorts; this module chooses, checks and differentiates. NaN counts as larger than every
+number, as in torch. The gradient of whatever picks elements goes to the elements picked.
+
+Legend: dim is moved to the end for the work, [..., n], and back for the result.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor, wrap
+from ._axes import axis_of
+from .reduce import check_not_empty, extreme_backward
+
+K = registry.family("reduce")
+
+SortResult = namedtuple("sort", ["values", "indices"])
+TopkResult = namedtuple("topk", ["values", "indices"])
+KthvalueResult = namedtuple("kthvalue", ["values", "indices"])
+MedianResult = namedtuple("median", ["values", "indices"])
+NanmedianResult = namedtuple("nanmedian", ["values", "indices"])
+ModeResult = namedtuple("mode", ["values", "indices"])
+
+
+# ---- picking elements along an axis ----
+
+
+def _last(x, axis):
+    """x's array as [..., n] in C order; 0-d tensors have n = 1."""
+    a = x.array
+    return a.reshape(1) if a.ndim == 0 else memory.contiguous(np.moveaxis(a, axis, -1))
+
+
+def _pick(x, a, axis, at, keepdim=True):
+    """(values, indices) of a, x as [..., n], at positions `at`, [..., m], back at the axis; on the tape."""
+    values = np.take_along_axis(a, at, axis=-1)
+    shape = (a.shape, at.shape)
+    if x.array.ndim == 0:
+        values, out = values.reshape(()), at.reshape(())
+    elif not keepdim:
+        values, out = values[..., 0], at[..., 0]
+    else:
+        values, out = np.moveaxis(values, -1, axis), np.moveaxis(at, -1, axis)
+    values, out = memory.contiguous(values), memory.contiguous(out)
+    return record(values, pick_backward, (x,), (shape, at, axis, x.array.ndim, keepdim)), wrap(out)
+
+
+def pick_backward(node, dy):
+    (shape, picked), at, axis, ndim, keepdim = node.saved
+    if ndim and keepdim:
+        dy = np.moveaxis(dy, axis, -1)
+    n, m = shape[-1], picked[-1]
+    rows = at.size // m if m else 0
+    dx = memory.empty(shape, dy.dtype)
+    if rows == 0:
+        dx.fill(0)
+    else:
+        K.select_backward(dx, memory.contiguous(dy), memory.contiguous(at), rows, n, m, 1)
+    return (np.moveaxis(dx, -1, axis) if ndim else dx.reshape(()),)
+
+
+def _order(a, descending, stable):
+    """Sorting positions along the last axis; NaN counts as the largest."""
+    kind = "stable" if stable else None
+    if not descending:
+        return np.argsort(a, axis=-1, kind=kind)
+    return (a.shape[-1] - 1 - np.argsort(a[..., ::-1], axis=-1, kind="stable"))[..., ::-1]
+
+
+def sort(x, dim=-1, descending=False, stable=False):
+    """(values, indices) in rising (or falling) order along dim."""
+    axis = axis_of("sort", dim, x.array.ndim)
+    a = _last(x, axis)
+    return SortResult(*_pick(x, a, axis, _order(a, descending, stable)))
+
+
+def msort(x):
+    """The values in rising order along the first axis."""
+    return sort(x, 0).values
+
+
+def argsort(x, dim=-1, descending=False, stable=False):
+    """The indices that sort along dim."""
+    axis = axis_of("argsort", dim, x.array.ndim)
+    at = _order(_last(x, axis), descending, stable)
+    return wrap(at.reshape(()) if x.array.ndim == 0 else memory.contiguous(np.moveaxis(at, -1, axis)))
+
+
+def topk(x, k, dim=-1, largest=True, sorted=True):
+    """(values, indices) of the k largest (smallest) elements along dim, in falling (rising) order.
+
+    RuntimeError when k is not in [0, n].
+    """
+    axis = axis_of("topk", dim, x.array.ndim)
+    a = _last(x, axis)
+    n = a.shape[-1]
+    if not 0 <= k <= n:
+        raise RuntimeError(f"topk: k must be in [0, {n}] for dim {dim} of shape {x.array.shape}, got {k}")
+    return TopkResult(*_pick(x, a, axis, _top(a, k, largest)))
+
+
+def _top(a, k, largest):
+    n = a.shape[-1]
+    if k == 0 or a.size == 0:
+        return np.zeros((*a.shape[:-1], k), np.int64)
+    if k * 4 > n:
+        return np.ascontiguousarray(_order(a, largest, True)[..., :k])
+    if largest:
+        part = np.argpartition(a, n - k, axis=-1)[..., n - k :]
+    else:
+        part = np.argpartition(a, k - 1, axis=-1)[..., :k]
+    part = np.sort(part, axis=-1)
+    return np.take_along_axis(part, _order(np.take_along_axis(a, part, -1), largest, True), -1)
+
+
+def kthvalue(x, k, dim=-1, keepdim=False):
+    """(values, indices) of the k-th smallest element along dim, k from 1. RuntimeError when k is out of range."""
+    axis = axis_of("kthvalue", dim, x.array.ndim)
+    a = _last(x, axis)
+    if not 1 <= k <= a.shape[-1]:
+        raise RuntimeError(f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {x.array.shape}, got {k}")
+    return KthvalueResult(*_pick(x, a, axis, np.argpartition(a, k - 1, axis=-1)[..., k - 1 : k], keepdim))
+
+
+def median(x, dim=None, keepdim=False):
+    """The lower median of all elements; with dim, (values, indices) along it. NaN if there is a NaN."""
+    return _median("median", x, dim, keepdim, False)
+
+
+def nanmedian(x, dim=None, keepdim=False):
+    """As :func:`median`, of the elements that are not NaN."""
+    return _median("nanmedian", x, dim, keepdim, True)
+
+
+def _median(op, x, dim, keepdim, skip_nan):
+    if dim is None:
+        flat = x.array.reshape(1, -1)
+        if flat.size == 0:
+            return wrap(np.full((), np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min, flat.dtype))
+        y = np.take_along_axis(flat, _median_at(flat, skip_nan), -1).reshape(())
+        b = memory.contiguous(x.array)
+        return record(y, extreme_backward, (x,), (b, y, 1, b.size, 1))
+    axis = axis_of(op, dim, x.array.ndim)
+    a = _last(x, axis)
+    if a.shape[-1] == 0:
+        check_not_empty(op, x.array.shape, (axis,), dim)
+    result = NanmedianResult if skip_nan else MedianResult
+    return result(*_pick(x, a, axis, _median_at(a, skip_nan), keepdim))
+
+
+def _median_at(a, skip_nan):
+    """Positions [..., 1] of the lower medians."""
+    n = a.shape[-1]
+    if a.dtype.kind != "f":
+        return np.argpartition(a, (n - 1) // 2, axis=-1)[..., (n - 1) // 2 :][..., :1]
+    nan = a != a
+    if not nan.any():
+        k = (n - 1) // 2
+        return np.argpartition(a, k, axis=-1)[..., k : k + 1]
+    order = np.argsort(a, axis=-1, kind="stable")
+    count = n - nan.sum(axis=-1, keepdims=True)
+    if skip_nan:
+        return np.take_along_axis(order, np.maximum(count - 1, 0) // 2, -1)
+    k = np.where(count < n, np.minimum(count, n - 1), (n - 1) // 2)  # the first NaN follows the numbers
+    return np.take_along_axis(order, k, -1)
+
+
+def mode(x, dim=-1, keepdim=False):
+    """(values, indices) of the most frequent value along dim, the smallest of several; its last index."""
+    axis = axis_of("mode", dim, x.array.ndim)
+    a = _last(x, axis)
+    n = a.shape[-1]
+    if n == 0:
+        check_not_empty("mode", x.array.shape, (axis,), dim)
+    order = np.argsort(a, axis=-1, kind="stable")
+    s = np.take_along_axis(a, order, -1)
+    starts = np.ones(s.shape, bool)
+    starts[..., 1:] = s[..., 1:] != s[..., :-1]
+    first = np.maximum.accumulate(np.where(starts, np.arange(n), 0), axis=-1)
+    length = np.arange(n) - first + 1
+    # argmax takes the first end of a longest run, hence the smallest value.
+    end = np.argmax(length, axis=-1)[..., None]
+    return ModeResult(*_pick(x, a, axis, np.take_along_axis(order, end, -1), keepdim))
+
+
+# ---- quantiles ----
+
+
+def quantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
+    """The q-quantiles along dim (all elements when None): a leading axis for a 1-d q, none for a number.
+
+    interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN.
+    RuntimeError for q outside [0, 1], wrong dtypes or an empty axis.
+    """
+    return _quantile("quantile", x, q, dim, keepdim, interpolation, False)
+
+
+def nanquantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
+    """As :func:`quantile`, of the elements that are not NaN."""
+    return _quantile("nanquantile", x, q, dim, keepdim, interpolation, True)
+
+
+def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
+    a = x.array
+    if a.dtype.kind != "f":
+        raise RuntimeError(f"{op}: wants a floating tensor, got {a.dtype}")
+    if isinstance(q, Tensor) and q.array.dtype != a.dtype:
+        raise RuntimeError(f"{op}: q must have the dtype of x, {a.dtype}, got {q.array.dtype}")
+    levels = q.array if isinstance(q, Tensor) else np.asarray(q, np.float64)
+    if levels.ndim > 1:
+        raise RuntimeError(f"{op}: q must be a number or 1-dimensional, got shape {levels.shape}")
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise RuntimeError(f"{op}: q must be in [0, 1], got {levels.tolist()}")
+    if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise RuntimeError(
+            f"{op}: interpolation must be linear, lower, higher, midpoint or nearest, got {interpolation!r}"
+        )
+    if dim is None:
+        rows, axis = memory.contiguous(a).reshape(1, -1), None
+    else:
+        axis = axis_of(op, dim, a.ndim)
+        rows = _last(x, axis)
+    if rows.shape[-1] == 0:
+        raise RuntimeError(f"{op}: x must not be empty, got shape {a.shape}")
+    shape, n = rows.shape, rows.shape[-1]
+    rows = rows.reshape(-1, n)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    count = n - (rows != rows).sum(axis=-1, keepdims=True)
+    last = np.maximum(count - 1, 0) if skip_nan else np.full_like(count, n - 1)
+    rank = levels.reshape(1, -1).astype(np.float64) * last
+    if not skip_nan:
+        rank = np.where(count < n, n - 1, rank)  # NaNs sort last: any rank is that of a NaN
+    low = np.floor(rank)
+    if interpolation == "linear":
+        weight = rank - low
+    elif interpolation == "midpoint":
+        weight = np.where(rank > low, 0.5, 0.0)
+    elif interpolation == "lower":
+        weight = np.zeros_like(rank)
+    elif interpolation == "higher":
+        low, weight = np.ceil(rank), np.zeros_like(rank)
+    else:
+        low, weight = np.round(rank), np.zeros_like(rank)
+    low = low.astype(np.int64)
+    lower = np.take_along_axis(order, low, -1)
+    upper = np.take_along_axis(order, np.minimum(low + (weight > 0), n - 1), -1)
+    weight = weight.astype(a.dtype)
+    v, u = np.take_along_axis(rows, lower, -1), np.take_along_axis(rows, upper, -1)
+    y = v + (u - v) * weight if (weight > 0).any() else v
+    out = np.moveaxis(y.reshape(*shape[:-1], -1), -1, 0)
+    if keepdim:
+        if axis is None:
+            out = out.reshape(-1, *([1] * a.ndim))
+        elif a.ndim:
+            out = np.expand_dims(out, axis + 1)
+    elif axis is None:
+        out = out[:, 0]
+    out = memory.contiguous(out[0] if levels.ndim == 0 else out)
+    picks = np.concatenate([lower, upper], axis=-1)
+    return record(out, quantile_backward, (x,), (picks, weight, shape, axis, a.shape))
+
+
+def quantile_backward(node, dy):
+    picks, weight, shape, axis, x_shape = node.saved
+    rows, m = weight.shape
+    g = np.moveaxis(dy.reshape(m, rows), 0, -1)
+    g = np.concatenate([g * (1 - weight), g * weight], axis=-1)
+    dx = memory.empty((rows, shape[-1]), dy.dtype)
+    K.select_backward(dx, memory.contiguous(g), memory.contiguous(picks), rows, shape[-1], 2 * m, 1)
+    if axis is None or not x_shape:
+        return (dx.reshape(x_shape),)
+    return (np.moveaxis(dx.reshape(shape), -1, axis),)
+
+
+# ---- sets and histograms ----
+
+
+def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """The distinct elements in rising order, or the distinct slices along dim.
+
+    With return_inverse the index of each element among them follows, with return_counts how often
+    each occurs. The result is always sorted.
+    """
+    a = x.array
+    axis = None if dim is None else axis_of("unique", dim, a.ndim)
+    found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
+    inverse = found[1].reshape(a.shape if axis is None else -1).astype(np.int64, copy=False)
+    return _unique_result(found[0], inverse, found[2], return_inverse, return_counts)
+
+
+def unique_consecutive(x, return_inverse=False, return_counts=False, dim=None):
+    """The elements (or slices along dim) without immediate repetitions; the outputs are those of :func:`unique`."""
+    a = x.array
+    axis = None if dim is None else axis_of("unique_consecutive", dim, a.ndim)
+    rows = a.reshape(-1, 1) if axis is None else np.moveaxis(a, axis, 0).reshape(a.shape[axis] if a.ndim else 1, -1)
+    starts = np.ones(len(rows), bool)
+    starts[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    at = np.flatnonzero(starts)
+    values = a.reshape(-1)[at] if axis is None or a.ndim == 0 else np.take(a, at, axis=axis)
+    inverse = (np.cumsum(starts) - 1).reshape(a.shape if axis is None else -1)
+    counts = np.diff(np.append(at, len(rows)))
+    return _unique_result(values, inverse, counts, return_inverse, return_counts)
+
+
+def _unique_result(values, inverse, counts, return_inverse, return_counts):
+    out = [wrap(values)]
+    if return_inverse:
+        out.append(wrap(inverse))
+    if return_counts:
+        out.append(wrap(counts.astype(np.int64, copy=False)))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+def histc(x, bins=100, min=0, max=0):
+    """How many elements fall in each of `bins` equal intervals of [min, max] (of the data's range when equal).
+
+    Elements outside and NaN are not counted. RuntimeError for bins < 1, min > max or an infinite range.
+    """
+    a = x.array
+    if bins < 1:
+        raise RuntimeError(f"histc: bins must be at least 1, got {bins}")
+    if a.dtype.kind != "f":
+        raise RuntimeError(f"histc: wants a floating tensor, got {a.dtype}")
+    low, high = float(min), float(max)
+    if low == high and a.size:
+        low, high = float(a.min()), float(a.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise RuntimeError(f"histc: the range [{low}, {high}] is not finite")
+    if low > high:
+        raise RuntimeError(f"histc: min must not be above max, got [{low}, {high}]")
+    inside = a[(a >= low) & (a <= high)].astype(np.float64)
+    at = np.minimum((inside - low) * (bins / (high - low)), bins - 1).astype(np.int64)
+    return wrap(np.bincount(at, minlength=bins).astype(a.dtype))
+
+
+def bincount(x, weights=None, minlength=0):
+    """How often each value 0, 1, ... occurs in a 1-d tensor of integers >= 0, or the sum of its weights.
+
+    The result has max(x) + 1 entries, at least minlength. RuntimeError for anything else.
+    """
+    a = x.array
+    if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
+        raise RuntimeError(f"bincount: wants a 1-dimensional tensor of integers >= 0, got {a.dtype} of shape {a.shape}")
+    if minlength < 0:
+        raise RuntimeError(f"bincount: minlength must be >= 0, got {minlength}")
+    w = None if weights is None else weights.array
+    if w is not None and w.shape != a.shape:
+        raise RuntimeError(f"bincount: weights must have the shape of x, {a.shape}, got {w.shape}")
+    counts = np.bincount(a, weights=w, minlength=minlength)
+    return wrap(counts if w is None or w.dtype != np.float32 else counts.astype(np.float32))
