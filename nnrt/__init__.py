@@ -63,6 +63,47 @@ from .ops.create import (
 from .ops.einsum import einsum, tensordot
 from .ops.elementwise import add
 from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer
+from .ops.cumulative import cummax, cummin, cumprod, cumsum
+from .ops.reduce import (
+    all,
+    amax,
+    amin,
+    aminmax,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    logsumexp,
+    max,
+    mean,
+    min,
+    nanmean,
+    nansum,
+    norm,
+    prod,
+    std,
+    std_mean,
+    sum,
+    var,
+    var_mean,
+)
+from .ops.softmax import log_softmax, softmax
+from .ops.sort import (
+    argsort,
+    bincount,
+    histc,
+    kthvalue,
+    median,
+    mode,
+    msort,
+    nanmedian,
+    nanquantile,
+    quantile,
+    sort,
+    topk,
+    unique,
+    unique_consecutive,
+)
 from .registry import explain
 
 # Packages that are imported when first named.

@@ -642,12 +642,26 @@ def _assign(op, t, other, compute):
 
 # The operators above need the ops, which need Tensor: hence the imports after the class.
 from . import autograd  # noqa: E402
-from .ops import activation, create, einsum, elementwise, index, linear, loss, random, reduce, shape, softmax  # noqa: E402
+from .ops import (  # noqa: E402
+    activation,
+    create,
+    cumulative,
+    einsum,
+    elementwise,
+    index,
+    linear,
+    loss,
+    random,
+    reduce,
+    shape,
+    softmax,
+    sort,
+)
 
 
 def _add_methods():
     """Makes a method of every public function of ops/ whose first parameter is named x."""
-    for module in (elementwise, activation, linear, reduce, softmax, index, shape, random):
+    for module in (elementwise, activation, linear, reduce, cumulative, softmax, sort, index, shape, random):
         for name, function in vars(module).items():
             code = getattr(function, "__code__", None)
             if (
