@@ -59,7 +59,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """forward, with the hooks around it."""
         if self._hooks is None:
-            return self.forward(*args, **kwargs)
+            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         return _hooks.call(self, args, kwargs)
 
     # registration
