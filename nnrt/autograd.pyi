@@ -1,0 +1,105 @@
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .tensor import Tensor, Version
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+class Node:
+    backward: Callable[..., tuple[Any, ...]]
+    targets: tuple[Tensor | Node | Output | None, ...]
+    saved_arrays: tuple[Any, ...] | None
+    versions: tuple[tuple[int, Version, int], ...] | None
+    order: int
+    outputs: int
+    hooks: dict[int, dict[int, Callable[[Tensor], Tensor | None]]] | None
+    trace: str | None
+    @property
+    def saved(self) -> tuple[Any, ...]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def next_functions(self) -> tuple[tuple[Node | Tensor | None, int], ...]: ...
+    def needs(self, i: int) -> bool: ...
+    def add_hook(self, index: int, hook: Callable[[Tensor], Tensor | None]) -> Handle: ...
+
+class Output:
+    node: Node
+    index: int
+
+class Handle:
+    id: int
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None: ...
+    def remove(self) -> None: ...
+    def __enter__(self) -> Handle: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+def record(
+    out: np.ndarray, backward: Callable[..., Any], inputs: tuple[Tensor | None, ...], saved: tuple[Any, ...] = ()
+) -> Tensor: ...
+def record_many(
+    outs: Sequence[np.ndarray], backward: Callable[..., Any], inputs: tuple[Tensor | None, ...], saved: tuple[Any, ...] = ()
+) -> tuple[Tensor, ...]: ...
+def attach(
+    outs: tuple[Tensor, ...], backward: Callable[..., Any], inputs: tuple[Tensor | None, ...], saved: tuple[Any, ...]
+) -> None: ...
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None: ...
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]: ...
+def grad_enabled() -> bool: ...
+def is_grad_enabled() -> bool: ...
+def accumulate(leaf: Tensor, g: Any, owned: bool) -> None: ...
+def added(a: Any, b: Any) -> Any: ...
+
+class _Mode:
+    def __enter__(self) -> _Mode: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def __call__(self, function: F) -> F: ...
+
+class no_grad(_Mode):
+    def __init__(self, function: Callable[..., Any] | None = None) -> None: ...
+
+class enable_grad(_Mode):
+    def __init__(self) -> None: ...
+
+class inference_mode(_Mode):
+    def __init__(self, mode: bool = True) -> None: ...
+
+class set_grad_enabled(_Mode):
+    def __init__(self, mode: bool) -> None: ...
+
+def detect_anomaly(mode: bool = True) -> Any: ...
+
+class Function:
+    @classmethod
+    def apply(cls, *args: Any) -> Any: ...
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any: ...
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any: ...
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    directions: int = 2,
+    seed: int = 0,
+) -> bool: ...
