@@ -23,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 
 EXT = Path("nnrt/_ext")
 CSRC = EXT / "csrc"
-COMPILED = ["nnrt/autograd.py", "nnrt/tensor.py"]
+COMPILED = ["nnrt/autograd.py", "nnrt/optim/_gather.py", "nnrt/tensor.py"]
 RUNTIME_SOURCES = ["pool.c", "memory.c", "cpu.c"]
 
 MACHINE = "aarch64" if os.environ.get("NNRT_TARGET") == "aarch64" else platform.machine()

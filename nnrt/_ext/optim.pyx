@@ -84,6 +84,9 @@ cdef bint like(ndarray p, ndarray a):
     cdef int i, nd = PyArray_NDIM(p)
     if PyArray_TYPE(a) != PyArray_TYPE(p) or PyArray_NDIM(a) != nd:
         return False
+    for i in range(nd):
+        if PyArray_DIM(a, i) != PyArray_DIM(p, i):
+            return False
     if PyArray_CHKFLAGS(p, NPY_ARRAY_C_CONTIGUOUS) and PyArray_CHKFLAGS(a, NPY_ARRAY_C_CONTIGUOUS):
         return PyArray_CHKFLAGS(a, NPY_ARRAY_ALIGNED)
     for i in range(nd):

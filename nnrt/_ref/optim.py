@@ -17,6 +17,7 @@ from math import sqrt
 
 import numpy as np
 
+from .. import memory
 from . import Out
 
 # Elements per partial sum of grad_norm.
@@ -24,18 +25,21 @@ CHUNK = 16384
 
 
 def matching(params, *others):
-    """Whether every list holds arrays of params[0]'s dtype that are laid out as params, each dense.
+    """Whether all lists hold arrays of one dtype, and others[...][i] has the shape and memory order of params[i].
 
-    A list may be None. Shapes are taken as equal.
+    That order must be dense. A list may be None.
     """
     for i, p in enumerate(params):
-        order = sorted(range(p.ndim), key=lambda axis, p=p: -p.strides[axis])
-        if p.dtype != params[0].dtype or not p.transpose(order).flags.c_contiguous:
+        if p.dtype != params[0].dtype or memory.dense(p) is not p:
             return False
         for arrays in others:
-            if arrays is not None and (arrays[i].dtype != p.dtype or arrays[i].strides != p.strides):
+            if arrays is not None and not _like(arrays[i], p):
                 return False
     return True
+
+
+def _like(a, p):
+    return a.dtype == p.dtype and a.shape == p.shape and a.strides == p.strides and a.flags.aligned
 
 
 def _gradient(p, g, weight_decay, maximize):

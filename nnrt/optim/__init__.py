@@ -1,0 +1,33 @@
+"""Optimisers and learning-rate schedules.
+
+| file | holds |
+|--|--|
+| optimizer.py | Optimizer: parameter groups, state, checkpoints |
+| sgd.py, adam.py, adaptive.py, sparse_adam.py, lbfgs.py | the rules |
+| clip.py | norms and clipping of gradients |
+| lr_scheduler.py, cyclic.py | the schedules |
+| swa_utils.py | averaged models |
+| _gather.py, _rows.py | from parameters to the lists a fused kernel takes |
+"""
+
+from .adam import Adam, Adamax, AdamW, NAdam, RAdam
+from .adaptive import Adadelta, Adagrad, RMSprop, Rprop
+from .optimizer import Optimizer
+from .sgd import ASGD, SGD
+from .sparse_adam import SparseAdam
+
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SparseAdam",
+]
