@@ -252,49 +252,49 @@ class Tensor:
         return elementwise.abs(self)
 
     def __invert__(self):
-        return elementwise.bitwise_not(self)
+        return compare.bitwise_not(self)
 
     def __and__(self, other):
-        return elementwise.bitwise_and(self, other)
+        return compare.bitwise_and(self, other)
 
     def __rand__(self, other):
-        return elementwise.bitwise_and(self, other)
+        return compare.bitwise_and(self, other)
 
     def __or__(self, other):
-        return elementwise.bitwise_or(self, other)
+        return compare.bitwise_or(self, other)
 
     def __ror__(self, other):
-        return elementwise.bitwise_or(self, other)
+        return compare.bitwise_or(self, other)
 
     def __xor__(self, other):
-        return elementwise.bitwise_xor(self, other)
+        return compare.bitwise_xor(self, other)
 
     def __rxor__(self, other):
-        return elementwise.bitwise_xor(self, other)
+        return compare.bitwise_xor(self, other)
 
     def __lshift__(self, other):
-        return elementwise.bitwise_left_shift(self, other)
+        return compare.bitwise_left_shift(self, other)
 
     def __rshift__(self, other):
-        return elementwise.bitwise_right_shift(self, other)
+        return compare.bitwise_right_shift(self, other)
 
     def __eq__(self, other):
-        return elementwise.eq(self, other)
+        return compare.eq(self, other)
 
     def __ne__(self, other):
-        return elementwise.ne(self, other)
+        return compare.ne(self, other)
 
     def __lt__(self, other):
-        return elementwise.lt(self, other)
+        return compare.lt(self, other)
 
     def __le__(self, other):
-        return elementwise.le(self, other)
+        return compare.le(self, other)
 
     def __gt__(self, other):
-        return elementwise.gt(self, other)
+        return compare.gt(self, other)
 
     def __ge__(self, other):
-        return elementwise.ge(self, other)
+        return compare.ge(self, other)
 
     def __hash__(self):
         return id(self) >> 4
@@ -644,6 +644,7 @@ def _assign(op, t, other, compute):
 from . import autograd  # noqa: E402
 from .ops import (  # noqa: E402
     activation,
+    compare,
     create,
     cumulative,
     einsum,
@@ -656,12 +657,13 @@ from .ops import (  # noqa: E402
     shape,
     softmax,
     sort,
+    unary,
 )
 
 
 def _add_methods():
     """Makes a method of every public function of ops/ whose first parameter is named x."""
-    for module in (elementwise, activation, linear, reduce, cumulative, softmax, sort, index, shape, random):
+    for module in (elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, shape, random):
         for name, function in vars(module).items():
             code = getattr(function, "__code__", None)
             if (
