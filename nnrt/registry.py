@@ -18,6 +18,7 @@ from . import config
 PACKAGES = {"cython": "nnrt._ext", "numba": "nnrt._numba", "ref": "nnrt._ref"}
 
 _families = {}
+_observer = None
 
 
 class Family:
@@ -29,7 +30,9 @@ class Family:
     def __getattr__(self, kernel):
         if kernel.startswith("__"):
             raise AttributeError(kernel)
-        _, function = resolve(self._name, kernel)
+        backend, function = resolve(self._name, kernel)
+        if _observer is not None:
+            function = _observer(backend, f"{self._name}.{kernel}", function)
         setattr(self, kernel, function)
         return function
 
@@ -84,6 +87,13 @@ def forget():
     for name, namespace in _families.items():
         namespace.__dict__.clear()
         namespace._name = name
+
+
+def observe(observer):
+    """Lets observer(back-end, "family.kernel", callable) stand in for every kernel from now on; None ends it."""
+    global _observer
+    _observer = observer
+    forget()
 
 
 def resolve(family_name, kernel):

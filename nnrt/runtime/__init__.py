@@ -1,0 +1,5 @@
+"""The runtime's tools: the profiler."""
+
+from . import profiler
+
+__all__ = ["profiler"]
