@@ -1,1 +1,505 @@
-"""Ops of the family index."""
+"""Reading by index: [], gather, index_select, masks, nonzero, search.
+
+Legend as in nnrt._ref.index: O outer, R rows along the indexed axis, N indices, D inner. What is
+read once per index is added back once per index in the backward, repeated indices in their order.
+"""
+
+import math
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor, wrap
+from . import create, shape
+from .shape import axis_of, put_backward, viewed
+
+K = registry.family("index")
+
+_BASIC = (int, slice, type(None), type(Ellipsis))
+
+
+# ---- [] ----
+
+
+def getitem(x, key):
+    """x[key]: ints, slices, None and ... give views; Tensors, arrays and lists of ints or bools give copies.
+
+    As in torch, ints and slices are applied first; the axes of adjacent index arrays are replaced in
+    place, those of separated ones come first. IndexError names what does not fit.
+    """
+    a = x.array
+    kind = type(key)
+    try:
+        if kind is int:
+            key = (key, Ellipsis)
+            return viewed(x, a[key], put_backward, (a.shape, key))
+        if kind is slice or key is None or key is Ellipsis:
+            return viewed(x, a[key], put_backward, (a.shape, key))
+        if kind is tuple:
+            for k in key:
+                if type(k) not in _BASIC:
+                    break
+            else:
+                b = a[key]
+                if type(b) is not np.ndarray:
+                    key = key + (Ellipsis,)
+                    b = a[key]
+                return viewed(x, b, put_backward, (a.shape, key))
+        basic, advanced = parsed(key, a.ndim)
+        view = x if basic is None else viewed(x, a[basic], put_backward, (a.shape, basic))
+        return view if advanced is None else _pick(view, advanced)
+    except IndexError as error:
+        raise index_error("getitem", error, a) from None
+
+
+def index_error(op, error, a):
+    text = str(error)
+    return IndexError(text if text.startswith(op) else f"{op}: {text} (a tensor of shape {a.shape})")
+
+
+def parsed(key, ndim):
+    """Splits an index into (basic, advanced), either of which may be None.
+
+    basic: ints, slices, None and Ellipsis, with a full slice for each axis that an array indexes;
+    advanced: applies to the result; arrays and full slices.
+    """
+    items = [_item(k) for k in (key if type(key) is tuple else (key,))]
+    taken = sum([_axes_taken(k) for k in items])
+    if taken > ndim:
+        raise IndexError(f"{taken} indices are too many")
+    if sum([k is Ellipsis for k in items]) > 1:
+        raise IndexError("an index can hold only one ellipsis (...)")
+    basic, advanced = [], []
+    for k in items:
+        if type(k) is np.ndarray:
+            basic.extend([slice(None)] * _axes_taken(k))
+            advanced.append(k)
+        elif k is Ellipsis:
+            basic.append(k)
+            advanced.extend([slice(None)] * (ndim - taken))
+        else:
+            basic.append(k)
+            if type(k) is not int:
+                advanced.append(slice(None))
+    if not any([type(k) is np.ndarray for k in items]):
+        return tuple(basic) if Ellipsis in basic else (*basic, Ellipsis), None
+    trivial = all([k is Ellipsis or (type(k) is slice and k == slice(None)) for k in basic])
+    return None if trivial else tuple(basic), tuple(advanced)
+
+
+def _item(k):
+    """One part of an index as an int, a slice, None, Ellipsis or an array."""
+    if k is None or k is Ellipsis or type(k) is int:
+        return k
+    if isinstance(k, slice):  # its bounds may be 0-d tensors
+        return slice(*[v if v is None else v.__index__() for v in (k.start, k.stop, k.step)])
+    if isinstance(k, (bool, np.bool_)):
+        return np.asarray(k)
+    if isinstance(k, (Tensor, np.ndarray, list, tuple, range)):
+        array = _index_array(k)
+        return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+    if hasattr(k, "__index__"):
+        return k.__index__()
+    raise IndexError(
+        f"an index must be an int, a slice, None, ... or a tensor, array or list of ints or bools, not {type(k).__name__}"
+    )
+
+
+def _axes_taken(k):
+    if type(k) is np.ndarray and k.dtype.kind == "b":
+        return k.ndim
+    return 0 if k is None or k is Ellipsis else 1
+
+
+def _index_array(k):
+    array = k.array if isinstance(k, Tensor) else np.asarray(create.tensor(k).array if type(k) is not np.ndarray else k)
+    if array.dtype == np.uint8:
+        raise IndexError("a uint8 index could mean a mask or positions: convert it to bool or int64")
+    if array.dtype.kind not in "iub":
+        if array.size == 0 and not isinstance(k, (Tensor, np.ndarray)):
+            return array.astype(np.int64)
+        raise IndexError(f"an index tensor must hold ints or bools, this one is {array.dtype}")
+    return array
+
+
+def _pick(x, key):
+    """x[key] for a key of arrays and full slices."""
+    a = x.array
+    if len(key) == 1 and type(key[0]) is np.ndarray and key[0].ndim == 1 and key[0].dtype == np.int64 and a.ndim:
+        return _take(x, 0, key[0] if not key[0].size or key[0].min() >= 0 else _wrapped(key[0], a.shape[0]), "getitem")
+    return record(a[key], pick_backward, (x,), (a.shape, key))
+
+
+def pick_backward(node, dy):
+    size, key = node.saved
+    return (added_at(size, key, dy),)
+
+
+def added_at(size, key, values):
+    """An array of zeros of shape `size` with values added at key (arrays and full slices), repeats in their order."""
+    where = [i for i, k in enumerate(key) if type(k) is np.ndarray]
+    if all([key[i].dtype.kind == "b" for i in where]):
+        out = memory.zeros(size, values.dtype)
+        out[key] = values
+        return out
+    axes, arrays, owns = [], [], []
+    axis = 0
+    for k in key:
+        if type(k) is not np.ndarray:
+            axis += 1
+        elif k.ndim == 0:  # True or False: an axis of size 1 or 0 in the result, none in x
+            arrays.append(np.zeros(int(k), np.int64))
+            owns.append(False)
+        elif k.dtype.kind == "b":
+            arrays.extend(k.nonzero())
+            owns.extend([True] * k.ndim)
+            axes.extend(range(axis, axis + k.ndim))
+            axis += k.ndim
+        else:
+            arrays.append(_wrapped(k, size[axis]))
+            owns.append(True)
+            axes.append(axis)
+            axis += 1
+    common = np.broadcast_shapes(*[k.shape for k in arrays])
+    positions = [np.broadcast_to(k, common) for k, own in zip(arrays, owns) if own]
+    picked = [size[d] for d in axes]
+    rows = np.ravel_multi_index(positions, picked).reshape(-1) if positions[0].size else np.zeros(0, np.int64)
+    # Axes of the index stand where the first array stood, or first of all when a slice parts the arrays.
+    first = where[0] if where[-1] - where[0] == len(where) - 1 else 0
+    values = np.moveaxis(values, range(first, first + len(common)), range(len(common)))
+    others = [d for d in range(len(size)) if d not in axes]
+    inner = [size[d] for d in others]
+    out = memory.empty((1, math.prod(picked), math.prod(inner)), values.dtype)
+    source = memory.contiguous(values).reshape(1, rows.size, out.shape[2])
+    scattered(out, None, None, source, memory.contiguous(rows))
+    return np.moveaxis(out.reshape(picked + inner), range(len(axes)), axes)
+
+
+def _wrapped(index, size):
+    """Negative indices counted from the end."""
+    return np.where(index < 0, index + size, index)
+
+
+def setitem(x, key, value):
+    """x[key] = value, in place; the value is broadcast and converted."""
+    a = x.array
+    value = value.array if isinstance(value, Tensor) else value
+    try:
+        basic, advanced = parsed(key, a.ndim)
+        target = a if basic is None else a[basic]
+        with np.errstate(invalid="ignore"):
+            target[... if advanced is None else advanced] = value
+    except IndexError as error:
+        raise index_error("setitem", error, a) from None
+    except ValueError as error:
+        if not a.flags.writeable:
+            raise RuntimeError("setitem: an expanded or read-only tensor cannot be changed in place; clone() it") from None
+        raise RuntimeError(f"setitem: {error} (a tensor of shape {a.shape})") from None
+
+
+# ---- helpers of all families of indices ----
+
+
+def indices_of(op, index):
+    """An index argument as an array of int64. RuntimeError for other than integers."""
+    array = index.array if isinstance(index, Tensor) else np.asarray(index)
+    if array.dtype.kind not in "iu":
+        if array.size or isinstance(index, Tensor):
+            raise RuntimeError(f"{op}: index must be of an integer dtype, got {array.dtype}")
+    return array if array.dtype == np.int64 else array.astype(np.int64)
+
+
+def check_range(op, index, size, dim):
+    """IndexError naming the first index outside 0..size-1. index: C-ordered int64."""
+    bad = memory.empty((1,), np.int64)
+    K.check(bad, index, size)
+    if bad[0] >= 0:
+        place = tuple(map(int, np.unravel_index(bad[0], index.shape)))
+        raise IndexError(
+            f"{op}: index {index[place]} at position {place} is out of range for dim {dim} of size {size}"
+        )
+
+
+def folded(a, dim):
+    """A C-ordered array as [O, R, D] around axis dim."""
+    outer = inner = 1
+    for n in a.shape[:dim]:
+        outer *= n
+    for n in a.shape[dim + 1 :]:
+        inner *= n
+    return a.reshape(outer, a.shape[dim], inner)
+
+
+def scattered(out, base, weights, x, index):
+    """segment_sum of x [O, N, D] to rows index [N] of out [O, R, D], the same at any number of threads."""
+    order = memory.empty((index.size,), np.int64)
+    starts = memory.empty((out.shape[1] + 1,), np.int64)
+    K.counting_sort(order, starts, index)
+    K.segment_sum(out, base, weights, x, order, starts)
+
+
+# ---- index_select, take ----
+
+
+def index_select(x, dim, index):
+    """The slices of x along dim at a 1-d index: out[..., n, ...] = x[..., index[n], ...]."""
+    dim = axis_of("index_select", dim, x.array.ndim)
+    index = indices_of("index_select", index)
+    if index.ndim > 1:
+        raise IndexError(f"index_select: index must be 1-d, got shape {index.shape}")
+    if not x.array.ndim:
+        return shape.reshape(index_select(shape.reshape(x, 1), 0, index), ())
+    return _take(x, dim, memory.contiguous(index.reshape(-1)), "index_select")
+
+
+def _take(x, dim, index, op):
+    a = memory.contiguous(x.array)
+    index = memory.contiguous(index)
+    check_range(op, index, a.shape[dim], dim)
+    out = memory.empty(a.shape[:dim] + (index.size,) + a.shape[dim + 1 :], a.dtype)
+    K.take(folded(out, dim), folded(a, dim), index)
+    return record(out, index_select_backward, (x,), (a.shape, dim, index))
+
+
+def index_select_backward(node, dy):
+    """out[n] = x[index[n]]  =>  dx[r] = sum of dy[n] over index[n] = r"""
+    size, dim, index = node.saved
+    dx = memory.empty(size, dy.dtype)
+    scattered(folded(dx, dim), None, None, folded(memory.contiguous(dy), dim), index)
+    return (dx,)
+
+
+def take(x, index):
+    """The elements at index of x read as if flattened, in index's shape; negative ones count from the end."""
+    flat = shape.ravel(x)
+    index = indices_of("take", index)
+    rows = memory.contiguous(_wrapped(index, flat.array.size).reshape(-1))
+    return shape.reshape(_take(flat, 0, rows, "take"), index.shape)
+
+
+# ---- gather ----
+
+
+def gather(x, dim, index, sparse_grad=False):
+    """out[i, j, k] = x[i, index[i, j, k], k] (for dim 1), in index's shape.
+
+    index: integers, as many axes as x, at most x's size along the other axes.
+    """
+    a = x.array
+    dim = axis_of("gather", dim, a.ndim)
+    index = index_like("gather", index, a, dim)
+    if index is None:
+        return record(memory.empty((0,), a.dtype), gather_backward, (x,), (a.shape, 0, None))
+    if not a.ndim:
+        return shape.reshape(gather(shape.reshape(x, 1), 0, index.reshape(1)), ())
+    check_range("gather", index, a.shape[dim], dim)
+    out = memory.empty(index.shape, a.dtype)
+    K.gather(folded(out, dim), folded3(a, index, dim), folded(index, dim))
+    return record(out, gather_backward, (x,), (a.shape, dim, index))
+
+
+def gather_backward(node, dy):
+    """out[o, n, d] = x[o, index[o, n, d], d]  =>  dx[o, r, d] = sum of dy[o, n, d] over index[o, n, d] = r"""
+    size, dim, index = node.saved
+    if index is None:
+        return (memory.zeros(size, dy.dtype),)
+    return (summed_along(size, dim, index, dy),)
+
+
+def summed_along(size, dim, index, values):
+    """Zeros of shape `size` with values [index's shape] added along dim at index."""
+    corner = index.shape[:dim] + (size[dim],) + index.shape[dim + 1 :]
+    part = memory.empty(corner, values.dtype)
+    K.scatter_add(folded(part, dim), None, folded(memory.contiguous(values), dim), folded(index, dim))
+    if corner == tuple(size):
+        return part
+    out = memory.zeros(size, values.dtype)
+    out[tuple([slice(n) for n in corner])] = part
+    return out
+
+
+def index_like(op, index, a, dim):
+    """The index argument of gather and scatter as C-ordered int64, checked against array a; None for one of shape (0,)."""
+    index = memory.contiguous(indices_of(op, index))
+    if index.ndim != a.ndim:
+        if index.shape == (0,):
+            return None
+        if max(index.ndim, 1) != max(a.ndim, 1) or index.size != 1:
+            raise RuntimeError(f"{op}: index of shape {index.shape} must have as many axes as x of shape {a.shape}")
+        index = index.reshape(a.shape if not a.ndim else (1,))
+    for i, n in enumerate(index.shape):
+        if i != dim and n > a.shape[i]:
+            raise RuntimeError(
+                f"{op}: index of shape {index.shape} is larger than x of shape {a.shape} along axis {i} "
+                f"(only dim {dim} may be)"
+            )
+    return index
+
+
+def folded3(a, index, dim):
+    """The part of a that index can reach, as [O, R, D] (a view where possible)."""
+    corner = a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
+    return folded(corner, dim)
+
+
+def take_along_dim(x, indices, dim=None):
+    """gather() with x and indices broadcast against each other along the other axes; flattened without dim."""
+    index = indices_of("take_along_dim", indices)
+    if dim is None:
+        return gather(shape.ravel(x), 0, wrap(index.reshape(-1)))
+    a = x.array
+    if index.ndim != a.ndim:
+        raise RuntimeError(f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}")
+    dim = axis_of("take_along_dim", dim, a.ndim)
+    lead, tail = a.shape[:dim], a.shape[dim + 1 :]
+    common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
+    x = shape.expand(x, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
+    index = np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :])
+    return gather(x, dim, wrap(index))
+
+
+# ---- masks ----
+
+
+def masked_select(x, mask):
+    """The elements of x where mask (bool, broadcast against x) is True, as a 1-d tensor."""
+    mask = mask_of("masked_select", mask)
+    size = shape.broadcast_shapes(x.array.shape, mask.shape)
+    wide, mask = np.broadcast_to(x.array, size), np.broadcast_to(mask, size)
+    return record(wide[mask], masked_select_backward, (x,), (x.array.shape, mask))
+
+
+def masked_select_backward(node, dy):
+    size, mask = node.saved
+    wide = memory.zeros(mask.shape, dy.dtype)
+    wide[mask] = dy
+    return (elementwise.sum_to(wide, size),)
+
+
+def masked_fill(x, mask, value):
+    """x with value (a number or a 0-d tensor) where mask (bool, broadcast against x) is True."""
+    a = x.array
+    mask = mask_of("masked_fill", mask)
+    given = value if isinstance(value, Tensor) else None
+    if given is not None and given.array.ndim:
+        raise RuntimeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}")
+    size = shape.broadcast_shapes(a.shape, mask.shape)
+    out = memory.empty_like(a) if size == a.shape else memory.empty(size, a.dtype)
+    out[...] = a
+    np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
+    return record(out, masked_fill_backward, (x, given), (mask, a.shape))
+
+
+def masked_fill_backward(node, dy):
+    mask, size = node.saved
+    dx = dvalue = None
+    if node.needs(0):
+        dx = memory.empty_like(dy)
+        dx[...] = dy
+        np.copyto(dx, 0, where=mask)
+        dx = elementwise.sum_to(dx, size)
+    if node.needs(1):
+        dvalue = elementwise.sum_to(memory.contiguous(dy[np.broadcast_to(mask, dy.shape)]), ())
+    return dx, dvalue
+
+
+def masked_scatter(x, mask, source):
+    """x with the elements of source, in order, where mask (bool, broadcast to x) is True."""
+    mask = mask_of("masked_scatter", mask)
+    size = shape.broadcast_shapes(x.array.shape, mask.shape)
+    mask = np.broadcast_to(mask, size)
+    count = int(np.count_nonzero(mask))
+    if source.array.dtype != x.array.dtype:
+        raise RuntimeError(f"masked_scatter: x is {x.array.dtype} but source {source.array.dtype}")
+    if source.array.size < count:
+        raise RuntimeError(f"masked_scatter: mask has {count} True but source only {source.array.size} elements")
+    out = memory.empty(size, x.array.dtype)
+    out[...] = x.array
+    out[mask] = source.array.reshape(-1)[:count]
+    return record(out, masked_scatter_backward, (x, source), (mask, x.array.shape, source.array.shape))
+
+
+def masked_scatter_backward(node, dy):
+    mask, size, source_size = node.saved
+    dx = elementwise.sum_to(np.where(mask, 0, dy).astype(dy.dtype), size) if node.needs(0) else None
+    if not node.needs(1):
+        return dx, None
+    dsource = memory.zeros(source_size, dy.dtype)
+    picked = dy[mask]
+    dsource.reshape(-1)[: picked.size] = picked
+    return dx, dsource
+
+
+def mask_of(op, mask):
+    array = mask.array if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.dtype != np.bool_:
+        raise RuntimeError(f"{op}: mask must be bool, got {array.dtype}")
+    return array
+
+
+# ---- where things are ----
+
+
+def nonzero(x, as_tuple=False):
+    """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple one 1-d tensor per axis."""
+    if as_tuple:
+        return tuple([wrap(i) for i in np.atleast_1d(x.array).nonzero()])
+    return wrap(memory.contiguous(np.argwhere(x.array)))
+
+
+def argwhere(x):
+    """nonzero() under numpy's name."""
+    return nonzero(x)
+
+
+def one_hot(tensor, num_classes=-1):
+    """int64 zeros of shape (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
+    index = memory.contiguous(indices_of("one_hot", tensor))
+    if num_classes == -1:
+        if not index.size:
+            raise RuntimeError("one_hot: an empty tensor does not say how many classes there are; pass num_classes")
+        num_classes = int(index.max()) + 1
+    if num_classes < 1 and index.size:
+        raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}")
+    try:
+        check_range("one_hot", index, num_classes, "num_classes")
+    except IndexError as error:
+        raise RuntimeError(str(error)) from None  # torch's type here
+    out = memory.zeros(index.shape + (num_classes,), np.int64)
+    np.put_along_axis(out, index[..., None], 1, axis=-1)
+    return wrap(out)
+
+
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    """Where each element of input would go into a sorted sequence (along the last axis) to keep it sorted.
+
+    Before equal elements, or after them with right=True (side="right"). A 1-d sequence takes input of any
+    shape; otherwise both agree on all axes but the last. int64 (int32 with out_int32).
+    """
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise RuntimeError(f"searchsorted: side={side!r} does not go with right={right}")
+    place = "right" if right or side == "right" else "left"
+    a = sorted_sequence.array
+    v = input.array if isinstance(input, Tensor) else np.asarray(input, a.dtype)
+    if sorter is not None:
+        a = np.take_along_axis(a, indices_of("searchsorted", sorter), -1)
+    if a.ndim == 1:
+        found = np.searchsorted(a, v, place)
+    elif a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(f"searchsorted: shapes {a.shape} and {v.shape} differ before the last axis")
+    else:
+        found = np.empty(v.shape, np.int64)
+        for i in np.ndindex(a.shape[:-1]):
+            found[i] = np.searchsorted(a[i], v[i], place)
+    return wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
+
+
+def bucketize(input, boundaries, *, out_int32=False, right=False):
+    """The bucket between rising 1-d boundaries that each element of input falls into."""
+    if boundaries.array.ndim != 1:
+        raise RuntimeError(f"bucketize: boundaries must be 1-d, got shape {boundaries.array.shape}")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+from . import elementwise  # noqa: E402

@@ -1,0 +1,213 @@
+"""Copies that rearrange: mirrored, rolled, repeated, with parts set to zero, along diagonals."""
+
+import numpy as np
+
+from .. import memory
+from ..autograd import record
+from . import shape
+from .create import sizes_of
+from .shape import axes_of, axis_of
+
+
+def flip(x, *dims):
+    """A copy with the order along the axes dims reversed."""
+    a = x.array
+    dims = axes_of("flip", dims[0] if len(dims) == 1 else dims, a.ndim)
+    key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
+    y = memory.empty_like(a)
+    y[...] = a[key]
+    return record(y, flip_backward, (x,), (key,))
+
+
+def flip_backward(node, dy):
+    (key,) = node.saved
+    return (dy[key],)
+
+
+def fliplr(x):
+    """flip along axis 1."""
+    if x.array.ndim < 2:
+        raise RuntimeError(f"fliplr: wants at least 2 dimensions, got shape {x.array.shape}")
+    return flip(x, 1)
+
+
+def flipud(x):
+    """flip along axis 0."""
+    if x.array.ndim < 1:
+        raise RuntimeError("flipud: wants at least 1 dimension, got a 0-d tensor")
+    return flip(x, 0)
+
+
+def roll(x, shifts, dims=None):
+    """A copy with elements moved on by shifts along dims, those that leave at the end coming back at the start.
+
+    shifts and dims: ints or sequences of the same length; without dims the flattened tensor is rolled.
+    """
+    a = x.array
+    shifts = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
+    if dims is None:
+        if len(shifts) != 1:
+            raise RuntimeError(f"roll: {len(shifts)} shifts need dims")
+        return shape.reshape(roll(shape.ravel(x), shifts, (0,)), a.shape)
+    dims = (dims,) if hasattr(dims, "__index__") else tuple(dims)
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"roll: {len(shifts)} shifts but {len(dims)} dims")
+    dims = tuple([axis_of("roll", d, a.ndim) for d in dims])
+    if not a.ndim:
+        return shape.clone(x)
+    return record(_rolled(a, shifts, dims), roll_backward, (x,), (shifts, dims))
+
+
+def roll_backward(node, dy):
+    shifts, dims = node.saved
+    return (_rolled(dy, tuple([-s for s in shifts]), dims),)
+
+
+def _rolled(a, shifts, dims):
+    total = dict.fromkeys(dims, 0)
+    for s, d in zip(shifts, dims):
+        total[d] += s
+    y = memory.empty_like(a)
+    # Each rolled axis is two runs: what stays in front of the cut, and what wraps.
+    runs = [((), ())]
+    for d, n in enumerate(a.shape):
+        s = total.get(d, 0) % n if n else 0
+        parts = [(slice(s, None), slice(0, n - s)), (slice(0, s), slice(n - s, None))] if s else [(slice(None),) * 2]
+        runs = [(to + (p,), of + (q,)) for to, of in runs for p, q in parts]
+    for to, of in runs:
+        y[to] = a[of]
+    return y
+
+
+def rot90(x, k=1, dims=(0, 1)):
+    """x turned by k quarter turns in the plane of dims, from the first towards the second."""
+    d0, d1 = axes_of("rot90", dims, x.array.ndim)
+    k %= 4
+    if k == 0:
+        return shape.clone(x)
+    if k == 2:
+        return flip(x, d0, d1)
+    return shape.transpose(flip(x, d1), d0, d1) if k == 1 else flip(shape.transpose(x, d0, d1), d1)
+
+
+def repeat(x, *repeats):
+    """x laid side by side repeats[i] times along axis i; as many repeats as axes, or more (new axes in front)."""
+    a = x.array
+    repeats = sizes_of("repeat", repeats)
+    lead = len(repeats) - a.ndim
+    if lead < 0:
+        raise RuntimeError(f"repeat: {len(repeats)} repeats for a tensor of shape {a.shape}")
+    size = (1,) * lead + a.shape
+    # Axis i becomes (repeats[i], size[i]): a broadcast copy, whose gradient is a sum over the former.
+    wide = tuple([n for pair in zip(repeats, size) for n in pair])
+    y = memory.empty(wide, a.dtype)
+    y[...] = a.reshape(tuple([n for m in size for n in (1, m)]))
+    y = y.reshape(tuple([r * n for r, n in zip(repeats, size)]))
+    return record(y, repeat_backward, (x,), (a.shape, wide))
+
+
+def repeat_backward(node, dy):
+    size, wide = node.saved
+    narrow = tuple([1 if i % 2 == 0 else n for i, n in enumerate(wide)])
+    return (elementwise.sum_to(shape.reshaped(dy, wide)[0], narrow).reshape(size),)
+
+
+def tile(x, *repeats):
+    """repeat() that takes fewer repeats than axes: those in front are 1."""
+    repeats = sizes_of("tile", repeats)
+    return repeat(x, (1,) * (x.array.ndim - len(repeats)) + repeats)
+
+
+def repeat_interleave(x, repeats, dim=None, output_size=None):
+    """Each element along dim repeated in place: `repeats` times, or repeats[i] times the i-th.
+
+    repeats: int or 1-d int tensor. Without dim the flattened tensor is used.
+    """
+    if dim is None:
+        return repeat_interleave(shape.ravel(x), repeats, 0)
+    a = x.array
+    dim = axis_of("repeat_interleave", dim, a.ndim)
+    if not a.ndim:
+        return repeat_interleave(shape.reshape(x, 1), repeats, 0)
+    n = a.shape[dim]
+    counts = repeats.array if hasattr(repeats, "array") else np.asarray(repeats)
+    if counts.dtype.kind not in "iu":
+        raise RuntimeError(f"repeat_interleave: repeats must be integers, got {counts.dtype}")
+    if counts.size and counts.min() < 0:
+        raise RuntimeError("repeat_interleave: repeats must not be negative")
+    if counts.ndim > 1 or counts.size not in (1, n):
+        raise RuntimeError(f"repeat_interleave: {counts.shape} repeats for dim {dim} of a tensor of shape {a.shape}")
+    counts = np.broadcast_to(counts, (n,))
+    total = int(counts.sum())
+    if output_size is not None and output_size != total:
+        raise RuntimeError(f"repeat_interleave: output_size {output_size}, but the repeats add up to {total}")
+    source = np.repeat(np.arange(n), counts)
+    return index.index_select(x, dim, index.wrap(source))
+
+
+# ---- triangles and diagonals ----
+
+
+def tril(x, diagonal=0):
+    """x on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    return record(_triangle("tril", np.tril, x.array, diagonal), tril_backward, (x,), (diagonal,))
+
+
+def tril_backward(node, dy):
+    (diagonal,) = node.saved
+    return (np.tril(dy, diagonal),)
+
+
+def triu(x, diagonal=0):
+    """x on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    return record(_triangle("triu", np.triu, x.array, diagonal), triu_backward, (x,), (diagonal,))
+
+
+def triu_backward(node, dy):
+    (diagonal,) = node.saved
+    return (np.triu(dy, diagonal),)
+
+
+def _triangle(op, cut, a, diagonal):
+    if a.ndim < 2:
+        raise RuntimeError(f"{op}: wants at least 2 dimensions, got shape {a.shape}")
+    return cut(a, diagonal)
+
+
+def diag(x, diagonal=0):
+    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a copy."""
+    if x.array.ndim == 1:
+        return diag_embed(x, diagonal)
+    if x.array.ndim != 2:
+        raise RuntimeError(f"diag: wants 1 or 2 dimensions, got shape {x.array.shape}")
+    return shape.clone(shape.diagonal(x, diagonal))
+
+
+def diag_embed(x, offset=0, dim1=-2, dim2=-1):
+    """The last axis of x as the diagonals of square planes (dim1, dim2) of zeros."""
+    a = x.array
+    if not a.ndim:
+        raise RuntimeError("diag_embed: wants at least 1 dimension, got a 0-d tensor")
+    axis1, axis2 = axes_of("diag_embed", (dim1, dim2), a.ndim + 1)
+    n = a.shape[-1] + abs(offset)
+    size = list(a.shape[:-1])
+    for axis in sorted((axis1, axis2)):
+        size.insert(axis, n)
+    y = memory.zeros(tuple(size), a.dtype)
+    shape.diagonal_of(y, offset, axis1, axis2)[...] = a
+    return record(y, diag_embed_backward, (x,), (offset, axis1, axis2))
+
+
+def diag_embed_backward(node, dy):
+    offset, axis1, axis2 = node.saved
+    return (shape.diagonal_of(dy, offset, axis1, axis2),)
+
+
+def trace(x):
+    """The sum of a matrix's main diagonal."""
+    if x.array.ndim != 2:
+        raise RuntimeError(f"trace: wants 2 dimensions, got shape {x.array.shape}")
+    return reduce.sum(shape.diagonal(x))
+
+
+from . import elementwise, index, reduce  # noqa: E402

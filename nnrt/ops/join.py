@@ -1,0 +1,216 @@
+"""Putting tensors together: along an axis, as a grid, as blocks."""
+
+import numpy as np
+
+from .. import memory
+from ..autograd import record
+from ..dtypes import promote_types
+from ..tensor import Tensor
+from . import shape
+from .shape import axis_of
+
+
+def cat(tensors, dim=0):
+    """The tensors one after the other along an axis.
+
+    All other sizes must agree (RuntimeError); 1-d tensors of size 0 are skipped, as in torch. dtypes are
+    promoted. Memory order is that of the first tensor.
+    """
+    tensors = tuple(tensors)
+    if not tensors:
+        raise RuntimeError("cat: wants at least one tensor")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"cat: tensors[{i}] is a {type(x).__name__}, not a Tensor")
+    full = [x for x in tensors if x.array.shape != (0,)] or [tensors[0]]
+    arrays = [x.array for x in full]
+    first = arrays[0]
+    if not first.ndim:
+        raise RuntimeError("cat: 0-d tensors cannot be joined; use stack")
+    dim = axis_of("cat", dim, first.ndim)
+    dtype = _dtype_of(tensors)
+    size = 0
+    for i, a in enumerate(arrays):
+        if a.ndim != first.ndim or a.shape[:dim] != first.shape[:dim] or a.shape[dim + 1 :] != first.shape[dim + 1 :]:
+            raise RuntimeError(
+                f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] of shape {first.shape}"
+            )
+        size += a.shape[dim]
+    out = _in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
+    np.concatenate(arrays, axis=dim, out=out)
+    sizes = tuple([None if x.array.shape == (0,) and len(out.shape) > 1 else x.array.shape[dim] for x in tensors])
+    return record(out, cat_backward, tensors, (dim, sizes, tuple([x.array.dtype for x in tensors])))
+
+
+def cat_backward(node, dy):
+    """Each input's gradient is its part of dy: a view."""
+    dim, sizes, dtypes = node.saved
+    lead = (slice(None),) * dim
+    dxs = []
+    start = 0
+    for i, size in enumerate(sizes):
+        if size is None:
+            dxs.append(memory.zeros((0,), dtypes[i]) if node.needs(i) else None)
+            continue
+        if node.needs(i):
+            dx = dy[lead + (slice(start, start + size),)]
+            dxs.append(dx if dx.dtype == dtypes[i] else dx.astype(dtypes[i]))
+        else:
+            dxs.append(None)
+        start += size
+    return tuple(dxs)
+
+
+concat = concatenate = cat
+
+
+def stack(tensors, dim=0):
+    """Tensors of one shape side by side along a new axis."""
+    tensors = tuple(tensors)
+    if not tensors:
+        raise RuntimeError("stack: wants at least one tensor")
+    first = tensors[0].array
+    dim = axis_of("stack", dim, first.ndim + 1)
+    for i, x in enumerate(tensors):
+        if x.array.shape != first.shape:
+            raise RuntimeError(
+                f"stack: tensors[{i}] has shape {x.array.shape}, tensors[0] {first.shape}; all must be the same"
+            )
+    dtype = _dtype_of(tensors)
+    out = memory.empty(first.shape[:dim] + (len(tensors),) + first.shape[dim:], dtype)
+    lead = (slice(None),) * dim
+    np.concatenate([x.array[lead + (None,)] for x in tensors], axis=dim, out=out)
+    return record(out, stack_backward, tensors, (dim, tuple([x.array.dtype for x in tensors])))
+
+
+def stack_backward(node, dy):
+    """Each input's gradient is its slice of dy: a view."""
+    dim, dtypes = node.saved
+    lead = (slice(None),) * dim
+    dxs = []
+    for i, dtype in enumerate(dtypes):
+        dx = dy[lead + (i, Ellipsis)] if node.needs(i) else None
+        dxs.append(dx if dx is None or dx.dtype == dtype else dx.astype(dtype))
+    return tuple(dxs)
+
+
+def _dtype_of(tensors):
+    dtype = tensors[0].array.dtype
+    for x in tensors:
+        if x.array.dtype != dtype:
+            dtype = promote_types(dtype, x.array.dtype)
+    return dtype
+
+
+def _in_order_of(a, size, dtype):
+    """An uninitialised array whose axes lie in memory in the order of a's."""
+    if a.flags.c_contiguous:
+        return memory.empty(size, dtype)
+    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(np.argsort(order))
+
+
+def hstack(tensors):
+    """Joined along axis 1, 1-d tensors along axis 0."""
+    tensors = [shape.atleast_1d(x) for x in tensors]
+    return cat(tensors, 0 if tensors and tensors[0].array.ndim == 1 else 1)
+
+
+def vstack(tensors):
+    """Joined along axis 0, 1-d tensors as rows."""
+    return cat([shape.atleast_2d(x) for x in tensors], 0)
+
+
+row_stack = vstack
+
+
+def dstack(tensors):
+    """Joined along axis 2 after atleast_3d."""
+    return cat([shape.atleast_3d(x) for x in tensors], 2)
+
+
+def column_stack(tensors):
+    """Joined along axis 1, 1-d and 0-d tensors as columns."""
+    return cat([x if x.array.ndim > 1 else shape.reshape(x, x.array.size, 1) for x in tensors], 1)
+
+
+def meshgrid(*tensors, indexing="ij"):
+    """For 1-d tensors of n_0, n_1, ... elements, as many tensors of shape (n_0, n_1, ...), each varying along its own axis.
+
+    indexing "xy" exchanges the first two axes. The results are expanded views.
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
+    for i, x in enumerate(tensors):
+        if x.array.ndim > 1:
+            raise RuntimeError(f"meshgrid: tensors[{i}] must be 1-d or 0-d, got shape {x.array.shape}")
+    tensors = [shape.atleast_1d(x) for x in tensors]
+    swapped = indexing == "xy" and len(tensors) > 1
+    if swapped:
+        tensors[0], tensors[1] = tensors[1], tensors[0]
+    size = tuple([x.array.size for x in tensors])
+    n = len(size)
+    grids = [
+        shape.expand(shape.reshape(x, (1,) * i + (size[i],) + (1,) * (n - i - 1)), size) for i, x in enumerate(tensors)
+    ]
+    if swapped:
+        grids = [shape.transpose(g, 0, 1) for g in grids]
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)
+
+
+def cartesian_prod(*tensors):
+    """All combinations of one element from each 1-d tensor, shape (product of the sizes, number of tensors)."""
+    for i, x in enumerate(tensors):
+        if x.array.ndim != 1:
+            raise RuntimeError(f"cartesian_prod: tensors[{i}] must be 1-d, got shape {x.array.shape}")
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([shape.ravel(g) for g in meshgrid(*tensors)], 1)
+
+
+def block_diag(*tensors):
+    """Matrices (or vectors as rows, numbers) along the diagonal of a matrix of zeros."""
+    if not tensors:
+        return Tensor()
+    for i, x in enumerate(tensors):
+        if x.array.ndim > 2:
+            raise RuntimeError(f"block_diag: tensors[{i}] must have at most 2 dimensions, got shape {x.array.shape}")
+    blocks = tuple([shape.atleast_2d(x) for x in tensors])
+    out = memory.zeros(tuple(map(sum, zip(*[b.array.shape for b in blocks]))), _dtype_of(blocks))
+    keys = []
+    row = column = 0
+    for b in blocks:
+        r, c = b.array.shape
+        keys.append((slice(row, row + r), slice(column, column + c)))
+        out[keys[-1]] = b.array
+        row, column = row + r, column + c
+    return record(out, block_diag_backward, blocks, (tuple(keys),))
+
+
+def block_diag_backward(node, dy):
+    (keys,) = node.saved
+    return tuple([dy[key] if node.needs(i) else None for i, key in enumerate(keys)])
+
+
+def hsplit(x, indices_or_sections):
+    """tensor_split along axis 1, of a 1-d tensor along axis 0."""
+    if not x.array.ndim:
+        raise RuntimeError("hsplit: wants at least 1 dimension, got a 0-d tensor")
+    return shape.tensor_split(x, indices_or_sections, 0 if x.array.ndim == 1 else 1)
+
+
+def vsplit(x, indices_or_sections):
+    """tensor_split along axis 0 of a tensor with at least two."""
+    if x.array.ndim < 2:
+        raise RuntimeError(f"vsplit: wants at least 2 dimensions, got shape {x.array.shape}")
+    return shape.tensor_split(x, indices_or_sections, 0)
+
+
+def dsplit(x, indices_or_sections):
+    """tensor_split along axis 2 of a tensor with at least three."""
+    if x.array.ndim < 3:
+        raise RuntimeError(f"dsplit: wants at least 3 dimensions, got shape {x.array.shape}")
+    return shape.tensor_split(x, indices_or_sections, 2)

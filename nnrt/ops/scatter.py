@@ -1,0 +1,392 @@
+"""Writing by index: scatter and its kin, out of place and differentiable.
+
+Legend as in nnrt._ref.index. Sums over repeated indices run in the order of the sources, whatever the
+number of threads; where repeated indices overwrite, the last one stays.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor
+from .index import (
+    added_at,
+    check_range,
+    folded,
+    index_like,
+    index_error,
+    indices_of,
+    parsed,
+    scattered,
+)
+from .shape import axis_of
+
+K = registry.family("index")
+
+
+def _operands(op, x, dim, index, src):
+    """(dim, index, the part of src that index names) for x, all with at least one axis."""
+    a = x.array
+    dim = axis_of(op, dim, a.ndim)
+    checked = index_like(op, index, a, dim)
+    if checked is None or not checked.size:
+        return dim, None, None
+    check_range(op, checked, a.shape[dim], dim)
+    if not isinstance(src, Tensor):
+        return dim, checked, src
+    s = src.array
+    if s.ndim != checked.ndim or any([m > n for m, n in zip(checked.shape, s.shape)]):
+        raise RuntimeError(f"{op}: index of shape {checked.shape} does not lie within src of shape {s.shape}")
+    if s.dtype != a.dtype:
+        raise RuntimeError(f"{op}: x is {a.dtype} but src {s.dtype}")
+    return dim, checked, s[tuple([slice(n) for n in checked.shape])]
+
+
+def _copy(a):
+    out = memory.empty(a.shape, a.dtype)
+    out[...] = a
+    return out
+
+
+def _corner(a, dim, index):
+    """The part of a that an index along dim can reach."""
+    return a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
+
+
+def _read(a, dim, index):
+    """What `index` names in array a: out[i, j, k] = a[i, index[i, j, k], k] (for dim 1)."""
+    out = memory.empty(index.shape, a.dtype)
+    K.gather(folded(out, dim), folded(_corner(a, dim, index), dim), folded(index, dim))
+    return out
+
+
+def _spread(values, size):
+    """values at the corner of zeros of shape `size`, the shape of a src that index did not use up."""
+    if values.shape == tuple(size):
+        return values
+    out = memory.zeros(size, values.dtype)
+    out[tuple([slice(n) for n in values.shape])] = values
+    return out
+
+
+def scatter(x, dim, index, src=None, value=None, reduce=None):
+    """x with out[i, index[i, j, k], k] = src[i, j, k] (for dim 1).
+
+    src: Tensor of x's dtype at least as large as index, or a number (also as value=). Where index repeats, the
+    last source stays, and only it gets a gradient. reduce: "add" or "multiply" instead of overwriting.
+    """
+    if (src is None) == (value is None):
+        raise RuntimeError("scatter: wants either src or value")
+    src = value if src is None else src
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError(f"scatter: reduce must be 'add' or 'multiply', got {reduce!r}")
+        if not isinstance(src, Tensor):
+            src = create.full(index.array.shape, src, dtype=x.array.dtype)
+        return scatter_reduce(x, dim, index, src, "sum" if reduce == "add" else "prod")
+    dim, index, values = _operands("scatter", x, dim, index, src)
+    src = src if isinstance(src, Tensor) else None
+    out = _copy(x.array)
+    if index is not None:
+        _put(out, dim, index, values)
+    src_size = None if src is None else src.array.shape
+    return record(out, scatter_backward, (x, src), (dim, index, src_size))
+
+
+def scatter_backward(node, dy):
+    """dx = dy but 0 where a source went; dsrc = dy where the source went, 0 for those overwritten by a later one."""
+    dim, index, src_size = node.saved
+    if index is None:
+        return dy, memory.zeros(src_size, dy.dtype) if node.needs(1) else None
+    dx = dsrc = None
+    if node.needs(0):
+        dx = _copy(dy)
+        _put(dx, dim, index, 0)
+    if node.needs(1):
+        dsrc = _read(dy, dim, index)
+        # The number of the source that stayed at each place tells winners from losers.
+        number = np.arange(index.size).reshape(index.shape)
+        last = np.zeros(dy.shape, np.int64)
+        _put(last, dim, index, number)
+        dsrc[np.take_along_axis(_corner(last, dim, index), index, dim) != number] = 0
+        dsrc = _spread(dsrc, src_size)
+    return dx, dsrc
+
+
+def _put(out, dim, index, values):
+    if out.ndim:
+        np.put_along_axis(_corner(out, dim, index), index, values, axis=dim)
+    else:
+        out[...] = np.reshape(values, -1)[-1]
+
+
+def scatter_add(x, dim, index, src):
+    """x with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
+    a = x.array
+    dim, index, values = _operands("scatter_add", x, dim, index, src)
+    if index is None:
+        out = _copy(a)
+    elif not a.ndim:
+        out = a + values.sum()
+    elif _corner(a, dim, index).shape == a.shape:
+        out = memory.empty(a.shape, a.dtype)
+        K.scatter_add(folded(out, dim), folded(memory.contiguous(a), dim), folded(values, dim), folded(index, dim))
+    else:
+        out = _copy(a)
+        corner = _corner(out, dim, index)
+        part = memory.empty(corner.shape, a.dtype)
+        K.scatter_add(folded(part, dim), folded(_copy(corner), dim), folded(values, dim), folded(index, dim))
+        corner[...] = part
+    return record(out, scatter_add_backward, (x, src), (dim, index, src.array.shape))
+
+
+def scatter_add_backward(node, dy):
+    """out[index[n]] += src[n]  =>  dsrc[n] = dy[index[n]], dx = dy"""
+    dim, index, size = node.saved
+    if not node.needs(1):
+        return dy, None
+    if index is None:
+        return dy, memory.zeros(size, dy.dtype)
+    return dy, _spread(_read(dy, dim, index), size)
+
+
+_IDENTITY = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
+_STEP = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def scatter_reduce(x, dim, index, src, reduce, include_self=True):
+    """x with the sources at each place reduced there: "sum", "prod", "mean", "amax" or "amin".
+
+    include_self=False leaves x's own value out at places that get a source. Equal extrema share the gradient.
+    """
+    if reduce not in _STEP:
+        raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_STEP)}, got {reduce!r}")
+    a = x.array
+    dim, index, values = _operands("scatter_reduce", x, dim, index, src)
+    if index is None:
+        return record(_copy(a), scatter_add_backward, (x, src), (dim, None, src.array.shape))
+    flat, places = _places(a.shape, dim, index)
+    out = _copy(a).reshape(-1)
+    if not include_self:
+        out[places] = _identity(reduce, a.dtype)
+    sources = values.reshape(-1)
+    _STEP[reduce].at(out, places, sources)
+    counts = None
+    if reduce == "mean":
+        counts = np.bincount(places, minlength=flat) + (1 if include_self else 0)
+        counts[counts == 0] = 1
+        out = (out / counts if a.dtype.kind == "f" else out // counts).astype(a.dtype)
+    saved = (reduce, include_self, places, a.shape, src.array.shape, index.shape, counts)
+    kept = (None, None, None)
+    if reduce in ("prod", "amax", "amin"):
+        kept = (x, src, out)
+    return record(out.reshape(a.shape), scatter_reduce_backward, (x, src), saved + kept)
+
+
+def scatter_reduce_backward(node, dy):
+    """Per place p: sum: dsrc = dy_p. mean: dy_p / n_p. prod: dy_p times the product of the others.
+    amax, amin: dy_p / (number of equals) for those that equal out_p."""
+    reduce, include_self, places, size, src_size, index_size, counts, x, src, out = node.saved
+    g = dy.reshape(-1)
+    own = np.ones(g.size, bool)  # whether x's value takes part
+    if not include_self:
+        own[places] = False
+    if reduce == "mean":
+        g = (g / counts).astype(dy.dtype)
+    if reduce in ("sum", "mean"):
+        gx, gs = np.where(own, g, 0), g[places]
+    else:
+        part = tuple([slice(n) for n in index_size])
+        xs, sources = x.reshape(-1), (src[part] if src.ndim else src).reshape(-1)
+        if reduce == "prod":
+            zeros = np.where(own, xs == 0, False).astype(np.int64)
+            np.add.at(zeros, places, (sources == 0).astype(np.int64))
+            rest = np.where(own & (xs != 0), xs, 1)  # product of what is not zero
+            np.multiply.at(rest, places, np.where(sources == 0, 1, sources))
+            gx = np.where(own, g * _others(xs, zeros, rest), 0)
+            gs = g[places] * _others(sources, zeros[places], rest[places])
+        else:
+            mine, theirs = own & (xs == out), sources == out[places]
+            equals = mine.astype(g.dtype)
+            np.add.at(equals, places, theirs.astype(g.dtype))
+            g = g / np.maximum(equals, 1)
+            gx, gs = np.where(mine, g, 0), np.where(theirs, g[places], 0)
+    gx = gx.astype(dy.dtype).reshape(size) if node.needs(0) else None
+    gs = _spread(gs.astype(dy.dtype).reshape(index_size), src_size) if node.needs(1) else None
+    return gx, gs
+
+
+def _others(v, zeros, rest):
+    """The product without v, where `rest` is that of the nonzero factors and `zeros` how many are zero."""
+    safe = np.where(v == 0, 1, v)
+    return np.where(v == 0, np.where(zeros == 1, rest, 0), np.where(zeros == 0, rest / safe, 0))
+
+
+def _places(size, dim, index):
+    """(number of elements, flat positions in an array of shape `size` that index along dim names)."""
+    flat = 1
+    for n in size:
+        flat *= n
+    if not size:
+        return 1, np.zeros(index.size, np.int64)
+    grid = list(np.indices(index.shape, sparse=True))
+    grid[dim] = index
+    return flat, np.ravel_multi_index(np.broadcast_arrays(*grid), size).reshape(-1)
+
+
+def _identity(reduce, dtype):
+    if reduce in ("amax", "amin") and dtype.kind != "f":
+        info = np.iinfo(dtype)
+        return info.min if reduce == "amax" else info.max
+    return _IDENTITY[reduce]
+
+
+# ---- whole slices along an axis ----
+
+
+def _slices(op, x, dim, index, source):
+    """(dim, index [N] int64), checked against x and source; both with at least one axis."""
+    dim = axis_of(op, dim, x.array.ndim)
+    index = memory.contiguous(indices_of(op, index).reshape(-1))
+    size = x.array.shape or (1,)
+    check_range(op, index, size[dim], dim)
+    if source is None:
+        return dim, index
+    wanted = size[:dim] + (index.size,) + size[dim + 1 :]
+    if (source.array.shape or (1,)) != wanted:
+        raise RuntimeError(
+            f"{op}: source of shape {source.array.shape} should be {wanted} for x of shape {x.array.shape} and "
+            f"{index.size} indices along dim {dim}"
+        )
+    if source.array.dtype != x.array.dtype:
+        raise RuntimeError(f"{op}: x is {x.array.dtype} but source {source.array.dtype}")
+    return dim, index
+
+
+def index_add(x, dim, index, source, alpha=1):
+    """x with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
+    dim, index = _slices("index_add", x, dim, index, source)
+    a = memory.contiguous(x.array)
+    b = memory.contiguous(source.array)
+    out = memory.empty(a.shape, a.dtype)
+    if not a.ndim:
+        a, b, out = a.reshape(1), b.reshape(index.size), out.reshape(1)
+    scaled = None
+    if alpha != 1:
+        scaled = memory.empty((index.size,), a.dtype)
+        scaled.fill(alpha)
+    scattered(folded(out, dim), folded(a, dim), scaled, folded(b, dim), index)
+    return record(out.reshape(x.array.shape), index_add_backward, (x, source), (dim, index, alpha, source.array.shape))
+
+
+def index_add_backward(node, dy):
+    """out[index[n]] += alpha source[n]  =>  dsource[n] = alpha dy[index[n]], dx = dy"""
+    dim, index, alpha, size = node.saved
+    if not node.needs(1):
+        return dy, None
+    dsource = dy.reshape(-1)[index] if not dy.ndim else dy.take(index, axis=dim)
+    if alpha != 1:
+        dsource *= dsource.dtype.type(alpha)
+    return dy, dsource.reshape(size)
+
+
+def index_copy(x, dim, index, source):
+    """x with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
+    dim, index = _slices("index_copy", x, dim, index, source)
+    out = _copy(x.array)
+    lead = (slice(None),) * dim
+    if out.ndim:
+        out[lead + (index,)] = source.array
+    elif index.size:
+        out[...] = source.array.reshape(-1)[-1]
+    return record(out, index_copy_backward, (x, source), (dim, index, source.array.shape))
+
+
+def index_copy_backward(node, dy):
+    """dx = dy but 0 in the replaced slices; dsource[n] = dy[index[n]], 0 where a later one replaced it."""
+    dim, index, size = node.saved
+    dx = dsource = None
+    view = dy if dy.ndim else dy.reshape(1)
+    lead = (slice(None),) * dim
+    if node.needs(0):
+        dx = _copy(view)
+        dx[lead + (index,)] = 0
+        dx = dx.reshape(dy.shape)
+    if node.needs(1):
+        dsource = view.take(index, axis=dim)
+        last = np.zeros(view.shape[dim], np.int64)
+        last[index] = np.arange(index.size)
+        dsource[lead + (last[index] != np.arange(index.size),)] = 0
+        dsource = dsource.reshape(size)
+    return dx, dsource
+
+
+def index_fill(x, dim, index, value):
+    """x with its slices index along dim filled with value (a number or a 0-d tensor)."""
+    dim, index = _slices("index_fill", x, dim, index, None)
+    given = value if isinstance(value, Tensor) else None
+    if given is not None and given.array.ndim:
+        raise RuntimeError(f"index_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}")
+    out = _copy(x.array)
+    if out.ndim:
+        out[(slice(None),) * dim + (index,)] = value if given is None else given.array
+    elif index.size:
+        out[...] = value if given is None else given.array
+    return record(out, index_fill_backward, (x, given), (dim, index))
+
+
+def index_fill_backward(node, dy):
+    dim, index = node.saved
+    dx = dvalue = None
+    view = dy if dy.ndim else dy.reshape(1)
+    if node.needs(0):
+        dx = _copy(view)
+        dx[(slice(None),) * dim + (index,)] = 0
+        dx = dx.reshape(dy.shape)
+    if node.needs(1):
+        dvalue = elementwise.sum_to(memory.contiguous(view.take(np.unique(index), axis=dim)), ())
+    return dx, dvalue
+
+
+def index_put(x, indices, values, accumulate=False):
+    """x with x[indices] = values, or += with accumulate; indices: a tuple of int or bool tensors."""
+    a = x.array
+    values = values if isinstance(values, Tensor) else create.tensor(values, a.dtype)
+    try:
+        _, key = parsed(tuple(indices), a.ndim)
+        picked = a[key].shape
+    except IndexError as error:
+        raise index_error("index_put", error, a) from None
+    try:
+        wide = np.broadcast_to(values.array, picked)
+    except ValueError:
+        raise RuntimeError(f"index_put: values of shape {values.array.shape} do not fit the indexed {picked}") from None
+    if accumulate:
+        out = a + added_at(a.shape, key, wide.astype(a.dtype))
+    else:
+        out = _copy(a)
+        out[key] = wide
+    return record(out, index_put_backward, (x, values), (key, accumulate, values.array.shape))
+
+
+def index_put_backward(node, dy):
+    key, accumulate, size = node.saved
+    dx = dvalues = None
+    if node.needs(0):
+        dx = dy
+        if not accumulate:
+            dx = _copy(dy)
+            dx[key] = 0
+    if node.needs(1):
+        dvalues = dy[key]
+        if not accumulate:
+            number = np.arange(dvalues.size).reshape(dvalues.shape)
+            last = np.zeros(dy.shape, np.int64)
+            last[key] = number
+            dvalues = np.where(last[key] == number, dvalues, 0).astype(dy.dtype)
+        dvalues = elementwise.sum_to(memory.contiguous(dvalues), size)
+    return dx, dvalues
+
+
+from . import create, elementwise  # noqa: E402
+
