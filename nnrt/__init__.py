@@ -7,6 +7,9 @@ from .tensor import Tensor  # first: the ops need the class
 from . import autograd, config, memory
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
     device,
     double,
     dtype,
@@ -22,7 +25,7 @@ from .dtypes import (
     int32,
     int64,
     long,
-    promote_types,
+    preserve_format,
     set_default_dtype,
     short,
     uint8,
@@ -66,6 +69,20 @@ from .ops.compare import (
     not_equal,
     signbit,
 )
+from .ops.arrange import (
+    diag,
+    diag_embed,
+    flip,
+    fliplr,
+    flipud,
+    repeat_interleave,
+    roll,
+    rot90,
+    tile,
+    trace,
+    tril,
+    triu,
+)
 from .ops.create import (
     arange,
     as_tensor,
@@ -92,6 +109,7 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
+from .ops.cumulative import cummax, cummin, cumprod, cumsum
 from .ops.einsum import einsum, tensordot
 from .ops.elementwise import (
     add,
@@ -129,8 +147,57 @@ from .ops.elementwise import (
     where,
     xlogy,
 )
+from .ops.index import (
+    argwhere,
+    bucketize,
+    gather,
+    index_select,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    nonzero,
+    searchsorted,
+    take,
+    take_along_dim,
+)
+from .ops.join import (
+    block_diag,
+    cartesian_prod,
+    cat,
+    column_stack,
+    concat,
+    concatenate,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    meshgrid,
+    row_stack,
+    stack,
+    vsplit,
+    vstack,
+)
 from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer
-from .ops.cumulative import cummax, cummin, cumprod, cumsum
+from .ops.random import (
+    Generator,
+    bernoulli,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    multinomial,
+    normal,
+    poisson,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+)
 from .ops.reduce import (
     all,
     amax,
@@ -153,6 +220,37 @@ from .ops.reduce import (
     sum,
     var,
     var_mean,
+)
+from .ops.scatter import index_add, index_copy, index_fill, index_put, scatter, scatter_add, scatter_reduce
+from .ops.shape import (
+    as_strided,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    broadcast_tensors,
+    broadcast_to,
+    chunk,
+    clone,
+    diagonal,
+    flatten,
+    moveaxis,
+    movedim,
+    narrow,
+    permute,
+    ravel,
+    reshape,
+    select,
+    split,
+    squeeze,
+    swapaxes,
+    swapdims,
+    t,
+    tensor_split,
+    transpose,
+    unbind,
+    unflatten,
+    unsqueeze,
 )
 from .ops.softmax import log_softmax, softmax
 from .ops.sort import (
@@ -224,6 +322,7 @@ from .ops.unary import (
     trunc,
 )
 from .registry import explain
+from .sparse import SparseRows
 
 # Packages that are imported when first named.
 _LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime")

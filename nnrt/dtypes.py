@@ -1,4 +1,4 @@
-"""The dtypes under torch's names (they are numpy's own objects), the default dtype and devices."""
+"""The dtypes under torch's names (they are numpy's own objects), the default dtype, memory formats and devices."""
 
 import numpy as np
 
@@ -20,6 +20,12 @@ bool_ = np.dtype(np.bool_)
 SUPPORTED = frozenset(
     (float16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool_)
 )
+
+# Memory formats: names that clone, contiguous and to() understand.
+contiguous_format = "contiguous_format"
+preserve_format = "preserve_format"
+channels_last = "channels_last"
+channels_last_3d = "channels_last_3d"
 
 _default = float32
 

@@ -21,7 +21,9 @@ class SparseRows:
     def __init__(self, rows, values, shape, coalesced=False):
         shape = tuple(shape)
         if values.shape != (rows.size,) + shape[1:]:
-            raise ValueError(f"SparseRows: values of shape {values.shape} do not fit {rows.size} rows of {shape}")
+            raise ValueError(
+                f"SparseRows: values of shape {values.shape} do not fit {rows.size} rows of {shape}"
+            )
         self.rows = rows
         self.values = values
         self.shape = shape

@@ -126,9 +126,11 @@ class Tensor:
         strides = tuple([s // self.array.itemsize for s in self.array.strides])
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self):
-        """Whether the memory order is that of the shape (C order)."""
-        return bool(self.array.flags.c_contiguous)
+    def is_contiguous(self, memory_format=None):
+        """Whether the memory order is that of the shape (C order), or NHWC for memory_format=nnrt.channels_last."""
+        if memory_format in ("channels_last", "channels_last_3d"):
+            return shape.is_channels_last(self.array)
+        return self.array.flags.c_contiguous
 
     def is_floating_point(self):
         return self.array.dtype.kind == "f"
@@ -366,13 +368,13 @@ class Tensor:
         return _assign("masked_fill_", self, None, lambda: index.masked_fill(self, mask, value))
 
     def scatter_(self, dim, index_, src):
-        return _assign("scatter_", self, src, lambda: index.scatter(self, dim, index_, src))
+        return _assign("scatter_", self, src, lambda: scatter.scatter(self, dim, index_, src))
 
     def scatter_add_(self, dim, index_, src):
-        return _assign("scatter_add_", self, src, lambda: index.scatter_add(self, dim, index_, src))
+        return _assign("scatter_add_", self, src, lambda: scatter.scatter_add(self, dim, index_, src))
 
     def index_add_(self, dim, index_, source, alpha=1):
-        return _assign("index_add_", self, source, lambda: index.index_add(self, dim, index_, source, alpha))
+        return _assign("index_add_", self, source, lambda: scatter.index_add(self, dim, index_, source, alpha))
 
     def copy_(self, source):
         """Overwrites the values with source's (broadcast, converted); returns self."""
@@ -440,19 +442,13 @@ class Tensor:
         return shape.expand(self, *size)
 
     def repeat(self, *repeats):
-        return shape.repeat(self, *repeats)
+        return arrange.repeat(self, *repeats)
 
     def tile(self, *repeats):
-        return shape.tile(self, *repeats)
+        return arrange.tile(self, *repeats)
 
     def flip(self, *dims):
-        return shape.flip(self, *dims)
-
-    def t(self):
-        """A matrix transposed."""
-        if self.array.ndim > 2:
-            raise RuntimeError(f"t: wants at most 2 dimensions, got shape {tuple(self.shape)}")
-        return self if self.array.ndim < 2 else shape.transpose(self, 0, 1)
+        return arrange.flip(self, *dims)
 
     # conversion
 
@@ -471,17 +467,17 @@ class Tensor:
     def tolist(self):
         return self.array.tolist()
 
-    def clone(self):
+    def clone(self, memory_format=None):
         """A copy, on the tape."""
-        return shape.clone(self)
+        return shape.clone(self, memory_format)
 
-    def contiguous(self):
-        """self, or a copy in C order."""
-        return shape.contiguous(self)
+    def contiguous(self, memory_format=None):
+        """self, or a copy in C order (or NHWC: memory_format=nnrt.channels_last)."""
+        return shape.contiguous(self, memory_format)
 
-    def to(self, *args, dtype=None, device=None, copy=False):
-        """Converted to a dtype and/or device, or to those of another tensor."""
-        return create.to(self, args, dtype, device, copy)
+    def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
+        """Converted to a dtype, device ("cpu") and/or memory format, or to those of another tensor."""
+        return create.to(self, args, dtype, device, copy, memory_format)
 
     def type(self, dtype=None):
         return str(self.dtype) if dtype is None else create.to(self, (), dtype, None, False)
@@ -644,16 +640,17 @@ def _assign(op, t, other, compute):
 from . import autograd  # noqa: E402
 from .ops import (  # noqa: E402
     activation,
+    arrange,
     compare,
     create,
     cumulative,
-    einsum,
     elementwise,
     index,
+    join,
     linear,
-    loss,
     random,
     reduce,
+    scatter,
     shape,
     softmax,
     sort,
@@ -661,9 +658,15 @@ from .ops import (  # noqa: E402
 )
 
 
+_WITH_METHODS = (
+    elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, scatter, shape, arrange,
+    join, random,
+)  # fmt: skip
+
+
 def _add_methods():
     """Makes a method of every public function of ops/ whose first parameter is named x."""
-    for module in (elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, shape, random):
+    for module in _WITH_METHODS:
         for name, function in vars(module).items():
             code = getattr(function, "__code__", None)
             if (

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import memory
 from ..autograd import record
+from ..tensor import wrap
 from . import shape
 from .create import sizes_of
 from .shape import axes_of, axis_of
@@ -72,7 +73,11 @@ def _rolled(a, shifts, dims):
     runs = [((), ())]
     for d, n in enumerate(a.shape):
         s = total.get(d, 0) % n if n else 0
-        parts = [(slice(s, None), slice(0, n - s)), (slice(0, s), slice(n - s, None))] if s else [(slice(None),) * 2]
+        parts = (
+            [(slice(s, None), slice(0, n - s)), (slice(0, s), slice(n - s, None))]
+            if s
+            else [(slice(None),) * 2]
+        )
         runs = [(to + (p,), of + (q,)) for to, of in runs for p, q in parts]
     for to, of in runs:
         y[to] = a[of]
@@ -136,13 +141,15 @@ def repeat_interleave(x, repeats, dim=None, output_size=None):
     if counts.size and counts.min() < 0:
         raise RuntimeError("repeat_interleave: repeats must not be negative")
     if counts.ndim > 1 or counts.size not in (1, n):
-        raise RuntimeError(f"repeat_interleave: {counts.shape} repeats for dim {dim} of a tensor of shape {a.shape}")
+        raise RuntimeError(
+            f"repeat_interleave: {counts.shape} repeats for dim {dim} of a tensor of shape {a.shape}"
+        )
     counts = np.broadcast_to(counts, (n,))
     total = int(counts.sum())
     if output_size is not None and output_size != total:
         raise RuntimeError(f"repeat_interleave: output_size {output_size}, but the repeats add up to {total}")
     source = np.repeat(np.arange(n), counts)
-    return index.index_select(x, dim, index.wrap(source))
+    return index.index_select(x, dim, wrap(source))
 
 
 # ---- triangles and diagonals ----

@@ -38,7 +38,9 @@ def embedding(
         _renormalise(weight, rows, max_norm, norm_type)
     out = memory.empty(index.shape + (w.shape[1],), w.dtype)
     K.take(out.reshape(1, rows.size, w.shape[1]), memory.contiguous(w).reshape(1, *w.shape), rows)
-    return record(out, embedding_backward, (weight,), (rows, w.shape, padding_idx, scale_grad_by_freq, sparse))
+    return record(
+        out, embedding_backward, (weight,), (rows, w.shape, padding_idx, scale_grad_by_freq, sparse)
+    )
 
 
 def embedding_backward(node, dy):
@@ -155,7 +157,17 @@ def embedding_bag(
     table = memory.contiguous(w).reshape(1, *w.shape)
     K.segment_sum(out.reshape(1, *out.shape), None, factors, table, rows, starts)
     differentiated = psw is not None and psw.requires_grad and grad_enabled()
-    saved = (rows, starts, factors, w.shape, scale_grad_by_freq, sparse, weight if differentiated else None, kept, index.shape)
+    saved = (
+        rows,
+        starts,
+        factors,
+        w.shape,
+        scale_grad_by_freq,
+        sparse,
+        weight if differentiated else None,
+        kept,
+        index.shape,
+    )
     return record(out, embedding_bag_backward, (weight, psw), saved)
 
 
@@ -229,5 +241,3 @@ def embedding_bag_max_backward(node, dy):
     flat = np.zeros(size[0] * size[1], dy.dtype)
     np.add.at(flat, (source * size[1] + columns)[valid], dy[valid])
     return (flat.reshape(size),)
-
-

@@ -113,7 +113,11 @@ def _axes_taken(k):
 
 
 def _index_array(k):
-    array = k.array if isinstance(k, Tensor) else np.asarray(create.tensor(k).array if type(k) is not np.ndarray else k)
+    array = (
+        k.array
+        if isinstance(k, Tensor)
+        else np.asarray(create.tensor(k).array if type(k) is not np.ndarray else k)
+    )
     if array.dtype == np.uint8:
         raise IndexError("a uint8 index could mean a mask or positions: convert it to bool or int64")
     if array.dtype.kind not in "iub":
@@ -126,8 +130,16 @@ def _index_array(k):
 def _pick(x, key):
     """x[key] for a key of arrays and full slices."""
     a = x.array
-    if len(key) == 1 and type(key[0]) is np.ndarray and key[0].ndim == 1 and key[0].dtype == np.int64 and a.ndim:
-        return _take(x, 0, key[0] if not key[0].size or key[0].min() >= 0 else _wrapped(key[0], a.shape[0]), "getitem")
+    if (
+        len(key) == 1
+        and type(key[0]) is np.ndarray
+        and key[0].ndim == 1
+        and key[0].dtype == np.int64
+        and a.ndim
+    ):
+        return _take(
+            x, 0, key[0] if not key[0].size or key[0].min() >= 0 else _wrapped(key[0], a.shape[0]), "getitem"
+        )
     return record(a[key], pick_backward, (x,), (a.shape, key))
 
 
@@ -194,7 +206,9 @@ def setitem(x, key, value):
         raise index_error("setitem", error, a) from None
     except ValueError as error:
         if not a.flags.writeable:
-            raise RuntimeError("setitem: an expanded or read-only tensor cannot be changed in place; clone() it") from None
+            raise RuntimeError(
+                "setitem: an expanded or read-only tensor cannot be changed in place; clone() it"
+            ) from None
         raise RuntimeError(f"setitem: {error} (a tensor of shape {a.shape})") from None
 
 
@@ -326,7 +340,9 @@ def index_like(op, index, a, dim):
         if index.shape == (0,):
             return None
         if max(index.ndim, 1) != max(a.ndim, 1) or index.size != 1:
-            raise RuntimeError(f"{op}: index of shape {index.shape} must have as many axes as x of shape {a.shape}")
+            raise RuntimeError(
+                f"{op}: index of shape {index.shape} must have as many axes as x of shape {a.shape}"
+            )
         index = index.reshape(a.shape if not a.ndim else (1,))
     for i, n in enumerate(index.shape):
         if i != dim and n > a.shape[i]:
@@ -350,7 +366,9 @@ def take_along_dim(x, indices, dim=None):
         return gather(shape.ravel(x), 0, wrap(index.reshape(-1)))
     a = x.array
     if index.ndim != a.ndim:
-        raise RuntimeError(f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}")
+        raise RuntimeError(
+            f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}"
+        )
     dim = axis_of("take_along_dim", dim, a.ndim)
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
     common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
@@ -383,7 +401,9 @@ def masked_fill(x, mask, value):
     mask = mask_of("masked_fill", mask)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
-        raise RuntimeError(f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}")
+        raise RuntimeError(
+            f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
+        )
     size = shape.broadcast_shapes(a.shape, mask.shape)
     out = memory.empty_like(a) if size == a.shape else memory.empty(size, a.dtype)
     out[...] = a
@@ -413,7 +433,9 @@ def masked_scatter(x, mask, source):
     if source.array.dtype != x.array.dtype:
         raise RuntimeError(f"masked_scatter: x is {x.array.dtype} but source {source.array.dtype}")
     if source.array.size < count:
-        raise RuntimeError(f"masked_scatter: mask has {count} True but source only {source.array.size} elements")
+        raise RuntimeError(
+            f"masked_scatter: mask has {count} True but source only {source.array.size} elements"
+        )
     out = memory.empty(size, x.array.dtype)
     out[...] = x.array
     out[mask] = source.array.reshape(-1)[:count]
@@ -458,7 +480,9 @@ def one_hot(tensor, num_classes=-1):
     index = memory.contiguous(indices_of("one_hot", tensor))
     if num_classes == -1:
         if not index.size:
-            raise RuntimeError("one_hot: an empty tensor does not say how many classes there are; pass num_classes")
+            raise RuntimeError(
+                "one_hot: an empty tensor does not say how many classes there are; pass num_classes"
+            )
         num_classes = int(index.max()) + 1
     if num_classes < 1 and index.size:
         raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}")

@@ -31,14 +31,20 @@ def cat(tensors, dim=0):
     dtype = _dtype_of(tensors)
     size = 0
     for i, a in enumerate(arrays):
-        if a.ndim != first.ndim or a.shape[:dim] != first.shape[:dim] or a.shape[dim + 1 :] != first.shape[dim + 1 :]:
+        if (
+            a.ndim != first.ndim
+            or a.shape[:dim] != first.shape[:dim]
+            or a.shape[dim + 1 :] != first.shape[dim + 1 :]
+        ):
             raise RuntimeError(
                 f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] of shape {first.shape}"
             )
         size += a.shape[dim]
     out = _in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
     np.concatenate(arrays, axis=dim, out=out)
-    sizes = tuple([None if x.array.shape == (0,) and len(out.shape) > 1 else x.array.shape[dim] for x in tensors])
+    sizes = tuple(
+        [None if x.array.shape == (0,) and len(out.shape) > 1 else x.array.shape[dim] for x in tensors]
+    )
     return record(out, cat_backward, tensors, (dim, sizes, tuple([x.array.dtype for x in tensors])))
 
 
@@ -153,7 +159,8 @@ def meshgrid(*tensors, indexing="ij"):
     size = tuple([x.array.size for x in tensors])
     n = len(size)
     grids = [
-        shape.expand(shape.reshape(x, (1,) * i + (size[i],) + (1,) * (n - i - 1)), size) for i, x in enumerate(tensors)
+        shape.expand(shape.reshape(x, (1,) * i + (size[i],) + (1,) * (n - i - 1)), size)
+        for i, x in enumerate(tensors)
     ]
     if swapped:
         grids = [shape.transpose(g, 0, 1) for g in grids]
@@ -177,7 +184,9 @@ def block_diag(*tensors):
         return Tensor()
     for i, x in enumerate(tensors):
         if x.array.ndim > 2:
-            raise RuntimeError(f"block_diag: tensors[{i}] must have at most 2 dimensions, got shape {x.array.shape}")
+            raise RuntimeError(
+                f"block_diag: tensors[{i}] must have at most 2 dimensions, got shape {x.array.shape}"
+            )
     blocks = tuple([shape.atleast_2d(x) for x in tensors])
     out = memory.zeros(tuple(map(sum, zip(*[b.array.shape for b in blocks]))), _dtype_of(blocks))
     keys = []

@@ -1,1 +1,435 @@
-"""Ops of the family random."""
+"""Random numbers and dropout.
+
+Numbers come from Philox-4x32-10, a counter-based generator (Salmon, Moraes, Dror and Shaw, Parallel random
+numbers: as easy as 1, 2, 3, SC 2011): element i of a call is a function of (seed, offset, i) alone, so
+results are the same on every back-end and at any number of threads. A Generator hands each call its own
+stretch of counters. Elements are numbered in C order of the shape, whatever the memory order.
+"""
+
+import math
+import os
+import threading
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..dtypes import as_dtype, check_device, cpu, get_default_dtype
+from ..tensor import Tensor, wrap
+from . import elementwise
+from .create import sizes_of
+
+K = registry.family("random")
+
+
+class Generator:
+    """A stream of random numbers: a seed and how many counters of it were used.
+
+    Generator() starts from a fixed seed; :meth:`manual_seed` restarts it. Threads may share one.
+    """
+
+    def __init__(self, device="cpu"):
+        check_device("Generator", device)
+        self._lock = threading.Lock()
+        self.manual_seed(67280421310721)
+
+    device = cpu
+
+    def manual_seed(self, seed):
+        """Restarts the stream from an integer seed (taken modulo 2**64); returns self."""
+        with self._lock:
+            self._seed = int(seed) % 2**64
+            self._offset = 0
+        return self
+
+    def seed(self):
+        """Restarts the stream from a seed of the system's; returns it."""
+        seed = int.from_bytes(os.urandom(8), "little") >> 1
+        self.manual_seed(seed)
+        return seed
+
+    def initial_seed(self):
+        """The seed that the stream started from."""
+        return self._seed
+
+    def get_state(self):
+        """Seed and position as a uint8 tensor of 16 bytes."""
+        with self._lock:
+            return wrap(
+                np.frombuffer(np.array([self._seed, self._offset], np.uint64).tobytes(), np.uint8).copy()
+            )
+
+    def set_state(self, state):
+        """Goes back to what :meth:`get_state` gave; returns self."""
+        array = state.array if isinstance(state, Tensor) else np.asarray(state)
+        if array.dtype != np.uint8 or array.size != 16:
+            raise RuntimeError(
+                f"Generator.set_state: wants the uint8 tensor of 16 bytes that get_state gave, got {array.dtype} "
+                f"of shape {array.shape}"
+            )
+        seed, offset = np.frombuffer(array.tobytes(), np.uint64).tolist()
+        with self._lock:
+            self._seed, self._offset = seed, offset
+        return self
+
+    def take(self, count):
+        """(seed, offset) for a call that makes `count` numbers, which no other call gets."""
+        with self._lock:
+            offset = self._offset
+            self._offset = (offset + count) % 2**64
+            return self._seed, offset
+
+    def __getstate__(self):
+        return self._seed, self._offset
+
+    def __setstate__(self, state):
+        self._lock = threading.Lock()
+        self._seed, self._offset = state
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed):
+    """Restarts the default generator from an integer seed; returns it."""
+    return default_generator.manual_seed(seed)
+
+
+def seed():
+    """Restarts the default generator from a seed of the system's; returns the seed."""
+    return default_generator.seed()
+
+
+def initial_seed():
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state():
+    """State of the default generator, a uint8 tensor."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state):
+    """Puts the default generator back into a state that get_rng_state() gave."""
+    default_generator.set_state(new_state)
+
+
+def _taken(generator, count):
+    return (default_generator if generator is None else generator).take(count)
+
+
+# ---- filling arrays ----
+
+
+def _filled(op, array, generator, fill):
+    """Calls fill(flat, seed, offset) on array's elements in C order, through a copy where memory has another order."""
+    if array.dtype.kind != "f":
+        raise RuntimeError(f"{op}: wants a floating tensor, got {array.dtype}")
+    if not array.flags.writeable:
+        raise RuntimeError(f"{op}: an expanded or read-only tensor cannot be changed in place")
+    if array.flags.c_contiguous and array.dtype != np.float16:
+        fill(array.reshape(-1), *_taken(generator, array.size))
+        return
+    dtype = np.float32 if array.dtype == np.float16 else array.dtype
+    dense = memory.empty(array.shape, dtype)
+    fill(dense.reshape(-1), *_taken(generator, array.size))
+    array[...] = dense
+
+
+def uniform_into(array, low=0.0, high=1.0, generator=None):
+    """Fills an array with samples of U[low, high)."""
+    if not low <= high:
+        raise RuntimeError(f"uniform: low {low} must not be above high {high}")
+    _filled("uniform", array, generator, K.uniform)
+    if (low, high) != (0, 1):
+        array *= array.dtype.type(high - low)
+        array += array.dtype.type(low)
+        # Rounding may reach high, which the interval leaves out.
+        below = np.nextafter(array.dtype.type(high), array.dtype.type(low))
+        np.minimum(array, below, out=array)
+
+
+def normal_into(array, mean=0.0, std=1.0, generator=None):
+    """Fills an array with samples of N(mean, std^2)."""
+    if not std >= 0:
+        raise RuntimeError(f"normal: std must not be negative, got {std}")
+    _filled("normal", array, generator, K.normal)
+    if std != 1:
+        array *= array.dtype.type(std)
+    if mean != 0:
+        array += array.dtype.type(mean)
+
+
+def bernoulli_into(array, p=0.5, generator=None):
+    """Fills an array of any dtype with 1 with probability p (a number, or an array that broadcasts), else 0."""
+    p = p.array if isinstance(p, Tensor) else p
+    _check_probabilities("bernoulli", p)
+    u = memory.empty(array.shape, np.float32 if array.dtype.itemsize < 8 else np.float64)
+    K.uniform(u.reshape(-1), *_taken(generator, u.size))
+    np.copyto(array, u < p, casting="unsafe")
+
+
+def _check_probabilities(op, p):
+    bad = not 0 <= p <= 1 if np.ndim(p) == 0 else not ((p >= 0) & (p <= 1)).all()
+    if bad:
+        raise RuntimeError(
+            f"{op}: probabilities must be within 0 and 1, got {p if np.ndim(p) == 0 else 'others'}"
+        )
+
+
+# ---- new tensors ----
+
+
+def _sampled(op, into, size, dtype, device, requires_grad, generator):
+    check_device(op, device)
+    dtype = get_default_dtype() if dtype is None else as_dtype(op, dtype)
+    if dtype.kind != "f":
+        raise RuntimeError(f"{op}: wants a floating dtype, got {dtype}")
+    array = memory.empty(sizes_of(op, size), dtype)
+    into(array, generator=generator)
+    t = wrap(array)
+    t.requires_grad = bool(requires_grad)
+    return t
+
+
+def rand(*size, generator=None, dtype=None, device=None, requires_grad=False):
+    """Samples of U[0, 1)."""
+    return _sampled("rand", uniform_into, size, dtype, device, requires_grad, generator)
+
+
+def randn(*size, generator=None, dtype=None, device=None, requires_grad=False):
+    """Samples of N(0, 1)."""
+    return _sampled("randn", normal_into, size, dtype, device, requires_grad, generator)
+
+
+def randint(low, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+    """Integers from low up to but without high, each as likely: randint(high, size) or randint(low, high, size).
+
+    int64 unless dtype says otherwise.
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    check_device("randint", device)
+    low, high = int(low), int(high)
+    if low >= high:
+        raise RuntimeError(f"randint: low {low} must be below high {high}")
+    if low < -(2**63) or high > 2**63:
+        raise RuntimeError(f"randint: low {low} and high {high} must fit 64 bits")
+    dtype = np.dtype(np.int64) if dtype is None else as_dtype("randint", dtype)
+    array = memory.empty(sizes_of("randint", (size,)), np.int64)
+    K.integers(array.reshape(-1), low, high, *_taken(generator, array.size))
+    t = wrap(array if dtype == np.int64 else array.astype(dtype))
+    return t.requires_grad_(True) if requires_grad else t
+
+
+def randperm(n, generator=None, dtype=None, device=None, requires_grad=False):
+    """The integers 0..n-1 in random order, int64 unless dtype says otherwise."""
+    check_device("randperm", device)
+    if n < 0:
+        raise RuntimeError(f"randperm: n must not be negative, got {n}")
+    keys = memory.empty((n,), np.int64)
+    K.integers(keys, -(2**63), 2**63, *_taken(generator, n))
+    order = np.argsort(keys, kind="stable")  # a tie, at odds of n^2 / 2^64, leaves its two in order
+    return wrap(order if dtype is None else order.astype(as_dtype("randperm", dtype)))
+
+
+def _like(op, input, dtype, device, requires_grad, into, generator=None):
+    dtype = input.array.dtype if dtype is None else dtype
+    return _sampled(op, into, (input.array.shape,), dtype, device, requires_grad, generator)
+
+
+def rand_like(input, dtype=None, device=None, requires_grad=False):
+    """rand() of input's shape and dtype."""
+    return _like("rand_like", input, dtype, device, requires_grad, uniform_into)
+
+
+def randn_like(input, dtype=None, device=None, requires_grad=False):
+    """randn() of input's shape and dtype."""
+    return _like("randn_like", input, dtype, device, requires_grad, normal_into)
+
+
+def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=False):
+    """randint() of input's shape and dtype: randint_like(input, high) or randint_like(input, low, high)."""
+    if high is None:
+        low, high = 0, low
+    dtype = input.array.dtype if dtype is None else dtype
+    return randint(low, high, input.array.shape, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+    """Samples of N(mean, std^2); mean and std may be tensors (then no size: their common shape). No gradient."""
+    tensors = [v.array for v in (mean, std) if isinstance(v, Tensor)]
+    if not tensors:
+        if size is None:
+            raise TypeError("normal: wants size when mean and std are numbers")
+        t = randn(*sizes_of("normal", (size,)), generator=generator, dtype=dtype, device=device)
+        normal_scale = (mean, std)
+    else:
+        if size is not None:
+            raise TypeError("normal: size is for numbers; mean and std tensors have one")
+        shape = np.broadcast_shapes(*[a.shape for a in tensors])
+        t = randn(shape, generator=generator, dtype=np.result_type(*tensors), device=device)
+        normal_scale = tuple([v.array if isinstance(v, Tensor) else v for v in (mean, std)])
+    mean, std = normal_scale
+    if (np.asarray(std) < 0).any():
+        raise RuntimeError("normal: std must not be negative")
+    t.array *= std
+    t.array += mean
+    t.requires_grad = bool(requires_grad)
+    return t
+
+
+def bernoulli(x, p=None, generator=None):
+    """1 with the probability that x gives for the element (or p for all), else 0; of x's shape and dtype."""
+    if p is None and x.array.dtype.kind != "f":
+        raise RuntimeError(f"bernoulli: wants a floating tensor of probabilities, got {x.array.dtype}")
+    out = memory.empty(x.array.shape, x.array.dtype)
+    bernoulli_into(out, x.array if p is None else p, generator)
+    return wrap(out)
+
+
+def multinomial(x, num_samples, replacement=False, generator=None):
+    """Indices drawn with the (unnormalised) probabilities in the last axis of x [n] or [m, n]: int64, [..., num_samples].
+
+    Without replacement by exponential races: the smallest E_i / p_i win (Efraimidis and Spirakis, 2006).
+    """
+    p = x.array
+    if p.ndim not in (1, 2) or p.dtype.kind != "f":
+        raise RuntimeError(
+            f"multinomial: wants 1 or 2 dimensions of a floating dtype, got {p.dtype} of shape {p.shape}"
+        )
+    if not (np.isfinite(p) & (p >= 0)).all():
+        raise RuntimeError("multinomial: probabilities must be finite and not negative")
+    totals = p.sum(-1, dtype=np.float64)
+    if (totals <= 0).any():
+        raise RuntimeError("multinomial: the probabilities of each row must have a positive sum")
+    if num_samples <= 0:
+        raise RuntimeError(f"multinomial: num_samples must be positive, got {num_samples}")
+    rows = p.reshape(-1, p.shape[-1])
+    if not replacement:
+        possible = int((rows > 0).sum(-1).min())
+        if num_samples > possible:
+            raise RuntimeError(
+                f"multinomial: {num_samples} samples without replacement from {possible} possible ones"
+            )
+        u = _uniforms(rows.shape, generator)
+        with np.errstate(divide="ignore"):
+            races = -np.log1p(-u) / rows
+        races[rows == 0] = np.inf
+        found = np.argsort(races, axis=-1, kind="stable")[:, :num_samples]
+    else:
+        u = _uniforms((len(rows), num_samples), generator)
+        sums = np.cumsum(rows, -1, dtype=np.float64)
+        found = np.empty(u.shape, np.int64)
+        for i in range(len(rows)):
+            last = np.flatnonzero(rows[i])[-1]
+            found[i] = np.minimum(np.searchsorted(sums[i], u[i] * sums[i, -1], "right"), last)
+    return wrap(memory.contiguous(found.reshape(p.shape[:-1] + (num_samples,))))
+
+
+def _uniforms(shape, generator):
+    u = memory.empty(tuple(shape), np.float64)
+    K.uniform(u.reshape(-1), *_taken(generator, u.size))
+    return u
+
+
+def poisson(input, generator=None):
+    """Poisson samples with the rates in input, of its shape and dtype."""
+    rates = input.array
+    if rates.dtype.kind != "f" or not (rates >= 0).all():
+        raise RuntimeError("poisson: wants a floating tensor of rates that are not negative")
+    key = np.array(_taken(generator, max(rates.size, 1)), np.uint64)
+    return wrap(np.random.Generator(np.random.Philox(key=key)).poisson(rates).astype(rates.dtype))
+
+
+# ---- dropout ----
+
+
+def _check_p(op, p):
+    if not 0 <= p <= 1:
+        raise ValueError(f"{op}: p must be within 0 and 1, got {p}")
+
+
+def dropout(x, p=0.5, training=True, generator=None):
+    """x with each element zeroed with probability p and the others divided by 1 - p; x itself when not training.
+
+    Srivastava et al., Dropout, JMLR 15 (2014).
+    """
+    _check_p("dropout", p)
+    if not training or p == 0 or not x.array.size:
+        return x
+    a = memory.contiguous(x.array)
+    y = memory.empty(a.shape, a.dtype)
+    mask = memory.empty(a.shape, np.uint8)
+    K.dropout_forward(y, mask, a, p, *_taken(generator, a.size))
+    return record(y, dropout_backward, (x,), (mask, p))
+
+
+def dropout_backward(node, dy):
+    """y = mask x / (1 - p)  =>  dx = mask dy / (1 - p)"""
+    mask, p = node.saved
+    dx = memory.empty(dy.shape, dy.dtype)
+    K.dropout_backward(dx, mask, memory.contiguous(dy), p)
+    return (dx,)
+
+
+def _keep(shape, dtype, p, generator):
+    """1 with probability 1 - p, else 0."""
+    keep = memory.empty(shape, dtype)
+    bernoulli_into(keep, 1 - p, generator)
+    return keep
+
+
+def _feature_shape(op, a):
+    if a.ndim < 2:
+        raise RuntimeError(f"{op}: wants at least 2 dimensions, got shape {a.shape}")
+    return a.shape[:2] + (1,) * (a.ndim - 2)
+
+
+def feature_dropout(x, p=0.5, training=True, generator=None):
+    """dropout() of whole channels: one decision per [n, c] of x [N, C, ...] (dropout1d, 2d, 3d).
+
+    Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
+    """
+    _check_p("feature_dropout", p)
+    if not training or p == 0 or not x.array.size:
+        return x
+    keep = _keep(_feature_shape("feature_dropout", x.array), x.array.dtype, p, generator)
+    if p < 1:
+        keep /= 1 - p
+    return elementwise.mul(x, wrap(keep))
+
+
+# -lambda alpha of SELU: what an activation goes to when dropped.
+_ALPHA = -1.7580993408473766
+
+
+def alpha_dropout(x, p=0.5, training=True, generator=None):
+    """dropout() that keeps mean and variance of SELU activations: dropped elements become -1.7581, then all are scaled
+    and shifted (Klambauer et al., Self-normalizing neural networks, NeurIPS 2017)."""
+    _check_p("alpha_dropout", p)
+    if not training or p == 0 or not x.array.size:
+        return x
+    return _alpha_dropped(x, x.array.shape, p, generator)
+
+
+def feature_alpha_dropout(x, p=0.5, training=True, generator=None):
+    """alpha_dropout() of whole channels of x [N, C, ...]."""
+    _check_p("feature_alpha_dropout", p)
+    if not training or p == 0 or not x.array.size:
+        return x
+    return _alpha_dropped(x, _feature_shape("feature_alpha_dropout", x.array), p, generator)
+
+
+def _alpha_dropped(x, shape, p, generator):
+    """y = a (keep x + (1 - keep) alpha) + b, with a and b such that mean 0 and variance 1 stay."""
+    if p == 1:
+        return elementwise.mul(x, 0)
+    keep = _keep(shape, x.array.dtype, p, generator)
+    a = 1 / math.sqrt((1 - p) * (1 + p * _ALPHA**2))
+    b = -a * _ALPHA * p
+    scale, shift = keep * a, (1 - keep) * (a * _ALPHA) + b
+    return elementwise.add(elementwise.mul(x, wrap(scale)), wrap(shift))

@@ -13,8 +13,8 @@ from .index import (
     added_at,
     check_range,
     folded,
-    index_like,
     index_error,
+    index_like,
     indices_of,
     parsed,
     scattered,
@@ -130,7 +130,9 @@ def scatter_add(x, dim, index, src):
         out = a + values.sum()
     elif _corner(a, dim, index).shape == a.shape:
         out = memory.empty(a.shape, a.dtype)
-        K.scatter_add(folded(out, dim), folded(memory.contiguous(a), dim), folded(values, dim), folded(index, dim))
+        K.scatter_add(
+            folded(out, dim), folded(memory.contiguous(a), dim), folded(values, dim), folded(index, dim)
+        )
     else:
         out = _copy(a)
         corner = _corner(out, dim, index)
@@ -276,7 +278,9 @@ def index_add(x, dim, index, source, alpha=1):
         scaled = memory.empty((index.size,), a.dtype)
         scaled.fill(alpha)
     scattered(folded(out, dim), folded(a, dim), scaled, folded(b, dim), index)
-    return record(out.reshape(x.array.shape), index_add_backward, (x, source), (dim, index, alpha, source.array.shape))
+    return record(
+        out.reshape(x.array.shape), index_add_backward, (x, source), (dim, index, alpha, source.array.shape)
+    )
 
 
 def index_add_backward(node, dy):
@@ -326,7 +330,9 @@ def index_fill(x, dim, index, value):
     dim, index = _slices("index_fill", x, dim, index, None)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
-        raise RuntimeError(f"index_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}")
+        raise RuntimeError(
+            f"index_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
+        )
     out = _copy(x.array)
     if out.ndim:
         out[(slice(None),) * dim + (index,)] = value if given is None else given.array
@@ -360,7 +366,9 @@ def index_put(x, indices, values, accumulate=False):
     try:
         wide = np.broadcast_to(values.array, picked)
     except ValueError:
-        raise RuntimeError(f"index_put: values of shape {values.array.shape} do not fit the indexed {picked}") from None
+        raise RuntimeError(
+            f"index_put: values of shape {values.array.shape} do not fit the indexed {picked}"
+        ) from None
     if accumulate:
         out = a + added_at(a.shape, key, wide.astype(a.dtype))
     else:
@@ -389,4 +397,3 @@ def index_put_backward(node, dy):
 
 
 from . import create, elementwise  # noqa: E402
-

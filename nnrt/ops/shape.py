@@ -12,6 +12,7 @@ from .. import memory
 from ..autograd import attach, grad_enabled, record
 from ..dtypes import as_dtype
 from ..tensor import Tensor, view_of
+from ._axes import axis_of
 from .create import sizes_of
 
 
@@ -21,14 +22,6 @@ def viewed(x, array, backward, saved):
     if x.requires_grad and grad_enabled():
         attach((t,), backward, (x,), saved)
     return t
-
-
-def axis_of(op, dim, ndim):
-    """dim as a number from 0; IndexError where it is out of range (a 0-d tensor passes for 1-d, as in torch)."""
-    least = -ndim if ndim else -1
-    if not least <= dim < -least:
-        raise IndexError(f"{op}: dim {dim} is out of range for a tensor of {ndim} dimensions")
-    return dim if dim >= 0 else dim - least
 
 
 def axes_of(op, dims, ndim):
@@ -90,8 +83,12 @@ def _reshape_error(a, size):
     if tuple(size).count(-1) > 1:
         return RuntimeError(f"reshape: only one size can be -1, got {tuple(size)}")
     if a.size == 0 and -1 in size:
-        return RuntimeError(f"reshape: -1 in {tuple(size)} could stand for any size, the tensor {a.shape} is empty")
-    return RuntimeError(f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {tuple(size)}")
+        return RuntimeError(
+            f"reshape: -1 in {tuple(size)} could stand for any size, the tensor {a.shape} is empty"
+        )
+    return RuntimeError(
+        f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {tuple(size)}"
+    )
 
 
 def _reinterpreted(x, dtype):
@@ -142,7 +139,9 @@ def unflatten(x, dim, sizes):
     for n in sizes:
         known *= 1 if n == -1 else n
     if sizes.count(-1) > 1 or (known != shape[dim] if -1 not in sizes else known == 0 or shape[dim] % known):
-        raise RuntimeError(f"unflatten: sizes {sizes} do not multiply up to {shape[dim]}, the size of dim {dim}")
+        raise RuntimeError(
+            f"unflatten: sizes {sizes} do not multiply up to {shape[dim]}, the size of dim {dim}"
+        )
     sizes = tuple([shape[dim] // known if n == -1 else n for n in sizes])
     return reshape(x, shape[:dim] + sizes + shape[dim + 1 :])
 
@@ -301,7 +300,9 @@ def broadcast_shapes(*shapes):
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise RuntimeError(f"broadcast_shapes: {', '.join(map(str, shapes))} do not broadcast together") from None
+        raise RuntimeError(
+            f"broadcast_shapes: {', '.join(map(str, shapes))} do not broadcast together"
+        ) from None
 
 
 # ---- some of the elements ----
@@ -320,7 +321,9 @@ def select(x, dim, index):
     a = x.array
     dim = axis_of("select", dim, a.ndim)
     if not a.ndim or not -a.shape[dim] <= index < a.shape[dim]:
-        raise IndexError(f"select: index {index} is out of range for dim {dim} of a tensor of shape {a.shape}")
+        raise IndexError(
+            f"select: index {index} is out of range for dim {dim} of a tensor of shape {a.shape}"
+        )
     key = (slice(None),) * dim + (index, Ellipsis)
     return viewed(x, a[key], put_backward, (a.shape, key))
 
@@ -357,7 +360,11 @@ def diagonal_backward(node, dy):
 def diagonal_of(a, offset, axis1, axis2):
     """Writable, unlike numpy's."""
     b = a.diagonal(offset, axis1, axis2)
-    return np.lib.stride_tricks.as_strided(b, b.shape, b.strides, writeable=a.flags.writeable) if b.size else b.copy()
+    return (
+        np.lib.stride_tricks.as_strided(b, b.shape, b.strides, writeable=a.flags.writeable)
+        if b.size
+        else b.copy()
+    )
 
 
 def unfold(x, dimension, size, step):
@@ -497,7 +504,9 @@ def split(x, split_size, dim=0):
     else:
         sizes = [s.__index__() for s in split_size]
         if sum(sizes) != n or min(sizes, default=0) < 0:
-            raise RuntimeError(f"split: sizes {sizes} do not sum up to {n}, the size of dim {dim} of shape {a.shape}")
+            raise RuntimeError(
+                f"split: sizes {sizes} do not sum up to {n}, the size of dim {dim} of shape {a.shape}"
+            )
     return _cut(x, dim, sizes)
 
 
