@@ -67,19 +67,6 @@ def as_dtype(op, d):
 _DTYPE_CLASSES = frozenset(type(d) for d in SUPPORTED)
 
 
-def promote_types(type1, type2):
-    """The dtype of an operation on tensors of these two dtypes, as torch promotes: float beats int beats bool.
-
-    uint16, uint32 and uint64 promote as in numpy.
-    """
-    a, b = as_dtype("promote_types", type1), as_dtype("promote_types", type2)
-    if a.kind == "f" and b.kind != "f":
-        return a
-    if b.kind == "f" and a.kind != "f":
-        return b
-    return np.promote_types(a, b)
-
-
 def finfo(type=None):
     """Limits of a floating dtype (numpy's finfo); the default dtype's without argument."""
     return np.finfo(_default if type is None else type)

@@ -4,9 +4,9 @@ import numpy as np
 
 from .. import memory
 from ..autograd import record
-from ..dtypes import promote_types
 from ..tensor import Tensor
 from . import shape
+from .promotion import promote_types
 from .shape import axis_of
 
 
