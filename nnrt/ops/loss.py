@@ -1,1 +1,369 @@
-"""Ops of the family loss."""
+"""Losses between a prediction x and a target.
+
+    mse        (x - t)²
+    l1         |x - t|
+    smooth l1  d²/(2β) if |d| < β else |d| - β/2,  d = x - t           (Girshick, Fast R-CNN, eq. 3)
+    huber      d²/2 if |d| <= δ else δ (|d| - δ/2)                      (Huber 1964)
+    bce        -t log x - (1-t) log(1-x), logarithms at least -100
+    kl         t (log t - x), x a log-probability
+    cross entropy  Σ_c q_c w_c (log Σ_k exp x_k - x_c)                  (see nnrt._ref.loss)
+
+reduction is "mean" (over the losses; for weighted classes over the weights), "sum" or "none".
+Reduced losses never exist in memory as single values: one kernel forms and sums them, and the
+backward forms the gradient from x and t. Cross entropy keeps the log-sum-exp of each row only.
+
+Legend: N batch, C classes, d1 d2 ... further axes.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ._axes import sum_to
+
+K = registry.family("loss")
+R = registry.family("reduce")
+
+
+# ---- one loss for each element ----
+
+
+def mse_loss(x, target, *, reduction="mean", weight=None):
+    """(x - target)². weight: optional factor for each element; with it "mean" divides by the sum of weights."""
+    return _pointwise("mse_loss", "mse", x, target, reduction, 0.0, weight, True)
+
+
+def l1_loss(x, target, *, reduction="mean", weight=None):
+    """|x - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
+    return _pointwise("l1_loss", "l1", x, target, reduction, 0.0, weight, True)
+
+
+def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
+    """Quadratic where |x - target| < beta, linear beyond; beta = 0 is :func:`l1_loss`. ValueError for beta < 0."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
+    if beta == 0:
+        return _pointwise("smooth_l1_loss", "l1", x, target, reduction, 0.0, None, False)
+    return _pointwise("smooth_l1_loss", "smooth_l1", x, target, reduction, beta, None, False)
+
+
+def huber_loss(x, target, *, reduction="mean", delta=1.0, weight=None):
+    """Quadratic where |x - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0."""
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be > 0, got {delta}")
+    return _pointwise("huber_loss", "huber", x, target, reduction, delta, weight, True)
+
+
+def kl_div(x, target, *, reduction="mean", log_target=False):
+    """target (log target - x) for log-probabilities x; target is log-probabilities too with log_target.
+
+    reduction "batchmean" divides the sum by the first size, which is the divergence's definition.
+    """
+    kind = "kl_log" if log_target else "kl"
+    if reduction == "batchmean":
+        total = _pointwise("kl_div", kind, x, target, "sum", 0.0, None, False)
+        from .elementwise import div
+
+        return div(total, x.array.shape[0]) if x.array.ndim else total
+    return _pointwise("kl_div", kind, x, target, reduction, 0.0, None, False)
+
+
+def binary_cross_entropy(x, target, weight=None, *, reduction="mean"):
+    """-t log x - (1-t) log(1-x) for probabilities x; weight multiplies and is broadcast to target.
+
+    ValueError when the shapes differ, RuntimeError when some x is outside [0, 1].
+    """
+    a = x.array
+    _same_shape("binary_cross_entropy", x, target)
+    if a.size:
+        low, high = memory.empty((), a.dtype), memory.empty((), a.dtype)
+        b = memory.dense(a)
+        R.amin(low, b, 1, a.size, 1)
+        R.amax(high, b, 1, a.size, 1)
+        if not (low >= 0 and high <= 1):
+            raise RuntimeError(f"binary_cross_entropy: x must be in [0, 1], got values from {low} to {high}")
+    if weight is not None:
+        from .elementwise import mul
+
+        return reduced(mul(_pointwise("binary_cross_entropy", "bce", x, target, "none", 0.0, None, False), weight),
+                       reduction, "binary_cross_entropy")
+    return _pointwise("binary_cross_entropy", "bce", x, target, reduction, 0.0, None, False)
+
+
+def binary_cross_entropy_with_logits(x, target, weight=None, *, reduction="mean", pos_weight=None):
+    """Binary cross entropy of sigmoid(x), without overflow.
+
+    pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);
+    weight multiplies the loss. ValueError when the shapes of x and target differ.
+    """
+    op = "binary_cross_entropy_with_logits"
+    _same_shape(op, x, target)
+    if weight is not None:
+        from .elementwise import mul
+
+        return reduced(mul(_pointwise(op, "bce_logits", x, target, "none", 0.0, pos_weight, False), weight),
+                       reduction, op)
+    return _pointwise(op, "bce_logits", x, target, reduction, 0.0, pos_weight, False)
+
+
+def _same_shape(op, x, target):
+    if x.array.shape != target.array.shape:
+        raise ValueError(f"{op}: target must have the shape of x, {x.array.shape}, got {target.array.shape}")
+
+
+def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
+    """The loss `kind`. weight is the whole element's with `weighted`, else bce_logits' pos_weight."""
+    a, t = x.array, target.array
+    if reduction not in ("mean", "sum", "none"):
+        _refuse_reduction(op, reduction)
+    if a.dtype.kind != "f" or t.dtype != a.dtype:
+        a, t = _promoted(op, a, t)
+    if weighted and weight is not None:
+        return _weighted(op, kind, x, target, reduction, constant, weight)
+    if a.shape != t.shape:
+        a, t = _broadcast(op, a, t)
+    a = memory.dense(a)
+    t = memory.as_like(t, a)
+    w = None
+    if weight is not None:
+        w = memory.as_like(np.broadcast_to(weight.array.astype(a.dtype, copy=False), a.shape), a)
+    scale = 1.0
+    if reduction == "none":
+        y = memory.empty_like(a)
+        K.pointwise(y, a, t, w, kind, constant)
+    else:
+        y = memory.empty((), a.dtype)
+        n = a.size if reduction == "mean" else 1
+        K.pointwise_total(y, a, t, w, kind, constant, n)
+        scale = 1.0 / n if n else 0.0
+    saved = (x if a is x.array else a, target if t is target.array else t, w, kind, constant, scale,
+             x.array.shape, target.array.shape)
+    return record(y, pointwise_backward, (x, target), saved)
+
+
+def pointwise_backward(node, dy):
+    a, t, w, kind, constant, scale, x_shape, t_shape = node.saved
+    dx = memory.empty_like(a) if node.needs(0) else None
+    dt = memory.empty_like(a) if node.needs(1) else None
+    K.pointwise_backward(dx, dt, dy if dy.ndim == 0 else memory.as_like(dy, a), a, t, w, kind, constant, scale)
+    if dx is not None and dx.shape != x_shape:
+        dx = sum_to(dx, x_shape)
+    if dt is not None and dt.shape != t_shape:
+        dt = sum_to(dt, t_shape)
+    return dx, dt
+
+
+def _promoted(op, a, t):
+    """Both as the wider floating dtype. Only an input that keeps its dtype can have a gradient."""
+    if a.dtype.kind != "f":
+        raise RuntimeError(f"{op}: x must be floating, got {a.dtype}")
+    if t.dtype.kind in "iub":
+        return a, t.astype(a.dtype)
+    raise RuntimeError(f"{op}: x and target must have one dtype, got {a.dtype} and {t.dtype}")
+
+
+def _broadcast(op, a, t):
+    try:
+        shape = np.broadcast_shapes(a.shape, t.shape)
+    except ValueError:
+        raise RuntimeError(f"{op}: shapes {a.shape} of x and {t.shape} of target do not broadcast") from None
+    return (a if a.shape == shape else memory.contiguous(np.broadcast_to(a, shape)),
+            t if t.shape == shape else np.broadcast_to(t, shape))
+
+
+def _weighted(op, kind, x, target, reduction, constant, weight):
+    """weight · loss; "mean" divides by the sum of the weights."""
+    from .elementwise import div, mul
+    from .reduce import sum
+
+    loss = mul(_pointwise(op, kind, x, target, "none", constant, None, False), weight)
+    if reduction == "mean":
+        if weight.array.shape != loss.array.shape:
+            raise ValueError(f"{op}: weight must have the shape {loss.array.shape}, got {weight.array.shape}")
+        return div(sum(loss), sum(weight))
+    return reduced(loss, reduction, op)
+
+
+def reduced(loss, reduction, op):
+    """A tensor of losses reduced as told; ValueError for an unknown reduction."""
+    from .reduce import mean, sum
+
+    if reduction == "mean":
+        return mean(loss)
+    if reduction == "sum":
+        return sum(loss)
+    if reduction != "none":
+        _refuse_reduction(op, reduction)
+    return loss
+
+
+def _refuse_reduction(op, reduction):
+    raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+# ---- classes ----
+
+
+def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """Cross entropy of softmax(x) with classes or class probabilities.
+
+    x: [C], [N, C] or [N, C, d1, ...] unnormalised; target: class indices of x's shape without C
+    (integers), or probabilities of x's shape. weight: [C]. Targets equal to ignore_index count for
+    nothing, neither in the sum nor in the mean's divisor, which is the sum of the targets' weights
+    (for probabilities, N d1 ...). label_smoothing in [0, 1] mixes the target with the uniform
+    distribution (Szegedy et al. 2016, section 7). ValueError or RuntimeError for shapes and dtypes,
+    IndexError for a class out of range.
+    """
+    a, t = x.array, target.array
+    if reduction not in ("mean", "sum", "none"):
+        _refuse_reduction("cross_entropy", reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
+    if t.shape == a.shape and (t.dtype.kind == "f" or a.ndim == 0):
+        return _cross_entropy_soft(x, target, weight, reduction, label_smoothing)
+    b, outer, n, inner = _classes("cross_entropy", a, t, weight)
+    t = t if t.dtype == np.int64 and t.flags.c_contiguous else memory.contiguous(t.astype(np.int64))
+    count = _checked("cross_entropy", t, n, ignore_index)
+    w = None if weight is None else memory.contiguous(weight.array)
+    loss = memory.empty(t.shape, b.dtype)
+    lse = memory.empty(t.shape, b.dtype)
+    K.cross_entropy(loss, lse, b, t, w, outer, n, inner, ignore_index, label_smoothing)
+    y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
+    saved = (x if b is a else b, lse, target if t is target.array else t, w, outer, n, inner, ignore_index,
+             label_smoothing, scale)
+    return record(y, cross_entropy_backward, (x,), saved)
+
+
+def cross_entropy_backward(node, dy):
+    b, lse, t, w, outer, n, inner, ignore_index, smoothing, scale = node.saved
+    dx = memory.empty_like(b)
+    K.cross_entropy_backward(
+        dx, memory.contiguous(dy), b, lse, t, w, outer, n, inner, ignore_index, smoothing, scale
+    )
+    return (dx,)
+
+
+def _cross_entropy_soft(x, target, weight, reduction, smoothing):
+    a, q = x.array, target.array
+    if a.ndim == 0 or a.dtype.kind != "f" or q.dtype != a.dtype:
+        raise RuntimeError(
+            f"cross_entropy: probabilities want floating x and target of one dtype and at least 1 dimension, got "
+            f"{a.dtype} and {q.dtype}, shape {a.shape}"
+        )
+    b, outer, n, inner = _class_layout(a)
+    _check_weight("cross_entropy", weight, n, a.dtype)
+    q = memory.as_like(q, b)
+    w = None if weight is None else memory.contiguous(weight.array)
+    shape = a.shape[:1] + a.shape[2:] if a.ndim > 1 else ()
+    loss = memory.empty(shape, b.dtype)
+    lse = memory.empty(shape, b.dtype)
+    K.cross_entropy_soft(loss, lse, b, q, w, outer, n, inner, smoothing)
+    y, scale = _reduced_classes(loss, reduction, None, None, loss.size, 0)
+    saved = (x if b is a else b, lse, target if q is target.array else q, w, outer, n, inner, smoothing, scale)
+    return record(y, cross_entropy_soft_backward, (x, target), saved)
+
+
+def cross_entropy_soft_backward(node, dy):
+    b, lse, q, w, outer, n, inner, smoothing, scale = node.saved
+    dx = memory.empty_like(b) if node.needs(0) else None
+    dq = memory.empty_like(b) if node.needs(1) else None
+    K.cross_entropy_soft_backward(
+        dx, dq, memory.contiguous(dy), b, lse, q, w, outer, n, inner, smoothing, scale
+    )
+    return dx, dq
+
+
+def nll_loss(x, target, weight=None, *, ignore_index=-100, reduction="mean"):
+    """-weight[target] x[target] for log-probabilities x: [C], [N, C] or [N, C, d1, ...].
+
+    Everything else is as for :func:`cross_entropy` with class indices.
+    """
+    a, t = x.array, target.array
+    if reduction not in ("mean", "sum", "none"):
+        _refuse_reduction("nll_loss", reduction)
+    b, outer, n, inner = _classes("nll_loss", a, t, weight)
+    t = t if t.dtype == np.int64 and t.flags.c_contiguous else memory.contiguous(t.astype(np.int64))
+    count = _checked("nll_loss", t, n, ignore_index)
+    w = None if weight is None else memory.contiguous(weight.array)
+    loss = memory.empty(t.shape, b.dtype)
+    K.nll(loss, b, t, w, outer, n, inner, ignore_index)
+    y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
+    saved = (b, target if t is target.array else t, w, outer, n, inner, ignore_index, scale)
+    return record(y, nll_backward, (x,), saved)
+
+
+def nll_backward(node, dy):
+    b, t, w, outer, n, inner, ignore_index, scale = node.saved
+    dx = memory.empty_like(b)
+    K.nll_backward(dx, memory.contiguous(dy), t, w, outer, n, inner, ignore_index, scale)
+    return (dx,)
+
+
+def _classes(op, a, t, weight):
+    """Checks x and class indices against each other; x in a layout the kernels take."""
+    if a.ndim == 0 or t.ndim != (a.ndim - 1) or t.shape[1:] != a.shape[2:] or (t.ndim and t.shape[0] != a.shape[0]):
+        _refuse_targets(op, a, t)
+    if a.dtype.kind != "f" or t.dtype.kind not in "iu":
+        raise RuntimeError(f"{op}: wants floating x and integer class indices, got {a.dtype} and {t.dtype}")
+    b, outer, n, inner = _class_layout(a)
+    if weight is not None:
+        _check_weight(op, weight, n, a.dtype)
+    return b, outer, n, inner
+
+
+def _class_layout(a):
+    """(b, outer, n, inner) with classes along n: C order as it is; NHWC order with inner = 1; else a copy."""
+    ndim, shape = a.ndim, a.shape
+    if ndim == 1:
+        return memory.contiguous(a), 1, shape[0], 1
+    if ndim == 2:
+        return memory.contiguous(a), shape[0], shape[1], 1
+    inner = 1
+    for size in shape[2:]:
+        inner *= size
+    if not a.flags.c_contiguous:
+        if a.transpose((0, *range(2, ndim), 1)).flags.c_contiguous:
+            return a, shape[0] * inner, shape[1], 1
+        a = memory.contiguous(a)
+    return a, shape[0], shape[1], inner
+
+
+def _check_weight(op, weight, n, dtype):
+    if weight is not None and (weight.array.shape != (n,) or weight.array.dtype != dtype):
+        raise RuntimeError(
+            f"{op}: weight must be {dtype} of shape ({n},), one for each class, "
+            f"got {weight.array.dtype} of shape {weight.array.shape}"
+        )
+
+
+def _refuse_targets(op, a, t):
+    if a.ndim == 0:
+        raise ValueError(f"{op}: x must have a class axis, got a 0-dimensional tensor")
+    want = () if a.ndim == 1 else a.shape[:1] + a.shape[2:]
+    raise ValueError(f"{op}: x of shape {a.shape} wants class indices of shape {want}, got {t.shape}")
+
+
+def _checked(op, t, classes, ignore_index):
+    """How many targets are not ignored; IndexError when one of them is no class."""
+    found = memory.empty((2,), np.int64)
+    K.check_classes(found, t, classes, ignore_index)
+    count, bad = found.tolist()
+    if bad >= 0:
+        where = tuple(int(i) for i in np.unravel_index(bad, t.shape)) if t.ndim else ()
+        raise IndexError(f"{op}: target {int(t[where])} at position {where} is no class: there are {classes} classes")
+    return count
+
+
+def _reduced_classes(loss, reduction, t, w, count, ignore_index):
+    """(result, factor that the backward multiplies each loss's gradient by)."""
+    if reduction == "none":
+        return loss, 1.0
+    total = 1.0
+    if reduction == "mean":
+        total = count
+        if w is not None:
+            kept = t != ignore_index
+            total = float((w[np.where(kept, t, 0)] * kept).sum(dtype=np.float64)) if w.size else 0.0
+    y = memory.empty((), loss.dtype)
+    R.sum(y, loss, 1, loss.size, 1, total)
+    return y, 1.0 / total if total else 0.0

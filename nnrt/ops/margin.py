@@ -1,0 +1,245 @@
+"""Losses over distances, margins and densities, composed of other ops.
+
+Legend: N batch, C classes, D features. reduction is "mean", "sum" or "none" everywhere.
+"""
+
+import math
+
+import numpy as np
+
+from .. import memory
+from ..autograd import record
+from ..tensor import Tensor, wrap
+from . import elementwise as E
+from .loss import binary_cross_entropy_with_logits, reduced
+from .reduce import mean, sum, vector_norm
+
+# ---- densities ----
+
+
+def poisson_nll_loss(x, target, *, log_input=True, full=False, eps=1e-8, reduction="mean"):
+    """The negative log-likelihood of counts under Poisson(exp x), or Poisson(x) with log_input=False.
+
+    full adds Stirling's approximation of log target! where target > 1.
+    """
+    if log_input:
+        loss = E.sub(E.exp(x), E.mul(target, x))
+    else:
+        loss = E.sub(x, E.mul(target, E.log(E.add(x, eps))))
+    if full:
+        t = target.array
+        with np.errstate(all="ignore"):
+            log_factorial = t * np.log(t) - t + 0.5 * np.log(2 * math.pi * t)
+        loss = E.add(loss, wrap(np.where(t > 1, log_factorial, 0).astype(t.dtype)))
+    return reduced(loss, reduction, "poisson_nll_loss")
+
+
+def gaussian_nll_loss(x, target, var, *, full=False, eps=1e-6, reduction="mean"):
+    """The negative log-likelihood of target under N(x, var), var at least eps.
+
+    var: x's shape, that without the last axis, or with size 1 there (or a number). ValueError for
+    another shape or a negative variance. full adds log(2π)/2.
+    """
+    if not isinstance(var, Tensor):
+        var = wrap(np.full(x.array.shape, var, x.array.dtype))
+    v, shape = var.array, x.array.shape
+    if v.shape != shape:
+        if v.shape == shape[:-1]:
+            from .shape import unsqueeze
+
+            var = unsqueeze(var, -1)
+        elif v.ndim != len(shape) or v.shape[:-1] != shape[:-1] or v.shape[-1] != 1:
+            raise ValueError(f"gaussian_nll_loss: var of shape {v.shape} does not go with x of shape {shape}")
+    if (v < 0).any():
+        raise ValueError("gaussian_nll_loss: var has a negative entry")
+    v = var.array
+    var = E.add(var, wrap(np.maximum(v, v.dtype.type(eps)) - v))  # the bound is not differentiated
+    d = E.sub(x, target)
+    loss = E.mul(E.add(E.log(var), E.div(E.mul(d, d), var)), 0.5)
+    if full:
+        loss = E.add(loss, 0.5 * math.log(2 * math.pi))
+    return reduced(loss, reduction, "gaussian_nll_loss")
+
+
+# ---- distances ----
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
+    norm1 = E.clamp(vector_norm(x1, 2, dim, True), eps)
+    norm2 = E.clamp(vector_norm(x2, 2, dim, True), eps)
+    return sum(E.mul(E.div(x1, norm1), E.div(x2, norm2)), dim)
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """|x1 - x2 + eps|_p along the last axis. Shapes broadcast."""
+    return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
+
+
+def cosine_embedding_loss(input1, input2, target, margin=0.0, *, reduction="mean"):
+    """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1.
+
+    input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
+    """
+    want = input1.array.shape[:-1]
+    if input1.array.shape != input2.array.shape or input1.array.ndim not in (1, 2) or target.array.shape != want:
+        raise RuntimeError(
+            "cosine_embedding_loss: wants inputs [N, D] with target [N] or [D] with a 0-d target, got "
+            f"{input1.array.shape}, {input2.array.shape} and {target.array.shape}"
+        )
+    dtype = input1.array.dtype
+    squares = E.mul(
+        E.add(sum(E.mul(input1, input1), -1), 1e-12), E.add(sum(E.mul(input2, input2), -1), 1e-12)
+    )
+    cos = E.div(sum(E.mul(input1, input2), -1), E.sqrt(squares))
+    alike, unlike = _where(target, 1, dtype), _where(target, -1, dtype)
+    loss = E.add(E.mul(E.sub(1, cos), alike), E.mul(E.clamp(E.sub(cos, margin), 0), unlike))
+    return reduced(loss, reduction, "cosine_embedding_loss")
+
+
+def triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, *, reduction="mean"
+):
+    """max(0, margin + d(anchor, positive) - d(anchor, negative)) with the p-norm distance.
+
+    swap takes the nearer of anchor and positive for the negative (Balntas et al. 2016).
+    RuntimeError for different numbers of dimensions.
+    """
+
+    def distance(a, b):
+        return pairwise_distance(a, b, p, eps)
+
+    return _triplet("triplet_margin_loss", anchor, positive, negative, distance, margin, swap, reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
+    """:func:`triplet_margin_loss` with a distance of one's own (default: pairwise_distance)."""
+    return _triplet(
+        "triplet_margin_with_distance_loss", anchor, positive, negative,
+        distance_function or pairwise_distance, margin, swap, reduction,
+    )  # fmt: skip
+
+
+def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
+    if margin <= 0:
+        raise ValueError(f"{op}: margin must be > 0, got {margin}")
+    if not anchor.array.ndim == positive.array.ndim == negative.array.ndim:
+        raise RuntimeError(
+            f"{op}: anchor, positive and negative must have as many dimensions, got shapes {anchor.array.shape}, "
+            f"{positive.array.shape}, {negative.array.shape}"
+        )
+    far = distance(anchor, negative)
+    if swap:
+        far = E.minimum(far, distance(positive, negative))
+    loss = E.clamp(E.add(E.sub(distance(anchor, positive), far), margin), 0)
+    return reduced(loss, reduction, op)
+
+
+# ---- margins ----
+
+
+def hinge_embedding_loss(x, target, margin=1.0, *, reduction="mean"):
+    """x where target is 1, max(0, margin - x) where it is -1."""
+    dtype = x.array.dtype
+    alike = wrap((target.array != -1).astype(dtype))
+    unlike = wrap((target.array != 1).astype(dtype))
+    loss = E.add(E.mul(E.clamp(E.sub(margin, x), 0), unlike), E.mul(x, alike))
+    return reduced(loss, reduction, "hinge_embedding_loss")
+
+
+def margin_ranking_loss(input1, input2, target, margin=0.0, *, reduction="mean"):
+    """max(0, -target (input1 - input2) + margin). RuntimeError for different numbers of dimensions."""
+    if not input1.array.ndim == input2.array.ndim == target.array.ndim:
+        raise RuntimeError(
+            "margin_ranking_loss: input1, input2 and target must have as many dimensions, got shapes "
+            f"{input1.array.shape}, {input2.array.shape}, {target.array.shape}"
+        )
+    loss = E.clamp(E.add(E.mul(E.sub(input2, input1), target), margin), 0)
+    return reduced(loss, reduction, "margin_ranking_loss")
+
+
+def soft_margin_loss(x, target, *, reduction="mean"):
+    """log(1 + exp(-target x)), target -1 or 1."""
+    z = E.mul(x, target)
+    return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
+
+
+def multilabel_soft_margin_loss(x, target, weight=None, *, reduction="mean"):
+    """The mean over the classes (last axis) of binary cross entropy of sigmoid(x)."""
+    loss = binary_cross_entropy_with_logits(x, target, weight, reduction="none")
+    return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
+
+
+def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, *, reduction="mean"):
+    """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for x [N, C] or [C] and class indices [N] or a 0-d one.
+
+    ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
+    """
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
+    a, t = _rows("multi_margin_loss", x, target, 0)
+    n, classes = a.shape
+    bad = np.flatnonzero((t < 0) | (t >= classes))
+    if bad.size:
+        raise IndexError(
+            f"multi_margin_loss: target {t[bad[0]]} at position {bad[0]} is no class: there are {classes} classes"
+        )
+    w = np.ones(classes, a.dtype) if weight is None else weight.array
+    if w.shape != (classes,):
+        raise RuntimeError(f"multi_margin_loss: weight must have shape ({classes},), got {w.shape}")
+    rows = np.arange(n)
+    z = np.maximum(margin - a[rows, t][:, None] + a, 0).astype(a.dtype, copy=False)
+    z[rows, t] = 0
+    factor = (w[t] / classes).astype(a.dtype)[:, None] if classes else np.zeros((n, 1), a.dtype)
+    slope = (z > 0) * factor if p == 1 else 2 * z * factor
+    slope[rows, t] = -slope.sum(axis=1)
+    loss = ((z if p == 1 else z * z) * factor).sum(axis=1).reshape(target.array.shape)
+    out = record(memory.contiguous(loss), row_loss_backward, (x,), (slope.reshape(x.array.shape),))
+    return reduced(out, reduction, "multi_margin_loss")
+
+
+def multilabel_margin_loss(x, target, *, reduction="mean"):
+    """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for x [N, C] or [C].
+
+    target: class indices of x's shape, in front; -1 ends them. RuntimeError for shapes,
+    IndexError for a class out of range.
+    """
+    a, t = _rows("multilabel_margin_loss", x, target, 1)
+    n, classes = a.shape
+    listed = np.cumprod(t >= 0, axis=1, dtype=bool) if classes else np.zeros_like(t, bool)
+    if (t[listed] >= classes).any():
+        raise IndexError(f"multilabel_margin_loss: target {t[listed].max()} is no class: there are {classes} classes")
+    times = np.zeros((n, classes), a.dtype)
+    row, place = np.nonzero(listed)
+    np.add.at(times, (row, t[row, place]), 1)
+    z = np.maximum(1 - a[:, :, None] + a[:, None, :], 0)  # [N, j, i]
+    active = (z > 0) * times[:, :, None] * (times == 0)[:, None, :]
+    scale = a.dtype.type(1 / classes if classes else 0)
+    slope = (active.sum(axis=1) - active.sum(axis=2)) * scale
+    loss = ((z * active).sum(axis=(1, 2)) * scale).reshape(x.array.shape[:-1])
+    saved = (slope.reshape(x.array.shape).astype(a.dtype, copy=False),)
+    out = record(memory.contiguous(loss.astype(a.dtype, copy=False)), row_loss_backward, (x,), saved)
+    return reduced(out, reduction, "multilabel_margin_loss")
+
+
+def row_loss_backward(node, dy):
+    (slope,) = node.saved
+    return (slope * dy[..., None],)
+
+
+def _rows(op, x, target, target_axes):
+    """x as [N, C] and target as [N] or, with target_axes 1, [N, C]."""
+    a, t = x.array, target.array
+    want = a.shape if target_axes else a.shape[:-1]
+    if a.ndim not in (1, 2) or t.shape != want or t.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"{op}: wants x [N, C] or [C] and integer target of shape {want}, got {a.shape} and {t.dtype} {t.shape}"
+        )
+    a = a.reshape(1, -1) if a.ndim == 1 else a
+    return a, t.reshape(a.shape if target_axes else -1)
+
+
+def _where(target, value, dtype):
+    return wrap((target.array == value).astype(dtype))
