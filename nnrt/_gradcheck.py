@@ -70,7 +70,7 @@ def _slope(func, inputs, i, weights, eps, rng):
 def _value(func, inputs, i, moved, weights):
     """f with input i replaced."""
     arguments = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
-    arguments[i] = Tensor(moved)
+    arguments[i] = Tensor(np.asarray(moved))  # 0-d arithmetic makes scalars, which would lose their dtype
     with autograd.no_grad():
         outputs = _outputs(func, arguments)
     return sum(float((w * o.array).sum()) for w, o in zip(weights, outputs) if o.array.dtype.kind == "f")

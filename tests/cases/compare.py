@@ -52,9 +52,9 @@ def _ints(rng):
 
 
 OPS = [
-    *[Op(name, lambda t, x, y, name=name: getattr(t, name)(x, y), _two) for name in COMPARISONS],
-    Op("operators", lambda t, x, y: (x == y, x != 1, x < y, x <= 0.5, x > y, 1 >= x), _two),
-    Op("with-ints", lambda t, x, i: (x == i, i < x, i >= 1.5), lambda rng: [_two(rng)[0], rng.integers(-2, 3, 5)]),
+    *[Op(name, lambda t, x, y, name=name: getattr(t, name)(x, y), _two, grad=()) for name in COMPARISONS],
+    Op("operators", lambda t, x, y: (x == y, x != 1, x < y, x <= 0.5, x > y, 1 >= x), _two, grad=()),
+    Op("with-ints", lambda t, x, i: (x == i, i < x, i >= 1.5), lambda rng: [_two(rng)[0], rng.integers(-2, 3, 5)], grad=()),
     Op("predicates", lambda t, x: (t.isnan(x), t.isinf(x), t.isfinite(x), t.isposinf(x), t.isneginf(x), t.signbit(x)),
        lambda rng: [np.array(SPECIAL)], grad=()),
     Op("predicates-ints", lambda t, i: (t.isnan(i), t.isinf(i), t.isfinite(i), t.logical_not(i), t.signbit(i)),
