@@ -24,7 +24,7 @@ from setuptools.command.build_ext import build_ext
 EXT = Path("nnrt/_ext")
 CSRC = EXT / "csrc"
 COMPILED = ["nnrt/autograd.py", "nnrt/optim/_gather.py", "nnrt/tensor.py"]
-RUNTIME_SOURCES = ["pool.c", "memory.c", "cpu.c"]
+RUNTIME_SOURCES = ["pool.c", "observe.c", "memory.c", "cpu.c"]
 
 MACHINE = "aarch64" if os.environ.get("NNRT_TARGET") == "aarch64" else platform.machine()
 if MACHINE in ("x86_64", "AMD64"):

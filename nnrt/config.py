@@ -43,7 +43,7 @@ def _count(least):
             count = int(value)
         except (TypeError, ValueError):
             count = least - 1
-        if count < least or isinstance(value, (bool, float)):
+        if not least <= count < 1 << 31 or isinstance(value, (bool, float)):
             raise ValueError(f"an integer of at least {least}")
         return count
 

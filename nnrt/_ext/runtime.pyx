@@ -5,6 +5,7 @@ The instruction set level is chosen once, when this module is imported, from NNR
 """
 
 cimport numpy as cnp
+from libc.stdlib cimport free, malloc
 from numpy cimport ndarray
 
 from nnrt import config
@@ -26,6 +27,7 @@ cdef extern from "pool.h" nogil:
         uint64_t thread
     void nnrt_set_threads(int threads)
     int nnrt_get_threads()
+    void nnrt_set_spin(int64_t ns)
     void nnrt_profile(int on)
     int64_t nnrt_profile_take(nnrt_event *events, int64_t room, int64_t *lost)
     void nnrt_check_nan(int on)
@@ -116,11 +118,10 @@ cdef void span(nnrt_span *out, ndarray a) noexcept:
     out.dtype = NNRT_F32 if num == cnp.NPY_FLOAT32 else NNRT_F64 if num == cnp.NPY_FLOAT64 else -1
 
 
-def set_num_threads(int threads):
-    """Threads a launch may use, the caller's own included; ValueError below 1."""
-    if threads < 1:
-        raise ValueError(f"set_num_threads: wanted at least 1, got {threads}")
-    nnrt_set_threads(threads)
+def set_num_threads(threads):
+    """Threads a launch may use, the caller's own included; ValueError below 1. The same as
+    nnrt.config.settings.num_threads."""
+    config.settings.num_threads = threads
 
 
 def get_num_threads():
@@ -128,16 +129,55 @@ def get_num_threads():
     return nnrt_get_threads()
 
 
+def set_spin(microseconds):
+    """How long an idle thread of the pool spins before it sleeps."""
+    config.settings.spin_us = microseconds
+
+
 # ---- profiler and NaN check ----
 
+cdef int64_t _lost = 0
+
+
 def profile_start():
-    """Starts recording launches."""
+    """Starts recording launches, in a ring of 65536 events."""
     nnrt_profile(1)
 
 
-def check_nan(bint on):
+def profile_stop():
+    """Stops recording; what is recorded stays until taken."""
+    nnrt_profile(0)
+
+
+def profile_take():
+    """Recorded launches since the last call, oldest first: a list of tuples
+    (kernel name, start_ns, stop_ns, tasks, flops, bytes, thread). Times are those of
+    time.monotonic_ns, the thread is threading.get_ident()."""
+    global _lost
+    cdef int64_t i, count, room = 1 << 16, lost = 0
+    cdef nnrt_event *e = <nnrt_event *>malloc(room * sizeof(nnrt_event))
+    if e == NULL:
+        raise MemoryError("profile_take: no memory for the events")
+    try:
+        with nogil:
+            count = nnrt_profile_take(e, room, &lost)
+        _lost = lost
+        return [
+            (e[i].name.decode(), e[i].start_ns, e[i].stop_ns, e[i].tasks, e[i].flops, e[i].bytes, e[i].thread)
+            for i in range(count)
+        ]
+    finally:
+        free(e)
+
+
+def profile_lost():
+    """How many launches the last profile_take came too late for."""
+    return _lost
+
+
+def check_nan(on):
     """Looks for NaN in what each launch wrote, while on."""
-    nnrt_check_nan(on)
+    config.settings.check_nan = bool(on)
 
 
 def nan_kernel():
@@ -187,7 +227,8 @@ cpdef ndarray contiguous(ndarray a):
 
 
 def memory_stats():
-    """Counters of the allocator, in bytes and calls."""
+    """Counters of the allocator as a dict: allocated, peak_allocated, cached, limit (bytes, in
+    whole size classes), hits, misses (allocations served from the cache and from the system)."""
     cdef nnrt_memory_stats s
     nnrt_memory_get(&s)
     return s
@@ -195,7 +236,8 @@ def memory_stats():
 
 def empty_cache():
     """Gives all cached blocks back to the system."""
-    nnrt_memory_empty()
+    with nogil:
+        nnrt_memory_empty()
 
 
 def reset_peak():
@@ -203,11 +245,10 @@ def reset_peak():
     nnrt_memory_reset_peak()
 
 
-def set_cache_limit(int64_t bytes):
-    """Most bytes kept for reuse; evicts down to it."""
-    if bytes < 0:
-        raise ValueError(f"set_cache_limit: wanted bytes >= 0, got {bytes}")
-    nnrt_memory_set_limit(bytes)
+def set_cache_limit(bytes):
+    """Most bytes kept for reuse; more than that is given back at once. The same as
+    nnrt.config.settings.cache_limit."""
+    config.settings.cache_limit = bytes
 
 
 # ---- grad mode ----
@@ -243,7 +284,7 @@ def _choose(wanted):
     if wanted is None:
         wanted = names[-1]
     if wanted not in names:
-        raise ImportError(f"NNRT_ISA={wanted}: this CPU offers {', '.join(names)}")
+        raise ValueError(f"NNRT_ISA={wanted}: this CPU offers {', '.join(names)}")
     return ("baseline", "avx2", "avx512", "neon").index(wanted)
 
 
@@ -268,5 +309,24 @@ def cpu_info():
     }
 
 
+def _set_threads(int threads):
+    nnrt_set_threads(threads)
+
+
+def _set_spin_us(int64_t us):
+    nnrt_set_spin(us * 1000)
+
+
+def _set_limit(int64_t bytes):
+    nnrt_memory_set_limit(bytes)
+
+
+def _set_check_nan(bint on):
+    nnrt_check_nan(on)
+
+
 _level = _choose(config.settings.isa)
-set_num_threads(config.settings.num_threads)
+config.on_change("num_threads", _set_threads)
+config.on_change("spin_us", _set_spin_us)
+config.on_change("cache_limit", _set_limit)
+config.on_change("check_nan", _set_check_nan)

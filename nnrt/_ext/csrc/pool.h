@@ -10,6 +10,10 @@
 void nnrt_set_threads(int threads);
 int nnrt_get_threads(void);
 
+/* How long an idle thread of the pool spins before it sleeps. More threads than
+ * cores do not spin. */
+void nnrt_set_spin(int64_t ns);
+
 /* Profiler: while on, every launch is recorded in a bounded ring. */
 typedef struct {
     const char *name;
