@@ -59,7 +59,7 @@ def _slope(func, inputs, i, weights, eps, rng):
     x = inputs[i].array
     for _ in range(REDRAWS):
         u = rng.standard_normal(x.shape)
-        below, here, above = (_value(func, inputs, i, x + t * u, weights) for t in (-eps, 0.0, eps))
+        below, here, above = (_value(func, inputs, i, np.asarray(x + t * u), weights) for t in (-eps, 0.0, eps))
         left, right = (here - below) / eps, (above - here) / eps
         # A smooth f has |right - left| = O(eps |f''|); the second term is rounding.
         if abs(right - left) <= 1e-3 * (abs(left) + abs(right)) + 1e-15 * abs(here) / eps + 1e-6:

@@ -22,7 +22,7 @@ def linear(input, weight, bias=None):
     dtype. Raises RuntimeError for sizes or dtypes that do not fit.
     """
     x, w = input.array, weight.array
-    b = None if bias is None else bias.array
+    b = None if bias is None else memory.contiguous(bias.array)
     if x.ndim == 0 or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b is not None and b.shape != (w.shape[0],)):
         if not (x.ndim and w.ndim == 1 and b is None and x.shape[-1] == w.shape[0]):
             _refuse_linear(x, w, b)

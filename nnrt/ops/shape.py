@@ -358,13 +358,11 @@ def diagonal_backward(node, dy):
 
 
 def diagonal_of(a, offset, axis1, axis2):
-    """Writable, unlike numpy's."""
+    """A view, writable when a is, unlike numpy's."""
     b = a.diagonal(offset, axis1, axis2)
-    return (
-        np.lib.stride_tricks.as_strided(b, b.shape, b.strides, writeable=a.flags.writeable)
-        if b.size
-        else b.copy()
-    )
+    if a.flags.writeable:
+        b.flags.writeable = True
+    return b
 
 
 def unfold(x, dimension, size, step):
