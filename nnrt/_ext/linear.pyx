@@ -440,6 +440,12 @@ def packed_size(int64_t k, int64_t n, dtype):
     return packed_count(k, n, NNRT_F32 if np.dtype(dtype).itemsize == 4 else NNRT_F64)
 
 
+def gemm_tile(dtype):
+    """Rows and columns of c that the chosen instruction set keeps in registers."""
+    cdef const nnrt_gemm_ops *ops = &table.dtype[NNRT_F32 if np.dtype(dtype).itemsize == 4 else NNRT_F64]
+    return ops.mr, ops.nr
+
+
 cdef int check_packed(str op, ndarray packed, int64_t k, int64_t n, int dtype) except -1:
     if (dtype_code(packed) != dtype or PyArray_NDIM(packed) != 1 or stride(packed, 0, 4) < 1
             or PyArray_SIZE(packed) != packed_count(k, n, dtype)):

@@ -53,9 +53,9 @@ class Row(NamedTuple):
 class profile:
     """Context manager that records every kernel run in its block, by all threads.
 
-    Afterwards: `events` (list of Event, by start), `seconds` (of the block), `lost` (launches beyond the
-    recorder's room, which are missing from events), `detail` (a sentence on what was not recorded, or ""). One at a
-    time: entering a second raises RuntimeError.
+    Afterwards: `events` (list of Event, by start), `seconds` (of the block), `lost` (launches beyond
+    the recorder's room, which are missing from events), `detail` (a sentence on what was not
+    recorded, or ""). One at a time: entering a second raises RuntimeError.
     """
 
     _active = threading.Lock()
@@ -126,9 +126,8 @@ class profile:
         """The rows as text; limit: at most so many."""
         rows = self.rows()
         width = max([len("kernel"), *(len(row.name) for row in rows)])
-        lines = [
-            f"{'kernel':<{width}} {'calls':>8} {'ms':>10} {'share':>7} {'us/call':>9} {'GFLOP/s':>8} {'GB/s':>7}"
-        ]
+        head = f"{'calls':>8} {'ms':>10} {'share':>7} {'us/call':>9} {'GFLOP/s':>8} {'GB/s':>7}"
+        lines = [f"{'kernel':<{width}} {head}"]
         for row in rows[:limit]:
             rate = f"{row.gflops:8.1f}" if row.gflops else f"{'-':>8}"
             lines.append(

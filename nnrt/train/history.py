@@ -32,7 +32,7 @@ class History:
         return len(self.rows)
 
     def write_csv(self, path):
-        """Replaces path by the rows as CSV with a header line. Floats are written so that they read back exactly."""
+        """Replaces path by the rows as CSV with a header line; floats read back exactly."""
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns(), restval="", lineterminator="\n")
         writer.writeheader()

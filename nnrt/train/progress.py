@@ -9,9 +9,9 @@ MIN_INTERVAL = 0.1  # seconds between two redraws: faster than the eye reads cos
 def make_progress(kind, epochs, file=None):
     """kind: "auto", "bar", "line", "epoch" or "none".
 
-    auto: on a terminal a tqdm bar where tqdm is installed, else one line that is rewritten; otherwise
-    one line per epoch. file: stderr by default. Raises ValueError for another kind and ImportError, naming the
-    extra to install, for "bar" without tqdm.
+    auto: on a terminal a tqdm bar where tqdm is installed, else one line that is rewritten;
+    otherwise one line per epoch. file: stderr by default. Raises ValueError for another kind and
+    ImportError, naming the extra to install, for "bar" without tqdm.
     """
     file = file or sys.stderr
     if kind == "auto":

@@ -40,16 +40,17 @@ class Trainer:
         trainer = Trainer(model, optim.Adam(model.parameters()), F.cross_entropy, [Accuracy()])
         history = trainer.fit(train_loader, val_loader, epochs=10, checkpoint="run.ckpt")
 
-    model: a Module. optimizer: over its parameters. loss: called as loss(output, target), the mean over
-    the batch. metrics: see :mod:`nnrt.train.metrics`; each is kept for training and for validation.
-    scheduler: stepped after each epoch, or after each step of the optimiser with scheduler_every="step";
-    ReduceLROnPlateau gets the validation loss (the training loss without validation). callbacks: see
-    :mod:`nnrt.train.callbacks`. augment: a function of the batch's inputs, applied in training only.
-    progress: "auto", "bar" (tqdm), "line", "epoch" or "none"; it goes to stderr.
+    model: a Module. optimizer: over its parameters. loss: called as loss(output, target), the mean
+    over the batch. metrics: see :mod:`nnrt.train.metrics`; each is kept for training and for
+    validation. scheduler: stepped after each epoch, or after each step of the optimiser with
+    scheduler_every="step"; ReduceLROnPlateau gets the validation loss (the training loss without
+    validation). callbacks: see :mod:`nnrt.train.callbacks`. augment: a function of each input of a
+    batch, applied in training only. progress: "auto", "bar" (tqdm), "line", "epoch" or "none"; it
+    goes to stderr.
 
-    Batches are (input, ..., target): the model is called with all but the last. While fit runs, the attributes
-    epoch (from 1), batch and step say where it is; history, stop (a reason to end, or None) and interrupted
-    say how it went.
+    Batches are (input, ..., target): the model is called with all but the last. While fit runs, the
+    attributes epoch (from 1), batch and step say where it is; history, stop (a reason to end, or
+    None) and interrupted say how it went.
     """
 
     def __init__(
@@ -109,14 +110,15 @@ class Trainer:
 
         accumulate: batches per step of the optimiser. clip_norm: largest 2-norm of all gradients together.
         checkpoint: path of a file that is replaced, all at once, at the start, after every
-        checkpoint_every-th epoch, every checkpoint_steps steps, at the end, and on Ctrl-C. resume: True
-        continues from `checkpoint`, a path from that file; the loaders, epochs and arguments should be those of the
-        first call. Loaders with state_dict() resume in the middle of an epoch by it; others are iterated
-        again from the random state of the epoch's start, up to where they were.
+        checkpoint_every-th epoch, every checkpoint_steps steps, at the end, and on Ctrl-C. resume:
+        True continues from `checkpoint`, a path from that file; the loaders and arguments should be
+        those of the first call. Loaders with state_dict() resume in the middle of an epoch by it;
+        others are iterated again from the random state of the epoch's start, up to where they were.
 
-        The first Ctrl-C ends training at the next step with a checkpoint, and sets interrupted; the second
-        raises KeyboardInterrupt at once. Raises ValueError for bad arguments, FileNotFoundError when there is nothing
-        to resume, FloatingPointError when the loss is not finite (the last checkpoint is then from before).
+        The first Ctrl-C ends training at the next step with a checkpoint, and sets interrupted; the
+        second raises KeyboardInterrupt at once. Raises ValueError for bad arguments,
+        FileNotFoundError when there is nothing to resume, FloatingPointError when the loss is not
+        finite (the last checkpoint is then from before).
         """
         _check_fit(epochs, accumulate, clip_norm, checkpoint_every, checkpoint_steps, checkpoint, resume)
         self._start_over()
@@ -151,7 +153,8 @@ class Trainer:
     def evaluate(self, loader, metrics=None):
         """{"loss": mean loss, metric name: value, ...} over a loader, in eval mode and off the tape.
 
-        metrics: the trainer's validation metrics by default; they are reset first and keep their counts after.
+        metrics: the trainer's validation metrics by default; they are reset first and keep their
+        counts after.
         """
         metrics = self.val_metrics if metrics is None else metrics
         mean_loss = Mean()
@@ -248,8 +251,8 @@ class Trainer:
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"the loss is {value} at epoch {self.epoch}, batch {self.batch + 1}, step {self.step + 1}: try a lower "
-                "learning rate or clip_norm; NNRT_CHECK_NAN=1 finds the kernel that made the first NaN"
+                f"the loss is {value} at epoch {self.epoch}, batch {self.batch + 1}: lower the learning rate "
+                "or set clip_norm; NNRT_CHECK_NAN=1 finds the kernel that made the first NaN"
             )
         (loss / group if group > 1 else loss).backward()
         self._mean_loss.update(value, _batch_size(target))
@@ -272,7 +275,7 @@ class Trainer:
 
     @contextmanager
     def _watching_for_interrupt(self):
-        """Turns the first SIGINT into a flag; only the main thread may, and only where SIGINT is not ignored."""
+        """Turns the first SIGINT into a flag, in the main thread and where SIGINT is not ignored."""
         before = signal.getsignal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
         if not main or before is None or before == signal.SIG_IGN:
