@@ -38,7 +38,9 @@ class Parameter(Tensor):
         return made
 
     def __repr__(self):
-        return "Parameter containing:\n" + super().__repr__()
+        plain = self.detach()
+        plain.requires_grad = self.requires_grad
+        return f"Parameter containing:\n{plain!r}"
 
 
 class UninitializedParameter(Parameter):
