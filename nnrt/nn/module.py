@@ -143,6 +143,16 @@ class Module:
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if not name[:1].isdigit()]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles get: registrations of their own, and no tensor's place on the tape."""
+        state = self.__dict__.copy()
+        if "_kinds" in state:
+            state["_kinds"] = state["_kinds"].copy()
+        for name, value in state.items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                state[name] = value.detach()
+        return state
+
     @property
     def _parameters(self) -> MutableMapping[str, Parameter | None]:
         return Members(self, (PARAMETER,))

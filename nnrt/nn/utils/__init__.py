@@ -1,1 +1,7 @@
-"""Utilities on parameters and modules."""
+"""Utilities on parameters and modules, under torch.nn.utils' names."""
+
+from . import parametrizations, parametrize
+from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from .convert_parameters import parameters_to_vector, vector_to_parameters
+from .init import skip_init
+from .weight_norm import remove_weight_norm, weight_norm

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ...autograd import no_grad
+from ...ops.reduce import vector_norm
 from ...tensor import Tensor, bump, wrap
 
 
@@ -15,21 +17,21 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all elements of all tensors as one vector, a 0-d Tensor.
 
-    Sums run in float64, so that large gradients do not overflow. RuntimeError for a norm that is NaN
-    or infinite, with error_if_nonfinite. `foreach` is accepted for torch's sake.
+    RuntimeError for a norm that is NaN or infinite, with error_if_nonfinite. `foreach` changes nothing.
     """
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     norm_type = float(norm_type)
     if not norm_type > 0:
         raise ValueError(f"get_total_norm: norm_type must be greater than 0, got {norm_type}")
-    dtype = np.result_type(*[t.dtype for t in tensors]) if tensors else np.dtype(np.float32)
-    total = _norm([_norm([t.array], norm_type) for t in tensors], norm_type)
+    with no_grad():
+        norms = [vector_norm(_values(t), norm_type).item() for t in tensors]
+    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
             f"get_total_norm: the norm of order {norm_type} of the gradients is {total}; "
             "error_if_nonfinite=False would go on with it"
         )
-    return wrap(np.array(total, dtype))
+    return wrap(np.array(total, np.result_type(*[t.dtype for t in tensors]) if tensors else np.float32))
 
 
 def clip_grad_norm_(
@@ -57,35 +59,29 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     """Cuts every element of every gradient to [-clip_value, clip_value]."""
     clip_value = float(clip_value)
     for grad in _grads(parameters):
-        np.clip(grad.array, -clip_value, clip_value, out=grad.array)
-        bump(grad)
-
-
-def _norm(arrays, p):
-    """The p-norm of all elements together, in float64."""
-    if p == math.inf:
-        return max([float(np.max(np.abs(a), initial=0.0)) for a in arrays], key=_nan_first, default=0.0)
-    if p == 2:
-        return math.sqrt(sum(_squares(a) for a in arrays))
-    return sum(float(np.sum(np.abs(a, dtype=np.float64) ** p)) for a in arrays) ** (1 / p)
-
-
-def _nan_first(value):
-    return math.inf if math.isnan(value) else value
-
-
-def _squares(a):
-    return float(np.sum(np.square(a, dtype=np.float64)))
+        values = _values(grad)
+        np.clip(values.array, -clip_value, clip_value, out=values.array)
+        bump(values)
 
 
 def _grads(parameters):
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p.grad for p in parameters if p.grad is not None]
+    """The gradients there are; one that holds rows only is first brought to one entry per row."""
+    grads = []
+    for p in [parameters] if isinstance(parameters, Tensor) else list(parameters):
+        if p.grad is not None:
+            if not isinstance(p.grad, Tensor):
+                p.grad = p.grad.coalesce()
+            grads.append(p.grad)
+    return grads
+
+
+def _values(grad):
+    return grad if isinstance(grad, Tensor) else wrap(grad.values)
 
 
 def _scale(grads, max_norm, total_norm):
     factor = float(max_norm) / (float(total_norm) + 1e-6)
     if factor < 1 or math.isnan(factor):
-        for grad in grads:
-            np.multiply(grad.array, factor, out=grad.array, casting="same_kind")
-            bump(grad)
+        with no_grad():
+            for grad in grads:
+                _values(grad).mul_(factor)
