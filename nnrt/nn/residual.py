@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.join import cat
+from .functional import cat
 from ..tensor import Tensor
 from .module import Module
 

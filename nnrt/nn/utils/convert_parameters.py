@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ...autograd import no_grad
-from ...ops.join import cat
+from ..functional import cat
 from ...tensor import Tensor
 
 
