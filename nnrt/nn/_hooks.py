@@ -88,8 +88,8 @@ class _Watch:
         outs = (output,) if single else output
         if not isinstance(outs, tuple) or not all(isinstance(y, Tensor) for y in outs):
             raise TypeError(
-                f"full backward hook: {type(self.module).__name__}.forward must return a Tensor or a tuple of "
-                f"Tensors, got {type(output).__name__}"
+                f"full backward hook: {type(self.module).__name__}.forward must return a Tensor or a tuple "
+                f"of Tensors, got {type(output).__name__}"
             )
         self.width = len(outs)
         self.exit, outs = _behind_identity(outs, self.outputs_backward)

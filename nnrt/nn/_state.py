@@ -48,7 +48,9 @@ class Loading(dict):
 def load_state_dict(module, state_dict, strict, assign):
     """The body of Module.load_state_dict."""
     if not isinstance(state_dict, Mapping):
-        raise TypeError(f"load_state_dict: wants a mapping of names to tensors, got {type(state_dict).__name__}")
+        raise TypeError(
+            f"load_state_dict: wants a mapping of names to tensors, got {type(state_dict).__name__}"
+        )
     state = Loading(state_dict)
     state.assign = assign
     for t in (*module.parameters(), *module.buffers()):
@@ -62,7 +64,9 @@ def load_state_dict(module, state_dict, strict, assign):
     kept = IncompatibleKeys(missing, unexpected)
     problems = list(errors)
     if strict and unexpected:
-        problems.insert(0, "Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + ".")
+        problems.insert(
+            0, "Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in unexpected) + "."
+        )
     if strict and missing:
         problems.insert(0, "Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ".")
     if problems:

@@ -180,7 +180,7 @@ class CELU(Module):
 
 
 class GELU(Module):
-    """x Φ(x), Φ the normal distribution function; approximate="tanh" uses its tanh formula. Hendrycks, 2016."""
+    """x Φ(x), Φ the normal distribution function, or approximate="tanh" its tanh formula. Hendrycks, 2016."""
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()

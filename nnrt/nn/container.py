@@ -62,7 +62,9 @@ class _Row(Module):
             raise TypeError(f"{type(self).__name__}.insert: wants an nn.Module, got {type(module).__name__}")
         length = len(self)
         if not -length <= index <= length:
-            raise IndexError(f"{type(self).__name__}.insert: index {index} is out of range for {length} modules")
+            raise IndexError(
+                f"{type(self).__name__}.insert: index {index} is out of range for {length} modules"
+            )
         modules = list(self)
         modules.insert(index, module)
         self._rename(modules)
@@ -221,7 +223,7 @@ class ModuleDict(Module):
 
 
 class ParameterList(Module):
-    """A list whose tensors are parameters: a Tensor put in becomes a Parameter, anything else stays as it is."""
+    """A list whose tensors are parameters: a Tensor put in becomes one, other values stay as they are."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class Dropout1d(_Dropout):
 
 
 class Dropout2d(_Dropout):
-    """Zeroes whole channels of [N, C, H, W] or [C, H, W]. Tompson et al., 2015."""
+    """Zeroes whole channels of [N, C, H, W] (three dimensions: [N, C, L]). Tompson et al., 2015."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)

@@ -30,7 +30,9 @@ class Unflatten(Module):
             raise TypeError(f"Unflatten: dim must be an integer, got {type(dim).__name__}")
         sizes = tuple(unflattened_size) if isinstance(unflattened_size, (tuple, list)) else None
         if sizes is None or not all(hasattr(s, "__index__") for s in sizes):
-            raise TypeError(f"Unflatten: unflattened_size must be a tuple of integers, got {unflattened_size!r}")
+            raise TypeError(
+                f"Unflatten: unflattened_size must be a tuple of integers, got {unflattened_size!r}"
+            )
         self.dim = dim
         self.unflattened_size = sizes
 

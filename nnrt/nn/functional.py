@@ -32,9 +32,87 @@ from ..ops.activation import (
     tanhshrink,
     threshold,
 )
-from ..ops.shape import *  # tmp
-cat = None
 from ..ops.einsum import bilinear
+from ..ops.elementwise import clamp_min, div
+from ..ops.embedding import embedding, embedding_bag
+from ..ops.index import one_hot
 from ..ops.linear import linear
+from ..ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from ..ops.margin import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from ..ops.random import alpha_dropout as _alpha_dropout
+from ..ops.random import dropout as _dropout
+from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
+from ..ops.random import feature_dropout
+from ..ops.reduce import vector_norm
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
+
+
+def normalize(x, p=2.0, dim=1, eps=1e-12):
+    """x / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
+    return div(x, clamp_min(vector_norm(x, p, dim, True), eps))
+
+
+# The dropouts take torch's `inplace`; x is left as it is in any case.
+
+
+def dropout(x, p=0.5, training=True, inplace=False):
+    """x with each element zeroed with probability p and the others divided by 1 - p; x unless training."""
+    return _dropout(x, p, training)
+
+
+def alpha_dropout(x, p=0.5, training=False, inplace=False):
+    """Dropout that keeps mean and variance of SELU activations."""
+    return _alpha_dropout(x, p, training)
+
+
+def feature_alpha_dropout(x, p=0.5, training=False, inplace=False):
+    """alpha_dropout of whole channels."""
+    return _feature_alpha_dropout(x, p, training)
+
+
+def dropout1d(x, p=0.5, training=True, inplace=False):
+    """dropout of whole channels of [N, C, L] or [C, L]."""
+    return _channels_dropped("dropout1d", x, p, training, (2, 3), unbatched=2)
+
+
+def dropout2d(x, p=0.5, training=True, inplace=False):
+    """dropout of whole channels of [N, C, H, W]; three dimensions are [N, C, L], as in torch."""
+    return _channels_dropped("dropout2d", x, p, training, (3, 4), unbatched=None)
+
+
+def dropout3d(x, p=0.5, training=True, inplace=False):
+    """dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
+    return _channels_dropped("dropout3d", x, p, training, (4, 5), unbatched=4)
+
+
+def _channels_dropped(op, x, p, training, ndims, unbatched):
+    if x.ndim not in ndims:
+        raise RuntimeError(f"{op}: wants {ndims[0]} or {ndims[1]} dimensions, got shape {tuple(x.shape)}")
+    if x.ndim == unbatched:
+        return feature_dropout(x.unsqueeze(0), p, training).squeeze(0)
+    return feature_dropout(x, p, training)

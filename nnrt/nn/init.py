@@ -132,7 +132,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight [out, in, *kernel]."""
     if tensor.ndim < 2:
-        raise ValueError(f"fan in and fan out need a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"fan in and fan out need a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}"
+        )
     out, inputs, *kernel = tensor.shape
     field = math.prod(kernel)
     return inputs * field, out * field
@@ -203,7 +205,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
     Uniform over the orthogonal group: Q of a Gaussian matrix, with the signs of R's diagonal.
     """
     if tensor.ndim < 2:
-        raise ValueError(f"orthogonal_: wants a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"orthogonal_: wants a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}"
+        )
     if _skip() or tensor.numel() == 0:
         return tensor
     rows = tensor.shape[0]

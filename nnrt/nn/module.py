@@ -54,7 +54,9 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it. Call the module, not this."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """forward, with the hooks around it."""
@@ -78,7 +80,7 @@ class Module:
         if value is not None and (kind in (PARAMETER, MODULE) or not isinstance(value, Tensor)):
             wanted = {PARAMETER: "nn.Parameter", MODULE: "nn.Module"}.get(kind, "Tensor")
             raise TypeError(
-                f"cannot assign {type(value).__name__!r} as {_NOUN[kind]} {name!r} ({wanted} or None expected)"
+                f"cannot assign {type(value).__name__!r} as {_NOUN[kind]} {name!r} (wants {wanted} or None)"
             )
         self.__dict__[name] = value
 
@@ -118,7 +120,9 @@ class Module:
         kind = BUFFER if persistent else TRANSIENT
         self._check_name("register_buffer", name, kind)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"register_buffer: {name!r} must be a Tensor or None, got {type(tensor).__name__}")
+            raise TypeError(
+                f"register_buffer: {name!r} must be a Tensor or None, got {type(tensor).__name__}"
+            )
         self._kinds[name] = kind
         self.__dict__[name] = tensor
 
@@ -246,7 +250,9 @@ class Module:
         module = self
         for name in target.split(".") if target else ():
             if module._kinds.get(name) != MODULE or module.__dict__[name] is None:
-                raise AttributeError(f"get_submodule({target!r}): {type(module).__name__} has no module {name!r}")
+                raise AttributeError(
+                    f"get_submodule({target!r}): {type(module).__name__} has no module {name!r}"
+                )
             module = module.__dict__[name]
         return module
 
@@ -263,7 +269,9 @@ class Module:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
         if module._kinds.get(name) not in kinds:
-            raise AttributeError(f"{op}({target!r}): {type(module).__name__} has no {_NOUN[kinds[0]]} {name!r}")
+            raise AttributeError(
+                f"{op}({target!r}): {type(module).__name__} has no {_NOUN[kinds[0]]} {name!r}"
+            )
         return module.__dict__[name]
 
     def get_parameter(self, target: str) -> Parameter:
@@ -315,7 +323,7 @@ class Module:
                 grad.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
-        """Replaces the memory of every parameter, gradient and buffer by fn of it; shared ones stay shared."""
+        """Replaces the memory of each parameter, gradient and buffer by fn of it; shared ones stay shared."""
         buffers = {}
         for module in self.modules():
             for name, kind in module._kinds.items():
@@ -342,7 +350,9 @@ class Module:
         like = [a.dtype for a in args if isinstance(a, Tensor)]
         for wanted in (*args, *like, kwargs.get("dtype")):
             if isinstance(wanted, (np.dtype, type)) and np.dtype(wanted).kind != "f":
-                raise TypeError(f"to: a module's parameters can only be of a floating dtype, got {np.dtype(wanted)}")
+                raise TypeError(
+                    f"to: a module's parameters can only be of a floating dtype, got {np.dtype(wanted)}"
+                )
         return self._apply(lambda t: t.to(*args, **kwargs) if t.is_floating_point() else t)
 
     def float(self) -> Module:
@@ -381,7 +391,10 @@ class Module:
 
     def _own_state(self) -> list[tuple[str, Tensor | None]]:
         """(name, tensor) of what this module itself saves: parameters first, then buffers."""
-        of = [[(n, self.__dict__[n]) for n, k in self._kinds.items() if k == kind] for kind in (PARAMETER, BUFFER)]
+        of = [
+            [(n, self.__dict__[n]) for n, k in self._kinds.items() if k == kind]
+            for kind in (PARAMETER, BUFFER)
+        ]
         return of[0] + of[1]
 
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
@@ -450,7 +463,7 @@ class Module:
         return _hooks.register(self._hooks_for_change().after, hook, (with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
-        """Calls hook(module, grad_output) before the module's backward; what it returns replaces grad_output."""
+        """Calls hook(module, grad_output) before the module's backward; its result replaces grad_output."""
         return _hooks.register(self._hooks_for_change().backward_before, hook, None, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
@@ -469,7 +482,7 @@ class Module:
         return self._register_state_hook("_save_hooks", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> Handle:
-        """Calls hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors) before loading."""
+        """Calls hook(module, state_dict, prefix, {}, strict, missing, unexpected, errors) at the start."""
         return self._register_state_hook("_load_hooks_before", hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> Handle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .functional import cat
+from ..ops.join import cat
 from ..tensor import Tensor
 from .module import Module
 
@@ -19,10 +19,8 @@ class Residual(Module):
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         output = self.module(input, *args, **kwargs)
         if output.shape != input.shape:
-            raise RuntimeError(
-                f"Residual: {type(self.module).__name__} made shape {tuple(output.shape)} of {tuple(input.shape)}; "
-                "the shape must stay"
-            )
+            made, wanted = tuple(output.shape), tuple(input.shape)
+            raise RuntimeError(f"Residual: {type(self.module).__name__} made {made} of {wanted}; the shape must stay")
         return input + output
 
 

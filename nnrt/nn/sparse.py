@@ -54,7 +54,13 @@ class Embedding(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
         )
 
     @classmethod
@@ -70,7 +76,9 @@ class Embedding(Module):
     ) -> Embedding:
         """An Embedding over a given table [rows, components], whose memory it shares."""
         if embeddings.ndim != 2:
-            raise ValueError(f"Embedding.from_pretrained: wants a matrix, got shape {tuple(embeddings.shape)}")
+            raise ValueError(
+                f"Embedding.from_pretrained: wants a matrix, got shape {tuple(embeddings.shape)}"
+            )
         rows, columns = embeddings.shape
         return cls(
             rows, columns, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=embeddings,
@@ -150,11 +158,13 @@ class EmbeddingBag(Module):
     ) -> EmbeddingBag:
         """An EmbeddingBag over a given table [rows, components], whose memory it shares."""
         if embeddings.ndim != 2:
-            raise ValueError(f"EmbeddingBag.from_pretrained: wants a matrix, got shape {tuple(embeddings.shape)}")
+            raise ValueError(
+                f"EmbeddingBag.from_pretrained: wants a matrix, got shape {tuple(embeddings.shape)}"
+            )
         rows, columns = embeddings.shape
         return cls(
-            rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset,
-            padding_idx, _freeze=freeze,
+            rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
+            include_last_offset, padding_idx, _freeze=freeze,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

@@ -90,7 +90,9 @@ class Summary:
             end.append(f"Buffers: {_bytes_text(self.buffer_bytes)}")
         if ran:
             end.append(f"MACs: {self.macs:,}")
-            end.append(f"Input: {', '.join(map(str, self.input_shapes))}; outputs: {_bytes_text(self.output_bytes)}")
+            end.append(
+                f"Input: {', '.join(map(str, self.input_shapes))}; outputs: {_bytes_text(self.output_bytes)}"
+            )
         return "\n".join([lines[0], rule, *lines[1:], rule, *end])
 
     __repr__ = __str__

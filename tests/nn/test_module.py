@@ -50,7 +50,12 @@ class Net(nn.Module):
 def test_members_are_found_under_dotted_names():
     net = Net()
     assert [n for n, _ in net.named_parameters()] == ["first.weight", "rest.0.weight", "rest.1.weight"]
-    assert [n for n, _ in net.named_buffers()] == ["scratch", "first.offset", "rest.0.offset", "rest.1.offset"]
+    assert [n for n, _ in net.named_buffers()] == [
+        "scratch",
+        "first.offset",
+        "rest.0.offset",
+        "rest.1.offset",
+    ]
     assert [n for n, _ in net.named_modules()] == ["", "first", "rest", "rest.0", "rest.1"]
     assert [n for n, _ in net.named_children()] == ["first", "rest"]
     assert [n for n, _ in net.named_parameters(prefix="m", recurse=False)] == []
@@ -111,7 +116,8 @@ def test_members_need_init_first():
 
 
 @pytest.mark.parametrize(
-    "register, value", [("register_parameter", parameter(1)), ("register_buffer", tensor(1)), ("add_module", Scale())]
+    "register, value",
+    [("register_parameter", parameter(1)), ("register_buffer", tensor(1)), ("add_module", Scale())],
 )
 def test_names_are_checked(register, value):
     m = nn.Module()
@@ -163,7 +169,7 @@ def test_deletion():
     del m.weight, m.offset
     assert not hasattr(m, "weight") and m.state_dict() == {}
     with pytest.raises(AttributeError, match="weight"):
-        m.weight
+        print(m.weight)
     with pytest.raises(AttributeError):
         del m.weight
     m.weight = 3  # a plain attribute again

@@ -1,5 +1,7 @@
 """Utilities on parameters and modules, under torch.nn.utils' names."""
 
+# ruff: noqa: F401
+
 from . import parametrizations, parametrize
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters

@@ -41,7 +41,7 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach=None,
 ) -> Tensor:
-    """Scales all gradients by one factor so that their total norm is at most max_norm; returns the norm before."""
+    """Scales all gradients by one factor, to a total norm of at most max_norm; returns the norm before."""
     grads = _grads(parameters)
     total = get_total_norm(grads, norm_type, error_if_nonfinite)
     _scale(grads, max_norm, total)

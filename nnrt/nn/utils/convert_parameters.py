@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ...autograd import no_grad
-from ..functional import cat
+from ...ops.join import cat
 from ...tensor import Tensor
 
 
@@ -22,7 +22,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     if not isinstance(vec, Tensor):
         raise TypeError(f"vector_to_parameters: vec must be a Tensor, got {type(vec).__name__}")
     if tuple(vec.shape) != (sum(sizes),):
-        raise ValueError(f"vector_to_parameters: vec has shape {tuple(vec.shape)}, the parameters take ({sum(sizes)},)")
+        raise ValueError(
+            f"vector_to_parameters: vec has shape {tuple(vec.shape)}, the parameters take ({sum(sizes)},)"
+        )
     start = 0
     with no_grad():
         vec = vec.detach()

@@ -50,9 +50,13 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     """
     known = getattr(module, "parametrizations", {})
     if tensor_name not in known:
-        raise ValueError(f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} is not parametrized")
+        raise ValueError(
+            f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} is not parametrized"
+        )
     if not leave_parametrized:
-        raise ValueError("remove_parametrizations: leave_parametrized=False: a weight made of two parts has no single original")
+        raise ValueError(
+            "remove_parametrizations: leave_parametrized=False: a weight of two parts has no one original"
+        )
     parts = known.pop(tensor_name)
     with no_grad():
         weight = Parameter(parts(), parts.original0.requires_grad)
