@@ -1,0 +1,523 @@
+/* Reductions. This file includes itself once per dtype; REAL is the dtype. */
+#ifndef REAL
+
+#include <math.h>
+#include <string.h>
+
+#include "reduce.h"
+
+typedef nnrt_reduce_args args_t;
+
+/* One unit of a launch; see reduce.h. */
+typedef struct {
+    int64_t o, part, row, rows, col, cols;
+} unit_t;
+
+static inline unit_t unit_of(const args_t *p, int64_t u)
+{
+    unit_t t;
+    t.col = u % p->blocks * p->cols;
+    t.part = u / p->blocks % p->parts;
+    t.o = u / p->blocks / p->parts;
+    t.row = t.part * p->rows;
+    t.rows = p->n - t.row < p->rows ? p->n - t.row : p->rows;
+    t.cols = p->inner - t.col < p->cols ? p->inner - t.col : p->cols;
+    return t;
+}
+
+static inline int64_t units_end(const args_t *p, int64_t end)
+{
+    int64_t units = p->outer * p->parts * p->blocks;
+    return end * p->group < units ? end * p->group : units;
+}
+
+/* Short rows are read several at a time, as one row of `times` copies of the columns. */
+static inline int64_t times_of(const args_t *p, int64_t rows)
+{
+    int64_t times = p->blocks == 1 ? NNRT_REDUCE_COLS / p->inner : 1;
+    return times < rows ? times : rows;
+}
+
+#define REAL float
+#define INDEX int32_t
+#define K(name) name##_f32
+#include "reduce.c"
+#undef REAL
+#undef INDEX
+#undef K
+#define REAL double
+#define INDEX int64_t
+#define K(name) name##_f64
+#include "reduce.c"
+
+#define ENTRY(name)                                                              \
+    .name = {{"reduce/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},           \
+             {"reduce/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
+
+const nnrt_reduce_table NNRT_SYM(reduce) = {
+    ENTRY(sum), ENTRY(norm1), ENTRY(norm2), ENTRY(count), ENTRY(squares), ENTRY(prod), ENTRY(amax), ENTRY(amin),
+    ENTRY(finish_sum), ENTRY(finish_norm2), ENTRY(finish_mean), ENTRY(finish_var), ENTRY(finish_prod),
+    ENTRY(finish_amax), ENTRY(finish_amin),
+    ENTRY(var), ENTRY(max_at), ENTRY(min_at),
+    ENTRY(amax_backward), ENTRY(var_backward), ENTRY(norm1_backward), ENTRY(norm2_backward),
+    ENTRY(select_backward), ENTRY(prod_backward),
+    ENTRY(cumsum), ENTRY(cumprod), ENTRY(cumprod_backward), ENTRY(cummax), ENTRY(cummin),
+};
+
+#else
+
+#include "rows.h"
+
+/* ---- sums ---- */
+
+/* total[i] = Σ_r f(x[r, i], m[i]) over rows of w <= COLS columns; eight rows at a
+ * time into a buffer in REAL, the buffer into the double totals every RUN rows. */
+#define COLUMN_SUM(name)                                                          \
+    static void K(name##_cols)(double *restrict total, const REAL *restrict x,    \
+                               int64_t rows, int64_t stride, int64_t w, const REAL *restrict m) \
+    {                                                                             \
+        REAL s[NNRT_REDUCE_COLS];                                                 \
+        memset(total, 0, (size_t)w * sizeof *total);                              \
+        for (int64_t from = 0; from < rows; from += NNRT_REDUCE_RUN) {                    \
+            int64_t r = from, stop = from + NNRT_REDUCE_RUN < rows ? from + NNRT_REDUCE_RUN : rows; \
+            memset(s, 0, (size_t)w * sizeof *s);                                  \
+            for (; r + 8 <= stop; r += 8) {                                       \
+                const REAL *a = x + r * stride, *b = a + stride, *c = b + stride, *d = c + stride; \
+                const REAL *e = d + stride, *f = e + stride, *g = f + stride, *h = g + stride; \
+                for (int64_t i = 0; i < w; i++)                                   \
+                    s[i] += ((K(name##_f)(a[i], m[i]) + K(name##_f)(b[i], m[i]))  \
+                             + (K(name##_f)(c[i], m[i]) + K(name##_f)(d[i], m[i]))) \
+                          + ((K(name##_f)(e[i], m[i]) + K(name##_f)(f[i], m[i]))  \
+                             + (K(name##_f)(g[i], m[i]) + K(name##_f)(h[i], m[i]))); \
+            }                                                                     \
+            for (; r < stop; r++)                                                 \
+                for (int64_t i = 0; i < w; i++)                                   \
+                    s[i] += K(name##_f)(x[r * stride + i], m[i]);                 \
+            for (int64_t i = 0; i < w; i++)                                       \
+                total[i] += s[i];                                                 \
+        }                                                                         \
+    }
+
+/* The totals of one unit; m points at the unit's columns. */
+#define UNIT_SUM(name)                                                            \
+    COLUMN_SUM(name)                                                              \
+    static void K(name##_unit)(double *total, const args_t *p, unit_t t, const REAL *m) \
+    {                                                                             \
+        const REAL *x = (const REAL *)p->x + (t.o * p->n + t.row) * p->inner + t.col; \
+        if (p->inner == 1) {                                                      \
+            *total = K(name##_row)(x, t.rows, *m);                                \
+            return;                                                               \
+        }                                                                         \
+        int64_t times = times_of(p, t.rows), w = t.cols, most = t.rows;           \
+        if (times < 2) {                                                          \
+            K(name##_cols)(total, x, t.rows, p->inner, w, m);                     \
+            return;                                                               \
+        }                                                                         \
+        double wide[NNRT_REDUCE_COLS], rest[NNRT_REDUCE_COLS];                    \
+        REAL copies[NNRT_REDUCE_COLS] = {0};                                      \
+        most -= most % times;                                                     \
+        for (int64_t k = 0; k < times; k++)                                       \
+            for (int64_t i = 0; i < w; i++)                                       \
+                copies[k * w + i] = m[i];                                         \
+        K(name##_cols)(wide, x, most / times, times * w, times * w, copies);      \
+        K(name##_cols)(rest, x + most * w, t.rows - most, w, w, m);               \
+        for (int64_t i = 0; i < w; i++) {                                         \
+            double s = rest[i];                                                   \
+            for (int64_t k = 0; k < times; k++)                                   \
+                s += wide[k * w + i];                                             \
+            total[i] = s;                                                         \
+        }                                                                         \
+    }
+
+/* A kernel whose units end in y, or with several parts in partial. WITH_M: is there an
+ * operand v for every column? FINISH: y of the total s. */
+#define KERNEL(name, UNIT, WITH_M, FINISH)                                        \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        static const REAL none[NNRT_REDUCE_COLS];                                 \
+        double total[NNRT_REDUCE_COLS];                                           \
+        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+            unit_t t = unit_of(p, u);                                             \
+            int64_t at = t.o * p->inner + t.col;                                  \
+            const REAL *m = WITH_M ? (const REAL *)p->v + at : none;              \
+            if (p->parts > 1) {                                                   \
+                UNIT(p->partial + (t.o * p->parts + t.part) * p->inner + t.col, p, t, m); \
+                continue;                                                         \
+            }                                                                     \
+            UNIT(total, p, t, m);                                                 \
+            for (int64_t i = 0; i < t.cols; i++) {                                \
+                double s = total[i];                                              \
+                ((REAL *)p->y)[at + i] = (REAL)(FINISH);                          \
+            }                                                                     \
+        }                                                                         \
+    }
+
+ROW_SUM(sum, v)
+ROW_SUM(norm1, v < 0 ? -v : v)
+ROW_SUM(norm2, v * v)
+ROW_SUM(count, ((v == m) | ((v != v) & (m != m))) ? 1 : 0)
+ROW_SUM(squares, (v - m) * (v - m))
+UNIT_SUM(sum)
+UNIT_SUM(norm1)
+UNIT_SUM(norm2)
+UNIT_SUM(count)
+UNIT_SUM(squares)
+KERNEL(sum, K(sum_unit), 0, s / p->divisor)
+KERNEL(norm1, K(norm1_unit), 0, s)
+KERNEL(norm2, K(norm2_unit), 0, sqrt(s))
+KERNEL(count, K(count_unit), 1, s)
+KERNEL(squares, K(squares_unit), 1, s)
+
+/* ---- products and extremes ---- */
+
+/* Folds x over rows and columns with F(v, s); products in double, whose range float leaves early. */
+#define UNIT_FOLD(name, TYPE, START, F, ROW)                                      \
+    static void K(name##_unit)(double *total, const args_t *p, unit_t t, const REAL *m) \
+    {                                                                             \
+        const REAL *x = (const REAL *)p->x + (t.o * p->n + t.row) * p->inner + t.col; \
+        (void)m;                                                                  \
+        if (p->inner == 1) {                                                      \
+            *total = (double)ROW(x, t.rows);                                      \
+            return;                                                               \
+        }                                                                         \
+        int64_t times = times_of(p, t.rows), w = t.cols;                          \
+        TYPE s[NNRT_REDUCE_COLS];                                                 \
+        if (times < 1)                                                            \
+            times = 1;                                                            \
+        int64_t wide = times * w, groups = t.rows / times;                        \
+        for (int64_t i = 0; i < wide; i++)                                        \
+            s[i] = START;                                                         \
+        for (int64_t r = 0; r < groups; r++)                                      \
+            for (int64_t i = 0; i < wide; i++)                                    \
+                s[i] = F(x[r * (times > 1 ? wide : p->inner) + i], s[i]);         \
+        for (int64_t r = groups * times; r < t.rows; r++)                         \
+            for (int64_t i = 0; i < w; i++)                                       \
+                s[i] = F(x[r * p->inner + i], s[i]);                              \
+        for (int64_t k = 1; k < times; k++)                                       \
+            for (int64_t i = 0; i < w; i++)                                       \
+                s[i] = F(s[k * w + i], s[i]);                                     \
+        for (int64_t i = 0; i < w; i++)                                           \
+            total[i] = (double)s[i];                                              \
+    }
+
+/* NaN wins: once in m it is never less than v. */
+ROW_BEST(amax, -(REAL)INFINITY, (v > m) | (v != v))
+ROW_BEST(amin, (REAL)INFINITY, (v < m) | (v != v))
+UNIT_FOLD(amax, REAL, -(REAL)INFINITY, K(amax_f), K(amax_row))
+UNIT_FOLD(amin, REAL, (REAL)INFINITY, K(amin_f), K(amin_row))
+KERNEL(amax, K(amax_unit), 0, s)
+KERNEL(amin, K(amin_unit), 0, s)
+
+static inline double K(prod_f)(double v, double s) { return s * v; }
+
+static double K(prod_row)(const REAL *restrict x, int64_t n)
+{
+    double s[NARROW], total = 1;
+    int64_t i = 0;
+    for (int j = 0; j < NARROW; j++)
+        s[j] = 1;
+    for (; i + NARROW <= n; i += NARROW)
+        for (int j = 0; j < NARROW; j++)
+            s[j] *= x[i + j];
+    for (; i < n; i++)
+        total *= x[i];
+    for (int j = 0; j < NARROW; j++)
+        total *= s[j];
+    return total;
+}
+
+UNIT_FOLD(prod, double, 1, K(prod_f), K(prod_row))
+KERNEL(prod, K(prod_unit), 0, s)
+
+/* ---- folding the parts ---- */
+
+/* y[o, i] = FINISH of s, the fold of partial[o, :, i]; a task is `group` values of o, i. */
+#define FINISH(name, START, F, STORE)                                             \
+    static void K(finish_##name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        REAL *y = p->y;                                                           \
+        int64_t stop = end * p->group;                                            \
+        if (stop > p->outer * p->inner)                                           \
+            stop = p->outer * p->inner;                                           \
+        for (int64_t at = begin * p->group; at < stop; at++) {                    \
+            const double *part = p->partial + at / p->inner * p->parts * p->inner + at % p->inner; \
+            double s = START;                                                     \
+            for (int64_t k = 0; k < p->parts; k++)                                \
+                s = F(part[k * p->inner], s);                                     \
+            STORE;                                                                \
+        }                                                                         \
+    }
+
+static inline double K(add_f)(double v, double s) { return s + v; }
+static inline double K(larger_f)(double v, double s) { return (v > s) | (v != v) ? v : s; }
+static inline double K(smaller_f)(double v, double s) { return (v < s) | (v != v) ? v : s; }
+
+/* Σ (x - m)² with m rounded to REAL exceeds Σ (x - mean)² by n (mean - m)². */
+static inline double K(squares_at)(const args_t *p, double s, double mean, REAL m)
+{
+    double d = mean - m, rest = (double)p->n * d * d;
+    return s > rest || s != s ? s - (isfinite(rest) ? rest : 0) : 0;
+}
+
+FINISH(sum, 0, K(add_f), y[at] = (REAL)(s / p->divisor))
+FINISH(norm2, 0, K(add_f), y[at] = (REAL)sqrt(s))
+FINISH(mean, 0, K(add_f), {
+    p->wide[at] = s / (double)p->n;
+    y[at] = (REAL)p->wide[at];
+})
+FINISH(var, 0, K(add_f),
+       y[at] = (REAL)(K(squares_at)(p, s, p->wide[at], ((const REAL *)p->v)[at]) / p->divisor))
+FINISH(prod, 1, K(prod_f), y[at] = (REAL)s)
+FINISH(amax, -(double)INFINITY, K(larger_f), y[at] = (REAL)s)
+FINISH(amin, (double)INFINITY, K(smaller_f), y[at] = (REAL)s)
+
+/* mean and variance of units that are not cut: the second pass finds the rows in cache. */
+static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const args_t *p = args;
+    double total[NNRT_REDUCE_COLS], mean[NNRT_REDUCE_COLS];
+    for (int64_t u = begin * p->group; u < units_end(p, end); u++) {
+        unit_t t = unit_of(p, u);
+        int64_t at = t.o * p->inner + t.col;
+        REAL *y = (REAL *)p->y + at, *m = (REAL *)p->second + at;
+        K(sum_unit)(mean, p, t, m);
+        for (int64_t i = 0; i < t.cols; i++)
+            m[i] = (REAL)(mean[i] /= (double)p->n);
+        K(squares_unit)(total, p, t, m);
+        for (int64_t i = 0; i < t.cols; i++)
+            y[i] = (REAL)(K(squares_at)(p, total[i], mean[i], m[i]) / p->divisor);
+    }
+}
+
+/* ---- extremes with their index ---- */
+
+#define AT(name, BEST, WINS)                                                      \
+    static int64_t K(name##_find)(const REAL *x, int64_t n, REAL m)               \
+    {                                                                             \
+        int64_t i = 0;                                                            \
+        for (; i + LANES <= n; i += LANES) {                                      \
+            int hits = 0;                                                         \
+            for (int j = 0; j < LANES; j++)                                       \
+                hits |= (x[i + j] == m) | ((x[i + j] != x[i + j]) & (m != m));    \
+            if (hits)                                                             \
+                break;                                                            \
+        }                                                                         \
+        while (i < n - 1 && !(x[i] == m || (x[i] != x[i] && m != m)))             \
+            i++;                                                                  \
+        return i;                                                                 \
+    }                                                                             \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        REAL best[NNRT_REDUCE_COLS];                                              \
+        INDEX where[NNRT_REDUCE_COLS];                                            \
+        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+            unit_t t = unit_of(p, u);                                             \
+            int64_t at = t.o * p->inner + t.col, w = t.cols;                      \
+            const REAL *x = (const REAL *)p->x + t.o * p->n * p->inner + t.col;   \
+            REAL *y = (REAL *)p->y + at;                                          \
+            if (p->inner == 1) {                                                  \
+                *y = BEST(x, p->n);                                               \
+                p->index[at] = K(name##_find)(x, p->n, *y);                       \
+                continue;                                                         \
+            }                                                                     \
+            for (int64_t i = 0; i < w; i++) {                                     \
+                best[i] = x[i];                                                   \
+                where[i] = 0;                                                     \
+            }                                                                     \
+            for (int64_t r = 1; r < p->n; r++) {                                  \
+                const REAL *row = x + r * p->inner;                               \
+                for (int64_t i = 0; i < w; i++) {                                 \
+                    REAL v = row[i], b = best[i];                                 \
+                    int take = (v WINS b) | ((v != v) & (b == b));                \
+                    best[i] = take ? v : b;                                       \
+                    where[i] = take ? (INDEX)r : where[i];                        \
+                }                                                                 \
+            }                                                                     \
+            for (int64_t i = 0; i < w; i++) {                                     \
+                y[i] = best[i];                                                   \
+                p->index[at + i] = where[i];                                      \
+            }                                                                     \
+        }                                                                         \
+    }
+
+AT(max_at, K(amax_row), >)
+AT(min_at, K(amin_row), <)
+#undef AT
+
+/* ---- gradients spread over the reduced axis ---- */
+
+/* y[o, j, i] = f(x[o, j, i], s[o, i], v[o, i]); SCALE is s of g = dy[o, i] and v[i]. */
+#define SPREAD(name, SCALE)                                                       \
+    static inline void K(name##_line)(REAL *restrict y, const REAL *restrict x, int64_t w, \
+                                      const REAL *restrict s, const REAL *restrict v) \
+    {                                                                             \
+        for (int64_t i = 0; i < w; i++)                                           \
+            y[i] = K(name##_f)(x[i], s[i], v[i]);                                 \
+    }                                                                             \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        REAL s[NNRT_REDUCE_COLS], v[NNRT_REDUCE_COLS];                            \
+        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+            unit_t t = unit_of(p, u);                                             \
+            int64_t at = t.o * p->inner + t.col, w = t.cols;                      \
+            int64_t from = (t.o * p->n + t.row) * p->inner + t.col;               \
+            const REAL *x = (const REAL *)p->x + from;                            \
+            REAL *y = (REAL *)p->y + from;                                        \
+            for (int64_t i = 0; i < w; i++) {                                     \
+                REAL g = ((const REAL *)p->dy)[at + i];                           \
+                v[i] = ((const REAL *)p->v)[at + i];                              \
+                s[i] = SCALE;                                                     \
+            }                                                                     \
+            if (p->inner == 1) {                                                  \
+                REAL a = s[0], b = v[0];                                          \
+                for (int64_t j = 0; j < t.rows; j++)                              \
+                    y[j] = K(name##_f)(x[j], a, b);                               \
+                continue;                                                         \
+            }                                                                     \
+            int64_t times = times_of(p, t.rows);                                  \
+            for (int64_t i = w; i < times * w; i++) {                             \
+                s[i] = s[i - w];                                                  \
+                v[i] = v[i - w];                                                  \
+            }                                                                     \
+            int64_t r = 0;                                                        \
+            for (; times > 1 && r + times <= t.rows; r += times)                  \
+                K(name##_line)(y + r * w, x + r * w, times * w, s, v);            \
+            for (; r < t.rows; r++)                                               \
+                K(name##_line)(y + r * p->inner, x + r * p->inner, w, s, v);      \
+        }                                                                         \
+    }
+
+/* second holds the number of ties. */
+static inline REAL K(amax_backward_f)(REAL x, REAL s, REAL v)
+{
+    return ((x == v) | ((x != x) & (v != v))) ? s : 0;
+}
+SPREAD(amax_backward, g / ((const REAL *)p->second)[at + i])
+
+static inline REAL K(var_backward_f)(REAL x, REAL s, REAL v) { return s * (x - v); }
+SPREAD(var_backward, g * (REAL)(2 / p->divisor))
+
+static inline REAL K(norm1_backward_f)(REAL x, REAL s, REAL v)
+{
+    (void)v;
+    return x > 0 ? s : x < 0 ? -s : x != x ? x : 0;
+}
+SPREAD(norm1_backward, g)
+
+static inline REAL K(norm2_backward_f)(REAL x, REAL s, REAL v) { return v == 0 ? 0 : s * x; }
+SPREAD(norm2_backward, g / v[i])
+#undef SPREAD
+
+/* ---- gradients of picked elements ---- */
+
+static void K(select_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const args_t *p = args;
+    for (int64_t o = begin * p->group; o < end * p->group && o < p->outer; o++) {
+        REAL *dx = (REAL *)p->y + o * p->n * p->inner;
+        const REAL *dy = (const REAL *)p->dy + o * p->m * p->inner;
+        const int64_t *index = p->index + o * p->m * p->inner;
+        memset(dx, 0, (size_t)(p->n * p->inner) * sizeof *dx);
+        for (int64_t j = 0; j < p->m; j++)
+            for (int64_t i = 0; i < p->inner; i++)
+                dx[index[j * p->inner + i] * p->inner + i] += dy[j * p->inner + i];
+    }
+}
+
+/* ---- along the axis, one column at a time or a block of them ---- */
+
+/* Runs BODY for r over the rows in one direction, with per-column state in double. */
+#define SCAN(name, SETUP, FORWARD, BACKWARD)                                      \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        double s[NNRT_REDUCE_COLS];                                               \
+        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+            unit_t t = unit_of(p, u);                                             \
+            int64_t from = t.o * p->n * p->inner + t.col, w = t.cols, n = p->n, step = p->inner; \
+            const REAL *restrict x = (const REAL *)p->x + from;                   \
+            const REAL *restrict dy = (const REAL *)p->dy;                        \
+            REAL *restrict y = (REAL *)p->y + from;                               \
+            SETUP;                                                                \
+            for (int64_t r = 0; r < n; r++)                                       \
+                for (int64_t i = 0; i < w; i++) {                                 \
+                    int64_t k = r * step + i;                                     \
+                    FORWARD;                                                      \
+                }                                                                 \
+            BACKWARD                                                              \
+        }                                                                         \
+    }
+#define START(value)                                                              \
+    for (int64_t i = 0; i < w; i++)                                               \
+    s[i] = value
+#define REVERSED(...)                                                             \
+    for (int64_t r = n - 1; r >= 0; r--)                                          \
+        for (int64_t i = 0; i < w; i++) {                                         \
+            int64_t k = r * step + i;                                             \
+            __VA_ARGS__;                                                          \
+        }
+
+SCAN(cumsum, START(0); (void)dy, {
+    if (p->reverse)
+        k = (n - 1 - r) * step + i;
+    s[i] += x[k];
+    y[k] = (REAL)s[i];
+}, )
+
+SCAN(cumprod, START(1); (void)dy, {
+    s[i] *= x[k];
+    y[k] = (REAL)s[i];
+}, )
+
+/* dx_j = dy (Π_{i<j} x_i) (Π_{i>j} x_i) */
+SCAN(prod_backward, START(dy[t.o * p->inner + t.col + i]), {
+    y[k] = (REAL)s[i];
+    s[i] *= x[k];
+}, START(1); REVERSED(y[k] = (REAL)(y[k] * s[i]); s[i] *= x[k]))
+
+/* dx_j = (Π_{i<j} x_i) S_j, S_j = dy_j + x_{j+1} S_{j+1} */
+SCAN(cumprod_backward, START(1); dy += from, {
+    y[k] = (REAL)s[i];
+    s[i] *= x[k];
+}, START(0); REVERSED(s[i] = dy[k] + (r < n - 1 ? x[k + step] : 0) * s[i]; y[k] = (REAL)(y[k] * s[i])))
+
+#define CUMULATIVE(name, WINS)                                                    \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+            unit_t t = unit_of(p, u);                                             \
+            int64_t from = t.o * p->n * p->inner + t.col, step = p->inner;        \
+            const REAL *x = (const REAL *)p->x + from;                            \
+            REAL *y = (REAL *)p->y + from;                                        \
+            int64_t *at = p->index + from;                                        \
+            for (int64_t r = 0; r < p->n; r++)                                    \
+                for (int64_t i = 0; i < t.cols; i++) {                            \
+                    int64_t k = r * step + i;                                     \
+                    int take = r == 0 || (x[k] WINS y[k - step]) | (x[k] != x[k]); \
+                    y[k] = take ? x[k] : y[k - step];                             \
+                    at[k] = take ? r : at[k - step];                              \
+                }                                                                 \
+        }                                                                         \
+    }
+
+CUMULATIVE(cummax, >=)
+CUMULATIVE(cummin, <=)
+
+#undef CUMULATIVE
+#undef SCAN
+#undef START
+#undef REVERSED
+#undef FINISH
+#undef KERNEL
+#undef UNIT_FOLD
+#undef UNIT_SUM
+#undef COLUMN_SUM
+#undef ROW_SUM
+#undef ROW_BEST
+
+#endif
