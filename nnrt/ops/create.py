@@ -109,19 +109,12 @@ def _array_of(op, data, dtype, copy):
     except ValueError as error:
         raise ValueError(f"{op}: sequences of different lengths do not make a tensor ({error})") from None
     except OverflowError as error:
-        raise RuntimeError(f"{op}: {error}") from None
+        raise ValueError(f"{op}: {error}") from None
     if dtype is None:
-        dtype = made.dtype
-        if (
-            dtype.kind == "f"
-            and _of_python_floats(data)
-            or made.size == 0
-            and not isinstance(data, np.generic)
-        ):
-            dtype = get_default_dtype()
+        dtype = _inferred(data, made)
     if made.dtype not in SUPPORTED:
         what = "numbers beyond 64 bits" if _is_big(made) else f"{made.dtype} data"
-        error = RuntimeError if _is_big(made) else TypeError
+        error = ValueError if _is_big(made) else TypeError
         raise error(f"{op}: {what} cannot become a tensor{_complex_hint(made.dtype)}")
     if made.dtype == dtype:
         return made
@@ -157,11 +150,24 @@ def _without_tensors(data):
     ]
 
 
-def _of_python_floats(data):
-    """Whether the floats in nested sequences are Python's: then the default dtype is theirs."""
-    if isinstance(data, (list, tuple)):
-        return all(_of_python_floats(d) for d in data)
-    return not isinstance(data, (np.ndarray, np.generic)) or type(data) is np.float64
+def _inferred(data, made):
+    """The dtype of nested sequences: Python floats count as the default dtype, numpy values as their own."""
+    if made.dtype.kind != "f" and made.size:
+        return made.dtype
+    found = set()
+    _leaf_dtypes(data, found)
+    floats = [d for d in found if d.kind == "f"]
+    return max(floats, key=lambda d: d.itemsize) if floats else get_default_dtype()
+
+
+def _leaf_dtypes(data, found):
+    for d in data if isinstance(data, (list, tuple)) else (data,):
+        if type(d) is builtins.float:
+            found.add(get_default_dtype())
+        elif isinstance(d, (list, tuple)):
+            _leaf_dtypes(d, found)
+        else:
+            found.add(getattr(d, "dtype", np.dtype(np.int64)))
 
 
 def _finished(op, array, requires_grad):
@@ -238,15 +244,21 @@ def full(size, fill_value, dtype=None, device=None, requires_grad=False):
     return _finished("full", array, requires_grad)
 
 
+def in_order_of(a, size, dtype):
+    """An uninitialised array whose axes lie in memory in the order of a's."""
+    if a.flags.c_contiguous:
+        return memory.empty(size, dtype)
+    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(np.argsort(order))
+
+
 def _like(op, x, dtype, device, requires_grad):
     check_device(op, device)
     array = x.array
     if dtype is None or as_dtype(op, dtype) == array.dtype:
         return _finished(op, memory.empty_like(array), requires_grad)
     dtype = as_dtype(op, dtype)
-    order = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
-    made = memory.empty(tuple([array.shape[i] for i in order]), dtype)
-    return _finished(op, made.transpose(np.argsort(order)) if order else made, requires_grad)
+    return _finished(op, in_order_of(array, array.shape, dtype), requires_grad)
 
 
 def empty_like(x, dtype=None, device=None, requires_grad=False):

@@ -6,6 +6,7 @@ from .. import memory
 from ..autograd import record
 from ..tensor import Tensor
 from . import shape
+from .create import in_order_of
 from .promotion import promote_types
 from .shape import axis_of
 
@@ -18,7 +19,7 @@ def cat(tensors, dim=0):
     """
     tensors = tuple(tensors)
     if not tensors:
-        raise RuntimeError("cat: wants at least one tensor")
+        raise ValueError("cat: wants at least one tensor")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"cat: tensors[{i}] is a {type(x).__name__}, not a Tensor")
@@ -40,7 +41,7 @@ def cat(tensors, dim=0):
                 f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] of shape {first.shape}"
             )
         size += a.shape[dim]
-    out = _in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
+    out = in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
     np.concatenate(arrays, axis=dim, out=out)
     sizes = tuple(
         [None if x.array.shape == (0,) and len(out.shape) > 1 else x.array.shape[dim] for x in tensors]
@@ -108,14 +109,6 @@ def _dtype_of(tensors):
     return dtype
 
 
-def _in_order_of(a, size, dtype):
-    """An uninitialised array whose axes lie in memory in the order of a's."""
-    if a.flags.c_contiguous:
-        return memory.empty(size, dtype)
-    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
-    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(np.argsort(order))
-
-
 def hstack(tensors):
     """Joined along axis 1, 1-d tensors along axis 0."""
     tensors = [shape.atleast_1d(x) for x in tensors]
@@ -163,7 +156,6 @@ def meshgrid(*tensors, indexing="ij"):
         for i, x in enumerate(tensors)
     ]
     if swapped:
-        grids = [shape.transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

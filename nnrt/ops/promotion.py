@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..dtypes import get_default_dtype
 from ..tensor import Tensor, wrap
 
 K = registry.family("elementwise")
@@ -21,7 +22,7 @@ _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 def default_float():
     """The dtype of Python floats: that of get_default_dtype()."""
-    return FLOAT32
+    return get_default_dtype()
 
 
 def _category(dtype):

@@ -3,7 +3,7 @@
 Numbers come from Philox-4x32-10, a counter-based generator (Salmon, Moraes, Dror and Shaw, Parallel random
 numbers: as easy as 1, 2, 3, SC 2011): element i of a call is a function of (seed, offset, i) alone, so
 results are the same on every back-end and at any number of threads. A Generator hands each call its own
-stretch of counters. Elements are numbered in C order of the shape, whatever the memory order.
+stretch of counters. Elements are numbered in C order of the shape, those of dropout in memory order.
 """
 
 import math
@@ -17,7 +17,7 @@ from ..autograd import record
 from ..dtypes import as_dtype, check_device, cpu, get_default_dtype
 from ..tensor import Tensor, wrap
 from . import elementwise
-from .create import sizes_of
+from .create import in_order_of, sizes_of
 
 K = registry.family("random")
 
@@ -165,9 +165,16 @@ def bernoulli_into(array, p=0.5, generator=None):
     """Fills an array of any dtype with 1 with probability p (a number, or an array that broadcasts), else 0."""
     p = p.array if isinstance(p, Tensor) else p
     _check_probabilities("bernoulli", p)
-    u = memory.empty(array.shape, np.float32 if array.dtype.itemsize < 8 else np.float64)
-    K.uniform(u.reshape(-1), *_taken(generator, u.size))
-    np.copyto(array, u < p, casting="unsafe")
+    if np.ndim(p) == 0 and array.dtype in (np.float32, np.float64) and array.flags.c_contiguous:
+        K.bernoulli(array.reshape(-1), float(p), *_taken(generator, array.size))
+        return
+    u = memory.empty(array.shape, np.float32)
+    if np.ndim(p) == 0:
+        K.bernoulli(u.reshape(-1), float(p), *_taken(generator, u.size))
+        np.copyto(array, u, casting="unsafe")
+    else:
+        K.uniform(u.reshape(-1), *_taken(generator, u.size))
+        np.copyto(array, u < p, casting="unsafe")
 
 
 def _check_probabilities(op, p):
@@ -216,8 +223,8 @@ def randint(low, high=None, size=None, generator=None, dtype=None, device=None, 
     low, high = int(low), int(high)
     if low >= high:
         raise RuntimeError(f"randint: low {low} must be below high {high}")
-    if low < -(2**63) or high > 2**63:
-        raise RuntimeError(f"randint: low {low} and high {high} must fit 64 bits")
+    if low < -(2**63) or high > 2**63 - 1:
+        raise RuntimeError(f"randint: low {low} and high {high} must fit int64")
     dtype = np.dtype(np.int64) if dtype is None else as_dtype("randint", dtype)
     array = memory.empty(sizes_of("randint", (size,)), np.int64)
     K.integers(array.reshape(-1), low, high, *_taken(generator, array.size))
@@ -231,7 +238,7 @@ def randperm(n, generator=None, dtype=None, device=None, requires_grad=False):
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
     keys = memory.empty((n,), np.int64)
-    K.integers(keys, -(2**63), 2**63, *_taken(generator, n))
+    K.integers(keys, -(2**63), 2**63 - 1, *_taken(generator, n))
     order = np.argsort(keys, kind="stable")  # a tie, at odds of n^2 / 2^64, leaves its two in order
     return wrap(order if dtype is None else order.astype(as_dtype("randperm", dtype)))
 
@@ -361,9 +368,9 @@ def dropout(x, p=0.5, training=True, generator=None):
     _check_p("dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
-    a = memory.contiguous(x.array)
-    y = memory.empty(a.shape, a.dtype)
-    mask = memory.empty(a.shape, np.uint8)
+    a = memory.dense(x.array)
+    y = memory.empty_like(a)
+    mask = in_order_of(a, a.shape, np.uint8)
     K.dropout_forward(y, mask, a, p, *_taken(generator, a.size))
     return record(y, dropout_backward, (x,), (mask, p))
 
@@ -371,8 +378,8 @@ def dropout(x, p=0.5, training=True, generator=None):
 def dropout_backward(node, dy):
     """y = mask x / (1 - p)  =>  dx = mask dy / (1 - p)"""
     mask, p = node.saved
-    dx = memory.empty(dy.shape, dy.dtype)
-    K.dropout_backward(dx, mask, memory.contiguous(dy), p)
+    dx = in_order_of(mask, dy.shape, dy.dtype)
+    K.dropout_backward(dx, mask, memory.as_like(dy, dx), p)
     return (dx,)
 
 

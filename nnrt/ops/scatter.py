@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
+from . import shape
 from .index import (
     added_at,
     check_range,
@@ -40,6 +41,13 @@ def _operands(op, x, dim, index, src):
     if s.dtype != a.dtype:
         raise RuntimeError(f"{op}: x is {a.dtype} but src {s.dtype}")
     return dim, checked, s[tuple([slice(n) for n in checked.shape])]
+
+
+def _lifted(op, x, index, src, *more, **named):
+    """op on a 0-d x, index and src as on 1-d ones."""
+    index = wrap(indices_of(op.__name__, index).reshape(-1))
+    src = shape.reshape(src, -1) if isinstance(src, Tensor) and not src.array.ndim else src
+    return shape.reshape(op(shape.reshape(x, 1), 0, index, src, *more, **named), ())
 
 
 def _copy(a):
@@ -84,6 +92,8 @@ def scatter(x, dim, index, src=None, value=None, reduce=None):
         if not isinstance(src, Tensor):
             src = create.full(index.array.shape, src, dtype=x.array.dtype)
         return scatter_reduce(x, dim, index, src, "sum" if reduce == "add" else "prod")
+    if not x.array.ndim:
+        return _lifted(scatter, x, index, src)
     dim, index, values = _operands("scatter", x, dim, index, src)
     src = src if isinstance(src, Tensor) else None
     out = _copy(x.array)
@@ -114,20 +124,17 @@ def scatter_backward(node, dy):
 
 
 def _put(out, dim, index, values):
-    if out.ndim:
-        np.put_along_axis(_corner(out, dim, index), index, values, axis=dim)
-    else:
-        out[...] = np.reshape(values, -1)[-1]
+    np.put_along_axis(_corner(out, dim, index), index, values, axis=dim)
 
 
 def scatter_add(x, dim, index, src):
     """x with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
     a = x.array
+    if not a.ndim:
+        return _lifted(scatter_add, x, index, src)
     dim, index, values = _operands("scatter_add", x, dim, index, src)
     if index is None:
         out = _copy(a)
-    elif not a.ndim:
-        out = a + values.sum()
     elif _corner(a, dim, index).shape == a.shape:
         out = memory.empty(a.shape, a.dtype)
         K.scatter_add(
@@ -164,6 +171,8 @@ def scatter_reduce(x, dim, index, src, reduce, include_self=True):
     if reduce not in _STEP:
         raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_STEP)}, got {reduce!r}")
     a = x.array
+    if not a.ndim:
+        return _lifted(scatter_reduce, x, index, src, reduce, include_self)
     dim, index, values = _operands("scatter_reduce", x, dim, index, src)
     if index is None:
         return record(_copy(a), scatter_add_backward, (x, src), (dim, None, src.array.shape))
@@ -229,8 +238,6 @@ def _places(size, dim, index):
     flat = 1
     for n in size:
         flat *= n
-    if not size:
-        return 1, np.zeros(index.size, np.int64)
     grid = list(np.indices(index.shape, sparse=True))
     grid[dim] = index
     return flat, np.ravel_multi_index(np.broadcast_arrays(*grid), size).reshape(-1)

@@ -358,7 +358,7 @@ def diagonal_backward(node, dy):
 
 
 def diagonal_of(a, offset, axis1, axis2):
-    """A view, writable when a is, unlike numpy's."""
+    """The diagonals of array a as a view, writable where a is (numpy's own never is)."""
     b = a.diagonal(offset, axis1, axis2)
     if a.flags.writeable:
         b.flags.writeable = True
@@ -481,7 +481,7 @@ def unbind(x, dim=0):
     a = x.array
     dim = axis_of("unbind", dim, a.ndim)
     if not a.ndim:
-        raise RuntimeError("unbind: a 0-d tensor has no axis")
+        raise IndexError("unbind: a 0-d tensor has no axis")
     lead = (slice(None),) * dim
     keys = tuple([lead + (i, Ellipsis) for i in range(a.shape[dim])])
     return pieces(x, keys)
