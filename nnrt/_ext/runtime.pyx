@@ -205,7 +205,7 @@ cdef ndarray _new(tuple shape, dtype, int zero):
         raise ValueError(f"empty: at most 32 dimensions, got {nd}")
     try:
         for i in range(nd):
-            dims[i] = shape[i]
+            dims[i] = <Py_ssize_t>shape[i]  # by __index__: 1.5 is a TypeError
     except OverflowError:
         raise ValueError(f"empty: shape {shape} has more elements than can be addressed") from None
     return nnrt_np_new(dtype if type(dtype) is cnp.dtype else cnp.dtype(dtype), nd, dims, NULL, zero)
