@@ -48,7 +48,8 @@ OPTIONS = [
 ]
 IDS = [f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}" for name, options in OPTIONS]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
-RTOL = {np.float32: (2e-5, 2e-6), np.float64: (1e-6, 1e-9)}  # torch keeps some numbers of the state in float32
+TOL = {np.float32: (2e-5, 2e-6), np.float64: (1e-11, 1e-12)}
+ROUGH = {np.float32: (2e-5, 1e-5), np.float64: (1e-5, 1e-7)}  # torch keeps mu_product, eta and mu in float32
 
 
 def pair(torch, rng, dtype, shapes=SHAPES):
@@ -67,10 +68,11 @@ def set_gradients(torch, rng, ours, theirs, skip=()):
         q.grad = None if i in skip else torch.from_numpy(g.copy())
 
 
-def assert_same(ours, theirs, dtype, what):
-    rtol, atol = RTOL[dtype]
+def assert_same(ours, theirs, name, dtype, what):
+    rtol, atol = (ROUGH if name in ("NAdam", "ASGD") else TOL)[dtype]
     for i, (p, q) in enumerate(zip(ours, theirs)):
-        np.testing.assert_allclose(p.array, q.detach().numpy(), rtol=rtol, atol=atol, err_msg=f"{what}: parameter {i}")
+        got, want = p.array, q.detach().numpy()
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=f"{what}: parameter {i}")
 
 
 @DTYPES
@@ -83,7 +85,7 @@ def test_steps(torch, rng, name, options, dtype):
         set_gradients(torch, rng, ours, theirs, skip)
         a.step()
         b.step()
-        assert_same(ours, theirs, dtype, f"step {step}")
+        assert_same(ours, theirs, name, dtype, f"step {step}")
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
@@ -102,7 +104,8 @@ def test_state_dict_has_torch_keys_shapes_and_values(torch, rng, name, options):
             assert mine["state"][i].keys() == other["state"][i].keys()
             for key, value in other["state"][i].items():
                 assert isinstance(mine["state"][i][key], nnrt.Tensor)
-                np.testing.assert_allclose(mine["state"][i][key].array, value.numpy(), rtol=2e-5, atol=1e-6, err_msg=key)
+                got = mine["state"][i][key].array
+                np.testing.assert_allclose(got, value.numpy(), rtol=2e-5, atol=1e-6, err_msg=key)
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
@@ -120,7 +123,7 @@ def test_resumes_from_torch(torch, rng, name, options):
         set_gradients(torch, rng, ours, theirs)
         a.step()
         b.step()
-        assert_same(ours, theirs, np.float32, f"step {step}")
+        assert_same(ours, theirs, name, np.float32, f"step {step}")
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
@@ -144,7 +147,7 @@ def test_torch_resumes_from_ours(torch, rng, name, options):
         set_gradients(torch, rng, ours, theirs)
         a.step()
         b.step()
-        assert_same(ours, theirs, np.float32, f"step {step}")
+        assert_same(ours, theirs, name, np.float32, f"step {step}")
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
@@ -165,7 +168,7 @@ def test_groups_and_changed_options(torch, rng, name):
         set_gradients(torch, rng, ours, theirs)
         a.step()
         b.step()
-        assert_same(ours, theirs, np.float32, f"step {step}")
+        assert_same(ours, theirs, name, np.float32, f"step {step}")
 
 
 def test_defaults_are_those_of_torch(torch):
