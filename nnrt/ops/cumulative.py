@@ -63,7 +63,7 @@ def _cumulative(op, kernel, x, dim):
     a, y, outer, n, inner = _prepare(op, x, dim, None, False)
     index = memory.empty(a.shape, np.int64)
     kernel(y, index, a, outer, n, inner)
-    return record(y, select_backward, (x,), (a, index, outer, n, n, inner)), wrap(index)
+    return record(y, select_backward, (x,), (a, y, index, outer, n, n, inner)), wrap(index)
 
 
 def _prepare(op, x, dim, dtype, widen):

@@ -214,13 +214,13 @@ def _extreme_at(op, kernel, x, dim, keepdim):
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
     index = np.empty_like(y, dtype=np.int64)
     kernel(y, index, b, outer, n, inner)
-    return record(y, select_backward, (x,), (b, index, outer, n, 1, inner)), wrap(index)
+    return record(y, select_backward, (x,), (b, y, index, outer, n, 1, inner)), wrap(index)
 
 
 def select_backward(node, dy):
-    b, index, outer, n, m, inner = node.saved
+    b, y, index, outer, n, m, inner = node.saved
     dx = memory.empty_like(b)
-    K.select_backward(dx, memory.as_like(dy, index), index, outer, n, m, inner)
+    K.select_backward(dx, memory.as_like(dy, y), index, outer, n, m, inner)
     return (dx,)
 
 
@@ -389,6 +389,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
 
 def norm_backward(node, dy):
     b, y, outer, n, inner, p, dtype = node.saved
+    if p == 0:
+        return (None,)  # a count does not move
     dx = memory.empty_like(b)
     K.norm_backward(dx, memory.as_like(dy, y), b, y, outer, n, inner, p)
     return (dx.astype(dtype, copy=False),)

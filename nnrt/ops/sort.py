@@ -259,7 +259,7 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
             out = np.expand_dims(out, axis + 1)
     elif axis is None:
         out = out[:, 0]
-    out = memory.contiguous(out[0] if levels.ndim == 0 else out)
+    out = memory.contiguous(out[0, ...] if levels.ndim == 0 else out)
     picks = np.concatenate([lower, upper], axis=-1)
     return record(out, quantile_backward, (x,), (picks, weight, shape, axis, a.shape))
 
