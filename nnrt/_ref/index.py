@@ -35,15 +35,15 @@ def segment_sum(out: Out, base, weights, x, order, starts):
     """out[o, r] = base[o, r] + sum_k weights[k] x[o, order[k]] over k = starts[r]..starts[r + 1] - 1.
 
     out, base [O, R, D] (base None: 0); x [O, M, D]; order int64 [K]; weights [K] (None: 1); starts int64
-    [R + 1]. Each sum is accumulated in float64, in the order of k, in blocks of 64.
+    [R + 1]. Sums of floats are accumulated in float64.
     """
-    for r in range(starts.size - 1):
-        rows = order[starts[r] : starts[r + 1]]
-        part = x[:, rows].astype(np.float64)
-        if weights is not None:
-            part *= weights[starts[r] : starts[r + 1], None]
-        total = part.sum(axis=1)
-        out[:, r] = total if base is None else base[:, r] + total
+    total = np.zeros(out.shape, np.float64 if out.dtype.kind == "f" else out.dtype)
+    rows = np.repeat(np.arange(out.shape[1]), np.diff(starts))
+    part = x[:, order].astype(total.dtype)
+    if weights is not None:
+        part *= weights[:, None]
+    np.add.at(total, (slice(None), rows), part)
+    out[...] = total if base is None else base + total
 
 
 def gather(out: Out, x, index):

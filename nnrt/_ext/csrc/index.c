@@ -1,0 +1,173 @@
+/* Gathering and scattering. This file includes itself once per dtype: REAL is the dtype, BITS the
+ * unsigned integer of its width (what is only moved is moved as bits). */
+#ifndef REAL
+
+#include <string.h>
+
+#include "index.h"
+
+static void take(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t total = p->o * p->n, stop = end * p->rows, each = p->each;
+    if (stop > total) stop = total;
+    for (int64_t i = begin * p->rows; i < stop; i++) {
+        int64_t o = i / p->n, n = i - o * p->n;
+        const char *row = (const char *)p->x + (o * p->r + p->index[n]) * each;
+        if (each == 4)
+            memcpy((char *)p->out + i * 4, row, 4);
+        else
+            memcpy((char *)p->out + i * each, row, (size_t)each);
+    }
+}
+
+static void check(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    const uint64_t size = (uint64_t)p->r;
+    for (int64_t i = 0; i < p->n; i += 1024) {
+        int64_t stop = i + 1024 < p->n ? i + 1024 : p->n;
+        int wrong = 0;
+        for (int64_t j = i; j < stop; j++)
+            wrong |= (uint64_t)p->index[j] >= size; /* negative ones are huge */
+        if (!wrong) continue;
+        while ((uint64_t)p->index[i] < size) i++;
+        *p->ends = i;
+        return;
+    }
+    *p->ends = -1;
+}
+
+/* Stable: equal indices keep their order. */
+static void counting_sort(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t *starts = p->ends;
+    memset(starts, 0, (size_t)(p->r + 1) * sizeof *starts);
+    for (int64_t k = 0; k < p->n; k++)
+        starts[p->index[k] + 1]++;
+    for (int64_t r = 0; r < p->r; r++)
+        starts[r + 1] += starts[r];
+    for (int64_t k = 0; k < p->n; k++)
+        p->order[starts[p->index[k]]++] = k;
+    memmove(starts + 1, starts, (size_t)p->r * sizeof *starts); /* each start had moved to the next one */
+    starts[0] = 0;
+}
+
+#define REAL float
+#define BITS uint32_t
+#define K(name) name##_f32
+#include "index.c"
+#undef REAL
+#undef BITS
+#undef K
+#define REAL double
+#define BITS uint64_t
+#define K(name) name##_f64
+#include "index.c"
+
+#define ENTRY(name)                                                         \
+    .name = {{"index/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},       \
+             {"index/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
+#define PLAIN(name) .name = {{"index/" #name "/" NNRT_STR(NNRT_ISA), name}}
+
+const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),        PLAIN(check),  PLAIN(counting_sort),
+                                          ENTRY(segment_sum), ENTRY(gather), ENTRY(scatter_add)};
+
+#else
+
+/* out[row] = base[row] + sum_k w[k] x[order[k]] over c columns. Sums of 64 are summed up in turn,
+ * all in double: the error of a float sum is that of its final rounding. */
+static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
+                       int64_t c)
+{
+    const REAL *w = p->weights;
+    if (k == stop) {
+        if (base)
+            memcpy(out, base, (size_t)c * sizeof(REAL));
+        else
+            memset(out, 0, (size_t)c * sizeof(REAL));
+        return;
+    }
+    if (stop - k == 1 && !w && !base) {
+        memcpy(out, x + p->index[k] * p->d, (size_t)c * sizeof(REAL));
+        return;
+    }
+    double total[NNRT_INDEX_COLUMNS] = {0};
+    while (k < stop) {
+        double part[NNRT_INDEX_COLUMNS] = {0};
+        int64_t until = stop - k > 64 ? k + 64 : stop;
+        for (; k < until; k++) {
+            const REAL *row = x + p->index[k] * p->d;
+            if (k + 4 < stop) __builtin_prefetch(x + p->index[k + 4] * p->d);
+            if (w)
+                for (int64_t j = 0; j < c; j++)
+                    part[j] += (double)w[k] * row[j];
+            else
+                for (int64_t j = 0; j < c; j++)
+                    part[j] += row[j];
+        }
+        for (int64_t j = 0; j < c; j++)
+            total[j] += part[j];
+    }
+    for (int64_t j = 0; j < c; j++)
+        out[j] = (REAL)(base ? base[j] + total[j] : total[j]);
+}
+
+/* A task is a block of rows by a block of columns of one o. */
+static void K(segment_sum)(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t high = (p->r + p->rows - 1) / p->rows, wide = (p->d + p->columns - 1) / p->columns;
+    for (int64_t t = begin; t < end; t++) {
+        int64_t o = t / (high * wide), block = t / wide % high, j = t % wide * p->columns;
+        int64_t c = p->d - j < p->columns ? p->d - j : p->columns;
+        int64_t stop = (block + 1) * p->rows < p->r ? (block + 1) * p->rows : p->r;
+        for (int64_t r = block * p->rows; r < stop; r++) {
+            int64_t at = (o * p->r + r) * p->d + j;
+            K(segment)(p, (REAL *)p->out + at, p->base ? (const REAL *)p->base + at : NULL,
+                       (const REAL *)p->x + o * p->m * p->d + j, p->starts[r], p->starts[r + 1], c);
+        }
+    }
+}
+
+static void K(gather)(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t total = p->o * p->n, stop = end * p->rows, sr = p->stride[1], sd = p->stride[2];
+    if (stop > total) stop = total;
+    for (int64_t i = begin * p->rows; i < stop; i++) {
+        BITS *out = (BITS *)p->out + i * p->d;
+        const BITS *x = (const BITS *)p->x + i / p->n * p->stride[0];
+        const int64_t *index = p->index + i * p->d;
+        for (int64_t j = 0; j < p->d; j++)
+            out[j] = x[index[j] * sr + j * sd];
+    }
+}
+
+/* A task is a block of columns of one o, or several o where d is small; within it n runs in order. */
+static void K(scatter_add)(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t wide = (p->d + p->columns - 1) / p->columns;
+    int64_t total = p->o * wide, last = end * p->rows < total ? end * p->rows : total;
+    for (int64_t t = begin * p->rows; t < last; t++) {
+        int64_t o = t / wide, j0 = t % wide * p->columns;
+        int64_t j1 = j0 + p->columns < p->d ? j0 + p->columns : p->d;
+        REAL *out = (REAL *)p->out + o * p->r * p->d;
+        for (int64_t r = 0; r < p->r; r++)
+            if (p->base)
+                memcpy(out + r * p->d + j0, (const REAL *)p->base + (o * p->r + r) * p->d + j0,
+                       (size_t)(j1 - j0) * sizeof(REAL));
+            else
+                memset(out + r * p->d + j0, 0, (size_t)(j1 - j0) * sizeof(REAL));
+        for (int64_t n = 0; n < p->n; n++) {
+            const REAL *x = (const REAL *)p->x + o * p->stride[0] + n * p->stride[1];
+            const int64_t *index = p->index + (o * p->n + n) * p->d;
+            for (int64_t j = j0; j < j1; j++)
+                out[index[j] * p->d + j] += x[j * p->stride[2]];
+        }
+    }
+}
+
+#endif
