@@ -19,8 +19,8 @@ class Residual(Module):
     def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         output = self.module(input, *args, **kwargs)
         if output.shape != input.shape:
-            made, wanted = tuple(output.shape), tuple(input.shape)
-            raise RuntimeError(f"Residual: {type(self.module).__name__} made {made} of {wanted}; the shape must stay")
+            kind, made, wanted = type(self.module).__name__, tuple(output.shape), tuple(input.shape)
+            raise RuntimeError(f"Residual: {kind} made shape {made} of {wanted}, which must stay")
         return input + output
 
 
