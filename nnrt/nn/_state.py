@@ -32,9 +32,9 @@ class IncompatibleKeys(NamedTuple):
 class Loading(dict):
     """The values under one module's prefix, with what is shared by one load_state_dict.
 
-    pending: [(function, arguments)], run once nothing is wrong. own: id of each array of the model ->
-    its name, by which a value that is itself part of the model is copied first. assigned: (old
-    parameter, value) -> the new parameter, so that shared parameters stay shared.
+    pending: [(function, arguments)], run once nothing is wrong. own: ids of the model's own arrays; a
+    value that is one of them is copied first. assigned: (old parameter, value) -> the new parameter,
+    so that shared parameters stay shared.
     """
 
     def __init__(self, values, whole=None):
@@ -86,7 +86,7 @@ def _visit(module, state, prefix, strict, missing, unexpected, errors, visited):
     for hook in list(module._load_hooks_before.values()):
         hook(module, state, prefix, {}, strict, missing, unexpected, errors)
     module._load_from_state_dict(state, prefix, {}, strict, missing, unexpected, errors)
-    for name, child in module.named_children_with_repeats():
+    for name, child in module._children_with_names():
         start = prefix + name + "."
         inside = Loading({k: v for k, v in state.items() if k.startswith(start)}, state)
         _visit(child, inside, start, strict, missing, unexpected, errors, visited)
@@ -127,7 +127,7 @@ def load_own(module, own, state, prefix, missing, unexpected, errors):
                 array = array.copy()
             state.pending.append((_copy, (target, array)))
     names = {name for name, target in own if target is not None}
-    children = {name for name, _ in module.named_children_with_repeats()}
+    children = {name for name, _ in module._children_with_names()}
     for key in state:
         if key.startswith(prefix):
             first, dot, _ = key[len(prefix) :].partition(".")

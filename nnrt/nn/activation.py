@@ -37,13 +37,8 @@ class ReLU(_InPlace):
 class ReLU6(_InPlace):
     """min(max(x, 0), 6)."""
 
-    min_val, max_val = 0.0, 6.0
-
     def forward(self, input: Tensor) -> Tensor:
         return F.relu6(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        return _with_inplace("min_val=0.0, max_val=6.0", self.inplace)
 
 
 class SELU(_InPlace):

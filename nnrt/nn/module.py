@@ -181,7 +181,7 @@ class Module:
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, child in self.named_children_with_repeats():
+        for name, child in self._children_with_names():
             yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
@@ -189,7 +189,7 @@ class Module:
         for _, module in self.named_modules():
             yield module
 
-    def named_children_with_repeats(self) -> list[tuple[str, Module]]:
+    def _children_with_names(self) -> list[tuple[str, Module]]:
         """(name, module) of the modules directly inside, one that is used twice twice."""
         members = self.__dict__
         return [(n, members[n]) for n, k in self._kinds.items() if k == MODULE and members[n] is not None]
@@ -197,7 +197,7 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """(name, module) of the modules directly inside, each once."""
         seen = set()
-        for name, child in self.named_children_with_repeats():
+        for name, child in self._children_with_names():
             if child not in seen:
                 seen.add(child)
                 yield name, child
@@ -383,7 +383,7 @@ class Module:
         """
         destination = {} if destination is None else destination
         self._save_to_state_dict(destination, prefix, keep_vars)
-        for name, child in self.named_children_with_repeats():
+        for name, child in self._children_with_names():
             child.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
         for hook in list(self._save_hooks.values()):
             hook(self, destination, prefix, {})

@@ -43,7 +43,9 @@ def test_sequential_indexing_and_slicing():
     s = nn.Sequential(*[Add(i) for i in range(5)])
     assert s[0].n == 0 and s[-1].n == 4 and s[np.int64(2)].n == 2
     part = s[1:4]
-    assert type(part) is nn.Sequential and numbers(part) == [1, 2, 3] and list(part._modules) == ["1", "2", "3"]
+    assert (
+        type(part) is nn.Sequential and numbers(part) == [1, 2, 3] and list(part._modules) == ["1", "2", "3"]
+    )
     assert part[0] is s[1] and numbers(s[::-2]) == [4, 2, 0] and numbers(s[7:]) == []
     for index in (5, -6):
         with pytest.raises(IndexError, match=f"index {index} is out of range for 5"):
@@ -60,7 +62,9 @@ def test_sequential_indexing_and_slicing():
         s[0] = 3
 
 
-@pytest.mark.parametrize("kind", [nn.Sequential, lambda *m: nn.ModuleList(m)], ids=["Sequential", "ModuleList"])
+@pytest.mark.parametrize(
+    "kind", [nn.Sequential, lambda *m: nn.ModuleList(m)], ids=["Sequential", "ModuleList"]
+)
 def test_rows_change_as_lists_do(kind):
     row = kind(*[Add(i) for i in range(4)])
     assert row.append(Add(4)) is row and numbers(row) == [0, 1, 2, 3, 4]
@@ -107,7 +111,11 @@ def test_sequential_arithmetic():
 
 def test_module_list():
     row = nn.ModuleList(Add(i) for i in range(4))
-    assert type(row[1:3]) is nn.ModuleList and numbers(row[1:3]) == [1, 2] and list(row[1:3]._modules) == ["0", "1"]
+    assert (
+        type(row[1:3]) is nn.ModuleList
+        and numbers(row[1:3]) == [1, 2]
+        and list(row[1:3]._modules) == ["0", "1"]
+    )
     assert numbers(row + [Add(9)]) == [0, 1, 2, 3, 9] and len(row) == 4
     assert row[-1].n == 3 and row[0] in list(row)
     with pytest.raises(NotImplementedError):

@@ -33,7 +33,11 @@ def test_state_shares_memory_off_the_tape():
     assert state["0.weight"].array is m[0].weight.array
     assert m.state_dict(keep_vars=True)["0.weight"] is m[0].weight
     into = {"x": 1}
-    assert m[0].state_dict(destination=into, prefix="p.") is into and list(into) == ["x", "p.weight", "p.bias"]
+    assert m[0].state_dict(destination=into, prefix="p.") is into and list(into) == [
+        "x",
+        "p.weight",
+        "p.bias",
+    ]
 
 
 def test_buffers_follow_parameters_and_transient_ones_stay_out():
@@ -280,4 +284,6 @@ def test_states_interchange_with_torch(torch):
         theirs["body"][0].weight.detach().numpy(), ours["body"][0].weight.detach().numpy()
     )
     with pytest.raises(RuntimeError, match="wants a tensor or array of numbers, got Tensor"):
-        ours["body"][0].load_state_dict({"weight": torch.ones(4, 3, dtype=torch.bfloat16), "bias": torch.ones(4)})
+        ours["body"][0].load_state_dict(
+            {"weight": torch.ones(4, 3, dtype=torch.bfloat16), "bias": torch.ones(4)}
+        )

@@ -24,7 +24,7 @@ def get_total_norm(
     if not norm_type > 0:
         raise ValueError(f"get_total_norm: norm_type must be greater than 0, got {norm_type}")
     with no_grad():
-        norms = [vector_norm(_values(t), norm_type).item() for t in tensors]
+        norms = [vector_norm(_values(t), norm_type).item() for t in tensors if _values(t).numel()]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
