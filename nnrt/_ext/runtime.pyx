@@ -208,7 +208,7 @@ cdef ndarray _new(tuple shape, dtype, int zero):
             dims[i] = <Py_ssize_t>shape[i]  # by __index__: 1.5 is a TypeError
     except OverflowError:
         raise ValueError(f"empty: shape {shape} has more elements than can be addressed") from None
-    return nnrt_np_new(dtype if type(dtype) is cnp.dtype else cnp.dtype(dtype), nd, dims, NULL, zero)
+    return nnrt_np_new(dtype if isinstance(dtype, cnp.dtype) else cnp.dtype(dtype), nd, dims, NULL, zero)
 
 
 cpdef ndarray empty_like(ndarray a):
