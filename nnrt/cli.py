@@ -1,4 +1,4 @@
-"""The command line: `python -m nnrt train|predict|info`, also installed as `nnrt`.
+"""The command line: `python -m nnrt train|predict|info|bench`, also installed as `nnrt`.
 
 Exit status: 0 done, 1 the work failed, 2 the call was wrong (the message says what to change),
 130 interrupted by Ctrl-C.
@@ -69,7 +69,47 @@ def _parser():
         description="Says what nnrt runs on, and why so.",
     )
     info.set_defaults(run=_info)
+
+    bench = commands.add_parser(
+        "bench",
+        help="compare with torch, numpy and jax where they are installed",
+        description="Times nnrt against the libraries installed beside it; results are checked before they are timed.",
+    )
+    bench.add_argument("--select", default="", metavar="WORDS", help="rows whose name contains one of these, comma-separated")
+    bench.add_argument("--threads", default="1,2", help="thread counts, comma-separated (default: 1,2)")
+    bench.add_argument("--rounds", type=int, default=5, help="how often the peers take turns (default: 5)")
+    bench.add_argument("--seconds", type=float, default=0.15, help="time per peer and round (default: 0.15)")
+    bench.add_argument("--peers", help="comma-separated; default: all that are installed")
+    bench.add_argument("--out", metavar="DIR", help="write report.json, report.md and report.png there")
+    bench.add_argument("--list", action="store_true", help="list the rows and stop")
+    bench.set_defaults(run=_bench)
     return parser
+
+
+def _bench(args):
+    from .bench import compare, report
+    from .bench.workloads import all_workloads
+
+    if args.list:
+        for row in all_workloads():
+            print(f"{row.group:<8}{row.name}")
+        return 0
+    try:
+        threads = tuple(int(n) for n in args.threads.split(","))
+    except ValueError:
+        raise RunError(f"--threads: wants numbers like 1,2, got {args.threads!r}") from None
+    if min(threads) < 1 or args.rounds < 1 or args.seconds <= 0:
+        raise RunError("--threads and --rounds must be at least 1, --seconds above 0")
+    peers = args.peers.split(",") if args.peers else None
+    unknown = sorted(set(peers or ()) - set(compare.NEEDS))
+    if unknown:
+        raise RunError(f"--peers: no peer {', '.join(unknown)}; there are {', '.join(compare.NEEDS)}")
+    made = compare.run(args.select, threads, args.rounds, args.seconds, peers)
+    if not made["rows"]:
+        raise RunError(f"--select {args.select}: no row's name contains that (--list shows them)")
+    for path in report.write(made, args.out) if args.out else ():
+        print(path)
+    return 0
 
 
 def _predict(args):

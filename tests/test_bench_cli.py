@@ -1,0 +1,24 @@
+"""`nnrt bench` on the command line."""
+
+import pytest
+
+from nnrt.cli import main
+
+
+def test_list_names_every_row(capsys):
+    assert main(["bench", "--list"]) == 0
+    assert "gemm 256x256x256" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threads", "one"], "--threads: wants numbers"),
+        (["--threads", "0"], "at least 1"),
+        (["--peers", "theano"], "no peer theano; there are torch"),
+        (["--select", "no such row", "--threads", "1"], "no row's name contains"),
+    ],
+)
+def test_bad_options_say_what_is_wanted(words, message, capsys):
+    assert main(["bench", *words]) == 2
+    assert message in capsys.readouterr().err
