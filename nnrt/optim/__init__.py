@@ -5,11 +5,12 @@
 | optimizer.py | Optimizer: parameter groups, state, checkpoints |
 | sgd.py, adam.py, adaptive.py, sparse_adam.py, lbfgs.py | the rules |
 | clip.py | norms and clipping of gradients |
-| lr_scheduler.py, cyclic.py | the schedules |
+| lr_scheduler/ | learning-rate schedules |
 | swa_utils.py | averaged models |
 | _gather.py, _rows.py | from parameters to the lists a fused kernel takes |
 """
 
+from . import lr_scheduler
 from .adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .adaptive import Adadelta, Adagrad, RMSprop, Rprop
 from .lbfgs import LBFGS
@@ -32,4 +33,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SparseAdam",
+    "lr_scheduler",
 ]

@@ -2,8 +2,8 @@
 
 from .. import registry
 from ..tensor import bump
-from .optimizer import Optimizer, check, implementation
 from ._rows import Rows
+from .optimizer import Optimizer, check, implementation
 
 K = registry.family("optim")
 

@@ -44,6 +44,7 @@ class Optimizer:
         self.param_groups = []
         self._before_step = {}
         self._after_step = {}
+        self._stepped = False
         groups = list(params)
         if not groups:
             raise ValueError(f"{self._name}: the list of parameters is empty")
@@ -127,6 +128,7 @@ class Optimizer:
                 finish(batch)
             for update in sparse:
                 update()
+        self._stepped = True
         if self._after_step:
             for hook in list(self._after_step.values()):
                 hook(self, (closure,), {})
@@ -259,6 +261,7 @@ class Optimizer:
         self.__dict__.update(state)
         self.__dict__.setdefault("_before_step", {})
         self.__dict__.setdefault("_after_step", {})
+        self.__dict__.setdefault("_stepped", False)
 
     def __repr__(self):
         lines = [f"{self._name} ("]

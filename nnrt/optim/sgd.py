@@ -2,8 +2,8 @@
 
 from .. import memory, registry
 from ..tensor import bump, wrap
-from .optimizer import Optimizer, check, implementation
 from ._rows import Rows
+from .optimizer import Optimizer, check, implementation
 
 K = registry.family("optim")
 

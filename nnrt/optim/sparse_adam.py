@@ -2,8 +2,8 @@
 
 from .. import memory, registry
 from ..tensor import Tensor, bump, wrap
-from .optimizer import Optimizer, check
 from ._rows import Rows
+from .optimizer import Optimizer, check
 
 K = registry.family("optim")
 
