@@ -135,7 +135,8 @@ def _check(optimizer, what, p, a, dtype=True):
             f"{what} of shape {a.shape} and dtype {a.dtype}"
         )
     if p.dtype.kind != "f" or p.dtype.itemsize < 4:
-        raise TypeError(f"{type(optimizer).__name__}: parameters must be float32 or float64, one is {p.dtype}")
+        name = type(optimizer).__name__
+        raise TypeError(f"{name}: parameters must be float32 or float64, one is {p.dtype}")
 
 
 def _like(a, p):

@@ -47,9 +47,9 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019): p *= 1 - lr weight_decay, then Adam.
+    """Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019).
 
-    Arguments as for :class:`Adam`; weight_decay is 0.01 by default.
+    p *= 1 - lr weight_decay, then Adam. Arguments as for :class:`Adam`; weight_decay is 0.01 by default.
     """
 
     def __init__(
@@ -122,7 +122,8 @@ class RAdam(Optimizer):
         implementation(self._name, foreach, None, capturable, differentiable)
         defaults = dict(
             lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, foreach=foreach,
-            capturable=capturable, decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable,
+            capturable=capturable, decoupled_weight_decay=decoupled_weight_decay,
+            differentiable=differentiable,
         )
         super().__init__(params, defaults)
 
@@ -137,7 +138,10 @@ class RAdam(Optimizer):
 
 
 class Adamax(Optimizer):
-    """Kingma and Ba, Adam (2015), algorithm 2: Adam with the infinity norm. Arguments as for :class:`Adam`."""
+    """Kingma and Ba, Adam (2015), algorithm 2: Adam with the infinity norm.
+
+    Arguments as for :class:`Adam`.
+    """
 
     def __init__(
         self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, foreach=None, *, maximize=False,

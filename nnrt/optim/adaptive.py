@@ -176,4 +176,6 @@ class Rprop(Optimizer):
         return slot
 
     def _update(self, group, batch):
-        K.rprop(batch.params, *batch.slots, batch.grads, *group["etas"], *group["step_sizes"], group["maximize"])
+        K.rprop(
+            batch.params, *batch.slots, batch.grads, *group["etas"], *group["step_sizes"], group["maximize"]
+        )

@@ -59,8 +59,9 @@ class LBFGS(Optimizer):
         Returns the loss at the beginning. Raises RuntimeError for an unknown line_search_fn.
         """
         group = self.param_groups[0]
-        if group["line_search_fn"] not in (None, "strong_wolfe"):
-            raise RuntimeError(f"LBFGS: line_search_fn must be 'strong_wolfe' or None, got {group['line_search_fn']!r}")
+        search = group["line_search_fn"]
+        if search not in (None, "strong_wolfe"):
+            raise RuntimeError(f"LBFGS: line_search_fn must be 'strong_wolfe' or None, got {search!r}")
         if self._before_step:
             closure = self._run_before(closure)
         with enable_grad():

@@ -60,7 +60,8 @@ class Optimizer:
     def add_param_group(self, param_group):
         """Adds a dict with the key "params" (a Tensor, or an iterable as in the constructor) and options."""
         if not isinstance(param_group, dict):
-            raise TypeError(f"{self._name}: a parameter group must be a dict, got {type(param_group).__name__}")
+            kind = type(param_group).__name__
+            raise TypeError(f"{self._name}: a parameter group must be a dict, got {kind}")
         group = dict(param_group)
         params = group["params"]
         if isinstance(params, Tensor):
@@ -80,7 +81,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self._name}: params[{i}] must be a Tensor, got {type(p).__name__}")
             if not p.is_leaf:
-                raise ValueError(f"{self._name}: params[{i}] is the result of an op, only leaves are optimised")
+                raise ValueError(f"{self._name}: params[{i}] is the result of an op, not a leaf")
         seen = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):
             if id(p) in seen:
@@ -191,7 +192,9 @@ class Optimizer:
         state = {}
         for p, values in self.state.items():
             key = index.get(id(p), p) if isinstance(p, Tensor) else p
-            state[key] = {k: self._pack(k, v) for k, v in values.items()} if isinstance(values, dict) else values
+            if isinstance(values, dict):
+                values = {k: self._pack(k, v) for k, v in values.items()}
+            state[key] = values
         return {"state": state, "param_groups": groups}
 
     def _pack(self, key, value):

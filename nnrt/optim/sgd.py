@@ -46,12 +46,15 @@ class SGD(Optimizer):
     def _update(self, group, batch):
         K.sgd(
             batch.params, batch.slots[0] if batch.slots else None, batch.grads, batch.step == 1, group["lr"],
-            group["momentum"], group["dampening"], group["nesterov"], group["weight_decay"], group["maximize"],
+            group["momentum"], group["dampening"], group["nesterov"], group["weight_decay"],
+            group["maximize"],
         )
 
     def _sparse(self, p, state, gradient, group):
         if group["weight_decay"] != 0:
-            raise RuntimeError("SGD: weight_decay reaches every row, a row-sparse gradient some: use weight_decay=0")
+            raise RuntimeError(
+                "SGD: weight_decay reaches every row, a row-sparse gradient some: use weight_decay=0"
+            )
         rows = Rows(self._name, p, gradient)
 
         def update():
@@ -78,7 +81,7 @@ class SGD(Optimizer):
 
 
 class ASGD(Optimizer):
-    """Averaged gradient descent: Polyak and Juditsky, Acceleration of stochastic approximation by averaging (1992).
+    """Averaged gradient descent: Polyak and Juditsky, Acceleration of Stochastic Approximation (1992).
 
     The rate is eta_t = lr / (1 + lambd lr t)^alpha, lambd a decay of the parameters; from step t0 on the
     state "ax" is the mean of the parameters since. Other arguments as for :class:`SGD`.

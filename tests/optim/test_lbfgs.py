@@ -60,7 +60,8 @@ def test_steps(torch, rng, options):
     for step in range(6):
         assert a.step(closure) == pytest.approx(float(b.step(their_closure)), rel=1e-7, abs=1e-14)
         for p, q in zip(params, others):
-            np.testing.assert_allclose(p.array, q.detach().numpy(), rtol=1e-6, atol=1e-9, err_msg=f"step {step}")
+            want = q.detach().numpy()
+            np.testing.assert_allclose(p.array, want, rtol=1e-6, atol=1e-9, err_msg=f"step {step}")
         if seen[-1] < 1e-12:
             break
         assert len(calls) == len(seen), f"step {step}"
@@ -70,7 +71,8 @@ def test_steps(torch, rng, options):
 
 
 def test_finds_the_minimum(rng):
-    params, optimizer, closure, _ = ours(dict(line_search_fn="strong_wolfe", max_iter=100), *rng.standard_normal((2, 5)))
+    options = dict(line_search_fn="strong_wolfe", max_iter=100)
+    params, optimizer, closure, _ = ours(options, *rng.standard_normal((2, 5)))
     for _ in range(5):
         optimizer.step(closure)
     for p in params:

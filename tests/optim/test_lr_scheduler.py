@@ -28,6 +28,8 @@ class Halving:
         return 1 / (1 + self.scale * epoch)
 
 
+TRIANGLE = dict(base_lr=0.01, max_lr=0.3, step_size_up=5)
+ONE = dict(max_lr=0.5, total_steps=STEPS + 1)
 CASES = [
     ("LambdaLR", dict(lr_lambda=lambdas)),
     ("LambdaLR", dict(lr_lambda=[lambdas, Halving()])),
@@ -46,14 +48,20 @@ CASES = [
     ("CosineAnnealingLR", dict(T_max=30, eta_min=0.02)),
     ("CosineAnnealingWarmRestarts", dict(T_0=7)),
     ("CosineAnnealingWarmRestarts", dict(T_0=3, T_mult=2, eta_min=0.01)),
-    ("CyclicLR", dict(base_lr=0.01, max_lr=0.3, step_size_up=5)),
-    ("CyclicLR", dict(base_lr=[0.01, 0.02], max_lr=[0.3, 0.4], step_size_up=4, step_size_down=7, mode="triangular2")),
-    ("CyclicLR", dict(base_lr=0.01, max_lr=0.3, step_size_up=5, mode="exp_range", gamma=0.97, cycle_momentum=False)),
-    ("CyclicLR", dict(base_lr=0.01, max_lr=0.3, step_size_up=5, scale_fn=lambda x: 0.9**x, scale_mode="iterations")),
-    ("OneCycleLR", dict(max_lr=0.5, total_steps=STEPS + 1)),
-    ("OneCycleLR", dict(max_lr=[0.5, 0.2], epochs=7, steps_per_epoch=6, anneal_strategy="linear", pct_start=0.4)),
-    ("OneCycleLR", dict(max_lr=0.5, total_steps=STEPS + 1, three_phase=True, div_factor=10.0, final_div_factor=100.0)),
-    ("OneCycleLR", dict(max_lr=0.5, total_steps=STEPS + 1, cycle_momentum=False)),
+    ("CyclicLR", TRIANGLE),
+    (
+        "CyclicLR",
+        dict(base_lr=[0.01, 0.02], max_lr=[0.3, 0.4], step_size_down=7, mode="triangular2", step_size_up=4),
+    ),
+    ("CyclicLR", dict(TRIANGLE, mode="exp_range", gamma=0.97, cycle_momentum=False)),
+    ("CyclicLR", dict(TRIANGLE, scale_fn=lambda x: 0.9**x, scale_mode="iterations")),
+    ("OneCycleLR", ONE),
+    (
+        "OneCycleLR",
+        dict(max_lr=[0.5, 0.2], epochs=7, steps_per_epoch=6, anneal_strategy="linear", pct_start=0.4),
+    ),
+    ("OneCycleLR", dict(ONE, three_phase=True, div_factor=10.0, final_div_factor=100.0)),
+    ("OneCycleLR", dict(ONE, cycle_momentum=False)),
 ]
 IDS = [f"{name}-{i}" for i, (name, _) in enumerate(CASES)]
 
@@ -70,7 +78,12 @@ def optimizers(torch, name="SGD"):
 
 def build(torch, name, options, optimizer="SGD"):
     a, b = optimizers(torch, optimizer)
-    return a, getattr(lr_scheduler, name)(a, **options), b, getattr(torch.optim.lr_scheduler, name)(b, **options)
+    return (
+        a,
+        getattr(lr_scheduler, name)(a, **options),
+        b,
+        getattr(torch.optim.lr_scheduler, name)(b, **options),
+    )
 
 
 def watched(optimizer):
@@ -128,7 +141,9 @@ def test_resumes_by_last_epoch(torch, name, options):
     a, b = optimizers(torch)
     for optimizer in (a, b):
         for group in optimizer.param_groups:
-            group.update(initial_lr=group["lr"], max_lr=0.5, min_lr=1e-5, max_momentum=0.95, base_momentum=0.85)
+            group.update(
+                initial_lr=group["lr"], max_lr=0.5, min_lr=1e-5, max_momentum=0.95, base_momentum=0.85
+            )
     s = getattr(lr_scheduler, name)(a, **options, last_epoch=4)
     t = getattr(torch.optim.lr_scheduler, name)(b, **options, last_epoch=4)
     for step in range(10):
@@ -163,8 +178,11 @@ def test_warm_restarts_take_fractions_of_epochs(torch):
 def test_sequential(torch):
     def build(module, o):
         parts = [
-            module.ConstantLR(o, 0.1, 4), module.ExponentialLR(o, 0.9), module.CosineAnnealingLR(o, 6),
-            module.CosineAnnealingWarmRestarts(o, 3, 2), module.CyclicLR(o, 0.01, 0.1, 3, cycle_momentum=False),
+            module.ConstantLR(o, 0.1, 4),
+            module.ExponentialLR(o, 0.9),
+            module.CosineAnnealingLR(o, 6),
+            module.CosineAnnealingWarmRestarts(o, 3, 2),
+            module.CyclicLR(o, 0.01, 0.1, 3, cycle_momentum=False),
         ]
         return module.SequentialLR(o, parts, [5, 9, 17, 25])
 
@@ -184,7 +202,9 @@ def test_sequential(torch):
 
 def test_chained(torch):
     def build(module, o):
-        return module.ChainedScheduler([module.ConstantLR(o, 0.1, 4), module.ExponentialLR(o, 0.9), module.StepLR(o, 6)])
+        return module.ChainedScheduler(
+            [module.ConstantLR(o, 0.1, 4), module.ExponentialLR(o, 0.9), module.StepLR(o, 6)]
+        )
 
     a, b = optimizers(torch)
     s, t = build(lr_scheduler, a), build(torch.optim.lr_scheduler, b)
@@ -252,7 +272,9 @@ def test_formula(name, options, formula):
     optimizer = sgd()
     scheduler = getattr(lr_scheduler, name)(optimizer, **options)
     for t in range(16):
-        np.testing.assert_allclose(optimizer.param_groups[0]["lr"], formula(t), rtol=1e-9, atol=1e-12, err_msg=f"t={t}")
+        np.testing.assert_allclose(
+            optimizer.param_groups[0]["lr"], formula(t), rtol=1e-9, atol=1e-12, err_msg=f"t={t}"
+        )
         optimizer.step()
         scheduler.step()
 

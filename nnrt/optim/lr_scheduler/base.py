@@ -31,8 +31,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f"{type(self).__name__}: last_epoch={last_epoch} resumes a schedule, but param_groups[{i}] has no "
-                    "'initial_lr': load the optimiser's state first, or leave last_epoch at -1"
+                    f"{type(self).__name__}: last_epoch={last_epoch} resumes, but param_groups[{i}] "
+                    "has no 'initial_lr': load the optimiser's state first, or leave last_epoch at -1"
                 )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -48,9 +48,10 @@ class LRScheduler:
 
     def step(self, epoch=None):
         """Goes to the next epoch, or to the given one (deprecated, as in torch), and sets the rates."""
-        if self._step_count == 1 and type(self.optimizer).step is Optimizer.step and not self.optimizer._stepped:
+        counts = type(self.optimizer).step is Optimizer.step
+        if self._step_count == 1 and counts and not self.optimizer._stepped:
             warnings.warn(
-                "lr_scheduler.step() was called before optimizer.step(): the first rate of the schedule is never used",
+                "lr_scheduler.step() before optimizer.step(): the first rate of the schedule is never used",
                 stacklevel=2,
             )
         self._step_count += 1
@@ -72,7 +73,8 @@ class LRScheduler:
         groups = self.optimizer.param_groups
         if len(values) != len(groups):
             raise ValueError(
-                f"{type(self).__name__}: made for {len(values)} parameter groups, the optimiser has {len(groups)} now"
+                f"{type(self).__name__}: made for {len(values)} parameter groups, the optimiser has "
+                f"{len(groups)} now"
             )
         for group, lr in zip(groups, values):
             group["lr"] = lr
@@ -121,14 +123,13 @@ def per_group(scheduler, name, optimizer, value):
     if not isinstance(value, (list, tuple)):
         return [value] * groups
     if len(value) != groups:
-        raise ValueError(f"{type(scheduler).__name__}: {name} has {len(value)} values for {groups} parameter groups")
+        raise ValueError(
+            f"{type(scheduler).__name__}: {name} has {len(value)} values for {groups} parameter groups"
+        )
     return list(value)
 
 
 def pack_function(function):
     """What of a function goes into a state_dict: the attributes of a callable object, None for a function."""
-    return None if function is None or not hasattr(function, "__dict__") or _is_function(function) else dict(vars(function))
-
-
-def _is_function(function):
-    return hasattr(function, "__code__")
+    plain = function is None or hasattr(function, "__code__") or not hasattr(function, "__dict__")
+    return None if plain else dict(vars(function))

@@ -15,9 +15,10 @@ class _Combined(LRScheduler):
             if not hasattr(scheduler, "optimizer"):
                 raise TypeError(f"{name}: schedulers[{i}], a {type(scheduler).__name__}, has no optimizer")
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(f"{name}: schedulers[{i}] is a ReduceLROnPlateau, whose step() wants the metric")
+                raise ValueError(f"{name}: schedulers[{i}] is a ReduceLROnPlateau, which steps by a metric")
             if scheduler.optimizer is not optimizer:
-                raise ValueError(f"{name}: schedulers[{i}], a {type(scheduler).__name__}, is for another optimiser")
+                kind = type(scheduler).__name__
+                raise ValueError(f"{name}: schedulers[{i}], a {kind}, is for another optimiser")
 
     def state_dict(self):
         """As LRScheduler's, with the state of every scheduler."""
@@ -40,7 +41,8 @@ class SequentialLR(_Combined):
         self._check(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: {len(schedulers)} schedulers want {len(schedulers) - 1} milestones, got {len(milestones)}"
+                f"SequentialLR: {len(schedulers)} schedulers want {len(schedulers) - 1} milestones, "
+                f"got {len(milestones)}"
             )
         self._schedulers = schedulers
         self._milestones = milestones

@@ -18,7 +18,10 @@ def _line(start, end, part):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """lr = eta_min + (lr_0 - eta_min) (1 + cos(pi t / T_max)) / 2: Loshchilov and Hutter, SGDR (2017), no restart."""
+    """lr = eta_min + (lr_0 - eta_min) (1 + cos(pi t / T_max)) / 2.
+
+    Loshchilov and Hutter, SGDR (2017), without restarts.
+    """
 
     def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
         self.T_max = T_max
@@ -30,10 +33,11 @@ class CosineAnnealingLR(LRScheduler):
             return self._rates()
         if self._step_count == 1 and self.last_epoch > 0:
             return self._get_closed_form_lr()
-        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # the rate was eta_min: no factor leads back up
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # from eta_min no factor leads up
             rise = (1 - cos(pi / self.T_max)) / 2
             return [lr + (base - self.eta_min) * rise for base, lr in zip(self.base_lrs, self._rates())]
-        factor = (1 + cos(pi * self.last_epoch / self.T_max)) / (1 + cos(pi * (self.last_epoch - 1) / self.T_max))
+        before, now = (1 + cos(pi * t / self.T_max) for t in (self.last_epoch - 1, self.last_epoch))
+        factor = now / before
         return [self.eta_min + (lr - self.eta_min) * factor for lr in self._rates()]
 
     def _get_closed_form_lr(self):
@@ -42,16 +46,18 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Loshchilov and Hutter, SGDR (2017), equation 5: a cosine of T_0 epochs, then T_0 T_mult, T_0 T_mult^2, ...
+    """Loshchilov and Hutter, SGDR (2017), equation 5: cosines of T_0 epochs, T_0 T_mult, T_0 T_mult^2, ...
 
-    step(epoch) takes a fraction as well: step(epoch + batch / batches). Raises ValueError unless T_0 >= 1 and
-    T_mult >= 1 are integers.
+    step(epoch) takes a fraction as well: step(epoch + batch / batches). Raises ValueError unless
+    T_0 >= 1 and T_mult >= 1 are integers.
     """
 
     def __init__(self, optimizer, T_0, T_mult=1, eta_min=0.0, last_epoch=-1):
         for name, value in (("T_0", T_0), ("T_mult", T_mult)):
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"CosineAnnealingWarmRestarts: {name} must be an integer of at least 1, got {value!r}")
+                raise ValueError(
+                    f"CosineAnnealingWarmRestarts: {name} must be an integer of at least 1, got {value!r}"
+                )
         if not isinstance(eta_min, (int, float)):
             raise ValueError(f"CosineAnnealingWarmRestarts: eta_min must be a number, got {eta_min!r}")
         self.T_0 = T_0
@@ -65,7 +71,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [_cosine(lr, self.eta_min, self.T_cur / self.T_i) for lr in self.base_lrs]
 
     def step(self, epoch=None):
-        """The next epoch, or the given one, which may be a fraction. Raises ValueError for a negative epoch."""
+        """The next epoch, or the given one, which may be a fraction; ValueError for a negative one."""
         if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
             self.T_cur += 1
@@ -130,17 +136,19 @@ class _Momentum(LRScheduler):
 class CyclicLR(_Momentum):
     """Smith, Cyclical Learning Rates for Training Neural Networks (2017): triangles from base_lr to max_lr.
 
-    step_size_up, step_size_down: steps of the rise and the fall (default: as the rise); mode: "triangular",
-    "triangular2" (every triangle half as high) or "exp_range" (height gamma^t); scale_fn(x): a height in [0, 1]
-    in place of the mode's, x the cycle from 1 or the step, as scale_mode says ("cycle", "iterations");
-    cycle_momentum: momentum (or beta1) goes from max_momentum to base_momentum as the rate rises.
+    step_size_up, step_size_down: steps of the rise and the fall (default: as the rise); mode:
+    "triangular", "triangular2" (every triangle half as high) or "exp_range" (height gamma^t);
+    scale_fn(x): a height in [0, 1] in place of the mode's, x the cycle from 1 or the step, as scale_mode
+    says ("cycle", "iterations"); cycle_momentum: momentum (or beta1) goes from max_momentum to
+    base_momentum as the rate rises.
 
     Raises ValueError for an unknown mode, or cycle_momentum with an optimiser without momentum.
     """
 
     def __init__(
-        self, optimizer, base_lr, max_lr, step_size_up=2000, step_size_down=None, mode="triangular", gamma=1.0,
-        scale_fn=None, scale_mode="cycle", cycle_momentum=True, base_momentum=0.8, max_momentum=0.9, last_epoch=-1,
+        self, optimizer, base_lr, max_lr, step_size_up=2000, step_size_down=None, mode="triangular",
+        gamma=1.0, scale_fn=None, scale_mode="cycle", cycle_momentum=True, base_momentum=0.8,
+        max_momentum=0.9, last_epoch=-1,
     ):
         check_optimizer(self, optimizer)
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
@@ -198,12 +206,12 @@ class CyclicLR(_Momentum):
 
 
 class OneCycleLR(_Momentum):
-    """Smith and Topin, Super-Convergence (2018): up from max_lr / div_factor to max_lr, down far below. Step per batch.
+    """Smith and Topin, Super-Convergence (2018): one rise to max_lr and a fall far below; step per batch.
 
-    total_steps, or epochs and steps_per_epoch: the length; pct_start: part of it that rises; anneal_strategy:
-    "cos" or "linear"; div_factor: max_lr over the first rate; final_div_factor: first over last rate;
-    three_phase: the fall to the first rate is as long as the rise, then comes the rest; cycle_momentum: momentum
-    (or beta1) goes from max_momentum to base_momentum as the rate rises.
+    total_steps, or epochs and steps_per_epoch: the length; pct_start: part of it that rises;
+    anneal_strategy: "cos" or "linear"; div_factor: max_lr over the first rate; final_div_factor: first
+    over last rate; three_phase: the fall to the first rate is as long as the rise, then comes the rest;
+    cycle_momentum: momentum (or beta1) goes from max_momentum to base_momentum as the rate rises.
 
     Raises ValueError for options out of their range, and at a step beyond the length.
     """
@@ -218,7 +226,9 @@ class OneCycleLR(_Momentum):
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: pct_start must be a float in [0, 1], got {pct_start!r}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+            raise ValueError(
+                f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}"
+            )
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
         tops = per_group(self, "max_lr", optimizer, max_lr)

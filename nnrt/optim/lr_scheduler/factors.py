@@ -17,7 +17,8 @@ class _Functions(LRScheduler):
         self.lr_lambdas = per_group(self, "lr_lambda", optimizer, lr_lambda)
         for function in self.lr_lambdas:
             if not callable(function):
-                raise TypeError(f"{type(self).__name__}: lr_lambda must be callable, got {type(function).__name__}")
+                kind = type(function).__name__
+                raise TypeError(f"{type(self).__name__}: lr_lambda must be callable, got {kind}")
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self):
