@@ -29,8 +29,8 @@ cdef extern from "linear.h" nogil:
         int64_t residual_row, residual_col
         double alpha, beta
         int32_t activation
-        int32_t pack_a, packed_b
-        int64_t rows, cols, depth, splits, split
+        int32_t pack_a, packed_a, pack_b, packed_b
+        int64_t rows, cols, high, depth, splits, split
         void *partial
     ctypedef struct nnrt_gemm_pack:
         nnrt_work work
@@ -39,6 +39,7 @@ cdef extern from "linear.h" nogil:
         int64_t batch, dst_batch, src_batch
         int64_t k, n, k_stride, n_stride
         int64_t panels, depth
+        int32_t of_a
     ctypedef struct nnrt_colsum:
         nnrt_work work
         void *sum
@@ -58,7 +59,7 @@ cdef extern from "linear.h" nogil:
     ctypedef void (*nnrt_copy_fn)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols,
                                   int64_t row_stride, int64_t col_stride) noexcept
     ctypedef struct nnrt_gemm_ops:
-        int64_t mr, nr, vl, a_step
+        int64_t mr, nr, vl, a_step, depth, high
         nnrt_tile_fn tile
         nnrt_copy_fn copy
         nnrt_kernel tiles, dot, axpy, finish, pack, colsum

@@ -32,10 +32,14 @@ cdef const nnrt_linear_table *table = nnrt_linear(isa_level())
 # (109 GFLOP/s and 25 GB/s were measured), and the work below which a second thread costs more
 # than it brings.
 cdef double MAC_NS = 0.02, ELEMENT_NS = 0.16, SERIAL_NS = 10e3
-# Bytes of one panel row of b times depth: 512 floats deep keeps b's panel and a's in L2.
-cdef int64_t DEPTH_BYTES = 2048
-# Packing b pays from this many rows of c on.
-cdef int64_t PACK_B_ROWS = 192
+# From this many tiles of rows on, a panel of b is copied before use; from this many on, b is packed
+# by a launch of its own, because more than one task wants it.
+cdef int64_t PANEL_TILES = 3, PACK_TILES = 24
+# Panels copied at a time: 512 B of each row of b, 128 kB in all.
+cdef int64_t PANELS = 8
+# a is copied when its rows are a multiple of this many bytes apart.
+cdef int64_t A_CLASH = 2048
+
 # Dots beat tiles over packed b up to this many rows (or columns) of c.
 cdef int64_t DOT_LINES = 48
 # Packed b beyond this many bytes is made and used in column parts.
@@ -108,9 +112,10 @@ cdef int axpy(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial)
     if not serial:
         tasks = clamp(macs / 65536, 1, 32)
     g.rows = 1
-    g.cols = min(widest, ceil_div(ceil_div(g.n, tasks), 8 * ops.vl) * 8 * ops.vl)
+    # Pieces of a row shorter than 1 kB defeat the hardware's prefetching.
+    g.cols = min(widest, max(1024 // size, ceil_div(ceil_div(g.n, tasks), ops.vl) * ops.vl))
     if g.batch == 1 and not serial and ceil_div(g.n, g.cols) < 4 and g.k >= 4096:
-        return split_sum(g, ops, &ops.axpy, size, 1024)
+        return split_sum(g, ops, &ops.axpy, ceil_div(g.n, g.cols), size, 1024)
     g.work.scratch = g.cols * size
     return launch_nogil(&ops.axpy, g, g.batch * ceil_div(g.n, g.cols))
 
@@ -148,11 +153,10 @@ cdef int dot_gathered(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint
     return rc
 
 
-cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *kernel, int64_t size,
+cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *kernel, int64_t tasks, int64_t size,
                    int64_t least) noexcept nogil:
     # c has too few tiles for the threads: parts of k are summed apart, then added in order.
     cdef int rc
-    cdef int64_t tasks = ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols)
     g.splits = clamp(32.0 / tasks, 2, g.k // least)
     g.split = ceil_div(ceil_div(g.k, g.splits), 8) * 8
     g.splits = ceil_div(g.k, g.split)
@@ -169,56 +173,61 @@ cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *ke
 
 
 cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
-    cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr)
-    cdef int64_t high = min(down, 4), wide = min(across, 16), want = 1
+    cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want
+    cdef int64_t a_matrices, a_count, b_matrices, b_count
     cdef double macs = <double>g.batch * g.m * g.n * g.k
-    cdef bint pack = not g.packed_b and (
-        g.b_col != 1 or (g.m >= PACK_B_ROWS and g.k * g.n * size > 128 << 10))
-    if pack and g.n > ops.nr and packed_count(g.k, g.n, size == 8) * g.batch * size > PACKED_BYTES:
+    cdef bint whole_b = not g.packed_b and not serial and down >= PACK_TILES, whole_a
+    cdef void *panels_a = NULL
+    cdef void *panels_b = NULL
+    cdef int rc = 0
+    b_matrices = g.batch if g.b_batch != 0 else 1
+    b_count = packed_count(g.k, g.n, size == 8)
+    if whole_b and g.n > ops.nr and b_count * b_matrices * size > PACKED_BYTES:
         return tiles_in_parts(g, ops, size)
     # depth: equal blocks of k
-    g.depth = ceil_div(g.k, ceil_div(g.k, DEPTH_BYTES // size))
+    g.depth = ceil_div(g.k, ceil_div(g.k, ops.depth))
     g.depth = (g.depth + 7) // 8 * 8
-    # rows, cols: four tiles of rows by 16 of columns, less where the tasks would be few
-    if serial:
-        high, wide = down, across
-    else:
-        want = clamp(macs / 262144, 2, 48)
-        while g.batch * ceil_div(down, high) * ceil_div(across, wide) < want and high * wide > 1:
-            if wide > 1 and wide * ops.nr >= high * ops.mr:
-                wide = (wide + 1) // 2
-            else:
-                high = (high + 1) // 2
-    g.rows, g.cols = high * ops.mr, wide * ops.nr
-    # a in place costs a cache line per row and k, which collide when rows are a multiple of
-    # 1 kB apart
-    g.pack_a = g.cols >= 4 * ops.nr and g.m > ops.mr or (
-        g.a_col == 1 and g.k >= 64 and (g.a_row * size) % 1024 == 0 and g.cols >= 2 * ops.nr)
-    if g.pack_a:
-        g.work.scratch = high * g.depth * ops.a_step * size
-    if pack:
-        return tiles_packed(g, ops, size)
-    if not serial and g.batch == 1 and ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols) < 8 and g.k >= 2048:
-        return split_sum(g, ops, &ops.tiles, size, 512)
-    return launch_nogil(&ops.tiles, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols))
-
-
-cdef int tiles_packed(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
-    cdef int64_t count = packed_count(g.k, g.n, size == 8)
-    cdef int64_t matrices = g.batch if g.b_batch != 0 else 1
-    cdef void *packed = take(matrices * count * size)
-    cdef int rc
-    if packed == NULL:
-        return -1
-    rc = pack_many(packed, g.b, matrices, count, g.b_batch, g.k, g.n, g.b_row, g.b_col, size == 8)
-    if rc == 0:
-        g.b, g.packed_b = packed, 1
-        g.b_batch = count if matrices > 1 else 0
-        if g.batch == 1 and ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols) < 8 and g.k >= 2048:
-            rc = split_sum(g, ops, &ops.tiles, size, 512)
+    # Tasks are strips of rows over all columns where there are many rows, else strips of columns.
+    g.high = down
+    if not serial:
+        want = clamp(macs / 262144, 2, 24)
+        if whole_b or g.packed_b and down >= PACK_TILES:
+            g.high = min(ops.high, max(2, down * g.batch // want))
         else:
-            rc = launch_nogil(&ops.tiles, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols))
-    give(packed, matrices * count * size)
+            wide = max(1, across * g.batch // want)
+            wide = ceil_div(across, ceil_div(across, wide))
+        g.high = ceil_div(down, ceil_div(down, g.high))
+    g.cols = wide * ops.nr
+    if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
+        g.pack_b = min(wide, PANELS)
+    # In place, the rows of a's tile take a cache line each; rows a multiple of 2 kB apart compete for
+    # the same lines, and columns that far apart for the entries of the TLB.
+    g.pack_a = across >= 4 and g.k >= 32 and (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0
+    whole_a = g.pack_a and wide < across
+    if whole_a:
+        a_matrices = g.batch if g.a_batch != 0 else 1
+        a_count = down * ops.a_step * g.k
+        panels_a = take(a_matrices * a_count * size)
+        g.pack_a, g.packed_a = 0, 1
+        rc = -1 if panels_a == NULL else pack_many(panels_a, g.a, a_matrices, a_count, g.a_batch, g.k, g.m,
+                                                   g.a_col, g.a_row, 1, size == 8)
+        g.a, g.a_batch = panels_a, a_count if a_matrices > 1 else 0
+    if whole_b and rc == 0:
+        panels_b = take(b_matrices * b_count * size)
+        rc = -1 if panels_b == NULL else pack_many(panels_b, g.b, b_matrices, b_count, g.b_batch, g.k, g.n,
+                                                   g.b_row, g.b_col, 0, size == 8)
+        g.b, g.packed_b, g.b_batch = panels_b, 1, b_count if b_matrices > 1 else 0
+    if rc == 0:
+        g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * g.depth * ops.nr) * size
+        want = ceil_div(down, g.high) * ceil_div(across, wide)
+        if not serial and g.batch == 1 and want < 8 and g.k >= 2048:
+            rc = split_sum(g, ops, &ops.tiles, want, size, 512)
+        else:
+            rc = launch_nogil(&ops.tiles, g, g.batch * want)
+    if panels_a != NULL:
+        give(panels_a, a_matrices * a_count * size)
+    if panels_b != NULL:
+        give(panels_b, b_matrices * b_count * size)
     return rc
 
 
@@ -252,24 +261,25 @@ cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil:
 
 cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,
               int dtype) noexcept nogil:
-    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, dtype)
+    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, 0, dtype)
 
 
-cdef int pack_many(void *packed, const void *b, int64_t batch, int64_t packed_batch, int64_t b_batch, int64_t k,
-                   int64_t n, int64_t b_row, int64_t b_col, int dtype) noexcept nogil:
+cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_batch, int64_t x_batch, int64_t k,
+                   int64_t n, int64_t k_stride, int64_t n_stride, bint of_a, int dtype) noexcept nogil:
     cdef nnrt_gemm_pack p
+    cdef int64_t line = table.dtype[dtype].mr if of_a else table.dtype[dtype].nr
     memset(&p, 0, sizeof(p))
     if k == 0 or n == 0:
         return 0
-    p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, b, batch, packed_batch, b_batch
-    p.k, p.n, p.k_stride, p.n_stride = k, n, b_row, b_col
+    p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, x, batch, packed_batch, x_batch
+    p.k, p.n, p.k_stride, p.n_stride, p.of_a = k, n, k_stride, n_stride, of_a
     p.work.bytes = <double>batch * k * n * (8 if dtype == NNRT_F32 else 16)
-    # 4 panels by 128 of k: some 16 thousand elements, 5 us
-    p.panels, p.depth = 4, 128
+    # some 16 thousand elements a task, 5 us
+    p.panels, p.depth = max(1, 64 // line), 256
     if batch * k * n < 65536:
         p.panels, p.depth = n, k
     return launch_nogil(&table.dtype[dtype].pack, &p,
-                        batch * ceil_div(k, p.depth) * ceil_div(ceil_div(n, table.dtype[dtype].nr), p.panels))
+                        batch * ceil_div(k, p.depth) * ceil_div(ceil_div(n, line), p.panels))
 
 
 # ---- from C ----

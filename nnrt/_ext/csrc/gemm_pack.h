@@ -25,59 +25,90 @@ INLINE void K(transpose)(REAL *dst, int64_t dst_row, const REAL *s0, const REAL 
 #undef PUT
 }
 
-/* One panel: dst[k, width] = src[k, cols], zero from cols to width; width a multiple of Q. */
+/* dst[width] = src[cols], both contiguous; what lies behind cols is undefined. */
+INLINE void K(copy_row)(REAL *dst, const REAL *src, int64_t cols, K(mask) tail)
+{
+    int64_t j = 0;
+    for (; j + VL <= cols; j += VL)
+        K(store)(dst + j, K(load)(src + j));
+    if (j < cols)
+        K(store)(dst + j, K(load_lanes)(src + j, tail));
+}
+
+/* One panel: dst[k, width] = src[k, cols]; width is a whole number of vectors, and what lies
+ * behind cols is undefined: tiles never read it. */
 static void K(pack_panel)(REAL *dst, int64_t width, const REAL *src, int64_t k, int64_t cols, int64_t k_stride,
                           int64_t j_stride)
 {
-    if (j_stride == 1 && cols == NR && width == NR) {
-        for (int64_t p = 0; p < k; p++, dst += NR, src += k_stride) {
-            K(vec) lo = K(load)(src), hi = K(load)(src + VL);
-            K(store)(dst, lo);
-            K(store)(dst + VL, hi);
-        }
-        return;
-    }
     int64_t p = 0;
+    if (j_stride == 1) {
+        const K(mask) tail = K(lanes)(cols % VL);
+        for (; p < k; p++)
+            K(copy_row)(dst + p * width, src + p * k_stride, cols, tail);
+    }
     if (k_stride == 1)
         for (; p + Q <= k; p += Q)
-            for (int64_t j = 0; j < width; j += Q) {
-                /* Rows beyond cols repeat the last one; they are overwritten below. */
+            for (int64_t j = 0; j < cols; j += Q) {
+                /* Rows beyond cols repeat the last one. */
                 const REAL *s[4];
                 for (int64_t i = 0; i < Q; i++)
                     s[i] = src + p + MIN(j + i, cols - 1) * j_stride;
                 K(transpose)(dst + p * width + j, width, s[0], s[1], s[Q > 2 ? 2 : 0], s[Q > 2 ? 3 : 0]);
             }
-    if (cols < width)
-        for (int64_t q = 0; q < p; q++)
-            for (int64_t j = cols; j < width; j++)
-                dst[q * width + j] = 0;
-    for (; p < k; p++) {
-        REAL *d = dst + p * width;
-        const REAL *s = src + p * k_stride;
-        int64_t j = 0;
-        if (j_stride == 1)
-            for (; j + Q <= cols; j += Q)
-                *(K(loose_quad) *)(d + j) = *(const K(loose_quad) *)(s + j);
-        for (; j < cols; j++)
-            d[j] = s[j * j_stride];
-        for (; j < width; j++)
-            d[j] = 0;
+    for (; p < k; p++)
+        for (int64_t j = 0; j < cols; j++)
+            dst[p * width + j] = src[p * k_stride + j * j_stride];
+}
+
+/* n columns as panels of NR, panel_step apart. */
+static void K(pack_panels)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k, int64_t n, int64_t k_stride,
+                           int64_t j_stride)
+{
+    int64_t j = 0;
+    /* Along the rows of src: a panel's piece of a row is one cache line, too little for prefetching. */
+    if (j_stride == 1 && n >= NR) {
+        for (int64_t p = 0; p < k; p++) {
+            REAL *d = dst + p * NR;
+            const REAL *s = src + p * k_stride;
+            for (j = 0; j + NR <= n; j += NR, d += panel_step) {
+                K(vec) lo = K(load)(s + j), hi = K(load)(s + j + VL);
+                K(store)(d, lo);
+                K(store)(d + VL, hi);
+            }
+        }
+    }
+    for (; j < n; j += NR) {
+        const int64_t cols = MIN(NR, n - j);
+        K(pack_panel)(dst + j / NR * panel_step, CEIL(cols, VL) * VL, src + j * j_stride, k, cols, k_stride, j_stride);
     }
 }
 
 static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_gemm_pack *g = args;
-    int64_t deep = CEIL(g->k, g->depth), panels = CEIL(g->n, NR);
-    const int64_t groups = CEIL(panels, g->panels);
+    const int64_t deep = CEIL(g->k, g->depth), panels = CEIL(g->n, g->of_a ? MR : NR), groups = CEIL(panels, g->panels);
     for (int64_t t = begin; t < end; t++) {
-        int64_t k0 = t % deep * g->depth, k = MIN(g->depth, g->k - k0);
-        int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels), i = t / deep / groups;
-        for (int64_t p = p0; p < p1; p++) {
-            int64_t cols = MIN(NR, g->n - p * NR), width = CEIL(cols, VL) * VL;
-            K(pack_panel)((REAL *)g->dst + i * g->dst_batch + p * NR * g->k + k0 * width, width,
-                          (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride + p * NR * g->n_stride, k, cols, g->k_stride,
-                          g->n_stride);
+        const int64_t k0 = t % deep * g->depth, k = MIN(g->depth, g->k - k0), i = t / deep / groups;
+        const int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels);
+        REAL *dst = (REAL *)g->dst + i * g->dst_batch;
+        const REAL *src = (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride;
+        if (g->of_a) {
+            for (int64_t p = p0; p < p1; p++) {
+                const int64_t j = gemm_row(g->n, p);
+                K(pack_panel)(dst + (p * g->k + k0) * A_STEP, A_STEP, src + j * g->n_stride, k,
+                              gemm_row(g->n, p + 1) - j, g->k_stride, g->n_stride);
+            }
+            continue;
+        }
+        /* The last panel of the matrix may be narrower, and k0 lies at another place in it. */
+        const int64_t full = MIN(p1, g->n / NR), rest = g->n - full * NR;
+        if (full > p0)
+            K(pack_panels)(dst + (p0 * g->k + k0) * NR, g->k * NR, src + p0 * NR * g->n_stride, k, (full - p0) * NR,
+                           g->k_stride, g->n_stride);
+        if (full < p1) {
+            const int64_t width = CEIL(rest, VL) * VL;
+            K(pack_panel)(dst + full * NR * g->k + k0 * width, width, src + full * NR * g->n_stride, k, rest,
+                          g->k_stride, g->n_stride);
         }
     }
 }

@@ -4,17 +4,30 @@
 #ifndef GEMM_TASK
 #define GEMM_TASK
 typedef struct {
-    int64_t batch, split, i0, i1, j0, j1;
+    int64_t batch, split, i0, i1, j0, j1, t0, t1; /* t: tiles of rows */
 } gemm_task;
 
 static inline gemm_task gemm_decode(const nnrt_gemm *g, int64_t t)
 {
     int64_t across = CEIL(g->n, g->cols), down = CEIL(g->m, g->rows);
-    gemm_task w;
-    w.j0 = t % across * g->cols, t /= across;
+    gemm_task w = {.j0 = t % across * g->cols};
+    t /= across;
     w.i0 = t % down * g->rows, t /= down;
     w.split = t % g->splits, w.batch = t / g->splits;
     w.i1 = MIN(w.i0 + g->rows, g->m), w.j1 = MIN(w.j0 + g->cols, g->n);
+    return w;
+}
+
+/* The same for kernel `tiles`. */
+static inline gemm_task gemm_decode_tiles(const nnrt_gemm *g, int64_t t)
+{
+    int64_t across = CEIL(g->n, g->cols), tiles = CEIL(g->m, MR), down = CEIL(tiles, g->high);
+    gemm_task w = {.j0 = t % across * g->cols};
+    t /= across;
+    w.t0 = t % down * g->high, t /= down;
+    w.split = t % g->splits, w.batch = t / g->splits;
+    w.t1 = MIN(w.t0 + g->high, tiles), w.j1 = MIN(w.j0 + g->cols, g->n);
+    w.i0 = gemm_row(g->m, w.t0), w.i1 = gemm_row(g->m, w.t1);
     return w;
 }
 #endif
@@ -39,13 +52,14 @@ static void K(activate)(int activation, REAL *y, int64_t n)
     }
 }
 
-/* c[i0:i1, j0:j1] = sum over k0 <= k < k1, in blocks of depth, and the epilogue.
- * b: the matrix, or its panels. room: scratch for a's panels when pack_a. */
+/* c's block = sum over k0 <= k < k1, in blocks of depth, and the epilogue. a and b: the matrices,
+ * or their panels. room: scratch for pack_b panels of b, then for those of a when pack_a. */
 static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a, const REAL *b, REAL *c,
                           int64_t c_row, int64_t k0, int64_t k1, REAL *room)
 {
-    const int partial = g->splits > 1;
-    const int64_t rows = w->i1 - w->i0, count = CEIL(rows, MR), height = CEIL(rows, count);
+    const int partial = g->splits > 1, a_panels = g->pack_a || g->packed_a;
+    const int64_t a_row = a_panels ? 1 : g->a_row, a_col = a_panels ? A_STEP : g->a_col;
+    REAL *a_room = room + g->pack_b * g->depth * NR;
     for (int64_t p = k0; p < k1; p += g->depth) {
         const int64_t k = MIN(g->depth, k1 - p);
         const int first = p == k0, last = p + k >= k1;
@@ -59,28 +73,31 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
         else if (!partial && g->residual)
             src = g->residual, tail.src_row = g->residual_row;
         if (g->pack_a)
-            for (int64_t t = 0; t < count; t++) {
-                int64_t i = w->i0 + t * height;
-                K(pack_panel)(room + t * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k,
-                              MIN(height, w->i1 - i), g->a_col, g->a_row);
+            for (int64_t t = w->t0; t < w->t1; t++) {
+                const int64_t i = gemm_row(g->m, t), rows = gemm_row(g->m, t + 1) - i;
+                K(pack_panel)(a_room + (t - w->t0) * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k, rows,
+                              g->a_col, g->a_row);
             }
         for (int64_t j = w->j0; j < w->j1; j += NR) {
             const int64_t cols = MIN(NR, w->j1 - j), width = CEIL(cols, VL) * VL;
-            const REAL *bp = g->packed_b ? b + j * g->k + p * width : b + p * g->b_row + j;
-            const int64_t b_row = g->packed_b ? width : g->b_row;
+            const REAL *bp = g->packed_b ? b + j * g->k + p * width : b + p * g->b_row + j * g->b_col;
+            const int64_t b_row = g->packed_b || g->pack_b ? width : g->b_row;
+            if (g->pack_b) {
+                const int64_t step = k * NR, at = (j - w->j0) / NR % g->pack_b;
+                if (at == 0)
+                    K(pack_panels)(room, step, bp, k, MIN(g->pack_b * NR, w->j1 - j), g->b_row, g->b_col);
+                bp = room + at * step;
+            }
             tail.bias = bias ? bias + j : NULL;
-            for (int64_t t = 0; t < count; t++) {
-                const int64_t i = w->i0 + t * height, high = MIN(height, w->i1 - i);
-                if (high <= 0)
-                    break;
+            for (int64_t t = w->t0, i = w->i0; t < w->t1; t++) {
+                const int64_t rows = gemm_row(g->m, t + 1) - i;
+                const REAL *ap = g->pack_a     ? a_room + (t - w->t0) * k * A_STEP
+                                 : g->packed_a ? a + (t * g->k + p) * A_STEP
+                                               : a + i * a_row + p * a_col;
                 if (src)
                     tail.src = src + i * tail.src_row + j;
-                if (g->pack_a)
-                    K(tile)(high, cols, k, room + t * k * A_STEP, 1, A_STEP, bp, b_row, c + i * c_row + j, c_row,
-                            &tail);
-                else
-                    K(tile)(high, cols, k, a + i * g->a_row + p * g->a_col, g->a_row, g->a_col, bp, b_row,
-                            c + i * c_row + j, c_row, &tail);
+                K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
+                i += rows;
             }
             if (last && !partial && g->activation > NNRT_ACT_RELU)
                 for (int64_t i = w->i0; i < w->i1; i++)
@@ -93,7 +110,7 @@ static void K(gemm_tiles)(const void *args, int64_t begin, int64_t end, void *sc
 {
     const nnrt_gemm *g = args;
     for (int64_t t = begin; t < end; t++) {
-        gemm_task w = gemm_decode(g, t);
+        gemm_task w = gemm_decode_tiles(g, t);
         const REAL *a = (const REAL *)g->a + w.batch * g->a_batch, *b = (const REAL *)g->b + w.batch * g->b_batch;
         int64_t k0 = w.split * g->split, k1 = MIN(k0 + g->split, g->k);
         if (g->splits > 1)

@@ -21,6 +21,12 @@
         if (vectors > 1)                                                                                \
             y##i += t * b1;                                                                             \
     }
+#define STEP_Y(i, p, s)                                                                                 \
+    if (rows > i)                                                                                       \
+        y##i += K(splat)(p[s * a_row]) * b0;
+#define MERGE(i, p, s)                                                                                  \
+    if (rows > i)                                                                                       \
+        x##i += y##i;
 #define SCALE(i, p, s)                                                                                  \
     if (rows > i)                                                                                       \
         x##i *= scale, y##i *= scale;
@@ -66,6 +72,19 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE
     const K(mask) mask = K(lanes)(edge ? last : VL);
     V b0 = {0}, b1 = {0};
     EACH_ROW(DECLARE)
+    if (vectors == 1) {
+        /* One vector leaves too few sums in flight to hide an FMA's latency: even k go to x, odd to y. */
+        for (; k > 1; k -= 2) {
+            b0 = edge ? K(load_lanes)(b, mask) : K(load)(b);
+            EACH_ROW(STEP)
+            a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
+            b0 = edge ? K(load_lanes)(b + b_row, mask) : K(load)(b + b_row);
+            EACH_ROW(STEP_Y)
+            a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
+            b += 2 * b_row;
+        }
+        EACH_ROW(MERGE)
+    }
     for (; k > 0; k--) {
         b0 = edge && vectors == 1 ? K(load_lanes)(b, mask) : K(load)(b);
         if (vectors > 1)

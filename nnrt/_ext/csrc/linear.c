@@ -20,6 +20,7 @@
 #define OPS(type)                                                                                       \
     {                                                                                                   \
         .mr = MR, .nr = 2 * VBYTES / sizeof(type##_), .vl = VBYTES / sizeof(type##_), .a_step = A_STEP, \
+        .depth = DEPTH_BYTES / sizeof(type##_), .high = 96 / MR,                                        \
         .tile = any_tile_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
         KERNEL(axpy, type), KERNEL(finish, type), KERNEL(pack, type), KERNEL(colsum, type),             \
     }

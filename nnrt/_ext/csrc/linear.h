@@ -34,16 +34,20 @@ typedef struct {
     int32_t activation;
 
     int32_t pack_a;     /* copy a's block to scratch before using it */
+    int32_t packed_a;   /* a points to panels written by kernel `pack` */
+    int32_t pack_b;     /* panels of b to copy to scratch at a time, or 0 */
     int32_t packed_b;   /* b points to panels written by kernel `pack` */
-    int64_t rows, cols; /* of c per task */
+    int64_t rows, cols; /* of c per task; kernel `tiles` takes `high` tiles of rows instead of rows */
+    int64_t high;
     int64_t depth;      /* of k between two visits of the same tile of c */
     int64_t splits;     /* parts of k that are summed separately, into partial */
     int64_t split;      /* length of one part */
     void *partial;      /* [splits, m, n] */
 } nnrt_gemm;
 
-/* dst = panels of src[k, n]: `nr` columns side by side, each panel [k, width], the
- * last one padded with zeros to whole vectors. */
+/* dst = panels of src[k, n], one after the other. Of b: `nr` columns side by side, each panel
+ * [k, nr], the last one as wide as the vectors that cover its columns. Of a (src is its
+ * transpose, n its rows): panels [k, a_step] of mr columns or one less, see gemm_row. */
 typedef struct {
     nnrt_work work;
     void *dst;
@@ -51,6 +55,7 @@ typedef struct {
     int64_t batch, dst_batch, src_batch; /* matrices, one after the other */
     int64_t k, n, k_stride, n_stride;
     int64_t panels, depth; /* per task */
+    int32_t of_a;
 } nnrt_gemm_pack;
 
 /* sum[n] = column sums of x[m, n]; rows are summed in chunks, then the chunks. */
@@ -82,6 +87,8 @@ typedef struct {
     int64_t mr, nr;      /* register tile */
     int64_t vl;          /* elements in a vector */
     int64_t a_step;      /* elements per k in a packed panel of a (mr, rounded up) */
+    int64_t depth;       /* of k: a panel of b and one of a fit in L1 */
+    int64_t high;        /* tiles in a block of a that stays in L2 */
     nnrt_tile_fn tile;   /* the micro-kernel, for other families */
     /* dst[rows, cols] = src, rows of dst contiguous and dst_row apart */
     void (*copy)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols, int64_t row_stride,
