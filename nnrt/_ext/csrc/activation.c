@@ -1,0 +1,150 @@
+/* Activations. This file includes itself once per dtype; REAL is the dtype. */
+#ifndef REAL
+
+#include "activation.h"
+#include "vmath.h"
+
+#define REAL float
+#define K(name) name##_f32
+#include "activation.c"
+#undef REAL
+#undef K
+#define REAL double
+#define K(name) name##_f64
+#include "activation.c"
+
+#define ENTRY(name)                                                              \
+    .name = {{"activation/" #name "/f32/" NNRT_STR(NNRT_ISA), map_##name##_f32}, \
+             {"activation/" #name "/f64/" NNRT_STR(NNRT_ISA), map_##name##_f64}},
+
+const nnrt_activation_table NNRT_SYM(activation) = {NNRT_ACTIVATION_MAPS(ENTRY)};
+
+#else
+
+/* The maps are map_gelu_f32 and so on: gelu_f32 is the function. c0, c1 and c2 are the
+ * constants in the order of the kernel's arguments. */
+#define M1(name, ...) MAP1(map_##name, __VA_ARGS__)
+#define M2(name, ...) MAP2(map_##name, __VA_ARGS__)
+
+M1(relu, x < 0 ? 0 : x)
+M2(relu_backward, x > 0 ? dy : 0)
+M1(hardtanh, x < c0 ? c0 : x > c1 ? c1 : x)
+M2(hardtanh_backward, (x > c0) & (x < c1) ? dy : 0)
+M1(leaky_relu, x > 0 ? x : x * c0)
+M2(leaky_relu_backward, x > 0 ? dy : dy * c0)
+MAP_PAIR(map_prelu, REAL, a > 0 ? a : b * a)
+
+/* alpha, scale, inner */
+M1(elu, x > 0 ? c1 * x : (c1 * c0) * K(expm1)(c2 * x))
+M2(elu_backward, x > 0 ? c1 * dy : dy * ((c1 * c0 * c2) * K(exp)(c2 * x)))
+
+static inline REAL K(gelu)(REAL x)
+{
+    REAL density;
+    return x * K(normal)(x, &density);
+}
+static inline REAL K(gelu_slope)(REAL x)
+{
+    REAL density, below = K(normal)(x, &density);
+    return below + x * density;
+}
+M1(gelu, K(gelu)(x))
+M2(gelu_backward, dy * K(gelu_slope)(x))
+
+/* (1 + tanh u) / 2 = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
+#define TWICE_U(x) ((x) * ((REAL)1.5957691216057308 + (REAL)0.07135481627260025 * (x) * (x)))
+M1(gelu_tanh, x * K(sigmoid)(TWICE_U(x)))
+static inline REAL K(gelu_tanh_slope)(REAL x)
+{
+    /* far out, where x^2 overflows, s (1 - s) is 0 long since */
+    REAL near = x > 40 ? 40 : x < -40 ? -40 : x;
+    REAL s = K(sigmoid)(TWICE_U(near));
+    return s + near * (s * (1 - s)) * ((REAL)1.5957691216057308 + 3 * (REAL)0.07135481627260025 * near * near);
+}
+M2(gelu_tanh_backward, dy * K(gelu_tanh_slope)(x))
+#undef TWICE_U
+
+M1(silu, x * K(sigmoid)(c0 * x))
+static inline REAL K(silu_slope)(REAL x, REAL beta)
+{
+    REAL s = K(sigmoid)(beta * x);
+    return s * (1 + beta * x * (1 - s));
+}
+M2(silu_backward, dy * K(silu_slope)(x, c0))
+
+/* tanh(log(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2); from z = e^-|x|, so that nothing overflows */
+static inline REAL K(mish_tanh)(REAL x, REAL z)
+{
+    REAL n = x < 0 ? z * (z + 2) : 1 + 2 * z;
+    return n / (n + (x < 0 ? 2 : 2 * z * z));
+}
+static inline REAL K(mish_slope)(REAL x)
+{
+    REAL z = K(exp)(x < 0 ? x : -x);
+    REAL t = K(mish_tanh)(x, z), s = (x < 0 ? z : 1) / (1 + z);
+    return t + x * (1 - t * t) * s;
+}
+M1(mish, x * K(mish_tanh)(x, K(exp)(x < 0 ? x : -x)))
+M2(mish_backward, dy * K(mish_slope)(x))
+
+/* beta, threshold */
+M1(softplus, x * c0 > c1 ? x : K(softplus)(x * c0) / c0)
+M2(softplus_backward, x * c0 > c1 ? dy : dy * K(sigmoid)(x * c0))
+
+M1(softsign, x / (1 + (x < 0 ? -x : x)))
+M2(softsign_backward, dy / ((1 + (x < 0 ? -x : x)) * (1 + (x < 0 ? -x : x))))
+
+#define CUT6(x) ((x) < 0 ? 0 : (x) > 6 ? 6 : (x))
+M1(hardsigmoid, CUT6(x + 3) / 6)
+M2(hardsigmoid_backward, (x > -3) & (x < 3) ? dy / 6 : 0)
+M1(hardswish, x * CUT6(x + 3) / 6)
+M2(hardswish_backward, x <= -3 ? 0 : x < 3 ? dy * (x / 3 + (REAL)0.5) : dy)
+#undef CUT6
+
+M1(logsigmoid, -K(softplus)(-x))
+M2(logsigmoid_backward, dy * K(sigmoid)(-x))
+M1(tanhshrink, x - K(tanh)(x))
+static inline REAL K(square_of)(REAL x) { return x * x; }
+M2(tanhshrink_backward, dy * K(square_of)(K(tanh)(x)))
+M1(softshrink, x > c0 ? x - c0 : x < -c0 ? x + c0 : x * 0)
+M1(hardshrink, (x >= -c0) & (x <= c0) ? 0 : x)
+M2(shrink_backward, (x >= -c0) & (x <= c0) ? 0 : dy)
+M1(threshold, x <= c0 ? c1 : x)
+M2(threshold_backward, x <= c0 ? 0 : dy)
+M1(squared_relu, x < 0 ? 0 : x * x)
+M2(squared_relu_backward, x > 0 ? dy * (2 * x) : x == x ? dy * 0 : x)
+M1(step, x > 0 ? 1 : x == x ? 0 : x)
+
+/* Gates: y = a f(b). Backward: out1 = dy f(b), out2 = dy a f'(b). */
+#define GATE_BACKWARD(name, first, second)                                                      \
+    MAP_ROW(map_##name)                                                                         \
+    {                                                                                           \
+        REAL *out1 = (REAL *)d[0], *out2 = (REAL *)d[1];                                        \
+        const REAL *g = (const REAL *)d[2], *in1 = (const REAL *)d[3], *in2 = (const REAL *)d[4]; \
+        MAP_LOOP                                                                                \
+        {                                                                                       \
+            const REAL dy = g[i], a = in1[i], b = in2[i];                                       \
+            out1[i] = (first);                                                                  \
+            out2[i] = (second);                                                                 \
+        }                                                                                       \
+    }                                                                                           \
+    MAP_KERNEL(map_##name, 0)
+#define GATE(name, ...) MAP_PAIR(map_##name, REAL, a * (__VA_ARGS__))
+
+GATE_BACKWARD(prelu_backward, a > 0 ? dy : b * dy, a > 0 ? 0 : a * dy)
+GATE(glu, K(sigmoid)(b))
+GATE_BACKWARD(glu_backward, dy * K(sigmoid)(b), dy * a * (K(sigmoid)(b) * (1 - K(sigmoid)(b))))
+GATE(reglu, b < 0 ? 0 : b)
+GATE_BACKWARD(reglu_backward, dy * (b < 0 ? 0 : b), b > 0 ? dy * a : 0)
+GATE(geglu, K(gelu)(b))
+GATE_BACKWARD(geglu_backward, dy * K(gelu)(b), dy * a * K(gelu_slope)(b))
+GATE(swiglu, b * K(sigmoid)(b))
+GATE_BACKWARD(swiglu_backward, dy * (b * K(sigmoid)(b)), dy * a * K(silu_slope)(b, 1))
+GATE(bilinear_gate, b)
+GATE_BACKWARD(bilinear_gate_backward, dy * b, dy * a)
+#undef M1
+#undef M2
+#undef GATE
+#undef GATE_BACKWARD
+
+#endif

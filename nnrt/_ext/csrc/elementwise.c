@@ -1,0 +1,227 @@
+/* Arithmetic with broadcasting, and sums back over what was broadcast. This file includes
+ * itself once per dtype; REAL is the dtype. */
+#ifndef REAL
+
+#include "elementwise.h"
+#include "vmath.h"
+
+/* Eight doubles, one or more registers; loads need no alignment. */
+typedef double vec8 __attribute__((vector_size(64)));
+typedef double load8_f64 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef float load8_f32 __attribute__((vector_size(32), aligned(4), may_alias));
+
+#define REAL float
+#define K(name) name##_f32
+#include "elementwise.c"
+#undef REAL
+#undef K
+#define REAL double
+#define K(name) name##_f64
+#include "elementwise.c"
+
+#define ENTRY(name)                                                              \
+    .name = {{"elementwise/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},      \
+             {"elementwise/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}},
+
+const nnrt_elementwise_table NNRT_SYM(elementwise) = {
+    NNRT_ELEMENTWISE_MAPS(ENTRY)
+    ENTRY(sum_axis)
+    ENTRY(sum_partials)
+};
+
+#else
+
+/* ---- maps; b, x and so on may be the names in nnrt._ref.elementwise or MAP3's p, q, r ---- */
+
+MAP_PAIR(add, REAL, a + b)
+MAP_PAIR(sub, REAL, a - b)
+MAP_PAIR(mul, REAL, a * b)
+MAP_PAIR(div, REAL, a / b)
+MAP_PAIR(axpy, REAL, a + c0 * b)
+MAP1(neg, -x)
+MAP3(div_backward, -p * ((q / r) / r))
+
+/* floor(a / b) as Python has it: from the remainder, so that both agree */
+static inline REAL K(floored)(REAL a, REAL b, REAL *remainder)
+{
+    REAL mod = (REAL)fmod(a, b);
+    REAL quotient = (a - mod) / b;
+    if (mod != 0 && (b < 0) != (mod < 0)) {
+        mod += b;
+        quotient -= 1;
+    } else if (mod == 0)
+        mod = (REAL)copysign(0, b);
+    *remainder = mod;
+    if (b == 0)
+        return a / b;
+    if (quotient == 0)
+        return (REAL)copysign(0, a / b);
+    REAL whole = (REAL)floor(quotient);
+    return quotient - whole > (REAL)0.5 ? whole + 1 : whole;
+}
+static inline REAL K(floor_of)(REAL a, REAL b)
+{
+    REAL mod;
+    return K(floored)(a, b, &mod);
+}
+static inline REAL K(mod_of)(REAL a, REAL b)
+{
+    REAL mod;
+    K(floored)(a, b, &mod);
+    return mod;
+}
+MAP_PAIR(floor_divide, REAL, K(floor_of)(a, b))
+MAP_PAIR(trunc_divide, REAL, (REAL)__builtin_trunc(a / b))
+MAP_PAIR(remainder, REAL, K(mod_of)(a, b))
+MAP3(remainder_backward, -p * (REAL)__builtin_floor(q / r))
+MAP_PAIR(fmod, REAL, (REAL)fmod(a, b))
+MAP3(fmod_backward, -p * (REAL)__builtin_trunc(q / r))
+
+/* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
+ * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
+#define IS_F64 (sizeof(REAL) == 8)
+static inline REAL K(power)(REAL a, REAL b)
+{
+    if (IS_F64)
+        return (REAL)pow(a, b);
+    double x = a < 0 ? -(double)a : (double)a, y = b;
+    double half = 0.5 * y;
+    int whole = __builtin_floor(y) == y, odd = whole & (__builtin_floor(half) != half);
+    double r = exp_f64(y * log_f64(x));
+    r = (a < 0) & !whole ? NAN : r;
+    r = (x == INFINITY) & (a < 0) & !whole ? (y > 0 ? INFINITY : 0) : r;
+    r = (x == 1) & ((a > 0) | (y == INFINITY) | (y == -INFINITY)) ? 1 : r;
+    r = odd ? __builtin_copysign(r, (double)a) : r;
+    r = (a != a) | (b != b) ? (x == 1 ? 1 : NAN) : r;
+    r = (a == 1) | (b == 0) ? 1 : r;
+    return (REAL)r;
+}
+MAP_PAIR(pow, REAL, K(power)(a, b))
+MAP3(pow_backward, r == 0 ? 0 : p * (r * K(power)(q, r - 1)))
+MAP4(pow_backward_exponent, (q == 0) & (r >= 0) ? 0 : p * (t * K(log)(q)))
+
+MAP_PAIR(maximum, REAL, (a >= b) | (a != a) ? a : b)
+MAP_PAIR(minimum, REAL, (a <= b) | (a != a) ? a : b)
+MAP3(maximum_backward, q == r ? p / 2 : q < r ? 0 : p)
+MAP3(minimum_backward, q == r ? p / 2 : q > r ? 0 : p)
+MAP_PAIR(fmax, REAL, (a >= b) | (b != b) ? a : b)
+MAP_PAIR(fmin, REAL, (a <= b) | (b != b) ? a : b)
+MAP_PAIR(atan2, REAL, (REAL)atan2(a, b))
+MAP3(atan2_backward, q * q + r * r == 0 ? 0 : p * r / (q * q + r * r))
+MAP_PAIR(hypot, REAL, (REAL)hypot(a, b))
+MAP3(hypot_backward, p * (q / r))
+
+static inline REAL K(logaddexp_of)(REAL a, REAL b)
+{
+    REAL top = a > b ? a : b, difference = a - b;
+    REAL y = top + K(log1p)(K(exp)(difference > 0 ? -difference : difference));
+    y = a == b ? a + (REAL)0.69314718055994531 : y; /* infinities too */
+    return (a != a) | (b != b) ? a + b : y;
+}
+MAP_PAIR(logaddexp, REAL, K(logaddexp_of)(a, b))
+MAP3(logaddexp_backward, p * (q == r ? 1 : K(exp)(q - r)))
+MAP_PAIR(xlogy, REAL, b != b ? b : a == 0 ? 0 : a * K(log)(b))
+MAP3(xlogy_backward, (q == 0) & (r <= 0) ? 0 : p * K(log)(r))
+MAP3(lerp, (r < (REAL)0.5) & (r > (REAL)-0.5) ? p + r * (q - p) : q - (q - p) * (1 - r))
+MAP3(addcmul, p + c0 * q * r)
+MAP3(addcdiv, p + c0 * q / r)
+
+static inline REAL K(clamped)(REAL x, REAL lo, REAL hi)
+{
+    REAL y = (x < lo) | (lo != lo) ? lo : x;
+    return (y > hi) | (hi != hi) ? (x == x && lo == lo) ? hi : y : y;
+}
+MAP3(clamp, K(clamped)(p, q, r))
+MAP4(clamp_backward, (q >= r) & (q <= t) ? p : 0)
+
+MAP_ROW(where)
+{
+    REAL *out = (REAL *)d[0];
+    const uint8_t *condition = (const uint8_t *)d[1];
+    const REAL *a = (const REAL *)d[2], *b = (const REAL *)d[3];
+    MAP_LOOP out[i] = condition[i] ? a[i] : b[i];
+}
+MAP_KERNEL(where, 0)
+
+/* ---- sums ---- */
+
+/* Sum of n contiguous elements: 32 running sums per 2048 elements, then those one by one. */
+static double K(sum_row)(const REAL *x, int64_t n)
+{
+    double total = 0;
+    while (n > 0) {
+        int64_t m = n < 2048 ? n : 2048, i = 0;
+        double rest = 0;
+        vec8 s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        for (; i + 32 <= m; i += 32) {
+            s0 += __builtin_convertvector(*(const K(load8) *)(x + i), vec8);
+            s1 += __builtin_convertvector(*(const K(load8) *)(x + i + 8), vec8);
+            s2 += __builtin_convertvector(*(const K(load8) *)(x + i + 16), vec8);
+            s3 += __builtin_convertvector(*(const K(load8) *)(x + i + 24), vec8);
+        }
+        for (; i < m; i++)
+            rest += x[i];
+        vec8 s = (s0 + s1) + (s2 + s3);
+        total += (((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))) + rest;
+        x += m;
+        n -= m;
+    }
+    return total;
+}
+
+/* columns[c] = sum over rows of x[row, c], m columns; 64 rows at a time. */
+static void K(sum_columns)(double *columns, const REAL *x, int64_t rows, int64_t stride, int64_t m)
+{
+    double some[NNRT_SUM_COLUMNS];
+    memset(columns, 0, (size_t)m * sizeof *columns);
+    for (int64_t r = 0; r < rows; r += 64) {
+        int64_t last = r + 64 < rows ? r + 64 : rows;
+        for (int64_t i = 0; i < m; i++)
+            some[i] = x[r * stride + i];
+        for (int64_t k = r + 1; k < last; k++)
+            for (int64_t i = 0; i < m; i++)
+                some[i] += x[k * stride + i];
+        for (int64_t i = 0; i < m; i++)
+            columns[i] += some[i];
+    }
+}
+
+static void K(sum_axis)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_sum_args *p = args;
+    double columns[NNRT_SUM_COLUMNS];
+    int64_t items = p->outer * p->pieces * p->blocks, stop = end * p->group < items ? end * p->group : items;
+    for (int64_t t = begin * p->group; t < stop; t++) {
+        int64_t block = t % p->blocks, piece = t / p->blocks % p->pieces, o = t / p->blocks / p->pieces;
+        int64_t first = piece * p->piece, column = block * NNRT_SUM_COLUMNS;
+        int64_t length = p->length - first < p->piece ? p->length - first : p->piece;
+        int64_t m = p->inner - column < NNRT_SUM_COLUMNS ? p->inner - column : NNRT_SUM_COLUMNS;
+        int64_t at = (o * p->pieces + piece) * p->inner + column;
+        const REAL *x = (const REAL *)p->x + (o * p->length + first) * p->inner + column;
+        if (p->inner == 1)
+            columns[0] = K(sum_row)(x, length);
+        else
+            K(sum_columns)(columns, x, length, p->inner, m);
+        for (int64_t i = 0; i < m; i++)
+            if (p->partial)
+                ((double *)p->out)[at + i] = columns[i];
+            else
+                ((REAL *)p->out)[at + i] = (REAL)columns[i];
+    }
+}
+
+/* out[o, c] = sum over the pieces of the partial sums x[o, piece, c]; one task per o */
+static void K(sum_partials)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_sum_args *p = args;
+    for (int64_t o = begin; o < end; o++)
+        for (int64_t i = 0; i < p->inner; i++) {
+            const double *x = (const double *)p->x + o * p->pieces * p->inner + i;
+            double total = 0;
+            for (int64_t k = 0; k < p->pieces; k++)
+                total += x[k * p->inner];
+            ((REAL *)p->out)[o * p->inner + i] = (REAL)total;
+        }
+}
+
+#endif
