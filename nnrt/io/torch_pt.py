@@ -205,6 +205,11 @@ class _Machine:
             raise self.bad("an append to what is no list")
         self.stack[-1].extend(values)
 
+    def add(self, values):
+        if type(self.stack[-1]) is not set:
+            raise self.bad("elements for what is no set")
+        self.stack[-1].update(values)
+
     def set_items(self, values):
         if type(self.stack[-1]) not in (dict, OrderedDict) or len(values) % 2:
             raise self.bad("items for what is no dict")
@@ -347,10 +352,13 @@ _STEPS = {
     b"\x8c": lambda m: m.push(m.take(m.number("<B")).decode("utf-8", "surrogatepass")),
     b"\x8d": lambda m: m.push(m.take(m.number("<Q")).decode("utf-8", "surrogatepass")),
     b"B": lambda m: m.push(m.take(m.number("<I"))),
+    b"\x8e": lambda m: m.push(m.take(m.number("<Q"))),
     b"C": lambda m: m.push(m.take(m.number("<B"))),
     b"}": lambda m: m.push({}),
     b"]": lambda m: m.push([]),
     b")": lambda m: m.push(()),
+    b"\x8f": lambda m: m.push(set()),
+    b"\x90": lambda m: m.add(m.pop_to_mark()),
     b"t": lambda m: m.push(tuple(m.pop_to_mark())),
     b"\x85": lambda m: m.push(m.pop_tuple(1)),
     b"\x86": lambda m: m.push(m.pop_tuple(2)),
