@@ -5,6 +5,7 @@ import importlib as _importlib
 from ._version import __version__
 from .tensor import Tensor  # first: the ops need the class
 from . import autograd, config, memory
+from .config import get_num_threads, set_num_threads
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import (
     channels_last,

@@ -44,6 +44,15 @@ except ImportError:
 K = registry.family("elementwise")
 
 _made = 0
+_anomaly = False
+
+
+def _set_anomaly(on):
+    global _anomaly
+    _anomaly = on
+
+
+config.on_change("detect_anomaly", _set_anomaly)
 
 
 class Node:
@@ -185,7 +194,7 @@ def attach(outs, backward, inputs, saved):
         arrays.append(x)
     node.saved_arrays = tuple(arrays)
     node.versions = tuple(versions) if versions else None
-    if config.settings.detect_anomaly:
+    if _anomaly:
         _anomaly_recorded(node, outs)
 
 
@@ -327,7 +336,7 @@ def walk(roots, grads, retain_graph, wanted):
         targets = node.targets
         if len(dxs) != len(targets):
             raise RuntimeError(f"{node.name}: backward returned {len(dxs)} gradients for {len(targets)} inputs")
-        if config.settings.detect_anomaly:
+        if _anomaly:
             _anomaly_checked(node, dxs)
         for i in range(len(targets)):
             dx = dxs[i]

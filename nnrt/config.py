@@ -253,6 +253,16 @@ def on_change(name, hook):
     hook(settings._values[name])
 
 
+def set_num_threads(threads):
+    """Threads a launch may use from now on, the caller's own included; ValueError below 1."""
+    set(num_threads=threads)
+
+
+def get_num_threads():
+    """Threads a launch may use, the caller's own included."""
+    return settings.num_threads
+
+
 def why_num_threads():
     """Where the thread count comes from: "2: affinity 2, cgroup quota none, cores 2"."""
     source = settings._sources["num_threads"]
