@@ -274,11 +274,11 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """A dict whose tensors are parameters, in the order of insertion."""
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()
-        self._keys = {}
-        if values is not None:
-            self.update(values)
+        self._keys: dict[str, None] = {}
+        if parameters is not None:
+            self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
         if key not in self._keys:

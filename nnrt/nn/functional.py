@@ -71,10 +71,55 @@ from ..ops.reduce import vector_norm
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 
+_threshold = threshold  # threshold_ has a parameter of this name
+
 
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     """x / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
     return div(x, clamp_min(vector_norm(x, p, dim, True), eps))
+
+
+# In place where the tape does not need x; out of place, with a new tensor as the result, elsewhere.
+
+
+def relu_(x):
+    """relu(x, inplace=True)."""
+    return relu(x, True)
+
+
+def leaky_relu_(x, negative_slope=0.01):
+    """leaky_relu(x, negative_slope, inplace=True)."""
+    return leaky_relu(x, negative_slope, True)
+
+
+def elu_(x, alpha=1.0):
+    """elu(x, alpha, inplace=True)."""
+    return elu(x, alpha, True)
+
+
+def celu_(x, alpha=1.0):
+    """celu(x, alpha, inplace=True)."""
+    return celu(x, alpha, True)
+
+
+def selu_(x):
+    """selu(x, inplace=True)."""
+    return selu(x, True)
+
+
+def hardtanh_(x, min_val=-1.0, max_val=1.0):
+    """hardtanh(x, min_val, max_val, inplace=True)."""
+    return hardtanh(x, min_val, max_val, True)
+
+
+def rrelu_(x, lower=1.0 / 8, upper=1.0 / 3, training=False):
+    """rrelu(x, lower, upper, training, inplace=True)."""
+    return rrelu(x, lower, upper, training, True)
+
+
+def threshold_(x, threshold, value):
+    """threshold(x, threshold, value, inplace=True)."""
+    return _threshold(x, threshold, value, True)
 
 
 # The dropouts take torch's `inplace`; x is left as it is in any case.

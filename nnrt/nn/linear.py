@@ -31,6 +31,8 @@ class Linear(Module):
     `bias`: [out_features] (None with bias=False), both drawn from U(-1/√in_features, 1/√in_features).
     """
 
+    bias: Parameter | None
+
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
@@ -68,6 +70,8 @@ class Bilinear(Module):
     [..., out_features]. `weight`: [out_features, in1_features, in2_features], `bias`: [out_features],
     both drawn from U(-1/√in1_features, 1/√in1_features).
     """
+
+    bias: Parameter | None
 
     def __init__(
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None,
@@ -117,9 +121,8 @@ class LazyLinear(LazyModuleMixin, Linear):
         super().__init__(0, 0, False, device, dtype)
         _check_sizes("LazyLinear", out_features=out_features)
         self.out_features = out_features
-        nothing = empty(0, dtype=dtype, device=device)
-        self.weight = UninitializedParameter(nothing)
-        self.bias = UninitializedParameter(empty(0, dtype=dtype, device=device)) if bias else None
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.bias = UninitializedParameter(device=device, dtype=dtype) if bias else None
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features:

@@ -46,6 +46,7 @@ class Module:
     _load_hooks_before: Mapping[int, Callable] = _NOTHING
     _load_hooks_after: Mapping[int, Callable] = _NOTHING
     _save_hooks: Mapping[int, Callable] = _NOTHING
+    _save_hooks_before: Mapping[int, Callable] = _NOTHING
 
     def __init__(self) -> None:
         if "_kinds" not in self.__dict__:
@@ -382,6 +383,8 @@ class Module:
         themselves. A shared tensor is listed under each of its names.
         """
         destination = {} if destination is None else destination
+        for hook in list(self._save_hooks_before.values()):
+            hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, child in self._children_with_names():
             child.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
@@ -476,6 +479,10 @@ class Module:
 
     def _register_state_hook(self, name, hook):
         return Handle(self.__dict__.setdefault(name, {}), hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable) -> Handle:
+        """Calls hook(module, prefix, keep_vars) before state_dict() looks at this module."""
+        return self._register_state_hook("_save_hooks_before", hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> Handle:
         """Calls hook(module, state_dict, prefix, local_metadata) at the end of state_dict()."""

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from .. import memory
 from ..autograd import version_of
+from ..ops.create import empty, rebuild
 from ..tensor import Tensor, bump
 
 
@@ -32,8 +34,7 @@ class Parameter(Tensor):
         """A copy without the gradient, as in torch."""
         if id(self) in memo:
             return memo[id(self)]
-        made = type(self)(self.array.copy(order="K"), self.requires_grad)
-        made.__dict__.update(self.__dict__)
+        made = rebuild(type(self), self.array.copy(order="K"), self.requires_grad, self.__dict__)
         memo[id(self)] = made
         return made
 
@@ -46,13 +47,11 @@ class Parameter(Tensor):
 class UninitializedParameter(Parameter):
     """A parameter whose shape is known only when its module first sees an input (lazy modules)."""
 
-    def __init__(self, data=None, requires_grad: bool = True):
-        super().__init__(data, requires_grad)
+    def __init__(self, requires_grad: bool = True, device=None, dtype=None):
+        super().__init__(empty(0, device=device, dtype=dtype), requires_grad)
 
     def materialize(self, shape, dtype=None):
         """Becomes a Parameter of this shape with values not yet set."""
-        from .. import memory
-
         self.array = memory.empty(tuple(shape), np.dtype(dtype or self.array.dtype))
         bump(self)
         self.__class__ = Parameter

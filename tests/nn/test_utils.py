@@ -70,6 +70,8 @@ def test_norms_of_large_gradients_do_not_overflow():
     total = utils.clip_grad_norm_(p, 1.0).item()
     assert abs(total / (3e30 * math.sqrt(8)) - 1) < 1e-5
     np.testing.assert_allclose(p[0].grad.numpy(), 1 / math.sqrt(8), rtol=1e-5)
+    tiny = utils.get_total_norm([nnrt.full((4,), 1e-30)]).item()
+    assert abs(tiny / 2e-30 - 1) < 1e-5
 
 
 def test_clipping_with_a_given_norm():

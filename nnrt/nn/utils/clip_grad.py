@@ -24,7 +24,7 @@ def get_total_norm(
     if not norm_type > 0:
         raise ValueError(f"get_total_norm: norm_type must be greater than 0, got {norm_type}")
     with no_grad():
-        norms = [vector_norm(_values(t), norm_type).item() for t in tensors if _values(t).numel()]
+        norms = [_norm(_values(t), norm_type) for t in tensors]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
@@ -32,6 +32,15 @@ def get_total_norm(
             "error_if_nonfinite=False would go on with it"
         )
     return wrap(np.array(total, np.result_type(*[t.dtype for t in tensors]) if tensors else np.float32))
+
+
+def _norm(t, p):
+    if t.numel() == 0:
+        return 0.0
+    norm = vector_norm(t, p).item()
+    if norm == 0 or not math.isfinite(norm):  # powers of float32 values may leave float32's range
+        norm = vector_norm(t, p, dtype=np.float64).item()
+    return norm
 
 
 def clip_grad_norm_(
