@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.cases import Op
+from tests.cases import Kernel, Op, Output, around
 
 X = (2, 3, 4)
 
@@ -16,6 +16,34 @@ def nhwc(t, x):
     """x [N, C, H, W] with its memory in NHWC order."""
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
+
+def copied(shape, x_axes, out_axes=None, step=1):
+    """shape.copy of x whose memory order is x_axes (with gaps where step is 2) to an output in order out_axes."""
+
+    def args(rng, dtype):
+        x = np.asarray(rng.standard_normal([shape[a] * step for a in x_axes]), dtype)
+        x = x[(..., *[slice(None, None, step) for _ in shape])].transpose(np.argsort(x_axes))
+        return [Output(shape, axes=out_axes), x]
+
+    return args
+
+
+KERNELS = [
+    *[Kernel("shape.copy", f"transpose-{n}", copied((n, 40), (1, 0))) for n in around(16)],
+    *[Kernel("shape.copy", f"transpose-to-{n}", copied((40, n), (1, 0))) for n in around(16)],
+    Kernel("shape.copy", "transpose-large", copied((1033, 517), (1, 0))),
+    Kernel("shape.copy", "0d", copied((), ())),
+    Kernel("shape.copy", "to-nhwc", copied((2, 19, 33, 35), (0, 1, 2, 3), (0, 2, 3, 1))),
+    Kernel("shape.copy", "from-nhwc", copied((2, 19, 33, 35), (0, 2, 3, 1))),
+    Kernel("shape.copy", "from-rgb", copied((3, 3, 17, 18), (0, 2, 3, 1))),
+    Kernel("shape.copy", "reversed-axes", copied((3, 4, 5, 6, 7), (4, 3, 2, 1, 0))),
+    Kernel("shape.copy", "gaps", copied((5, 17, 18), (0, 1, 2), step=2)),
+    Kernel("shape.copy", "gaps-transposed", copied((5, 17, 18), (2, 0, 1), (1, 2, 0), step=2)),
+    Kernel("shape.copy", "mirrored", lambda rng, dtype: [Output((9, 20)), rng.standard_normal((9, 20)).astype(dtype)[::-1, ::-1]]),
+    Kernel("shape.copy", "repeated", lambda rng, dtype: [
+        Output((9, 20)), np.broadcast_to(rng.standard_normal((9, 1)).astype(dtype), (9, 20))
+    ]),
+]  # fmt: skip
 
 VIEWS = [
     op("reshape", lambda t, x: t.reshape(x, (4, 6)), X),

@@ -1,0 +1,29 @@
+#ifndef NNRT_SHAPE_H
+#define NNRT_SHAPE_H
+
+#include "nnrt.h"
+
+enum { NNRT_SHAPE_AXES = 32 };
+
+/* out = x over `axes` loops, outermost first. The last is out's innermost axis (stride one element) and,
+ * for `transpose`, the one before it is x's innermost. Strides are in elements. */
+typedef struct {
+    nnrt_work work;
+    void *out;
+    const void *x;
+    int axes;
+    int64_t size[NNRT_SHAPE_AXES], dst[NNRT_SHAPE_AXES], src[NNRT_SHAPE_AXES];
+    int64_t blocks, rows; /* transpose: tasks per plane, rows of a task; else rows of a task */
+} nnrt_shape_args;
+
+/* Elements of a task: 128 or 256 kB each way, below which a second thread gains nothing. */
+enum { NNRT_SHAPE_TASK = 32768 };
+
+/* Indexed by the element's width: 4 or 8 bytes. */
+typedef struct {
+    nnrt_kernel rows[2], transpose[2];
+} nnrt_shape_table;
+
+NNRT_TABLES(shape)
+
+#endif

@@ -1,0 +1,105 @@
+"""Copies between memory orders: driver of csrc/shape.c. See nnrt._ref.shape."""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE, ndarray
+
+from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work
+
+from nnrt._ref import shape as _ref
+
+
+cdef extern from "shape.h" nogil:
+    enum:
+        NNRT_SHAPE_AXES
+        NNRT_SHAPE_TASK
+    ctypedef struct nnrt_shape_args:
+        nnrt_work work
+        void *out
+        const void *x
+        int axes
+        int64_t size[32]
+        int64_t dst[32]
+        int64_t src[32]
+        int64_t blocks
+        int64_t rows
+    ctypedef struct nnrt_shape_table:
+        nnrt_kernel rows[2]
+        nnrt_kernel transpose[2]
+    const nnrt_shape_table *nnrt_shape(int isa)
+
+cdef const nnrt_shape_table *table = nnrt_shape(isa_level())
+
+
+def copy(ndarray out, ndarray x):
+    cdef nnrt_shape_args args
+    cdef int64_t each = PyArray_ITEMSIZE(out), total = PyArray_SIZE(out)
+    cdef int i, last, q
+    if total == 0:
+        return
+    if (each != 4 and each != 8) or not plan(&args, out, x, each):
+        _ref.copy(out, x)
+        return
+    args.out = PyArray_DATA(out)
+    args.x = PyArray_DATA(x)
+    args.work.bytes = 2.0 * total * each
+    last = args.axes - 1
+    q = -1
+    if args.src[last] != 1:
+        for i in range(last):
+            if args.src[i] == 1:
+                q = i
+    if q < 0:
+        args.rows = max(1, NNRT_SHAPE_TASK // args.size[last])
+        launch(&table.rows[0 if each == 4 else 1], &args, (total // args.size[last] + args.rows - 1) // args.rows)
+        return
+    while q < last - 1:
+        swap(&args, q, q + 1)
+        q += 1
+    # Bands of whole vectors (16 elements) of x's innermost axis.
+    args.rows = max(1, NNRT_SHAPE_TASK // (16 * args.size[last])) * 16
+    args.blocks = (args.size[q] + args.rows - 1) // args.rows
+    launch(
+        &table.transpose[0 if each == 4 else 1], &args, total // (args.size[q] * args.size[last]) * args.blocks
+    )
+
+
+cdef void swap(nnrt_shape_args *args, int a, int b) noexcept:
+    args.size[a], args.size[b] = args.size[b], args.size[a]
+    args.dst[a], args.dst[b] = args.dst[b], args.dst[a]
+    args.src[a], args.src[b] = args.src[b], args.src[a]
+
+
+cdef bint plan(nnrt_shape_args *args, ndarray out, ndarray x, int64_t each) noexcept:
+    """Fills in the loops: axes by falling stride of out, merged where both arrays allow. False where out has no axis
+    of stride one or strides are not whole elements."""
+    cdef int i, j, n = 0
+    memset(args, 0, sizeof(nnrt_shape_args))
+    if PyArray_NDIM(out) > NNRT_SHAPE_AXES:
+        return False
+    for i in range(PyArray_NDIM(out)):
+        if PyArray_STRIDE(out, i) % each or PyArray_STRIDE(x, i) % each:
+            return False
+        if PyArray_DIM(out, i) == 1:
+            continue
+        args.size[n] = PyArray_DIM(out, i)
+        args.dst[n] = PyArray_STRIDE(out, i) // each
+        args.src[n] = PyArray_STRIDE(x, i) // each
+        j = n
+        while j > 0 and args.dst[j - 1] < args.dst[j]:
+            swap(args, j - 1, j)
+            j -= 1
+        n += 1
+    if n == 0:
+        args.size[0] = args.dst[0] = args.src[0] = n = 1
+    j = 0
+    for i in range(1, n):
+        if args.dst[j] == args.dst[i] * args.size[i] and args.src[j] == args.src[i] * args.size[i]:
+            args.size[j] *= args.size[i]
+        else:
+            j += 1
+            args.size[j] = args.size[i]
+        args.dst[j] = args.dst[i]
+        args.src[j] = args.src[i]
+    args.axes = j + 1
+    return args.dst[j] == 1
