@@ -9,7 +9,6 @@ from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_
 from numpy cimport PyArray_STRIDE, PyArray_TYPE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work, span
-
 from nnrt._ref import index as _ref
 
 

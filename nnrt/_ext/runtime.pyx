@@ -216,14 +216,32 @@ cpdef ndarray empty_like(ndarray a):
     return nnrt_np_like(a)
 
 
+cdef object _copy_kernel = None
+
+
+def set_copy_kernel(kernel):
+    """kernel(out, x) does the copies of dense() and contiguous() from 4096 elements on; numpy's loop those below."""
+    global _copy_kernel
+    _copy_kernel = kernel
+
+
+cdef ndarray _copied(ndarray a):
+    cdef ndarray out
+    if _copy_kernel is None or cnp.PyArray_SIZE(a) < 4096:
+        return nnrt_np_copy(a)
+    out = nnrt_np_new(cnp.PyArray_DESCR(a), cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
+    _copy_kernel(out, a)
+    return out
+
+
 cpdef ndarray dense(ndarray a):
     """a itself when its memory is filled without gaps in some order of the axes, else a C-ordered copy."""
-    return a if nnrt_np_dense(a) else nnrt_np_copy(a)
+    return a if nnrt_np_dense(a) else _copied(a)
 
 
 cpdef ndarray contiguous(ndarray a):
     """a itself when C-contiguous (and aligned), else a C-ordered copy."""
-    return a if cnp.PyArray_ISCARRAY_RO(a) else nnrt_np_copy(a)
+    return a if cnp.PyArray_ISCARRAY_RO(a) else _copied(a)
 
 
 def memory_stats():

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE, ndarray
+from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ISALIGNED, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE
+from numpy cimport PyArray_STRIDE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work
-
 from nnrt._ref import shape as _ref
 
 
@@ -37,7 +37,7 @@ def copy(ndarray out, ndarray x):
     cdef int i, last, q
     if total == 0:
         return
-    if (each != 4 and each != 8) or not plan(&args, out, x, each):
+    if (each != 4 and each != 8) or not PyArray_ISALIGNED(x) or not plan(&args, out, x, each):
         _ref.copy(out, x)
         return
     args.out = PyArray_DATA(out)
