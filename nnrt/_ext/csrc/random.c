@@ -7,7 +7,7 @@
 #include <math.h>
 
 enum {
-    LANES = 16, /* blocks side by side: one register of 32-bit words with AVX-512, two with AVX2 */
+    LANES = 16, /* blocks side by side, so that their chains of multiplications overlap */
     PIECE = 64, /* blocks per call of blocks(): their words are 1 KiB of stack */
 };
 
@@ -63,6 +63,38 @@ static uint64_t pair(const uint32_t *w) { return w[0] | (uint64_t)w[1] << 32; }
 #define WORDS(...) PIECES(4, 0, 62, const uint32_t *w = words + skip; __VA_ARGS__)
 #define DOUBLES(...) PIECES(2, 1, 63, const uint32_t *w = words + 2 * skip; __VA_ARGS__)
 
+/* z[0], z[1] from u in (0, 1] and v in [0, 1). */
+static void box_muller_f64(double *z, double u, double v)
+{
+    double r = sqrt(-2 * log(u)), angle = 6.283185307179586476925 * v;
+    z[0] = r * cos(angle);
+    z[1] = r * sin(angle);
+}
+
+/* The same without branches or calls, so that the loop around it is vectorised. */
+static inline void box_muller_f32(float *z, float u, float v)
+{
+    /* u = m 2^e with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1),
+     * whose series up to s^9 is below 2e-9 off. */
+    union { float f; int32_t i; } m = {u};
+    int32_t e = (m.i - 0x3f3504f3) >> 23;
+    m.i -= (int32_t)((uint32_t)e << 23);
+    float s = (m.f - 1) / (m.f + 1), t = s * s;
+    float log_m = 2 * s + 2 * s * t * (1 / 3.0f + t * (1 / 5.0f + t * (1 / 7.0f + t * (1 / 9.0f))));
+    float log_u = (float)e * 0.693359375f + (log_m - (float)e * 2.12194440e-4f);
+    float r = sqrtf(-2 * log_u);
+
+    /* angle = q pi/2 + x, |x| <= pi/4; pi/2 = 1.5703125 + 4.838...e-4, the first with few bits. */
+    float angle = 6.283185307179586476925f * v;
+    int32_t q = (int32_t)(angle * 0.636619772f + 0.5f);
+    float x = (angle - (float)q * 1.5703125f) - (float)q * 4.83826794897e-4f, y = x * x;
+    float sin_x = x + x * y * (-1 / 6.0f + y * (1 / 120.0f + y * (-1 / 5040.0f + y * (1 / 362880.0f))));
+    float cos_x = 1 - y * (1 / 2.0f - y * (1 / 24.0f - y * (1 / 720.0f - y * (1 / 40320.0f - y / 3628800.0f))));
+    float c = q & 1 ? sin_x : cos_x, d = q & 1 ? cos_x : sin_x;
+    z[0] = (q + 1) & 2 ? -r * c : r * c;
+    z[1] = q & 2 ? -r * d : r * d;
+}
+
 static void integers(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_random_args *p = args;
@@ -74,14 +106,11 @@ static void integers(const void *args, int64_t begin, int64_t end, void *scratch
 
 #define REAL float
 #define K(name) name##_f32
-#define M(name) name##f
 #include "random.c"
 #undef REAL
 #undef K
-#undef M
 #define REAL double
 #define K(name) name##_f64
-#define M(name) name
 #define DOUBLE
 #include "random.c"
 
@@ -109,14 +138,6 @@ static void K(uniform)(const void *args, int64_t begin, int64_t end, void *scrat
 #endif
 }
 
-/* z[0], z[1] from the pair of uniforms u in (0, 1] and v in [0, 1). */
-static void K(box_muller)(REAL *z, REAL u, REAL v)
-{
-    REAL r = M(sqrt)(-2 * M(log)(u)), angle = (REAL)6.283185307179586476925 * v;
-    z[0] = r * M(cos)(angle);
-    z[1] = r * M(sin)(angle);
-}
-
 static void K(normal)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_random_args *p = args;
@@ -124,13 +145,13 @@ static void K(normal)(const void *args, int64_t begin, int64_t end, void *scratc
 #ifdef DOUBLE
     DOUBLES(REAL z[2 * PIECE]; (void)w;
             for (int64_t b = 0; b < (skip + count + 1) / 2; b++)
-                K(box_muller)(z + 2 * b, (REAL)(int64_t)((pair(words + 4 * b) >> 11) + 1) * 0x1p-53,
+                box_muller_f64(z + 2 * b, (REAL)(int64_t)((pair(words + 4 * b) >> 11) + 1) * 0x1p-53,
                               (REAL)(int64_t)(pair(words + 4 * b + 2) >> 11) * 0x1p-53);
             for (int64_t j = 0; j < count; j++) out[i + j] = z[skip + j];)
 #else
     WORDS(REAL z[4 * PIECE]; (void)w;
           for (int64_t b = 0; b < (skip + count + 1) / 2; b++)
-              K(box_muller)(z + 2 * b, (REAL)(int32_t)((words[2 * b] >> 8) + 1) * 0x1p-24f,
+              box_muller_f32(z + 2 * b, (REAL)(int32_t)((words[2 * b] >> 8) + 1) * 0x1p-24f,
                             (REAL)(int32_t)(words[2 * b + 1] >> 8) * 0x1p-24f);
           for (int64_t j = 0; j < count; j++) out[i + j] = z[skip + j];)
 #endif
