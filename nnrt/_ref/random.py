@@ -61,7 +61,7 @@ def normal(out: Out, seed, offset):
 
 
 def integers(out: Out, low, high, seed, offset):
-    """int64 in [low, high): low + the upper half of d * (high - low); the bias is below (high - low) / 2^64."""
+    """int64 in [low, high): low + upper half of d * (high - low); the bias is below (high - low) / 2^64."""
     d, span = _doubles(out.size, seed, offset), (high - low) % 2**64
     s0, s1 = np.uint64(span & 0xFFFFFFFF), np.uint64(span >> 32)
     d0, d1 = d & LOW, d >> HALF
