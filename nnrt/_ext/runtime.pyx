@@ -229,7 +229,7 @@ cdef ndarray _copied(ndarray a):
     cdef ndarray out
     if _copy_kernel is None or cnp.PyArray_SIZE(a) < 4096:
         return nnrt_np_copy(a)
-    out = nnrt_np_new(cnp.PyArray_DESCR(a), cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
+    out = nnrt_np_new(a.dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
     _copy_kernel(out, a)
     return out
 
