@@ -1,0 +1,80 @@
+/* Maxima and sums of exponentials along n, for softmax and cross entropy. Included once
+ * per dtype after rows.h and vmath.h. Rows are consecutive; columns are w <= MOST wide, with
+ * `step` elements from row to row. */
+
+/* The largest element; a NaN need not show, it reaches the sum of the exponentials. */
+ROW_BEST(top, -(REAL)INFINITY, v > m)
+
+/* Σ exp(x - m), in y the terms where KEEP. */
+#define EXP_ROW(name, KEEP)                                                       \
+    static double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m) \
+    {                                                                             \
+        enum { WIDE = 32 };                                                       \
+        double total = 0;                                                         \
+        for (int64_t from = 0; from < n; from += RUN) {                           \
+            int64_t i = from, stop = n - from < RUN ? n : from + RUN;             \
+            REAL s[WIDE] = {0}, sum = 0;                                          \
+            for (; i + WIDE <= stop; i += WIDE)                                   \
+                for (int j = 0; j < WIDE; j++) {                                  \
+                    REAL e = K(exp)(x[i + j] - m);                                \
+                    KEEP(y[i + j] = e);                                           \
+                    s[j] += e;                                                    \
+                }                                                                 \
+            for (int j = 0; i + j < stop; j++) {                                  \
+                REAL e = K(exp)(x[i + j] - m);                                    \
+                KEEP(y[i + j] = e);                                               \
+                s[j] += e;                                                        \
+            }                                                                     \
+            for (int w = WIDE / 2; w; w /= 2)                                     \
+                for (int j = 0; j < w; j++)                                       \
+                    s[j] += s[j + w];                                             \
+            sum = s[0];                                                           \
+            total += sum;                                                         \
+        }                                                                         \
+        return total;                                                             \
+    }
+#define KEEP(...) __VA_ARGS__
+#define DROP(...) (void)y
+EXP_ROW(exp_keep, KEEP)
+EXP_ROW(exp_sum, DROP)
+#undef KEEP
+#undef DROP
+#undef EXP_ROW
+
+static void K(top_cols)(REAL *restrict m, const REAL *restrict x, int64_t n, int64_t step, int64_t w)
+{
+    for (int64_t i = 0; i < w; i++)
+        m[i] = -(REAL)INFINITY;
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t i = 0; i < w; i++)
+            m[i] = x[r * step + i] > m[i] ? x[r * step + i] : m[i];
+}
+
+/* s[i] = Σ_r exp(x[r, i] - m[i]); the terms in y unless it is NULL. Sums run in REAL over 256 rows. */
+static void K(exp_cols)(double *restrict s, REAL *restrict y, const REAL *restrict x, const REAL *restrict m,
+                        int64_t n, int64_t step, int64_t w)
+{
+    REAL part[NNRT_SOFTMAX_COLS];
+    for (int64_t i = 0; i < w; i++)
+        s[i] = 0;
+    for (int64_t from = 0; from < n; from += 256) {
+        int64_t stop = n - from < 256 ? n : from + 256;
+        for (int64_t i = 0; i < w; i++)
+            part[i] = 0;
+        for (int64_t r = from; r < stop; r++) {
+            const REAL *row = x + r * step;
+            if (y) {
+                REAL *out = y + r * step;
+                for (int64_t i = 0; i < w; i++) {
+                    out[i] = K(exp)(row[i] - m[i]);
+                    part[i] += out[i];
+                }
+            } else {
+                for (int64_t i = 0; i < w; i++)
+                    part[i] += K(exp)(row[i] - m[i]);
+            }
+        }
+        for (int64_t i = 0; i < w; i++)
+            s[i] += part[i];
+    }
+}

@@ -1,0 +1,212 @@
+/* Softmax and its relatives. This file includes itself once per dtype; REAL is the dtype. */
+#ifndef REAL
+
+#include <math.h>
+
+#include "softmax.h"
+#include "vmath.h"
+
+typedef nnrt_softmax_args args_t;
+
+#define REAL float
+#define K(name) name##_f32
+#include "softmax.c"
+#undef REAL
+#undef K
+#define REAL double
+#define K(name) name##_f64
+#include "softmax.c"
+
+#define ENTRY(name)                                                              \
+    .name = {{"softmax/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},          \
+             {"softmax/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
+
+const nnrt_softmax_table NNRT_SYM(softmax) = {
+    ENTRY(softmax),   ENTRY(softmax_backward), ENTRY(log_softmax), ENTRY(log_softmax_backward),
+    ENTRY(logsumexp), ENTRY(logsumexp_backward),
+};
+
+#else
+
+#include "rows.h"
+#include "exprows.h"
+
+/* for (the units of the tasks): o, first column, columns w, offset `at` of the unit in [outer, n, inner] */
+#define UNITS                                                                     \
+    const args_t *p = args;                                                       \
+    int64_t n = p->n, step = p->inner, units = p->outer * p->blocks;              \
+    int64_t last = end * p->group < units ? end * p->group : units;               \
+    for (int64_t u = begin * p->group; u < last; u++)
+#define UNIT                                                                      \
+    int64_t o = u / p->blocks, col = u % p->blocks * p->cols;                     \
+    int64_t w = p->inner - col < p->cols ? p->inner - col : p->cols;              \
+    int64_t at = o * n * step + col;                                              \
+    (void)w
+
+static void K(softmax)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        UNIT;
+        const REAL *restrict x = (const REAL *)p->x + at;
+        REAL *restrict y = (REAL *)p->y + at;
+        if (step == 1) {
+            REAL scale = (REAL)(1 / K(exp_keep)(y, x, n, K(top_row)(x, n)));
+            for (int64_t i = 0; i < n; i++)
+                y[i] *= scale;
+            continue;
+        }
+        REAL m[NNRT_SOFTMAX_COLS];
+        double s[NNRT_SOFTMAX_COLS];
+        K(top_cols)(m, x, n, step, w);
+        K(exp_cols)(s, y, x, m, n, step, w);
+        for (int64_t i = 0; i < w; i++)
+            m[i] = (REAL)(1 / s[i]);
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t i = 0; i < w; i++)
+                y[r * step + i] *= m[i];
+    }
+}
+
+static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        UNIT;
+        const REAL *restrict x = (const REAL *)p->x + at;
+        REAL *restrict y = (REAL *)p->y + at;
+        if (step == 1) {
+            REAL m = K(top_row)(x, n), l = (REAL)log(K(exp_sum)(y, x, n, m));
+            for (int64_t i = 0; i < n; i++)
+                y[i] = (x[i] - m) - l;
+            continue;
+        }
+        REAL m[NNRT_SOFTMAX_COLS], l[NNRT_SOFTMAX_COLS];
+        double s[NNRT_SOFTMAX_COLS];
+        K(top_cols)(m, x, n, step, w);
+        K(exp_cols)(s, NULL, x, m, n, step, w);
+        for (int64_t i = 0; i < w; i++)
+            l[i] = (REAL)log_f64(s[i]);
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t i = 0; i < w; i++)
+                y[r * step + i] = (x[r * step + i] - m[i]) - l[i];
+    }
+}
+
+/* Σ_j f(a_j, b_j) of a row, as ROW_SUM's in rows.h. */
+#define PAIR_SUM(name, EXPR)                                                      \
+    static double K(name##_row)(const REAL *restrict a, const REAL *restrict b, int64_t n) \
+    {                                                                             \
+        enum { WIDE = 64 };                                                       \
+        double total = 0;                                                         \
+        (void)b;                                                                  \
+        for (int64_t from = 0; from < n; from += RUN) {                           \
+            int64_t i = from, stop = n - from < RUN ? n : from + RUN;             \
+            REAL s[WIDE] = {0};                                                   \
+            for (; i + WIDE <= stop; i += WIDE)                                   \
+                for (int j = 0; j < WIDE; j++)                                    \
+                    s[j] += EXPR;                                                 \
+            for (int j = 0; i + j < stop; j++)                                    \
+                s[j] += EXPR;                                                     \
+            for (int w = WIDE / 2; w; w /= 2)                                     \
+                for (int j = 0; j < w; j++)                                       \
+                    s[j] += s[j + w];                                             \
+            total += s[0];                                                        \
+        }                                                                         \
+        return total;                                                             \
+    }                                                                             \
+    static void K(name##_cols)(REAL *restrict sums, const REAL *restrict a, const REAL *restrict b, \
+                               int64_t n, int64_t step, int64_t w)                \
+    {                                                                             \
+        double total[NNRT_SOFTMAX_COLS];                                          \
+        (void)b;                                                                  \
+        for (int64_t j = 0; j < w; j++)                                           \
+            total[j] = 0;                                                         \
+        for (int64_t r = 0; r < n; r++)                                           \
+            for (int64_t i = r * step, j = 0; j < w; j++)                         \
+                total[j] += EXPR;                                                 \
+        for (int64_t j = 0; j < w; j++)                                           \
+            sums[j] = (REAL)total[j];                                             \
+    }
+
+/* Both backward passes: dx = EXPR of g = dy, v = y and s = the column's sum. */
+#define BACKWARD(name, SUM, EXPR)                                                 \
+    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        UNITS {                                                                   \
+            UNIT;                                                                 \
+            const REAL *restrict y = (const REAL *)p->x + at, *restrict dy = (const REAL *)p->dy + at; \
+            REAL *restrict dx = (REAL *)p->y + at;                                \
+            if (step == 1) {                                                      \
+                REAL s = (REAL)K(SUM##_row)(dy, y, n);                            \
+                for (int64_t i = 0; i < n; i++) {                                 \
+                    REAL g = dy[i], v = y[i];                                     \
+                    dx[i] = EXPR;                                                 \
+                }                                                                 \
+                continue;                                                         \
+            }                                                                     \
+            REAL sums[NNRT_SOFTMAX_COLS];                                         \
+            K(SUM##_cols)(sums, dy, y, n, step, w);                               \
+            for (int64_t r = 0; r < n; r++)                                       \
+                for (int64_t i = 0; i < w; i++) {                                 \
+                    REAL g = dy[r * step + i], v = y[r * step + i], s = sums[i];  \
+                    dx[r * step + i] = EXPR;                                      \
+                }                                                                 \
+        }                                                                         \
+    }
+
+PAIR_SUM(dot, a[i + j] * b[i + j])
+PAIR_SUM(plain, a[i + j])
+BACKWARD(softmax_backward, dot, v * (g - s))
+BACKWARD(log_softmax_backward, plain, g - K(exp)(v) * s)
+#undef PAIR_SUM
+#undef BACKWARD
+
+static inline REAL K(finite_or_zero)(REAL m) { return m - m == 0 ? m : 0; }
+
+static void K(logsumexp)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        UNIT;
+        const REAL *x = (const REAL *)p->x + at;
+        REAL *y = (REAL *)p->y + o * step + col;
+        if (step == 1) {
+            REAL m = K(finite_or_zero)(K(top_row)(x, n));
+            *y = m + (REAL)log(K(exp_sum)(NULL, x, n, m));
+            continue;
+        }
+        REAL m[NNRT_SOFTMAX_COLS];
+        double s[NNRT_SOFTMAX_COLS];
+        K(top_cols)(m, x, n, step, w);
+        for (int64_t i = 0; i < w; i++)
+            m[i] = K(finite_or_zero)(m[i]);
+        K(exp_cols)(s, NULL, x, m, n, step, w);
+        for (int64_t i = 0; i < w; i++)
+            y[i] = m[i] + (REAL)log_f64(s[i]);
+    }
+}
+
+static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        UNIT;
+        const REAL *restrict x = (const REAL *)p->x + at;
+        const REAL *restrict dy = (const REAL *)p->dy + o * step + col;
+        const REAL *restrict lse = (const REAL *)p->lse + o * step + col;
+        REAL *restrict dx = (REAL *)p->y + at;
+        if (step == 1) {
+            REAL g = *dy, l = *lse;
+            for (int64_t i = 0; i < n; i++)
+                dx[i] = g * K(exp)(x[i] - l);
+            continue;
+        }
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t i = 0; i < w; i++)
+                dx[r * step + i] = dy[i] * K(exp)(x[r * step + i] - lse[i]);
+    }
+}
+
+#undef UNITS
+#undef UNIT
+#undef ROW_SUM
+#undef ROW_BEST
+
+#endif
