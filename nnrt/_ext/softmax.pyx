@@ -23,7 +23,8 @@ cdef extern from "softmax.h" nogil:
         nnrt_kernel log_softmax_backward[2]
         nnrt_kernel logsumexp[2]
         nnrt_kernel logsumexp_backward[2]
-    int64_t nnrt_softmax_cut(nnrt_softmax_args *args)
+    int64_t nnrt_softmax_cut(int64_t outer, int64_t n, int64_t inner, int64_t *blocks, int64_t *cols,
+                             int64_t *group)
     const nnrt_softmax_table *nnrt_softmax(int isa)
 
 cdef const nnrt_softmax_table *table = nnrt_softmax(isa_level())
@@ -46,7 +47,7 @@ cdef int run(const nnrt_kernel *kernels, ndarray y, ndarray x, ndarray dy, ndarr
     args.outer = outer
     args.n = n
     args.inner = inner
-    tasks = nnrt_softmax_cut(&args)
+    tasks = nnrt_softmax_cut(outer, n, inner, &args.blocks, &args.cols, &args.group)
     return launch(&kernels[dtype_code(x)], &args, tasks)
 
 

@@ -7,7 +7,7 @@ ROW_BEST(top, -(REAL)INFINITY, v > m)
 
 /* Σ exp(x - m), in y the terms where KEEP. */
 #define EXP_ROW(name, KEEP)                                                       \
-    static double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m) \
+    static inline double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m) \
     {                                                                             \
         enum { WIDE = 32 };                                                       \
         double total = 0;                                                         \

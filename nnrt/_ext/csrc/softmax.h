@@ -16,26 +16,27 @@ typedef struct {
 } nnrt_softmax_args;
 
 enum {
-    NNRT_SOFTMAX_COLS = 256,  /* most columns of a block */
+    NNRT_SOFTMAX_COLS = 256,   /* most columns of a block */
     NNRT_SOFTMAX_TILE = 32768, /* elements of a block that stay in L2 between the passes: 128 kB */
-    NNRT_SOFTMAX_TASK = 16384 /* elements that are worth a task, about 10 us */
+    NNRT_SOFTMAX_TASK = 16384  /* elements that are worth a task, about 10 us */
 };
 
-/* Fills blocks, cols, group and returns the number of tasks. */
-static inline int64_t nnrt_softmax_cut(nnrt_softmax_args *a)
+/* Cuts inner into blocks of cols columns; returns the number of tasks of `group` units. */
+static inline int64_t nnrt_softmax_cut(int64_t outer, int64_t n, int64_t inner, int64_t *blocks, int64_t *cols,
+                                       int64_t *group)
 {
-    int64_t n = a->n > 0 ? a->n : 1, most = NNRT_SOFTMAX_TILE / n / 16 * 16;
+    int64_t rows = n > 0 ? n : 1, most = NNRT_SOFTMAX_TILE / rows / 16 * 16;
     if (most < 16)
         most = 16;
     if (most > NNRT_SOFTMAX_COLS)
         most = NNRT_SOFTMAX_COLS;
-    a->cols = a->inner < most ? a->inner : most;
-    if (a->cols < 1)
-        a->cols = 1;
-    a->blocks = (a->inner + a->cols - 1) / a->cols;
-    int64_t each = n * a->cols, units = a->outer * a->blocks;
-    a->group = each < NNRT_SOFTMAX_TASK ? NNRT_SOFTMAX_TASK / each : 1;
-    return (units + a->group - 1) / a->group;
+    *cols = inner < most ? inner : most;
+    if (*cols < 1)
+        *cols = 1;
+    *blocks = (inner + *cols - 1) / *cols;
+    int64_t each = rows * *cols, units = outer * *blocks;
+    *group = each < NNRT_SOFTMAX_TASK ? NNRT_SOFTMAX_TASK / each : 1;
+    return (units + *group - 1) / *group;
 }
 
 typedef struct {

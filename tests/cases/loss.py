@@ -1,0 +1,347 @@
+"""Losses: pointwise around a vector and a task, at kinks and ends; classes in rows and in columns."""
+
+import numpy as np
+
+from tests.cases import Kernel, Op, Output, around
+
+SIZES = [*around(64), 16384 + 5, 3 * 16384]
+CUBES = [
+    *[(3, n, 1) for n in [1, 2, 31, 32, 33, 1000]],
+    *[(2, n, 3) for n in [1, 7, 300]],
+    (3, 10, 257),
+    (2, 3000, 20),
+    (300, 4, 1),
+    (0, 3, 1),
+]
+TOL = {"float32": (5e-5, 5e-6), "float64": (1e-11, 1e-12)}
+IGNORED = -100
+
+
+def _pair(rng, dtype, kind, n):
+    """x and t in the kind's domain, with ties, zeros and ones among them."""
+    x, t = rng.standard_normal((2, n)) * 2
+    if kind in ("bce", "kl"):
+        t = np.clip(rng.random(n) * 1.4 - 0.2, 0, 1)
+    if kind == "bce":
+        x = np.clip(rng.random(n) * 1.1 - 0.05, 0, 1)
+    if kind in ("l1", "mse", "smooth_l1", "huber"):
+        x[: n // 4] = t[: n // 4]
+    return x.astype(dtype), t.astype(dtype)
+
+
+KINDS = [
+    ("mse", 0.0, False),
+    ("l1", 0.0, False),
+    ("smooth_l1", 0.7, False),
+    ("huber", 1.3, False),
+    ("bce", 0.0, False),
+    ("bce_logits", 0.0, False),
+    ("bce_logits", 0.0, True),
+    ("kl", 0.0, False),
+    ("kl_log", 0.0, False),
+]
+
+
+def _pointwise(kind, a, weighted, n):
+    def weight(rng, dtype):
+        return rng.random(n).astype(dtype) + 1 if weighted else None
+
+    def each(rng, dtype):
+        return [Output((n,)), *_pair(rng, dtype, kind, n), weight(rng, dtype), kind, a]
+
+    def total(rng, dtype):
+        return [Output(()), *_pair(rng, dtype, kind, n), weight(rng, dtype), kind, a, 3.0]
+
+    def backward(rng, dtype, dx=True, dt=True, one=True):
+        dy = rng.standard_normal(() if one else n)
+        outs = [Output((n,)) if dx else None, Output((n,)) if dt else None]
+        return [*outs, np.asarray(dy, dtype), *_pair(rng, dtype, kind, n), weight(rng, dtype), kind, a, 0.5]
+
+    label = f"{kind}{'-weighted' * weighted}-{n}"
+    return [
+        Kernel("loss.pointwise", label, each, tol=TOL),
+        Kernel("loss.pointwise_total", label, total, tol={"float32": (1e-4, 1e-3), "float64": (1e-10, 1e-10)}),
+        Kernel("loss.pointwise_backward", label, backward, tol=TOL),
+        Kernel("loss.pointwise_backward", label + "-dx", lambda r, d: backward(r, d, dt=False, one=False), tol=TOL),
+        Kernel("loss.pointwise_backward", label + "-dt", lambda r, d: backward(r, d, dx=False, one=False), tol=TOL),
+    ]
+
+
+def _targets(rng, c):
+    t = rng.integers(0, c[1], (c[0], c[2]))
+    t[rng.random(t.shape) < 0.2] = IGNORED
+    return t
+
+
+def _ends(c):
+    return c[0], c[2]
+
+
+def _lse(x):
+    return np.log(np.exp(x).sum(axis=1)).astype(x.dtype)
+
+
+def _classes(c, weighted, smoothing, one):
+    def shared(rng, dtype):
+        x = (rng.standard_normal(c) * 3).astype(dtype)
+        return x, rng.random(c[1]).astype(dtype) + dtype(0.1) if weighted else None
+
+    def dy(rng, dtype):
+        return np.asarray(rng.standard_normal(() if one else _ends(c)), dtype)
+
+    def forward(rng, dtype):
+        x, w = shared(rng, dtype)
+        return [Output(_ends(c)), Output(_ends(c)), x, _targets(rng, c), w, *c, IGNORED, smoothing]
+
+    def backward(rng, dtype):
+        x, w = shared(rng, dtype)
+        return [Output(c), dy(rng, dtype), x, _lse(x), _targets(rng, c), w, *c, IGNORED, smoothing, 0.25]
+
+    def soft(rng, dtype):
+        x, w = shared(rng, dtype)
+        return [Output(_ends(c)), Output(_ends(c)), x, rng.random(c).astype(dtype), w, *c, smoothing]
+
+    def soft_backward(rng, dtype, dx=True, dq=True):
+        x, w = shared(rng, dtype)
+        outs = [Output(c) if dx else None, Output(c) if dq else None]
+        return [*outs, dy(rng, dtype), x, _lse(x), rng.random(c).astype(dtype), w, *c, smoothing, 0.25]
+
+    def nll(rng, dtype):
+        x, w = shared(rng, dtype)
+        return [Output(_ends(c)), x, _targets(rng, c), w, *c, IGNORED]
+
+    def nll_backward(rng, dtype):
+        _, w = shared(rng, dtype)
+        return [Output(c), dy(rng, dtype), _targets(rng, c), w, *c, IGNORED, 0.25]
+
+    label = f"{'x'.join(map(str, c))}{'-weighted' * weighted}-{smoothing}{'-one' * one}"
+    tol = {"float32": (1e-4, 1e-4), "float64": (1e-11, 1e-11)}
+    cases = [
+        Kernel("loss.cross_entropy", label, forward, tol=tol),
+        Kernel("loss.cross_entropy_backward", label, backward, tol=tol),
+        Kernel("loss.cross_entropy_soft", label, soft, tol={**tol, "float32": (1e-4, 1e-3)}),
+        Kernel("loss.cross_entropy_soft_backward", label, soft_backward, tol={**tol, "float32": (2e-4, 2e-4)}),
+        Kernel("loss.nll", label, nll, tol=tol),
+        Kernel("loss.nll_backward", label, nll_backward, tol=tol),
+    ]
+    if one:
+        cases.append(
+            Kernel("loss.cross_entropy_soft_backward", label + "-dq", lambda r, d: soft_backward(r, d, dx=False), tol=tol)
+        )
+    return cases
+
+
+def _check(label, target, classes):
+    return Kernel(
+        "loss.check_classes",
+        label,
+        lambda rng, dtype: [Output((2,), np.int64), np.array(target, np.int64), classes, IGNORED],
+    )
+
+
+KERNELS = [
+    *[case for kind in KINDS for n in SIZES for case in _pointwise(*kind, n)],
+    *[
+        case
+        for c in CUBES
+        for weighted, smoothing, one in [(False, 0.0, True), (True, 0.0, False), (False, 0.3, False), (True, 0.3, True)]
+        for case in _classes(c, weighted, smoothing, one)
+    ],
+    _check("good", [0, 1, IGNORED, 2], 3),
+    _check("negative", [0, -1, 5], 3),
+    _check("large", [0, IGNORED, 3], 3),
+    _check("empty", [], 3),
+]
+
+
+def normals(*shapes):
+    return lambda rng: [rng.standard_normal(s) for s in shapes]
+
+
+def classified(shape, target_shape, weighted=False, ignore=False):
+    def inputs(rng):
+        classes = shape[0] if len(shape) == 1 else shape[1]
+        t = np.asarray(rng.integers(0, classes, target_shape))
+        if ignore:
+            t.flat[0] = IGNORED
+        x = rng.standard_normal(shape)
+        return [x, t, rng.random(classes) + 0.1] if weighted else [x, t]
+
+    return inputs
+
+
+def distributions(*shape):
+    def inputs(rng):
+        q = rng.random(shape)
+        return [rng.standard_normal(shape), q / q.sum(axis=1 if len(shape) > 1 else 0, keepdims=True)]
+
+    return inputs
+
+
+def probabilities(*shape):
+    return lambda rng: [rng.random(shape) * 0.9 + 0.05, rng.random(shape) * 0.9 + 0.05]
+
+
+def F(t):
+    return t.nn.functional
+
+
+REDUCTIONS = ["mean", "sum", "none"]
+SHAPES = [((4,), ()), ((3, 4), (3,)), ((2, 4, 3), (2, 3)), ((2, 3, 4, 5), (2, 4, 5))]
+
+
+def each_reduction(name, inputs, grad=None, label="", **kwargs):
+    """One case for each reduction of nn.functional.<name>."""
+    return [
+        Op(
+            f"{name}{label}-{r}",
+            lambda t, *args, r=r: getattr(F(t), name)(*args, reduction=r, **kwargs),
+            inputs,
+            grad=grad,
+        )
+        for r in REDUCTIONS
+    ]
+
+
+OPS = [
+    *[
+        Op(
+            f"cross_entropy-{'x'.join(map(str, s))}-{r}-{e}{'-weighted' * wt}",
+            lambda t, x, y, *w, r=r, e=e: F(t).cross_entropy(x, y, *w, reduction=r, label_smoothing=e),
+            classified(s, ts, wt, ignore=len(s) > 1),
+            grad=(0,),
+        )
+        for s, ts in SHAPES
+        for r in REDUCTIONS
+        for e in (0.0, 0.2)
+        for wt in (False, True)
+    ],
+    *[
+        Op(
+            f"cross_entropy-soft-{'x'.join(map(str, s))}-{r}-{e}",
+            lambda t, x, q, r=r, e=e: F(t).cross_entropy(x, q, reduction=r, label_smoothing=e),
+            distributions(*s),
+        )
+        for s in [(4,), (3, 4), (2, 4, 3)]
+        for r in REDUCTIONS
+        for e in (0.0, 0.2)
+    ],
+    Op(
+        "cross_entropy-soft-weighted",
+        lambda t, x, q, w: F(t).cross_entropy(x, q, w),
+        lambda rng: [*distributions(3, 4)(rng), rng.random(4)],
+        grad=(0, 1),
+    ),
+    Op(
+        "cross_entropy-nhwc",
+        lambda t, x, y: F(t).cross_entropy(x.permute(0, 3, 1, 2), y),
+        lambda rng: [rng.standard_normal((2, 3, 4, 5)), rng.integers(0, 5, (2, 3, 4))],
+    ),
+    Op("cross_entropy-empty", lambda t, x, y: F(t).cross_entropy(x, y, reduction="sum"), classified((0, 3), (0,))),
+    Op("cross_entropy-empty-mean", lambda t, x, y: F(t).cross_entropy(x, y), classified((0, 3), (0,)), grad=()),
+    Op(
+        "cross_entropy-all-ignored",
+        lambda t, x, y: F(t).cross_entropy(x, y, ignore_index=1),
+        lambda rng: [rng.standard_normal((2, 3)), np.array([1, 1])],
+        grad=(),
+    ),
+    *[
+        Op(
+            f"nll_loss-{'x'.join(map(str, s))}-{r}{'-weighted' * wt}",
+            lambda t, x, y, *w, r=r: F(t).nll_loss(x, y, *w, reduction=r),
+            classified(s, ts, wt, ignore=len(s) > 1),
+            grad=(0,),
+        )
+        for s, ts in SHAPES
+        for r in REDUCTIONS
+        for wt in (False, True)
+    ],
+    *each_reduction("mse_loss", normals((3, 4), (3, 4))),
+    *each_reduction("mse_loss", normals((3, 4), (3, 1)), label="-broadcast"),
+    *each_reduction("mse_loss", normals((0, 4), (0, 4)), label="-empty", grad=()),
+    *each_reduction("l1_loss", normals((3, 4), (3, 4))),
+    *each_reduction("smooth_l1_loss", normals((3, 4), (3, 4))),
+    *each_reduction("smooth_l1_loss", normals((3, 4), (3, 4)), label="-beta", beta=0.3),
+    *each_reduction("smooth_l1_loss", normals((3, 4), (3, 4)), label="-zero", beta=0.0),
+    *each_reduction("huber_loss", normals((3, 4), (3, 4)), delta=0.6),
+    *each_reduction("binary_cross_entropy", probabilities(3, 4)),
+    *each_reduction("binary_cross_entropy_with_logits", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4))]),
+    *each_reduction("kl_div", distributions(3, 4)),
+    *each_reduction("kl_div", normals((3, 4), (3, 4)), label="-log", log_target=True),
+    Op("kl_div-batchmean", lambda t, x, q: F(t).kl_div(x, q, reduction="batchmean"), distributions(3, 4)),
+    Op(
+        "binary_cross_entropy-weight",
+        lambda t, x, y, w: F(t).binary_cross_entropy(x, y, w),
+        lambda rng: [*probabilities(3, 4)(rng), rng.random((3, 4))],
+        grad=(0,),
+    ),
+    Op(
+        "binary_cross_entropy-ends",
+        lambda t, x, y: F(t).binary_cross_entropy(x, y, reduction="none"),
+        lambda rng: [np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0])],
+        grad=(),
+    ),
+    Op(
+        "binary_cross_entropy_with_logits-weights",
+        lambda t, x, y, w, p: F(t).binary_cross_entropy_with_logits(x, y, w, pos_weight=p),
+        lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)), rng.random((3, 1)), rng.random(4) + 1],
+        grad=(0, 1),
+    ),
+    *each_reduction("poisson_nll_loss", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)) * 4 + 0.1], grad=(0,)),
+    *each_reduction(
+        "poisson_nll_loss",
+        lambda rng: [rng.random((3, 4)) + 0.5, rng.integers(0, 5, (3, 4)).astype(float)],
+        grad=(0,),
+        label="-full",
+        log_input=False,
+        full=True,
+    ),
+    *each_reduction(
+        "gaussian_nll_loss", lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 4)) + 0.2], full=True
+    ),
+    *each_reduction(
+        "gaussian_nll_loss", lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 1)) + 0.2], label="-row"
+    ),
+    *each_reduction(
+        "hinge_embedding_loss",
+        lambda rng: [rng.standard_normal((3, 4)), rng.choice([-1.0, 1.0], (3, 4))],
+        grad=(0,),
+        margin=0.7,
+    ),
+    *each_reduction(
+        "margin_ranking_loss",
+        lambda rng: [*rng.standard_normal((2, 6)), rng.choice([-1.0, 1.0], 6)],
+        grad=(0, 1),
+        margin=0.2,
+    ),
+    *each_reduction("soft_margin_loss", lambda rng: [rng.standard_normal((3, 4)), rng.choice([-1.0, 1.0], (3, 4))], grad=(0,)),
+    *each_reduction(
+        "cosine_embedding_loss",
+        lambda rng: [*rng.standard_normal((2, 5, 4)), rng.choice([-1, 1], 5)],
+        margin=0.1,
+    ),
+    *each_reduction("triplet_margin_loss", normals((5, 4), (5, 4), (5, 4)), swap=True),
+    *each_reduction("triplet_margin_loss", normals((5, 4), (5, 4), (5, 4)), label="-p", p=3, margin=0.5),
+    *each_reduction("triplet_margin_with_distance_loss", normals((5, 4), (5, 4), (5, 4))),
+    *each_reduction("multi_margin_loss", classified((5, 4), (5,)), margin=0.8),
+    *each_reduction("multi_margin_loss", classified((5, 4), (5,)), label="-p2", p=2),
+    Op(
+        "multi_margin_loss-weight",
+        lambda t, x, y, w: F(t).multi_margin_loss(x, y, weight=w),
+        classified((5, 4), (5,), True),
+        grad=(0,),
+    ),
+    *each_reduction(
+        "multilabel_margin_loss",
+        lambda rng: [rng.standard_normal((3, 4)), np.array([[3, 0, -1, 1], [-1, 0, 0, 0], [0, 1, 2, 3]])],
+    ),
+    *each_reduction(
+        "multilabel_soft_margin_loss",
+        lambda rng: [rng.standard_normal((3, 4)), rng.integers(0, 2, (3, 4)).astype(float)],
+        grad=(0,),
+    ),
+    Op("cosine_similarity", lambda t, x, y: F(t).cosine_similarity(x, y), normals((3, 4, 2), (3, 4, 2))),
+    Op("cosine_similarity-dim", lambda t, x, y: F(t).cosine_similarity(x, y, dim=-1, eps=1e-6), normals((3, 4), (1, 4))),
+    Op("pairwise_distance", lambda t, x, y: F(t).pairwise_distance(x, y), normals((3, 4), (3, 4))),
+    Op("pairwise_distance-p1", lambda t, x, y: F(t).pairwise_distance(x, y, p=1, keepdim=True), normals((3, 4), (4,))),
+]
