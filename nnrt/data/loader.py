@@ -63,8 +63,8 @@ class DataLoader:
         self._batched = batch_size is not None or batch_sampler is not None
         self._whole_batches = collate_fn is None and self._batched
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
-        self._epoch = None  # the epoch that runs now
-        self._resume = None  # the state to begin the next epoch with
+        self._position = _Position()
+        self._resume = None  # the position to begin the next epoch with
 
     def _check(self, batch_size, shuffle, sampler, batch_sampler):
         if isinstance(self.dataset, IterableDataset):
@@ -104,9 +104,8 @@ class DataLoader:
 
     def __iter__(self):
         """Begins an epoch, or continues the one of a loaded state."""
-        state, self._resume = self._resume, None
-        self._epoch = _Epoch(self, state)
-        return self._epoch
+        self._position, self._resume = self._resume or _Position(), None
+        return _Epoch(self, self._position)
 
     def state_dict(self):
         """Where the running epoch stands, as numbers and arrays: {"batches", "order", "generator"}.
@@ -118,12 +117,10 @@ class DataLoader:
         out.
         """
         generator = self._own_generator()
-        state = self._resume or {"batches": 0, "order": None}
-        if self._epoch is not None and not self._resume:
-            state = self._epoch.state()
+        position = self._resume or self._position
         return {
-            "batches": state["batches"],
-            "order": state["order"],
+            "batches": position.batches,
+            "order": position.order,
             "generator": None if generator is None else generator.get_state().array,
         }
 
@@ -131,8 +128,7 @@ class DataLoader:
         """The next `iter()` goes on where state_dict() was taken; data set and arguments must be the same."""
         if state_dict["generator"] is not None and self._own_generator() is not None:
             self._own_generator().set_state(state_dict["generator"])
-        self._epoch = None
-        self._resume = {"batches": state_dict["batches"], "order": state_dict["order"]}
+        self._resume = _Position(state_dict["batches"], state_dict["order"])
 
     def _ordered(self):
         """The sampler, where it can draw the order of an epoch at once, else None."""
@@ -141,72 +137,74 @@ class DataLoader:
             if type(self.batch_sampler) is not BatchSampler:
                 return None
             sampler = self.batch_sampler.sampler
-        return sampler if isinstance(sampler, OrderedSampler) else None
+        own = getattr(type(sampler), "__iter__", None)
+        return sampler if own is OrderedSampler.__iter__ else None
 
     def _own_generator(self):
         sampler = self._ordered()
         return self.generator if sampler is None else sampler.generator
 
 
-class _Epoch:
-    """One pass over the batches: an iterator that knows how far it is."""
+class _Position:
+    """How many batches of an epoch were handed out, and the generator state that its order came from."""
 
-    def __init__(self, loader, state):
+    def __init__(self, batches=0, order=None):
+        self.batches = batches
+        self.order = order
+
+
+class _Epoch:
+    """One pass over the batches from a position on: an iterator."""
+
+    def __init__(self, loader, position):
         self._length = loader.__len__
-        self._taken = state["batches"] if state else 0
-        self._order = None
-        self._finished = False
-        jobs, fetch = _stream(loader) if loader._stream else self._jobs(loader, state)
+        self._position = position
+        done = position.batches
+        jobs, fetch = _stream(loader) if loader._stream else self._jobs(loader, position)
         if loader.num_workers:
             threads = 1 if loader._stream else loader.num_workers
             ahead = threads * loader.prefetch_factor
             self._batches = _prefetched(jobs, fetch, threads, ahead, loader.timeout)
-        elif loader._stream:
-            self._batches = iter(fetch, _END)
         else:
-            self._batches = map(fetch, jobs)
-        if self._taken and loader._stream:
-            next(islice(self._batches, self._taken - 1, None), None)
+            self._batches = _mapped(jobs, fetch)
+        if done and loader._stream:
+            next(islice(self._batches, done - 1, None), None)
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        position = self._position
         try:
             batch = next(self._batches)
         except StopIteration:
-            self._finished = True
+            position.batches, position.order = 0, None
             raise
-        self._taken += 1
+        position.batches += 1
         return batch
 
     def __len__(self):
         return self._length()
 
-    def state(self):
-        if self._finished:
-            return {"batches": 0, "order": None}
-        return {"batches": self._taken, "order": self._order}
-
-    def _jobs(self, loader, state):
+    def _jobs(self, loader, position):
         """What the batches are made of, from the first one that is left, and the function that makes one."""
         take = _taker(loader.dataset) if loader._whole_batches else None
         fetch = _fetcher(loader, take)
         sampler = loader._ordered()
         if sampler is None:
             jobs = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
-            return islice(jobs, self._taken, None), fetch
-        order = self._draw(sampler, state)
+            return islice(jobs, position.batches, None), fetch
+        order = _draw(sampler, position)
         n = len(loader.dataset)
         if order.size and not (-n <= order.min() and order.max() < n):
             raise IndexError(
                 f"DataLoader: the sampler gave indices {order.min()} to {order.max()} for {n} samples"
             )
         if loader.batch_sampler is None:
-            return iter(order[self._taken :].tolist()), fetch
+            return iter(order[position.batches :].tolist()), fetch
         size = loader.batch_sampler.batch_size
         end = order.size // size * size if loader.batch_sampler.drop_last else order.size
-        slices = [slice(at, min(at + size, end)) for at in range(self._taken * size, end, size)]
+        slices = [slice(at, min(at + size, end)) for at in range(position.batches * size, end, size)]
         if take is None:
             return (order[part].tolist() for part in slices), fetch
         if type(sampler) is SequentialSampler:
@@ -214,25 +212,33 @@ class _Epoch:
         order = np.where(order < 0, order + n, order)
         return (order[part] for part in slices), fetch
 
-    def _draw(self, sampler, state):
-        """The epoch's order: a new one, or that of the state. Notes where it came from."""
-        if state and state["order"] is not None:
-            self._order = state["order"]
-            return sampler.order(Generator().set_state(self._order))
-        generator = epoch_generator(sampler.generator)
-        self._order = generator.get_state().array
-        return sampler.order(generator)
+
+def _draw(sampler, position):
+    """The epoch's order: a new one, or that of the position. Notes where it came from."""
+    if position.order is not None:
+        return sampler.order(Generator().set_state(position.order))
+    generator = epoch_generator(sampler.generator)
+    position.order = generator.get_state().array
+    return sampler.order(generator)
 
 
 _END = object()
 
 
+def _mapped(jobs, fetch):
+    for job in jobs:
+        batch = fetch(job)
+        if batch is _END:
+            return
+        yield batch
+
+
 def _stream(loader):
-    """For an IterableDataset: jobs that say nothing, and a function that makes the next batch or returns _END."""
+    """For an IterableDataset: jobs that say nothing, and what makes the next batch or returns _END."""
     samples = iter(loader.dataset)
     size = loader.batch_size
 
-    def fetch(job=None):
+    def fetch(job):
         if size is None:
             sample = next(samples, _END)
             return sample if sample is _END else loader.collate_fn(sample)

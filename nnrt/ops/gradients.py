@@ -1,0 +1,56 @@
+"""Norms and bounds of many gradients at once, in place; what nn.utils.clip_grad_norm_ and its kin are made of.
+
+Arrays here are of one dtype per call group; different dtypes are told apart inside.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+
+K = registry.family("optim")
+
+CHUNK = 16384  # elements per partial sum, as the kernel is documented
+
+
+def total_norm(arrays, order=2.0):
+    """(sum |x|^order)^(1/order) over all elements of float32 and float64 arrays, or max |x| for order = inf.
+
+    Sums are taken in float64, in an order that the shapes alone decide. Returns a float.
+    """
+    order = float(order)
+    partials = [np.zeros(0)]
+    for group in _by_dtype(arrays):
+        pieces = sum(-(-a.size // CHUNK) for a in group)
+        part = memory.empty((pieces,), np.dtype(np.float64))
+        K.grad_norm(part, [memory.dense(a) for a in group], order)
+        partials.append(part)
+    sums = np.concatenate(partials)
+    if order == np.inf:
+        return float(sums.max()) if sums.size else 0.0
+    return float(sums.sum() ** (1 / order))
+
+
+def scale(arrays, factor):
+    """a *= factor for every array, in place."""
+    _in_place(arrays, lambda group: K.scale(group, float(factor)))
+
+
+def clamp(arrays, low, high):
+    """a = min(max(a, low), high) for every array, in place; NaN stays NaN."""
+    _in_place(arrays, lambda group: K.clamp(group, float(low), float(high)))
+
+
+def _in_place(arrays, kernel):
+    for group in _by_dtype(arrays):
+        dense = [memory.dense(a) for a in group]
+        kernel(dense)
+        for a, work in zip(group, dense):
+            if work is not a:
+                a[...] = work
+
+
+def _by_dtype(arrays):
+    groups = {}
+    for a in arrays:
+        groups.setdefault(a.dtype, []).append(a)
+    return groups.values()
