@@ -237,6 +237,7 @@ class Optimizer:
                 state[key] = values
         self.param_groups = groups
         self.state = state
+        self._stepped = self._stepped or bool(state)
 
     def _unpack(self, key, value, p):
         """A loaded value as the state holds it."""

@@ -82,12 +82,14 @@ class Trainer:
 
     def _start_over(self):
         self.epoch, self.batch, self.step = 1, 0, 0
+        self._trained = False  # this epoch's batches are all done, its validation is not
         self.history = History()
         self.stop = None
         self.interrupted = False
         self._asked_to_stop = False
         self._mean_loss = Mean("loss")
         self._seconds = 0.0  # spent on this epoch before the checkpoint that was resumed
+        self._lr = self.optimizer.param_groups[0]["lr"]  # at the epoch's start
         self._loader_state = None
         self._resumed_rng = None
         for metric in self.metrics:
@@ -112,8 +114,9 @@ class Trainer:
         checkpoint: path of a file that is replaced, all at once, at the start, after every
         checkpoint_every-th epoch, every checkpoint_steps steps, at the end, and on Ctrl-C. resume:
         True continues from `checkpoint`, a path from that file; the loaders and arguments should be
-        those of the first call. Loaders with state_dict() resume in the middle of an epoch by it;
-        others are iterated again from the random state of the epoch's start, up to where they were.
+        those of the first call. Loaders with state_dict() (as DataLoader: where the running epoch
+        stands, or after its end where the next begins) resume by it; others are iterated again from
+        the random state of the epoch's start, up to where they were.
 
         The first Ctrl-C ends training at the next step with a checkpoint, and sets interrupted; the
         second raises KeyboardInterrupt at once. Raises ValueError for bad arguments,
@@ -138,6 +141,7 @@ class Trainer:
                     if not self.interrupted:
                         self.epoch += 1
                         self.batch = 0
+                        self._trained = False
                         self._seconds = 0.0
                         self._mean_loss.reset()
                         for metric in self.metrics:
@@ -185,10 +189,11 @@ class Trainer:
             callback.on_epoch_start(self, self.epoch)
         self.model.train()
         shown.epoch(self.epoch, batches, self.batch)
-        lr = self.optimizer.param_groups[0]["lr"]
+        if not self.batch:
+            self._lr = self.optimizer.param_groups[0]["lr"]
         group = accumulate if batches is None else min(accumulate, batches - self.batch)
         pending = 0
-        for batch in self._position(loader):
+        for batch in () if self._trained else self._position(loader):
             loss = self._forward_backward(batch, group)
             self.batch += 1
             pending += 1
@@ -206,6 +211,7 @@ class Trainer:
             saves.after_step()
         if pending:  # the loader has no length and ended inside a group
             self._step(clip_norm, loss)
+        self._trained = True
         row = {"epoch": self.epoch, "loss": self._mean_loss.value(), **_values(self.metrics)}
         before_validation = _random_state()
         if val_loader is not None:
@@ -216,7 +222,7 @@ class Trainer:
             self.interrupted = True
             _set_random_state(before_validation)
             return
-        row["lr"] = lr
+        row["lr"] = self._lr
         row["seconds"] = round(self._seconds, 3)
         if self.scheduler is not None and self.scheduler_every == "epoch":
             _step_scheduler(self.scheduler, row.get("val_loss", row["loss"]))
@@ -229,6 +235,7 @@ class Trainer:
     def _position(self, loader):
         """Iterates over the loader from batch self.batch on, with the random state that belongs there."""
         if not self.batch:
+            self._loader_state = None
             self._epoch_rng = _random_state()
             return iter(loader)
         if self._loader_state is not None:
@@ -297,18 +304,19 @@ class Trainer:
 
     def state_dict(self, loader=None):
         """Everything the next step depends on, as :func:`nnrt.save` takes it. Valid between steps."""
-        has_state = self.batch and hasattr(loader, "state_dict")
         return {
             "trainer": FORMAT,
             "epoch": self.epoch,
             "batch": self.batch,
+            "trained": self._trained,
             "step": self.step,
             "stop": self.stop,
+            "lr": self._lr,
             "seconds": self._seconds,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "loader": loader.state_dict() if has_state else None,
+            "loader": loader.state_dict() if hasattr(loader, "state_dict") else None,
             "random": _random_state(),
             "epoch_random": self._epoch_rng,
             "loss": self._mean_loss.state_dict(),
@@ -332,7 +340,8 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self.stop, self._seconds = state["stop"], state["seconds"]
+        self._lr = state["lr"]
+        self.stop, self._seconds, self._trained = state["stop"], state["seconds"], state["trained"]
         self._mean_loss.load_state_dict(state["loss"])
         for metric, saved in zip(self.metrics, state["metrics"]):
             metric.load_state_dict(saved)

@@ -46,7 +46,7 @@ class Shuffled:
 
 
 class Counted:
-    """A loader with a state: seed of the epoch and position."""
+    """A loader with a state: seed of the epoch and position; at an epoch's end, those of the next."""
 
     def __init__(self, size=8):
         self.size = size
@@ -57,14 +57,14 @@ class Counted:
         return -(-len(X) // self.size)
 
     def __iter__(self):
-        if not self.resumed:
-            self.epoch, self.at = self.epoch + 1, 0
+        self.at = self.at if self.resumed else 0
         self.resumed = False
         order = np.random.RandomState(self.epoch).permutation(len(X))
         while self.at < len(self):
             rows = order[self.at * self.size : (self.at + 1) * self.size]
             self.at += 1
             yield wrap(X[rows]), wrap(Y[rows])
+        self.epoch, self.at = self.epoch + 1, 0
 
     def state_dict(self):
         return {"epoch": self.epoch, "at": self.at}
@@ -401,8 +401,11 @@ def test_what_does_not_fit_is_named(tmp_path):
         make(metrics=[]).fit(batches(), epochs=2, checkpoint=path, resume=True)
     with pytest.raises(ValueError, match="0 callbacks, this trainer 1"):
         make([Callback()]).fit(batches(), epochs=2, checkpoint=path, resume=True)
-    with pytest.raises(ValueError, match="scheduler"):
-        make_with("epoch").fit(batches(), epochs=2, checkpoint=path, resume=True)
+    net = model()
+    optimizer = optim.Adam(net.parameters())
+    scheduled = make(scheduler=optim.lr_scheduler.StepLR(optimizer, 2))
+    with pytest.raises(ValueError, match="has no scheduler, this trainer differs"):
+        scheduled.fit(batches(), epochs=2, checkpoint=path, resume=True)
     with pytest.raises(FileNotFoundError):
         make().fit(batches(), epochs=2, checkpoint=tmp_path / "none", resume=True)
     nnrt.save({"a": 1}, path)
