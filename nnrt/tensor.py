@@ -555,12 +555,12 @@ class Tensor:
         return format(self.item(), spec) if self.array.ndim == 0 and spec else repr(self)
 
     def __reduce__(self):
-        return create.rebuild, (type(self), self.array, self.requires_grad, getattr(self, "__dict__", None))
+        return create.rebuild, (type(self), self.array, self.requires_grad, attributes_of(self))
 
     def __deepcopy__(self, memo):
         if self.node is not None:
             raise RuntimeError("deepcopy: only leaves can be copied; use clone() or detach() first")
-        made = create.rebuild(type(self), self.array.copy(order="K"), self.requires_grad, getattr(self, "__dict__", None))
+        made = create.rebuild(type(self), self.array.copy(order="K"), self.requires_grad, attributes_of(self))
         if isinstance(self.grad, Tensor):
             made.grad = self.grad.__deepcopy__(memo)
         memo[id(self)] = made
@@ -568,6 +568,14 @@ class Tensor:
 
     def __repr__(self):
         return create.describe(self)
+
+
+_FIELDS = frozenset(("array", "grad", "node", "requires_grad", "version", "hooks"))
+
+
+def attributes_of(t):
+    """Attributes that others gave to a tensor of a subclass, or None; without the extension fields are in its __dict__."""
+    return {k: v for k, v in getattr(t, "__dict__", {}).items() if k not in _FIELDS} or None
 
 
 def wrap(array):

@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory
 from ..autograd import version_of
 from ..ops.create import empty, rebuild
-from ..tensor import Tensor, bump
+from ..tensor import Tensor, attributes_of, bump
 
 
 class Parameter(Tensor):
@@ -34,7 +34,7 @@ class Parameter(Tensor):
         """A copy without the gradient, as in torch."""
         if id(self) in memo:
             return memo[id(self)]
-        made = rebuild(type(self), self.array.copy(order="K"), self.requires_grad, self.__dict__)
+        made = rebuild(type(self), self.array.copy(order="K"), self.requires_grad, attributes_of(self))
         memo[id(self)] = made
         return made
 
