@@ -574,7 +574,7 @@ _FIELDS = frozenset(("array", "grad", "node", "requires_grad", "version", "hooks
 
 
 def attributes_of(t):
-    """Attributes that others gave to a tensor of a subclass, or None; without the extension fields are in its __dict__."""
+    """What was assigned to a tensor beside its fields (which plain Python keeps in __dict__ too), or None."""
     return {k: v for k, v in getattr(t, "__dict__", {}).items() if k not in _FIELDS} or None
 
 
