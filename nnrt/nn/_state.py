@@ -32,9 +32,9 @@ class IncompatibleKeys(NamedTuple):
 class Loading(dict):
     """The values under one module's prefix, with what is shared by one load_state_dict.
 
-    pending: [(function, arguments)], run once nothing is wrong. own: ids of the model's own arrays; a
-    value that is one of them is copied first. assigned: (old parameter, value) -> the new parameter,
-    so that shared parameters stay shared.
+    pending: [(function, arguments)], run once nothing is wrong. own: ids of the arrays that own the
+    model's memory; a value that lies in one of them is copied first. assigned: (old parameter, value)
+    -> the new parameter, so that shared parameters stay shared.
     """
 
     def __init__(self, values, whole=None):
@@ -54,7 +54,7 @@ def load_state_dict(module, state_dict, strict, assign):
     state = Loading(state_dict)
     state.assign = assign
     for t in (*module.parameters(), *module.buffers()):
-        state.own.add(id(t.array))
+        state.own.add(id(_memory_of(t.array)))
     missing, unexpected, errors, visited = [], [], [], []
     odd = [key for key in state if not isinstance(key, str)]
     for key in odd:
@@ -118,12 +118,19 @@ def load_own(module, own, state, prefix, missing, unexpected, errors):
             )
         elif not state.assign and not np.can_cast(array.dtype, target.dtype, "same_kind"):
             errors.append(f"{key}: the value is {array.dtype}, which does not fit a tensor of {target.dtype}")
+        elif (
+            state.assign
+            and isinstance(target, Parameter)
+            and target.requires_grad
+            and array.dtype.kind != "f"
+        ):
+            errors.append(f"{key}: the value is {array.dtype}, the parameter requires a gradient")
         elif state.assign:
             state.pending.append((_assign, (state, module, name, target, value, array)))
         elif not is_lazy(target) and not target.array.flags.writeable:
             errors.append(f"{key}: the module's memory is read-only; load with assign=True")
         elif array is not target.array:
-            if id(array) in state.own:  # part of this model, and perhaps overwritten before its turn
+            if id(_memory_of(array)) in state.own:  # part of this model: perhaps overwritten before its turn
                 array = array.copy()
             state.pending.append((_copy, (target, array)))
     names = {name for name, target in own if target is not None}
@@ -149,6 +156,13 @@ def array_of(value):
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
         return None
+
+
+def _memory_of(array):
+    """The array whose memory this one is, itself or the one that it is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _copy(target, array):

@@ -325,22 +325,19 @@ class Module:
 
     def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
         """Replaces the memory of each parameter, gradient and buffer by fn of it; shared ones stay shared."""
-        buffers = {}
+        for parameter in self.parameters():
+            for t in (parameter, parameter.grad):
+                if isinstance(t, Tensor):
+                    made = fn(t.detach())
+                    if made.array is not t.array:  # the tape need not hear of what is as it was
+                        t.data = made
+        made = {}
         for module in self.modules():
-            for name, kind in module._kinds.items():
-                value = module.__dict__[name]
-                if value is None or kind == MODULE:
-                    continue
-                if kind == PARAMETER:
-                    if id(value) not in buffers:
-                        buffers[id(value)] = value
-                        value.data = fn(value.detach())
-                        if isinstance(value.grad, Tensor):
-                            value.grad.data = fn(value.grad.detach())
-                else:
-                    if id(value) not in buffers:
-                        buffers[id(value)] = fn(value)
-                    module.__dict__[name] = buffers[id(value)]
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    if id(buffer) not in made:
+                        made[id(buffer)] = fn(buffer)
+                    module.__dict__[name] = made[id(buffer)]
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:

@@ -156,6 +156,8 @@ def test_values_that_are_part_of_the_module_are_exchanged_right():
     assert m.a.item() == 2 and m.b.item() == 1
     m.load_state_dict({"a": m.state_dict()["b"], "b": m.state_dict()["a"]})
     assert m.a.item() == 1 and m.b.item() == 2
+    m.load_state_dict({"a": m.b.detach().numpy()[:], "b": m.a.detach()[:1]})
+    assert m.a.item() == 2 and m.b.item() == 1
 
 
 def test_assign_takes_the_tensors_themselves_and_keeps_ties():
@@ -169,6 +171,10 @@ def test_assign_takes_the_tensors_themselves_and_keeps_ties():
     assert not m[0].weight.requires_grad and m[0].bias.requires_grad
     assert isinstance(m[0].bias, nn.Parameter) and m[0].bias.array is b.array and not b.requires_grad
     assert m[0].weight.dtype == nnrt.float64
+    before = m[1].bias
+    with pytest.raises(RuntimeError, match="0.bias: the value is int64, the parameter requires a gradient"):
+        m.load_state_dict({"1.bias": b, "0.bias": np.array([1, 2])}, strict=False, assign=True)
+    assert m[1].bias is before
 
 
 def test_read_only_memory_wants_assign():
