@@ -39,7 +39,6 @@ cdef int64_t PANEL_TILES = 3, PACK_TILES = 24
 cdef int64_t PANELS = 8
 # a is copied when its rows are a multiple of this many bytes apart.
 cdef int64_t A_CLASH = 2048
-
 # Dots beat tiles over packed b up to this many rows (or columns) of c.
 cdef int64_t DOT_LINES = 48
 # Packed b beyond this many bytes is made and used in column parts.
@@ -409,7 +408,9 @@ cdef int run(nnrt_gemm *g, str op, int dtype, ndarray c, bint packed) except -1:
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     cdef int64_t c_col = stride(c, PyArray_NDIM(c) - 1, size)
     cdef int rc
-    if c_col != 1 and g.n > 1 and g.m > 0:
+    if g.batch == 0 or g.m == 0 or g.n == 0:
+        return 0
+    if c_col != 1 and g.n > 1:
         if g.c_row != 1 or packed:
             raise ValueError(f"{op}: wanted c with unit stride in {'its last' if packed else 'one'} axis, "
                              f"got strides {(<object>c).strides}")

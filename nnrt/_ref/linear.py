@@ -82,6 +82,11 @@ def packed_size(k, n, dtype):
     return k * n
 
 
+def gemm_tile(dtype):
+    """(rows, columns) of c that the back-end sums in registers at a time."""
+    return 1, 1
+
+
 def pack_b(packed: Out, b):
     """Stores b[K, N] in packed[packed_size(K, N)], a copy in the order gemm_packed reads it."""
     packed[...] = b.ravel()
