@@ -1,11 +1,9 @@
-"""Norms and bounds of many gradients at once, in place; what nn.utils.clip_grad_norm_ and its kin are made of.
-
-Arrays here are of one dtype per call group; different dtypes are told apart inside.
-"""
+"""Norms and bounds of many gradients at once: what nn.utils.clip_grad_norm_ and its kin are made of."""
 
 import numpy as np
 
 from .. import memory, registry
+from .._ref import optim as reference
 
 K = registry.family("optim")
 
@@ -13,16 +11,16 @@ CHUNK = 16384  # elements per partial sum, as the kernel is documented
 
 
 def total_norm(arrays, order=2.0):
-    """(sum |x|^order)^(1/order) over all elements of float32 and float64 arrays, or max |x| for order = inf.
+    """(sum |x|^order)^(1/order) over all elements of floating arrays, or max |x| for order = inf; a float.
 
-    Sums are taken in float64, in an order that the shapes alone decide. Returns a float.
+    Sums are taken in float64, in an order that the shapes alone decide.
     """
     order = float(order)
     partials = [np.zeros(0)]
-    for group in _by_dtype(arrays):
+    for kernels, group in _by_dtype(arrays):
         pieces = sum(-(-a.size // CHUNK) for a in group)
         part = memory.empty((pieces,), np.dtype(np.float64))
-        K.grad_norm(part, [memory.dense(a) for a in group], order)
+        kernels.grad_norm(part, [memory.dense(a) for a in group], order)
         partials.append(part)
     sums = np.concatenate(partials)
     if order == np.inf:
@@ -32,25 +30,26 @@ def total_norm(arrays, order=2.0):
 
 def scale(arrays, factor):
     """a *= factor for every array, in place."""
-    _in_place(arrays, lambda group: K.scale(group, float(factor)))
+    _in_place(arrays, "scale", float(factor))
 
 
 def clamp(arrays, low, high):
     """a = min(max(a, low), high) for every array, in place; NaN stays NaN."""
-    _in_place(arrays, lambda group: K.clamp(group, float(low), float(high)))
+    _in_place(arrays, "clamp", float(low), float(high))
 
 
-def _in_place(arrays, kernel):
-    for group in _by_dtype(arrays):
+def _in_place(arrays, kernel, *scalars):
+    for kernels, group in _by_dtype(arrays):
         dense = [memory.dense(a) for a in group]
-        kernel(dense)
+        getattr(kernels, kernel)(dense, *scalars)
         for a, work in zip(group, dense):
             if work is not a:
                 a[...] = work
 
 
 def _by_dtype(arrays):
+    """(kernels, arrays) per dtype; float16 is left to the specification."""
     groups = {}
     for a in arrays:
         groups.setdefault(a.dtype, []).append(a)
-    return groups.values()
+    return [(K if dtype.itemsize >= 4 else reference, group) for dtype, group in groups.items()]

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...autograd import no_grad
-from ...ops.reduce import vector_norm
+from ...ops import gradients
 from ...tensor import Tensor, bump, wrap
 
 
@@ -23,24 +22,13 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not norm_type > 0:
         raise ValueError(f"get_total_norm: norm_type must be greater than 0, got {norm_type}")
-    with no_grad():
-        norms = [_norm(_values(t), norm_type) for t in tensors]
-    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
+    total = gradients.total_norm([_values(t) for t in tensors], norm_type)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
             f"get_total_norm: the norm of order {norm_type} of the gradients is {total}; "
             "error_if_nonfinite=False would go on with it"
         )
     return wrap(np.array(total, np.result_type(*[t.dtype for t in tensors]) if tensors else np.float32))
-
-
-def _norm(t, p):
-    if t.numel() == 0:
-        return 0.0
-    norm = vector_norm(t, p).item()
-    if norm == 0 or not math.isfinite(norm):  # powers of float32 values may leave float32's range
-        norm = vector_norm(t, p, dtype=np.float64).item()
-    return norm
 
 
 def clip_grad_norm_(
@@ -67,10 +55,9 @@ def clip_grads_with_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach=None) -> None:
     """Cuts every element of every gradient to [-clip_value, clip_value]."""
     clip_value = float(clip_value)
-    for grad in _grads(parameters):
-        values = _values(grad)
-        np.clip(values.array, -clip_value, clip_value, out=values.array)
-        bump(values)
+    grads = _grads(parameters)
+    gradients.clamp([_values(g) for g in grads], -clip_value, clip_value)
+    _changed(grads)
 
 
 def _grads(parameters):
@@ -85,12 +72,17 @@ def _grads(parameters):
 
 
 def _values(grad):
-    return grad if isinstance(grad, Tensor) else wrap(grad.values)
+    return grad.array if isinstance(grad, Tensor) else grad.values
+
+
+def _changed(grads):
+    for grad in grads:
+        if isinstance(grad, Tensor):
+            bump(grad)
 
 
 def _scale(grads, max_norm, total_norm):
     factor = float(max_norm) / (float(total_norm) + 1e-6)
     if factor < 1 or math.isnan(factor):
-        with no_grad():
-            for grad in grads:
-                _values(grad).mul_(factor)
+        gradients.scale([_values(g) for g in grads], factor)
+        _changed(grads)
