@@ -114,7 +114,7 @@ def pointwise_backward(dx: Out, dt: Out, dy, x, t, w, kind, a, scale):
 
 
 def check_classes(found: Out, target, classes, ignore_index):
-    """found = (how many targets are not ignored, flat position of the first one outside [0, classes) or -1)."""
+    """found = (number of targets not ignored, flat position of the first outside [0, classes) or -1)."""
     flat = target.reshape(-1)
     kept = flat != ignore_index
     bad = np.flatnonzero(kept & ((flat < 0) | (flat >= classes)))
@@ -155,7 +155,10 @@ def cross_entropy(loss: Out, lse: Out, x, target, weight, outer, n, inner, ignor
 def cross_entropy_backward(
     dx: Out, dy, x, lse, target, weight, outer, n, inner, ignore_index, smoothing, scale
 ):
-    """dx_c = dy scale (p_c Σ_k b_k - b_c), p = exp(x - lse), b_c = (1-ε) w_t onehot_c + ε/C w_c; 0 where ignored."""
+    """dx_c = dy scale (p_c Σ_k b_k - b_c), 0 where ignored.
+
+    p = exp(x - lse), b_c = (1-ε) w_t onehot_c + ε/C w_c.
+    """
     hot, kept, w = _one_hot(target, weight, outer, n, inner, ignore_index, x.dtype)
     b = (1 - smoothing) * hot + smoothing / n * w
     g = (dy.reshape(1, 1, 1) if dy.size == 1 else dy.reshape(outer, 1, inner)) * scale
@@ -174,12 +177,10 @@ def cross_entropy_soft(loss: Out, lse: Out, x, q, weight, outer, n, inner, smoot
         _store(lse, total)
 
 
-def cross_entropy_soft_backward(
-    dx: Out, dq: Out, dy, x, lse, q, weight, outer, n, inner, smoothing, scale
-):
-    """dx_c = dy scale (p_c Σ_k b_k - b_c), b_c = w_c ((1-ε) q_c + ε/C); dq_c = dy scale (1-ε) w_c (lse - x_c).
+def cross_entropy_soft_backward(dx: Out, dq: Out, dy, x, lse, q, weight, outer, n, inner, smoothing, scale):
+    """dx_c = dy scale (p_c Σ_k b_k - b_c) and dq_c = dy scale (1-ε) w_c (lse - x_c).
 
-    dx or dq may be None.
+    b_c = w_c ((1-ε) q_c + ε/C). dx or dq may be None.
     """
     w = (np.ones(n, x.dtype) if weight is None else weight).reshape(1, n, 1)
     g = (dy.reshape(1, 1, 1) if dy.size == 1 else dy.reshape(outer, 1, inner)) * scale

@@ -38,11 +38,13 @@ def sum(y: Out, x, outer, n, inner, divisor):
 def prod(y: Out, x, outer, n, inner):
     """y = Π_j x_j."""
     with np.errstate(all="ignore"):
-        _store(y, _cube(x, outer, n, inner).prod(axis=1, dtype=np.float64 if y.dtype.kind == "f" else y.dtype))
+        _store(
+            y, _cube(x, outer, n, inner).prod(axis=1, dtype=np.float64 if y.dtype.kind == "f" else y.dtype)
+        )
 
 
 def prod_backward(dx: Out, dy, x, outer, n, inner):
-    """dx_j = dy Π_{i≠j} x_i, as the product before j times the product after it: no division, zeros are right."""
+    """dx_j = dy Π_{i≠j} x_i: the product before j times that after it, so no division by zeros."""
     c = _cube(x, outer, n, inner).astype(_wide(x))
     before, after = np.ones_like(c), np.ones_like(c)
     with np.errstate(all="ignore"):
@@ -115,7 +117,7 @@ def var_backward(dx: Out, dy, x, mean, outer, n, inner, divisor):
 
 
 def norm(y: Out, x, outer, n, inner, p):
-    """y = (Σ_j |x_j|^p)^(1/p); p = 0 counts what is not zero, p = ±inf takes the largest or smallest |x_j|."""
+    """y = (Σ_j |x_j|^p)^(1/p); p = 0 counts what is not 0, p = ±inf takes the largest or smallest |x_j|."""
     a = np.abs(_cube(x, outer, n, inner)).astype(np.float64)
     with np.errstate(all="ignore"):
         if p == 0:
@@ -160,7 +162,9 @@ def cumsum(y: Out, x, outer, n, inner, reverse):
     """y_j = Σ_{i≤j} x_i, or Σ_{i≥j} x_i with reverse."""
     c = _cube(x, outer, n, inner)
     step = -1 if reverse else 1
-    _store(y, np.cumsum(c[:, ::step], axis=1, dtype=np.float64 if y.dtype.kind == "f" else y.dtype)[:, ::step])
+    _store(
+        y, np.cumsum(c[:, ::step], axis=1, dtype=np.float64 if y.dtype.kind == "f" else y.dtype)[:, ::step]
+    )
 
 
 def cumprod(y: Out, x, outer, n, inner):
@@ -171,7 +175,7 @@ def cumprod(y: Out, x, outer, n, inner):
 
 
 def cumprod_backward(dx: Out, dy, x, outer, n, inner):
-    """dx_j = P_{j-1} S_j with P_j = Π_{i≤j} x_i and S_j = dy_j + x_{j+1} S_{j+1}: no division, zeros are right."""
+    """dx_j = P_{j-1} S_j, P_j = Π_{i≤j} x_i, S_j = dy_j + x_{j+1} S_{j+1}: no division by zeros."""
     c = _cube(x, outer, n, inner).astype(np.float64)
     g = _cube(dy, outer, n, inner).astype(np.float64)
     before = np.ones_like(c)

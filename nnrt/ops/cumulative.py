@@ -1,8 +1,8 @@
 """Running reductions along one axis: y_j = x_0 ∘ x_1 ∘ ... ∘ x_j.
 
-    cumsum    dx = Σ_{i≥j} dy_i
-    cumprod   dx_j = (Π_{i<j} x_i) S_j,  S_j = dy_j + x_{j+1} S_{j+1}
-    cummax    dx = dy added at the index that holds the maximum
+cumsum    dx = Σ_{i≥j} dy_i
+cumprod   dx_j = (Π_{i<j} x_i) S_j,  S_j = dy_j + x_{j+1} S_{j+1}
+cummax    dx = dy added at the index that holds the maximum
 """
 
 from collections import namedtuple
@@ -36,7 +36,7 @@ def cumsum_backward(node, dy):
 
 
 def cumprod(x, dim, dtype=None):
-    """Running product along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
+    """Running product along dim, accumulated in float64. Arguments as for :func:`cumsum`."""
     a, y, outer, n, inner = _prepare("cumprod", x, dim, dtype, True)
     K.cumprod(y, a, outer, n, inner)
     return record(y, cumprod_backward, (x,), (x if a is x.array else a, outer, n, inner, x.array.dtype))
@@ -50,12 +50,12 @@ def cumprod_backward(node, dy):
 
 
 def cummax(x, dim):
-    """(values, indices) of the running maximum along dim; the last of equal elements, NaN once there was one."""
+    """(values, indices) of the running maximum along dim: the last of equal ones, NaN from the first NaN on."""
     return CummaxResult(*_cumulative("cummax", K.cummax, x, dim))
 
 
 def cummin(x, dim):
-    """(values, indices) of the running minimum along dim; the last of equal elements, NaN once there was one."""
+    """(values, indices) of the running minimum along dim: the last of equal ones, NaN from the first NaN on."""
     return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
 
 

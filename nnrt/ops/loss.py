@@ -29,7 +29,7 @@ R = registry.family("reduce")
 
 
 def mse_loss(x, target, *, reduction="mean", weight=None):
-    """(x - target)². weight: optional factor for each element; with it "mean" divides by the sum of weights."""
+    """(x - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
     return _pointwise("mse_loss", "mse", x, target, reduction, 0.0, weight, True)
 
 
@@ -39,7 +39,7 @@ def l1_loss(x, target, *, reduction="mean", weight=None):
 
 
 def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
-    """Quadratic where |x - target| < beta, linear beyond; beta = 0 is :func:`l1_loss`. ValueError for beta < 0."""
+    """Quadratic where |x - target| < beta, linear beyond; beta 0 is :func:`l1_loss`. ValueError for beta < 0."""
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
     if beta == 0:
@@ -85,8 +85,11 @@ def binary_cross_entropy(x, target, weight=None, *, reduction="mean"):
     if weight is not None:
         from .elementwise import mul
 
-        return reduced(mul(_pointwise("binary_cross_entropy", "bce", x, target, "none", 0.0, None, False), weight),
-                       reduction, "binary_cross_entropy")
+        return reduced(
+            mul(_pointwise("binary_cross_entropy", "bce", x, target, "none", 0.0, None, False), weight),
+            reduction,
+            "binary_cross_entropy",
+        )
     return _pointwise("binary_cross_entropy", "bce", x, target, reduction, 0.0, None, False)
 
 
@@ -101,8 +104,11 @@ def binary_cross_entropy_with_logits(x, target, weight=None, *, reduction="mean"
     if weight is not None:
         from .elementwise import mul
 
-        return reduced(mul(_pointwise(op, "bce_logits", x, target, "none", 0.0, pos_weight, False), weight),
-                       reduction, op)
+        return reduced(
+            mul(_pointwise(op, "bce_logits", x, target, "none", 0.0, pos_weight, False), weight),
+            reduction,
+            op,
+        )
     return _pointwise(op, "bce_logits", x, target, reduction, 0.0, pos_weight, False)
 
 
@@ -136,8 +142,16 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
         n = a.size if reduction == "mean" else 1
         K.pointwise_total(y, a, t, w, kind, constant, n)
         scale = 1.0 / n if n else 0.0
-    saved = (x if a is x.array else a, target if t is target.array else t, w, kind, constant, scale,
-             x.array.shape, target.array.shape)
+    saved = (
+        x if a is x.array else a,
+        target if t is target.array else t,
+        w,
+        kind,
+        constant,
+        scale,
+        x.array.shape,
+        target.array.shape,
+    )
     return record(y, pointwise_backward, (x, target), saved)
 
 
@@ -145,7 +159,9 @@ def pointwise_backward(node, dy):
     a, t, w, kind, constant, scale, x_shape, t_shape = node.saved
     dx = memory.empty_like(a) if node.needs(0) else None
     dt = memory.empty_like(a) if node.needs(1) else None
-    K.pointwise_backward(dx, dt, dy if dy.ndim == 0 else memory.as_like(dy, a), a, t, w, kind, constant, scale)
+    K.pointwise_backward(
+        dx, dt, dy if dy.ndim == 0 else memory.as_like(dy, a), a, t, w, kind, constant, scale
+    )
     if dx is not None and dx.shape != x_shape:
         dx = sum_to(dx, x_shape)
     if dt is not None and dt.shape != t_shape:
@@ -167,8 +183,10 @@ def _broadcast(op, a, t):
         shape = np.broadcast_shapes(a.shape, t.shape)
     except ValueError:
         raise RuntimeError(f"{op}: shapes {a.shape} of x and {t.shape} of target do not broadcast") from None
-    return (a if a.shape == shape else memory.contiguous(np.broadcast_to(a, shape)),
-            t if t.shape == shape else np.broadcast_to(t, shape))
+    return (
+        a if a.shape == shape else memory.contiguous(np.broadcast_to(a, shape)),
+        t if t.shape == shape else np.broadcast_to(t, shape),
+    )
 
 
 def _weighted(op, kind, x, target, reduction, constant, weight):
@@ -229,8 +247,18 @@ def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean"
     lse = memory.empty(t.shape, b.dtype)
     K.cross_entropy(loss, lse, b, t, w, outer, n, inner, ignore_index, label_smoothing)
     y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
-    saved = (x if b is a else b, lse, target if t is target.array else t, w, outer, n, inner, ignore_index,
-             label_smoothing, scale)
+    saved = (
+        x if b is a else b,
+        lse,
+        target if t is target.array else t,
+        w,
+        outer,
+        n,
+        inner,
+        ignore_index,
+        label_smoothing,
+        scale,
+    )
     return record(y, cross_entropy_backward, (x,), saved)
 
 
@@ -247,7 +275,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
     a, q = x.array, target.array
     if a.ndim == 0 or a.dtype.kind != "f" or q.dtype != a.dtype:
         raise RuntimeError(
-            f"cross_entropy: probabilities want floating x and target of one dtype and at least 1 dimension, got "
+            "cross_entropy: probabilities want floating x and target of one dtype and at least 1 dimension, got "
             f"{a.dtype} and {q.dtype}, shape {a.shape}"
         )
     b, outer, n, inner = _class_layout(a)
@@ -259,7 +287,17 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
     lse = memory.empty(shape, b.dtype)
     K.cross_entropy_soft(loss, lse, b, q, w, outer, n, inner, smoothing)
     y, scale = _reduced_classes(loss, reduction, None, None, loss.size, 0)
-    saved = (x if b is a else b, lse, target if q is target.array else q, w, outer, n, inner, smoothing, scale)
+    saved = (
+        x if b is a else b,
+        lse,
+        target if q is target.array else q,
+        w,
+        outer,
+        n,
+        inner,
+        smoothing,
+        scale,
+    )
     return record(y, cross_entropy_soft_backward, (x, target), saved)
 
 
@@ -301,7 +339,12 @@ def nll_backward(node, dy):
 
 def _classes(op, a, t, weight):
     """Checks x and class indices against each other; x in a layout the kernels take."""
-    if a.ndim == 0 or t.ndim != (a.ndim - 1) or t.shape[1:] != a.shape[2:] or (t.ndim and t.shape[0] != a.shape[0]):
+    if (
+        a.ndim == 0
+        or t.ndim != (a.ndim - 1)
+        or t.shape[1:] != a.shape[2:]
+        or (t.ndim and t.shape[0] != a.shape[0])
+    ):
         _refuse_targets(op, a, t)
     if a.dtype.kind != "f" or t.dtype.kind not in "iu":
         raise RuntimeError(f"{op}: wants floating x and integer class indices, got {a.dtype} and {t.dtype}")
@@ -350,7 +393,9 @@ def _checked(op, t, classes, ignore_index):
     count, bad = found.tolist()
     if bad >= 0:
         where = tuple(int(i) for i in np.unravel_index(bad, t.shape)) if t.ndim else ()
-        raise IndexError(f"{op}: target {int(t[where])} at position {where} is no class: there are {classes} classes")
+        raise IndexError(
+            f"{op}: target {int(t[where])} at position {where} is no class: there are {classes} classes"
+        )
     return count
 
 

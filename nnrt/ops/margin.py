@@ -82,7 +82,11 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, *, reduction="mean
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
     """
     want = input1.array.shape[:-1]
-    if input1.array.shape != input2.array.shape or input1.array.ndim not in (1, 2) or target.array.shape != want:
+    if (
+        input1.array.shape != input2.array.shape
+        or input1.array.ndim not in (1, 2)
+        or target.array.shape != want
+    ):
         raise RuntimeError(
             "cosine_embedding_loss: wants inputs [N, D] with target [N] or [D] with a 0-d target, got "
             f"{input1.array.shape}, {input2.array.shape} and {target.array.shape}"
@@ -127,8 +131,8 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
         raise ValueError(f"{op}: margin must be > 0, got {margin}")
     if not anchor.array.ndim == positive.array.ndim == negative.array.ndim:
         raise RuntimeError(
-            f"{op}: anchor, positive and negative must have as many dimensions, got shapes {anchor.array.shape}, "
-            f"{positive.array.shape}, {negative.array.shape}"
+            f"{op}: anchor, positive and negative must have as many dimensions, got shapes "
+            f"{anchor.array.shape}, {positive.array.shape}, {negative.array.shape}"
         )
     far = distance(anchor, negative)
     if swap:
@@ -184,7 +188,8 @@ def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, *, reduction="mea
     bad = np.flatnonzero((t < 0) | (t >= classes))
     if bad.size:
         raise IndexError(
-            f"multi_margin_loss: target {t[bad[0]]} at position {bad[0]} is no class: there are {classes} classes"
+            f"multi_margin_loss: target {t[bad[0]]} at position {bad[0]} is no class: "
+            f"there are {classes} classes"
         )
     w = np.ones(classes, a.dtype) if weight is None else weight.array
     if w.shape != (classes,):
@@ -210,7 +215,9 @@ def multilabel_margin_loss(x, target, *, reduction="mean"):
     n, classes = a.shape
     listed = np.cumprod(t >= 0, axis=1, dtype=bool) if classes else np.zeros_like(t, bool)
     if (t[listed] >= classes).any():
-        raise IndexError(f"multilabel_margin_loss: target {t[listed].max()} is no class: there are {classes} classes")
+        raise IndexError(
+            f"multilabel_margin_loss: target {t[listed].max()} is no class: there are {classes} classes"
+        )
     times = np.zeros((n, classes), a.dtype)
     row, place = np.nonzero(listed)
     np.add.at(times, (row, t[row, place]), 1)
@@ -235,7 +242,8 @@ def _rows(op, x, target, target_axes):
     want = a.shape if target_axes else a.shape[:-1]
     if a.ndim not in (1, 2) or t.shape != want or t.dtype.kind not in "iu":
         raise RuntimeError(
-            f"{op}: wants x [N, C] or [C] and integer target of shape {want}, got {a.shape} and {t.dtype} {t.shape}"
+            f"{op}: wants x [N, C] or [C] and integer target of shape {want}, "
+            f"got {a.shape} and {t.dtype} {t.shape}"
         )
     a = a.reshape(1, -1) if a.ndim == 1 else a
     return a, t.reshape(a.shape if target_axes else -1)

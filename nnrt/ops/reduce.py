@@ -67,7 +67,9 @@ def mean(x, dim=None, keepdim=False, dtype=None):
     """Σ over dim / n; NaN where n is 0. RuntimeError for integers without a floating dtype."""
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
-        raise RuntimeError(f"mean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert")
+        raise RuntimeError(
+            f"mean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
+        )
     if dim is None and a.flags.c_contiguous and not keepdim:
         y = memory.empty((), a.dtype)
         n = a.size
@@ -106,7 +108,9 @@ def nanmean(x, dim=None, keepdim=False, dtype=None):
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
-        raise RuntimeError(f"nanmean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert")
+        raise RuntimeError(
+            f"nanmean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
+        )
     axes = axes_of("nanmean", dim, a.ndim)
     valid = a == a
     total = sum_array(np.where(valid, a, a.dtype.type(0)), axes, keepdim)
@@ -227,7 +231,9 @@ def select_backward(node, dy):
 def check_not_empty(op, shape, axes, dim):
     """Raises as torch does when an axis without elements is to be reduced by an op without identity."""
     if dim is None:
-        raise RuntimeError(f"{op}: a tensor of shape {shape} has no element; pass dim to reduce an axis that is not empty")
+        raise RuntimeError(
+            f"{op}: a tensor of shape {shape} has no element; pass dim to reduce an axis that is not empty"
+        )
     for i in axes:
         if shape[i] == 0:
             raise IndexError(f"{op}: dim {i} of shape {shape} is empty, and {op} of nothing is undefined")
@@ -377,11 +383,15 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
     """
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
-        raise RuntimeError(f"vector_norm: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert")
+        raise RuntimeError(
+            f"vector_norm: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
+        )
     axes = axes_of("vector_norm", dim, a.ndim)
     p = float(ord)
     if a.size == 0 and (math.isinf(p) or p < 0) and 0 in [a.shape[i] for i in axes]:
-        raise RuntimeError(f"vector_norm: ord={ord} of an empty axis is undefined (shape {a.shape}, dim {axes})")
+        raise RuntimeError(
+            f"vector_norm: ord={ord} of an empty axis is undefined (shape {a.shape}, dim {axes})"
+        )
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
     K.norm(y, b, outer, n, inner, p)
     return record(y, norm_backward, (x,), (x if b is x.array else b, y, outer, n, inner, p, x.array.dtype))

@@ -57,7 +57,9 @@ def _along(op, kernel, backward, x, dim, dtype):
     if dtype is not None:
         a = a.astype(dtype, copy=False)
     if a.dtype.kind != "f":
-        raise RuntimeError(f"{op}: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert")
+        raise RuntimeError(
+            f"{op}: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
+        )
     ndim = a.ndim
     if dim is None:
         dim = 0 if ndim in (0, 1, 3) else 1

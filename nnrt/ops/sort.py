@@ -118,11 +118,13 @@ def _top(a, k, largest):
 
 
 def kthvalue(x, k, dim=-1, keepdim=False):
-    """(values, indices) of the k-th smallest element along dim, k from 1. RuntimeError when k is out of range."""
+    """(values, indices) of the k-th smallest element along dim. RuntimeError for k outside [1, n]."""
     axis = axis_of("kthvalue", dim, x.array.ndim)
     a = _last(x, axis)
     if not 1 <= k <= a.shape[-1]:
-        raise RuntimeError(f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {x.array.shape}, got {k}")
+        raise RuntimeError(
+            f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {x.array.shape}, got {k}"
+        )
     return KthvalueResult(*_pick(x, a, axis, np.argpartition(a, k - 1, axis=-1)[..., k - 1 : k], keepdim))
 
 
@@ -140,7 +142,9 @@ def _median(op, x, dim, keepdim, skip_nan):
     if dim is None:
         flat = x.array.reshape(1, -1)
         if flat.size == 0:
-            return wrap(np.full((), np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min, flat.dtype))
+            return wrap(
+                np.full((), np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min, flat.dtype)
+            )
         y = np.take_along_axis(flat, _median_at(flat, skip_nan), -1).reshape(())
         b = memory.contiguous(x.array)
         return record(y, extreme_backward, (x,), (b, y, 1, b.size, 1))
@@ -293,10 +297,14 @@ def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
 
 
 def unique_consecutive(x, return_inverse=False, return_counts=False, dim=None):
-    """The elements (or slices along dim) without immediate repetitions; the outputs are those of :func:`unique`."""
+    """The elements (or slices along dim) without immediate repetitions; outputs as for :func:`unique`."""
     a = x.array
     axis = None if dim is None else axis_of("unique_consecutive", dim, a.ndim)
-    rows = a.reshape(-1, 1) if axis is None else np.moveaxis(a, axis, 0).reshape(a.shape[axis] if a.ndim else 1, -1)
+    rows = (
+        a.reshape(-1, 1)
+        if axis is None
+        else np.moveaxis(a, axis, 0).reshape(a.shape[axis] if a.ndim else 1, -1)
+    )
     starts = np.ones(len(rows), bool)
     starts[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     at = np.flatnonzero(starts)
@@ -316,7 +324,7 @@ def _unique_result(values, inverse, counts, return_inverse, return_counts):
 
 
 def histc(x, bins=100, min=0, max=0):
-    """How many elements fall in each of `bins` equal intervals of [min, max] (of the data's range when equal).
+    """How many elements fall in each of `bins` equal intervals of [min, max], by default the data's range.
 
     Elements outside and NaN are not counted. RuntimeError for bins < 1, min > max or an infinite range.
     """
@@ -346,7 +354,9 @@ def bincount(x, weights=None, minlength=0):
     """
     a = x.array
     if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
-        raise RuntimeError(f"bincount: wants a 1-dimensional tensor of integers >= 0, got {a.dtype} of shape {a.shape}")
+        raise RuntimeError(
+            f"bincount: wants a 1-dimensional tensor of integers >= 0, got {a.dtype} of shape {a.shape}"
+        )
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must be >= 0, got {minlength}")
     w = None if weights is None else weights.array

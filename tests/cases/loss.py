@@ -60,10 +60,22 @@ def _pointwise(kind, a, weighted, n):
     label = f"{kind}{'-weighted' * weighted}-{n}"
     return [
         Kernel("loss.pointwise", label, each, tol=TOL),
-        Kernel("loss.pointwise_total", label, total, tol={"float32": (1e-4, 1e-3), "float64": (1e-10, 1e-10)}),
+        Kernel(
+            "loss.pointwise_total", label, total, tol={"float32": (1e-4, 1e-3), "float64": (1e-10, 1e-10)}
+        ),
         Kernel("loss.pointwise_backward", label, backward, tol=TOL),
-        Kernel("loss.pointwise_backward", label + "-dx", lambda r, d: backward(r, d, dt=False, one=False), tol=TOL),
-        Kernel("loss.pointwise_backward", label + "-dt", lambda r, d: backward(r, d, dx=False, one=False), tol=TOL),
+        Kernel(
+            "loss.pointwise_backward",
+            label + "-dx",
+            lambda r, d: backward(r, d, dt=False, one=False),
+            tol=TOL,
+        ),
+        Kernel(
+            "loss.pointwise_backward",
+            label + "-dt",
+            lambda r, d: backward(r, d, dx=False, one=False),
+            tol=TOL,
+        ),
     ]
 
 
@@ -120,13 +132,20 @@ def _classes(c, weighted, smoothing, one):
         Kernel("loss.cross_entropy", label, forward, tol=tol),
         Kernel("loss.cross_entropy_backward", label, backward, tol=tol),
         Kernel("loss.cross_entropy_soft", label, soft, tol={**tol, "float32": (1e-4, 1e-3)}),
-        Kernel("loss.cross_entropy_soft_backward", label, soft_backward, tol={**tol, "float32": (2e-4, 2e-4)}),
+        Kernel(
+            "loss.cross_entropy_soft_backward", label, soft_backward, tol={**tol, "float32": (2e-4, 2e-4)}
+        ),
         Kernel("loss.nll", label, nll, tol=tol),
         Kernel("loss.nll_backward", label, nll_backward, tol=tol),
     ]
     if one:
         cases.append(
-            Kernel("loss.cross_entropy_soft_backward", label + "-dq", lambda r, d: soft_backward(r, d, dx=False), tol=tol)
+            Kernel(
+                "loss.cross_entropy_soft_backward",
+                label + "-dq",
+                lambda r, d: soft_backward(r, d, dx=False),
+                tol=tol,
+            )
         )
     return cases
 
@@ -144,7 +163,12 @@ KERNELS = [
     *[
         case
         for c in CUBES
-        for weighted, smoothing, one in [(False, 0.0, True), (True, 0.0, False), (False, 0.3, False), (True, 0.3, True)]
+        for weighted, smoothing, one in [
+            (False, 0.0, True),
+            (True, 0.0, False),
+            (False, 0.3, False),
+            (True, 0.3, True),
+        ]
         for case in _classes(c, weighted, smoothing, one)
     ],
     _check("good", [0, 1, IGNORED, 2], 3),
@@ -237,8 +261,17 @@ OPS = [
         lambda t, x, y: F(t).cross_entropy(x.permute(0, 3, 1, 2), y),
         lambda rng: [rng.standard_normal((2, 3, 4, 5)), rng.integers(0, 5, (2, 3, 4))],
     ),
-    Op("cross_entropy-empty", lambda t, x, y: F(t).cross_entropy(x, y, reduction="sum"), classified((0, 3), (0,))),
-    Op("cross_entropy-empty-mean", lambda t, x, y: F(t).cross_entropy(x, y), classified((0, 3), (0,)), grad=()),
+    Op(
+        "cross_entropy-empty",
+        lambda t, x, y: F(t).cross_entropy(x, y, reduction="sum"),
+        classified((0, 3), (0,)),
+    ),
+    Op(
+        "cross_entropy-empty-mean",
+        lambda t, x, y: F(t).cross_entropy(x, y),
+        classified((0, 3), (0,)),
+        grad=(),
+    ),
     Op(
         "cross_entropy-all-ignored",
         lambda t, x, y: F(t).cross_entropy(x, y, ignore_index=1),
@@ -265,7 +298,9 @@ OPS = [
     *each_reduction("smooth_l1_loss", normals((3, 4), (3, 4)), label="-zero", beta=0.0),
     *each_reduction("huber_loss", normals((3, 4), (3, 4)), delta=0.6),
     *each_reduction("binary_cross_entropy", probabilities(3, 4)),
-    *each_reduction("binary_cross_entropy_with_logits", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4))]),
+    *each_reduction(
+        "binary_cross_entropy_with_logits", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4))]
+    ),
     *each_reduction("kl_div", distributions(3, 4)),
     *each_reduction("kl_div", normals((3, 4), (3, 4)), label="-log", log_target=True),
     Op("kl_div-batchmean", lambda t, x, q: F(t).kl_div(x, q, reduction="batchmean"), distributions(3, 4)),
@@ -287,7 +322,9 @@ OPS = [
         lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)), rng.random((3, 1)), rng.random(4) + 1],
         grad=(0, 1),
     ),
-    *each_reduction("poisson_nll_loss", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)) * 4 + 0.1], grad=(0,)),
+    *each_reduction(
+        "poisson_nll_loss", lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)) * 4 + 0.1], grad=(0,)
+    ),
     *each_reduction(
         "poisson_nll_loss",
         lambda rng: [rng.random((3, 4)) + 0.5, rng.integers(0, 5, (3, 4)).astype(float)],
@@ -297,10 +334,14 @@ OPS = [
         full=True,
     ),
     *each_reduction(
-        "gaussian_nll_loss", lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 4)) + 0.2], full=True
+        "gaussian_nll_loss",
+        lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 4)) + 0.2],
+        full=True,
     ),
     *each_reduction(
-        "gaussian_nll_loss", lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 1)) + 0.2], label="-row"
+        "gaussian_nll_loss",
+        lambda rng: [*rng.standard_normal((2, 3, 4)), rng.random((3, 1)) + 0.2],
+        label="-row",
     ),
     *each_reduction(
         "hinge_embedding_loss",
@@ -314,7 +355,11 @@ OPS = [
         grad=(0, 1),
         margin=0.2,
     ),
-    *each_reduction("soft_margin_loss", lambda rng: [rng.standard_normal((3, 4)), rng.choice([-1.0, 1.0], (3, 4))], grad=(0,)),
+    *each_reduction(
+        "soft_margin_loss",
+        lambda rng: [rng.standard_normal((3, 4)), rng.choice([-1.0, 1.0], (3, 4))],
+        grad=(0,),
+    ),
     *each_reduction(
         "cosine_embedding_loss",
         lambda rng: [*rng.standard_normal((2, 5, 4)), rng.choice([-1, 1], 5)],
@@ -341,7 +386,15 @@ OPS = [
         grad=(0,),
     ),
     Op("cosine_similarity", lambda t, x, y: F(t).cosine_similarity(x, y), normals((3, 4, 2), (3, 4, 2))),
-    Op("cosine_similarity-dim", lambda t, x, y: F(t).cosine_similarity(x, y, dim=-1, eps=1e-6), normals((3, 4), (1, 4))),
+    Op(
+        "cosine_similarity-dim",
+        lambda t, x, y: F(t).cosine_similarity(x, y, dim=-1, eps=1e-6),
+        normals((3, 4), (1, 4)),
+    ),
     Op("pairwise_distance", lambda t, x, y: F(t).pairwise_distance(x, y), normals((3, 4), (3, 4))),
-    Op("pairwise_distance-p1", lambda t, x, y: F(t).pairwise_distance(x, y, p=1, keepdim=True), normals((3, 4), (4,))),
+    Op(
+        "pairwise_distance-p1",
+        lambda t, x, y: F(t).pairwise_distance(x, y, p=1, keepdim=True),
+        normals((3, 4), (4,)),
+    ),
 ]

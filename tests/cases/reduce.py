@@ -1,4 +1,4 @@
-"""Reductions: rows and columns around a vector, a run and a block, axes cut into parts, ties, zeros and NaN."""
+"""Reductions: rows and columns around a vector, a run and a block, axes cut into parts, ties, zeros, NaN."""
 
 import numpy as np
 
@@ -77,7 +77,9 @@ def _var(c, offset):
         x = _x(rng, dtype, *c) + dtype(offset)
         return [Output(_ends(c)), Output(_ends(c)), x, *c, float(max(c[1] - 1, 0))]
 
-    return Kernel("reduce.var", f"{'x'.join(map(str, c))}-{offset}", args, tol={**TOL, "float64": (1e-9, 1e-9)})
+    return Kernel(
+        "reduce.var", f"{'x'.join(map(str, c))}-{offset}", args, tol={**TOL, "float64": (1e-9, 1e-9)}
+    )
 
 
 def _backward(name, with_y, scalars=(), make=_x):
@@ -89,7 +91,9 @@ def _backward(name, with_y, scalars=(), make=_x):
             dy = rng.standard_normal(_ends(c)).astype(dtype)
             return [Output(c), dy, x, *([with_y(x).astype(dtype)] if with_y else []), *c, *scalars]
 
-        return Kernel(f"reduce.{name}", "x".join(map(str, c)) + "".join(f"-{s}" for s in scalars), args, tol=TOL)
+        return Kernel(
+            f"reduce.{name}", "x".join(map(str, c)) + "".join(f"-{s}" for s in scalars), args, tol=TOL
+        )
 
     return [case(c) for c in SOME]
 
@@ -97,7 +101,15 @@ def _backward(name, with_y, scalars=(), make=_x):
 def _select(outer, n, m, inner):
     def args(rng, dtype):
         index = rng.integers(0, n, (outer, m, inner))
-        return [Output((outer, n, inner)), rng.standard_normal((outer, m, inner)).astype(dtype), index, outer, n, m, inner]
+        return [
+            Output((outer, n, inner)),
+            rng.standard_normal((outer, m, inner)).astype(dtype),
+            index,
+            outer,
+            n,
+            m,
+            inner,
+        ]
 
     return Kernel("reduce.select_backward", f"{outer}x{n}x{m}x{inner}", args)
 
@@ -266,7 +278,12 @@ OPS = [
     Op("any-nan", lambda t, x: (t.any(x, 0), t.all(x, 0)), fixed([[0, nan], [0, 1]])),
     Op("count_nonzero", lambda t, x: (t.count_nonzero(x), t.count_nonzero(x, 0)), integers(3, 4)),
     *[
-        Op(f"norm-{p}", lambda t, x, p=p: (t.norm(x, p), t.norm(x, p, 1), t.norm(x, p, (0, 2), True)), X, tol=WIDE)
+        Op(
+            f"norm-{p}",
+            lambda t, x, p=p: (t.norm(x, p), t.norm(x, p, 1), t.norm(x, p, (0, 2), True)),
+            X,
+            tol=WIDE,
+        )
         for p in ["fro", 1, 2, 2.5, 3, 0, inf, -inf, 0.5, -1]
     ],
     Op("norm-zero-row", lambda t, x: t.norm(x, 2, 1), fixed([[0, 0], [3, 4]]), grad=()),
@@ -296,8 +313,18 @@ OPS = [
     Op("kthvalue", lambda t, x: t.kthvalue(x, 2, 0), apart(5, 3)),
     Op("kthvalue-keepdim", lambda t, x: t.kthvalue(x, 4, 1, True), apart(3, 4)),
     Op("median-all", lambda t, x: t.median(x), apart(3, 4)),
-    Op("median-nan", lambda t, x: (t.median(x), t.median(x, 1).values, t.nanmedian(x)), fixed([[1, nan, 3, nan, 2]]), grad=()),
-    Op("nanmedian-nan", lambda t, x: t.nanmedian(x, 1), fixed([[1, nan, 3, nan, 2], [3, nan, 1, 2, 0]]), grad=()),
+    Op(
+        "median-nan",
+        lambda t, x: (t.median(x), t.median(x, 1).values, t.nanmedian(x)),
+        fixed([[1, nan, 3, nan, 2]]),
+        grad=(),
+    ),
+    Op(
+        "nanmedian-nan",
+        lambda t, x: t.nanmedian(x, 1),
+        fixed([[1, nan, 3, nan, 2], [3, nan, 1, 2, 0]]),
+        grad=(),
+    ),
     *[
         Op(
             f"quantile-{how}",
@@ -310,7 +337,12 @@ OPS = [
         )
         for how in ["linear", "lower", "higher", "midpoint", "nearest"]
     ],
-    Op("quantile-several", lambda t, x, q: t.quantile(x, q, 1, keepdim=True), lambda rng: [*apart(4, 5)(rng), np.array([0, 0.5, 1])], grad=(0,)),
+    Op(
+        "quantile-several",
+        lambda t, x, q: t.quantile(x, q, 1, keepdim=True),
+        lambda rng: [*apart(4, 5)(rng), np.array([0, 0.5, 1])],
+        grad=(0,),
+    ),
     Op("quantile-nan", lambda t, x: t.quantile(x, 0.5, 1), fixed([[1, nan, 3], [1, 2, 4]]), grad=()),
     Op("nanquantile", lambda t, x: t.nanquantile(x, 0.4, 1), fixed([[1, nan, 3, 7], [1, 2, 4, 9]]), grad=()),
     Op("unique", lambda t, x: t.unique(x, return_inverse=True, return_counts=True), integers(4, 5)),
@@ -321,7 +353,11 @@ OPS = [
         lambda rng: [np.array([1, 1, 2, 2, 2, 1, 3])],
     ),
     Op("histc", lambda t, x: (t.histc(x, 4), t.histc(x, 5, -1, 1)), normal(30), grad=()),
-    Op("bincount", lambda t, x: (t.bincount(x), t.bincount(x, minlength=9)), lambda rng: [rng.integers(0, 6, 20)]),
+    Op(
+        "bincount",
+        lambda t, x: (t.bincount(x), t.bincount(x, minlength=9)),
+        lambda rng: [rng.integers(0, 6, 20)],
+    ),
     Op(
         "bincount-weights",
         lambda t, x, w: t.bincount(x, w),

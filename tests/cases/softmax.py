@@ -1,4 +1,4 @@
-"""Softmax: rows around a vector and a run, columns in one block and in several, -inf, NaN and large offsets."""
+"""Softmax: rows around a vector and a run, columns in one block and in several, -inf, NaN, large offsets."""
 
 import numpy as np
 
@@ -92,7 +92,11 @@ OPS = [
         for name in ("softmax", "log_softmax")
         for d in (0, 1, 2, -1, -3)
     ],
-    Op("softmax-nhwc", lambda t, x: t.softmax(x.permute(0, 2, 3, 1).permute(0, 3, 1, 2), 1), normal(2, 3, 4, 5)),
+    Op(
+        "softmax-nhwc",
+        lambda t, x: t.softmax(x.permute(0, 2, 3, 1).permute(0, 3, 1, 2), 1),
+        normal(2, 3, 4, 5),
+    ),
     Op("softmax-0d", lambda t, x: t.softmax(x, 0), lambda rng: [np.array(2.0)]),
     Op("softmax-empty", lambda t, x: (t.softmax(x, 0), t.log_softmax(x, 1)), normal(0, 3)),
     Op("softmax-no-classes", lambda t, x: t.softmax(x, 1), normal(3, 0)),
