@@ -50,12 +50,12 @@ def cumprod_backward(node, dy):
 
 
 def cummax(x, dim):
-    """(values, indices) of the running maximum along dim: the last of equal ones, NaN from the first NaN on."""
+    """(values, indices) of the running maximum along dim: the last of equal ones; NaN stays."""
     return CummaxResult(*_cumulative("cummax", K.cummax, x, dim))
 
 
 def cummin(x, dim):
-    """(values, indices) of the running minimum along dim: the last of equal ones, NaN from the first NaN on."""
+    """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
     return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
 
 

@@ -39,7 +39,7 @@ def l1_loss(x, target, *, reduction="mean", weight=None):
 
 
 def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
-    """Quadratic where |x - target| < beta, linear beyond; beta 0 is :func:`l1_loss`. ValueError for beta < 0."""
+    """Quadratic where |x - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
     if beta == 0:
@@ -275,7 +275,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
     a, q = x.array, target.array
     if a.ndim == 0 or a.dtype.kind != "f" or q.dtype != a.dtype:
         raise RuntimeError(
-            "cross_entropy: probabilities want floating x and target of one dtype and at least 1 dimension, got "
+            "cross_entropy: probabilities want floating x of 1 or more dimensions and target of its dtype, got "
             f"{a.dtype} and {q.dtype}, shape {a.shape}"
         )
     b, outer, n, inner = _class_layout(a)

@@ -118,6 +118,13 @@ const nnrt_loss_table NNRT_SYM(loss) = {
             return;                                                               \
         }                                                                         \
         scale *= *dy;                                                             \
+        if (dx && dt) {                                                           \
+            for (int64_t i = first; i < stop; i++) {                              \
+                dx[i] = scale * K(name##_dx)(xs[i], ts[i], W(i), a);              \
+                dt[i] = scale * K(name##_dt)(xs[i], ts[i], W(i), a);              \
+            }                                                                     \
+            return;                                                               \
+        }                                                                         \
         for (int64_t i = first; dx && i < stop; i++)                              \
             dx[i] = scale * K(name##_dx)(xs[i], ts[i], W(i), a);                  \
         for (int64_t i = first; dt && i < stop; i++)                              \
@@ -174,7 +181,7 @@ LOSS(kl_log, ONE, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
     (void)weight, (void)sure, (void)rest;                                         \
     for (int64_t u = begin * p->group; u < last; u++)
 #define UNIT                                                                      \
-    int64_t o = u / p->blocks, col = u % p->blocks * p->cols;                     \
+    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols;                     \
     int64_t w = step - col < p->cols ? step - col : p->cols;                      \
     int64_t at = o * n * step + col, out = o * step + col
 
@@ -250,16 +257,16 @@ static void K(cross_entropy_backward)(const void *args, int64_t begin, int64_t e
         } else if (step == 1 && rest == 0) {
             REAL s = *scaled, l = *lse;
             for (int64_t r = 0; r < n; r++)
-                dx[r] = s * K(exp)(x[r] - l);
+                dx[r] = s * K(exp_below)(x[r] - l);
         } else if (step == 1) {
             REAL s = *scaled, l = *lse, b = *g;
             for (int64_t r = 0; r < n; r++)
-                dx[r] = s * K(exp)(x[r] - l) - b * (weight ? weight[r] : 1);
+                dx[r] = s * K(exp_below)(x[r] - l) - b * (weight ? weight[r] : 1);
         } else {
             for (int64_t r = 0; r < n; r++) {
                 REAL by = weight ? weight[r] : 1;
                 for (int64_t i = 0; i < w; i++)
-                    dx[r * step + i] = scaled[i] * K(exp)(x[r * step + i] - lse[i]) - g[i] * by;
+                    dx[r * step + i] = scaled[i] * K(exp_below)(x[r * step + i] - lse[i]) - g[i] * by;
             }
             for (int64_t i = 0; i < w; i++) /* not 0 * inf */
                 for (int64_t r = 0; target[i] == p->ignore_index && r < n; r++)
@@ -307,7 +314,7 @@ static void K(cross_entropy_soft_backward)(const void *args, int64_t begin, int6
         for (int64_t i = 0; i < w; i++) {
             REAL g = dy[p->dy_each ? i : 0] * (REAL)p->scale, s = (REAL)total[i], l = lse[i];
             for (int64_t k = i, r = 0; dx && r < n; r++, k += step)
-                dx[k] = g * (s * K(exp)(x[k] - l) - (weight ? weight[r] : 1) * (sure * q[k] + rest));
+                dx[k] = g * (s * K(exp_below)(x[k] - l) - (weight ? weight[r] : 1) * (sure * q[k] + rest));
             for (int64_t k = i, r = 0; dq && r < n; r++, k += step)
                 dq[k] = g * sure * (weight ? weight[r] : 1) * (l - x[k]);
         }
@@ -347,5 +354,7 @@ static void K(nll_backward)(const void *args, int64_t begin, int64_t end, void *
 #undef UNIT
 #undef ROW_SUM
 #undef ROW_BEST
+#undef AT
+#undef LANES
 
 #endif

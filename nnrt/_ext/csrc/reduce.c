@@ -16,6 +16,8 @@ typedef struct {
 static inline unit_t unit_of(const args_t *p, int64_t u)
 {
     unit_t t;
+    if (p->blocks == 1 && p->parts == 1) /* no division: rows may be short */
+        return (unit_t){u, 0, 0, p->n, 0, p->inner};
     t.col = u % p->blocks * p->cols;
     t.part = u / p->blocks % p->parts;
     t.o = u / p->blocks / p->parts;
@@ -85,14 +87,14 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
                 const REAL *a = x + r * stride, *b = a + stride, *c = b + stride, *d = c + stride; \
                 const REAL *e = d + stride, *f = e + stride, *g = f + stride, *h = g + stride; \
                 for (int64_t i = 0; i < w; i++)                                   \
-                    s[i] += ((K(name##_f)(a[i], m[i]) + K(name##_f)(b[i], m[i]))  \
-                             + (K(name##_f)(c[i], m[i]) + K(name##_f)(d[i], m[i]))) \
-                          + ((K(name##_f)(e[i], m[i]) + K(name##_f)(f[i], m[i]))  \
-                             + (K(name##_f)(g[i], m[i]) + K(name##_f)(h[i], m[i]))); \
+                    s[i] += ((K(name##_f)(a[i], 0, m[i]) + K(name##_f)(b[i], 0, m[i]))  \
+                             + (K(name##_f)(c[i], 0, m[i]) + K(name##_f)(d[i], 0, m[i]))) \
+                          + ((K(name##_f)(e[i], 0, m[i]) + K(name##_f)(f[i], 0, m[i]))  \
+                             + (K(name##_f)(g[i], 0, m[i]) + K(name##_f)(h[i], 0, m[i]))); \
             }                                                                     \
             for (; r < stop; r++)                                                 \
                 for (int64_t i = 0; i < w; i++)                                   \
-                    s[i] += K(name##_f)(x[r * stride + i], m[i]);                 \
+                    s[i] += K(name##_f)(x[r * stride + i], 0, m[i]);                 \
             for (int64_t i = 0; i < w; i++)                                       \
                 total[i] += s[i];                                                 \
         }                                                                         \
@@ -105,7 +107,7 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
     {                                                                             \
         const REAL *x = (const REAL *)p->x + (t.o * p->n + t.row) * p->inner + t.col; \
         if (p->inner == 1) {                                                      \
-            *total = K(name##_row)(x, t.rows, *m);                                \
+            *total = K(name##_row)(x, x, t.rows, *m);                                \
             return;                                                               \
         }                                                                         \
         int64_t times = times_of(p, t.rows), w = t.cols, most = t.rows;           \
@@ -153,11 +155,12 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
         }                                                                         \
     }
 
-ROW_SUM(sum, v)
-ROW_SUM(norm1, v < 0 ? -v : v)
-ROW_SUM(norm2, v * v)
-ROW_SUM(count, ((v == m) | ((v != v) & (m != m))) ? 1 : 0)
-ROW_SUM(squares, (v - m) * (v - m))
+ROW_SUM(sum, v, v)
+ROW_SUM(norm1, K(vabs)(v), v < 0 ? -v : v)
+ROW_SUM(norm2, v * v, v * v)
+ROW_SUM(count, K(pick)((v == m) | ((v != v) & (m != m ? -1 : 0)), (K(vec)){0} + 1, (K(vec)){0}),
+        (v == m) | ((v != v) & (m != m)))
+ROW_SUM(squares, (v - m) * (v - m), (v - m) * (v - m))
 UNIT_SUM(sum)
 UNIT_SUM(norm1)
 UNIT_SUM(norm2)
@@ -213,16 +216,17 @@ static inline double K(prod_f)(double v, double s) { return s * v; }
 
 static double K(prod_row)(const REAL *restrict x, int64_t n)
 {
-    double s[NARROW], total = 1;
+    enum { WIDE = 16 };
+    double s[WIDE], total = 1;
     int64_t i = 0;
-    for (int j = 0; j < NARROW; j++)
+    for (int j = 0; j < WIDE; j++)
         s[j] = 1;
-    for (; i + NARROW <= n; i += NARROW)
-        for (int j = 0; j < NARROW; j++)
+    for (; i + WIDE <= n; i += WIDE)
+        for (int j = 0; j < WIDE; j++)
             s[j] *= x[i + j];
     for (; i < n; i++)
         total *= x[i];
-    for (int j = 0; j < NARROW; j++)
+    for (int j = 0; j < WIDE; j++)
         total *= s[j];
     return total;
 }
@@ -293,13 +297,14 @@ static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
 
 /* ---- extremes with their index ---- */
 
-#define AT(name, BEST, WINS)                                                      \
+#define BEST_AT(name, BEST, WINS)                                                     \
     static int64_t K(name##_find)(const REAL *x, int64_t n, REAL m)               \
     {                                                                             \
+        enum { WIDE = 64 };                                                       \
         int64_t i = 0;                                                            \
-        for (; i + LANES <= n; i += LANES) {                                      \
+        for (; i + WIDE <= n; i += WIDE) {                                        \
             int hits = 0;                                                         \
-            for (int j = 0; j < LANES; j++)                                       \
+            for (int j = 0; j < WIDE; j++)                                        \
                 hits |= (x[i + j] == m) | ((x[i + j] != x[i + j]) & (m != m));    \
             if (hits)                                                             \
                 break;                                                            \
@@ -343,9 +348,9 @@ static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
         }                                                                         \
     }
 
-AT(max_at, K(amax_row), >)
-AT(min_at, K(amin_row), <)
-#undef AT
+BEST_AT(max_at, K(amax_row), >)
+BEST_AT(min_at, K(amin_row), <)
+#undef BEST_AT
 
 /* ---- gradients spread over the reduced axis ---- */
 
@@ -519,5 +524,7 @@ CUMULATIVE(cummin, <=)
 #undef COLUMN_SUM
 #undef ROW_SUM
 #undef ROW_BEST
+#undef AT
+#undef LANES
 
 #endif

@@ -38,7 +38,7 @@ const nnrt_softmax_table NNRT_SYM(softmax) = {
     int64_t last = end * p->group < units ? end * p->group : units;               \
     for (int64_t u = begin * p->group; u < last; u++)
 #define UNIT                                                                      \
-    int64_t o = u / p->blocks, col = u % p->blocks * p->cols;                     \
+    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols;                     \
     int64_t w = p->inner - col < p->cols ? p->inner - col : p->cols;              \
     int64_t at = o * n * step + col;                                              \
     (void)w
@@ -91,40 +91,19 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
     }
 }
 
-/* Σ_j f(a_j, b_j) of a row, as ROW_SUM's in rows.h. */
-#define PAIR_SUM(name, EXPR)                                                      \
-    static double K(name##_row)(const REAL *restrict a, const REAL *restrict b, int64_t n) \
-    {                                                                             \
-        enum { WIDE = 64 };                                                       \
-        double total = 0;                                                         \
-        (void)b;                                                                  \
-        for (int64_t from = 0; from < n; from += RUN) {                           \
-            int64_t i = from, stop = n - from < RUN ? n : from + RUN;             \
-            REAL s[WIDE] = {0};                                                   \
-            for (; i + WIDE <= stop; i += WIDE)                                   \
-                for (int j = 0; j < WIDE; j++)                                    \
-                    s[j] += EXPR;                                                 \
-            for (int j = 0; i + j < stop; j++)                                    \
-                s[j] += EXPR;                                                     \
-            for (int w = WIDE / 2; w; w /= 2)                                     \
-                for (int j = 0; j < w; j++)                                       \
-                    s[j] += s[j + w];                                             \
-            total += s[0];                                                        \
-        }                                                                         \
-        return total;                                                             \
-    }                                                                             \
+/* The same over columns, in double: few rows of them are in cache at a time. */
+#define COLUMN_SUM(name)                                                          \
     static void K(name##_cols)(REAL *restrict sums, const REAL *restrict a, const REAL *restrict b, \
                                int64_t n, int64_t step, int64_t w)                \
     {                                                                             \
-        double total[NNRT_SOFTMAX_COLS];                                          \
-        (void)b;                                                                  \
-        for (int64_t j = 0; j < w; j++)                                           \
-            total[j] = 0;                                                         \
+        double s[NNRT_SOFTMAX_COLS];                                              \
+        for (int64_t i = 0; i < w; i++)                                           \
+            s[i] = 0;                                                             \
         for (int64_t r = 0; r < n; r++)                                           \
-            for (int64_t i = r * step, j = 0; j < w; j++)                         \
-                total[j] += EXPR;                                                 \
-        for (int64_t j = 0; j < w; j++)                                           \
-            sums[j] = (REAL)total[j];                                             \
+            for (int64_t i = 0; i < w; i++)                                       \
+                s[i] += K(name##_f)(a[r * step + i], b[r * step + i], 0);         \
+        for (int64_t i = 0; i < w; i++)                                           \
+            sums[i] = (REAL)s[i];                                                 \
     }
 
 /* Both backward passes: dx = EXPR of g = dy, v = y and s = the column's sum. */
@@ -136,7 +115,7 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
             const REAL *restrict y = (const REAL *)p->x + at, *restrict dy = (const REAL *)p->dy + at; \
             REAL *restrict dx = (REAL *)p->y + at;                                \
             if (step == 1) {                                                      \
-                REAL s = (REAL)K(SUM##_row)(dy, y, n);                            \
+                REAL s = (REAL)K(SUM##_row)(dy, y, n, 0);                            \
                 for (int64_t i = 0; i < n; i++) {                                 \
                     REAL g = dy[i], v = y[i];                                     \
                     dx[i] = EXPR;                                                 \
@@ -153,11 +132,13 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
         }                                                                         \
     }
 
-PAIR_SUM(dot, a[i + j] * b[i + j])
-PAIR_SUM(plain, a[i + j])
+ROW_SUM(dot, v * w, v * w)
+ROW_SUM(plain, v, v)
+COLUMN_SUM(dot)
+COLUMN_SUM(plain)
 BACKWARD(softmax_backward, dot, v * (g - s))
-BACKWARD(log_softmax_backward, plain, g - K(exp)(v) * s)
-#undef PAIR_SUM
+BACKWARD(log_softmax_backward, plain, g - K(exp_below)(v) * s)
+#undef COLUMN_SUM
 #undef BACKWARD
 
 static inline REAL K(finite_or_zero)(REAL m) { return m - m == 0 ? m : 0; }
@@ -195,12 +176,12 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
         if (step == 1) {
             REAL g = *dy, l = *lse;
             for (int64_t i = 0; i < n; i++)
-                dx[i] = g * K(exp)(x[i] - l);
+                dx[i] = g * K(exp_below)(x[i] - l);
             continue;
         }
         for (int64_t r = 0; r < n; r++)
             for (int64_t i = 0; i < w; i++)
-                dx[r * step + i] = dy[i] * K(exp)(x[r * step + i] - lse[i]);
+                dx[r * step + i] = dy[i] * K(exp_below)(x[r * step + i] - lse[i]);
     }
 }
 
@@ -208,5 +189,7 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
 #undef UNIT
 #undef ROW_SUM
 #undef ROW_BEST
+#undef AT
+#undef LANES
 
 #endif

@@ -17,7 +17,8 @@ typedef struct {
 
 enum {
     NNRT_SOFTMAX_COLS = 256,   /* most columns of a block */
-    NNRT_SOFTMAX_TILE = 32768, /* elements of a block that stay in L2 between the passes: 128 kB */
+    NNRT_SOFTMAX_LEAST = 128,  /* fewest: 512 bytes of each row, or the pages cost more than the cache saves */
+    NNRT_SOFTMAX_TILE = 65536, /* elements of a block that stay in L2 between the passes: 256 kB */
     NNRT_SOFTMAX_TASK = 16384  /* elements that are worth a task, about 10 us */
 };
 
@@ -26,8 +27,8 @@ static inline int64_t nnrt_softmax_cut(int64_t outer, int64_t n, int64_t inner, 
                                        int64_t *group)
 {
     int64_t rows = n > 0 ? n : 1, most = NNRT_SOFTMAX_TILE / rows / 16 * 16;
-    if (most < 16)
-        most = 16;
+    if (most < NNRT_SOFTMAX_LEAST)
+        most = NNRT_SOFTMAX_LEAST;
     if (most > NNRT_SOFTMAX_COLS)
         most = NNRT_SOFTMAX_COLS;
     *cols = inner < most ? inner : most;
