@@ -181,7 +181,7 @@ LOSS(kl_log, ONE, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
     (void)weight, (void)sure, (void)rest;                                         \
     for (int64_t u = begin * p->group; u < last; u++)
 #define UNIT                                                                      \
-    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols;                     \
+    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols; \
     int64_t w = step - col < p->cols ? step - col : p->cols;                      \
     int64_t at = o * n * step + col, out = o * step + col
 

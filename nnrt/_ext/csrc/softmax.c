@@ -38,7 +38,7 @@ const nnrt_softmax_table NNRT_SYM(softmax) = {
     int64_t last = end * p->group < units ? end * p->group : units;               \
     for (int64_t u = begin * p->group; u < last; u++)
 #define UNIT                                                                      \
-    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols;                     \
+    int64_t o = p->blocks == 1 ? u : u / p->blocks, col = (u - o * p->blocks) * p->cols; \
     int64_t w = p->inner - col < p->cols ? p->inner - col : p->cols;              \
     int64_t at = o * n * step + col;                                              \
     (void)w
