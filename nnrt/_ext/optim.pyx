@@ -8,7 +8,7 @@ from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
-from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS
+from numpy cimport NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_FLOAT32, NPY_FLOAT64
 from numpy cimport (
     PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE,
     PyArray_TYPE, ndarray,
@@ -102,6 +102,8 @@ def matching(list params, *others):
     for i in range(len(params)):
         p = params[i]
         first = params[0]
+        if PyArray_TYPE(p) != NPY_FLOAT32 and PyArray_TYPE(p) != NPY_FLOAT64:
+            return False
         if PyArray_TYPE(p) != PyArray_TYPE(first) or dense(p) is not p:
             return False
         for arrays in others:

@@ -25,12 +25,11 @@ CHUNK = 16384
 
 
 def matching(params, *others):
-    """Whether all lists hold arrays of one dtype, and others[...][i] has the shape and memory order of params[i].
-
-    That order must be dense. A list may be None.
+    """Whether the steps can take these lists: all arrays float32, or all float64, and others[...][i]
+    of the shape and memory order of params[i], which must be dense. A list may be None.
     """
     for i, p in enumerate(params):
-        if p.dtype != params[0].dtype or memory.dense(p) is not p:
+        if p.dtype not in (np.float32, np.float64) or p.dtype != params[0].dtype or memory.dense(p) is not p:
             return False
         for arrays in others:
             if arrays is not None and not _like(arrays[i], p):
