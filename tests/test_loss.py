@@ -1,0 +1,127 @@
+"""Losses: what is saved, extreme values, targets out of range, several threads at once, and errors."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import nnrt
+from nnrt.ops import loss as L
+from nnrt.ops import margin as M
+
+
+def tensor(a, requires_grad=False):
+    t = nnrt.from_numpy(np.asarray(a))
+    return t.requires_grad_(True) if requires_grad else t
+
+
+def test_cross_entropy_keeps_the_log_sum_exp_alone():
+    x = tensor(np.random.default_rng(0).standard_normal((50, 30)).astype(np.float32), True)
+    t = tensor(np.arange(50) % 30)
+    saved = L.cross_entropy(x, t).grad_fn.saved_arrays
+    own = [a for a in saved if isinstance(a, np.ndarray) and a is not x.array and a is not t.array]
+    assert sum(a.size for a in own) == 50
+
+
+@pytest.mark.parametrize("offset", [-1e4, 0, 1e4])
+def test_cross_entropy_of_large_logits(offset):
+    x = tensor(np.array([[offset, offset + 2.0], [offset, offset - 500]]), True)
+    y = L.cross_entropy(x, tensor(np.array([0, 1])), reduction="none")
+    np.testing.assert_allclose(y.detach().numpy(), [2 + np.log1p(np.exp(-2)), 500], rtol=1e-9)
+    y.sum().backward()
+    p = 1 / (1 + np.exp(2))
+    np.testing.assert_allclose(x.grad.numpy(), [[p - 1, 1 - p], [1, -1]], atol=1e-9)
+
+
+def test_cross_entropy_with_every_target_ignored_has_no_gradient():
+    x = tensor(np.ones((2, 3)), True)
+    y = L.cross_entropy(x, tensor(np.array([7, 7])), ignore_index=7)
+    y.backward()
+    assert np.isnan(y.item()) and not x.grad.numpy().any()
+
+
+def test_ignored_rows_take_no_part_even_when_they_hold_nan():
+    x = np.ones((2, 3))
+    x[1] = np.nan
+    t = tensor(x, True)
+    y = L.cross_entropy(t, tensor(np.array([0, -100])))
+    y.backward()
+    assert y.item() == pytest.approx(np.log(3)) and not t.grad.numpy()[1].any()
+
+
+def test_binary_cross_entropy_with_logits_does_not_overflow():
+    x = tensor(np.array([1e4, -1e4]), True)
+    y = L.binary_cross_entropy_with_logits(x, tensor(np.array([0.0, 1.0])), reduction="none")
+    y.sum().backward()
+    assert y.detach().numpy().tolist() == [1e4, 1e4] and x.grad.numpy().tolist() == [1, -1]
+
+
+def test_nan_propagates():
+    x = tensor(np.array([1.0, np.nan]))
+    for f in (L.mse_loss, L.l1_loss, L.smooth_l1_loss, L.huber_loss):
+        assert np.isnan(f(x, tensor(np.zeros(2))).item()), f.__name__
+
+
+def test_integer_targets_are_taken_as_numbers():
+    assert L.mse_loss(tensor(np.array([1.0, 3.0])), tensor(np.array([1, 1]))).item() == 2
+
+
+def test_int32_class_indices():
+    x = tensor(np.zeros((2, 4)))
+    assert L.cross_entropy(x, tensor(np.array([1, 2], np.int32))).item() == pytest.approx(np.log(4))
+
+
+def test_ten_threads_at_once():
+    rng = np.random.default_rng(1)
+    x, t = rng.standard_normal((300, 50)).astype(np.float32), rng.integers(0, 50, 300)
+
+    def step(_):
+        leaf = tensor(x, True)
+        y = L.cross_entropy(leaf, tensor(t)) + nnrt.softmax(leaf, 1).max() + leaf.sum(0).mean()
+        y.backward()
+        return y.item(), leaf.grad.numpy().tobytes()
+
+    with ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(step, range(40)))) == 1
+
+
+ROWS, T = np.zeros((2, 3)), np.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    "call,error,text",
+    [
+        (lambda x, t: L.cross_entropy(x, t + 2), IndexError, r"target 3 at position \(1,\) is no class: there are 3"),
+        (lambda x, t: L.nll_loss(x, t - 1), IndexError, r"nll_loss: target -1 at position \(0,\)"),
+        (lambda x, t: L.cross_entropy(x, t[:1]), ValueError, r"wants class indices of shape \(2,\), got \(1,\)"),
+        (lambda x, t: L.cross_entropy(x, t.double()), RuntimeError, "integer class indices"),
+        (lambda x, t: L.cross_entropy(x, t, x[0, :2]), RuntimeError, r"weight must be float64 of shape \(3,\)"),
+        (lambda x, t: L.cross_entropy(x, t, reduction="avg"), ValueError, "reduction must be 'mean'"),
+        (lambda x, t: L.cross_entropy(x, t, label_smoothing=2), RuntimeError, "label_smoothing must be in"),
+        (lambda x, t: L.cross_entropy(x, x.float()), RuntimeError, "of its dtype"),
+        (lambda x, t: L.cross_entropy(x[0, 0], t), ValueError, "must have a class axis"),
+        (lambda x, t: L.mse_loss(x, x.float()), RuntimeError, "one dtype, got float64 and float32"),
+        (lambda x, t: L.mse_loss(x, x[:, :2]), RuntimeError, "do not broadcast"),
+        (lambda x, t: L.mse_loss(x.long(), x), RuntimeError, "x must be floating"),
+        (lambda x, t: L.mse_loss(x, x, reduction="avg"), ValueError, "mse_loss: reduction"),
+        (lambda x, t: L.smooth_l1_loss(x, x, beta=-1), ValueError, "beta must be >= 0"),
+        (lambda x, t: L.huber_loss(x, x, delta=0), ValueError, "delta must be > 0"),
+        (lambda x, t: L.binary_cross_entropy(x + 2, x), RuntimeError, r"x must be in \[0, 1\]"),
+        (lambda x, t: L.binary_cross_entropy(x, x[:1]), ValueError, "must have the shape of x"),
+        (lambda x, t: L.binary_cross_entropy_with_logits(x, x[:1]), ValueError, "must have the shape of x"),
+        (lambda x, t: M.gaussian_nll_loss(x, x, x - 1), ValueError, "negative"),
+        (lambda x, t: M.gaussian_nll_loss(x, x, t.double()[:1]), ValueError, "does not go with x"),
+        (lambda x, t: M.cosine_embedding_loss(x, x, x), RuntimeError, "cosine_embedding_loss: wants"),
+        (lambda x, t: M.triplet_margin_loss(x, x, x, margin=0), ValueError, "margin must be > 0"),
+        (lambda x, t: M.triplet_margin_loss(x, x, x[0]), RuntimeError, "as many dimensions"),
+        (lambda x, t: M.margin_ranking_loss(x, x, x[0]), RuntimeError, "as many dimensions"),
+        (lambda x, t: M.multi_margin_loss(x, t, p=3), ValueError, "p must be 1 or 2"),
+        (lambda x, t: M.multi_margin_loss(x, t + 2), IndexError, "target 3 at position 1 is no class"),
+        (lambda x, t: M.multi_margin_loss(x, t, weight=x[0, :2]), RuntimeError, "weight must have shape"),
+        (lambda x, t: M.multilabel_margin_loss(x, t), RuntimeError, "integer target of shape"),
+        (lambda x, t: M.multilabel_margin_loss(x, x.long() + 5), IndexError, "target 5 is no class"),
+    ],
+)
+def test_refusals(call, error, text):
+    with pytest.raises(error, match=text):
+        call(tensor(ROWS), tensor(T))
