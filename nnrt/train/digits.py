@@ -1,6 +1,6 @@
 """The task `digits`: a small network learns the bundled 8 x 8 digits.
 
-    train split 1,437 -> 1,293 to train on, 144 to validate with (of each class a tenth, drawn with the seed)
+    train split 1,437 -> 1,294 to train on, 143 to validate with (a tenth of each class, drawn with the seed)
     test split    360 -> used once, after training, for the number that is reported
 
 Models: `mlp`, 64 - hidden - 10 with ReLU and dropout; `linear`, multinomial logistic regression.

@@ -10,6 +10,7 @@ import pytest
 
 import nnrt
 from nnrt import nn, optim
+from nnrt.data import DataLoader, TensorDataset
 from nnrt.io import load_file
 from nnrt.nn import functional as F
 from nnrt.tensor import wrap
@@ -71,6 +72,15 @@ class Counted:
 
     def load_state_dict(self, state):
         self.epoch, self.at, self.resumed = state["epoch"], state["at"], True
+
+
+def by_data_loader():
+    return DataLoader(TensorDataset(wrap(X), wrap(Y)), batch_size=8, shuffle=True)
+
+
+def by_own_generator():
+    generator = nnrt.Generator().manual_seed(7)
+    return DataLoader(TensorDataset(wrap(X), wrap(Y)), 8, shuffle=True, num_workers=2, generator=generator)
 
 
 def model(dropout=0.0, seed=3):
@@ -308,7 +318,7 @@ def same_history(a, b):
 
 
 @pytest.mark.parametrize("kind", ["none", "epoch", "plateau", "step"])
-@pytest.mark.parametrize("loader", [Shuffled, Counted, batches])
+@pytest.mark.parametrize("loader", [Shuffled, Counted, batches, by_data_loader, by_own_generator])
 @pytest.mark.parametrize("step", [1, 8, 11, 32])  # inside, at the end of an epoch, inside, at the very end
 def test_resume_after_interruption_gives_the_same_bits(tmp_path, kind, loader, step):
     whole = make_with(kind)
