@@ -73,9 +73,11 @@ def _parser():
     bench = commands.add_parser(
         "bench",
         help="compare with torch, numpy and jax where they are installed",
-        description="Times nnrt against the libraries installed beside it; results are checked before they are timed.",
+        description="Times nnrt against the libraries installed beside it, after comparing their results.",
     )
-    bench.add_argument("--select", default="", metavar="WORDS", help="rows whose name contains one of these, comma-separated")
+    bench.add_argument(
+        "--select", default="", metavar="WORDS", help="rows whose name contains one of these, comma-separated"
+    )
     bench.add_argument("--threads", default="1,2", help="thread counts, comma-separated (default: 1,2)")
     bench.add_argument("--rounds", type=int, default=5, help="how often the peers take turns (default: 5)")
     bench.add_argument("--seconds", type=float, default=0.15, help="time per peer and round (default: 0.15)")
