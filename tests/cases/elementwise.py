@@ -18,7 +18,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 
 
 
 def _values(rng, dtype, *shape):
-    return (rng.standard_normal(shape) * 3).astype(dtype)
+    return np.asarray(rng.standard_normal(shape) * 3, dtype)
 
 
 def _operands(name, rng, dtype, *shapes):

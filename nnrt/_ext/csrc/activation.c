@@ -80,11 +80,11 @@ static inline REAL K(mish_tanh)(REAL x, REAL z)
 }
 static inline REAL K(mish_slope)(REAL x)
 {
-    REAL z = K(exp)(x < 0 ? x : -x);
+    REAL z = K(exp_neg)(x < 0 ? x : -x);
     REAL t = K(mish_tanh)(x, z), s = (x < 0 ? z : 1) / (1 + z);
     return t + x * (1 - t * t) * s;
 }
-M1(mish, x * K(mish_tanh)(x, K(exp)(x < 0 ? x : -x)))
+M1(mish, x * K(mish_tanh)(x, K(exp_neg)(x < 0 ? x : -x)))
 M2(mish_backward, dy * K(mish_slope)(x))
 
 /* beta, threshold */

@@ -92,7 +92,7 @@ static inline REAL K(power)(REAL a, REAL b)
     r = (x == INFINITY) & (a < 0) & !whole ? (y > 0 ? INFINITY : 0) : r;
     r = (x == 1) & ((a > 0) | (y == INFINITY) | (y == -INFINITY)) ? 1 : r;
     r = odd ? __builtin_copysign(r, (double)a) : r;
-    r = (a != a) | (b != b) ? (x == 1 ? 1 : NAN) : r;
+    r = (a != a) | (b != b) ? NAN : r;
     r = (a == 1) | (b == 0) ? 1 : r;
     return (REAL)r;
 }
@@ -114,7 +114,7 @@ MAP3(hypot_backward, p * (q / r))
 static inline REAL K(logaddexp_of)(REAL a, REAL b)
 {
     REAL top = a > b ? a : b, difference = a - b;
-    REAL y = top + K(log1p)(K(exp)(difference > 0 ? -difference : difference));
+    REAL y = top + K(log1p)(K(exp_neg)(difference > 0 ? -difference : difference));
     y = a == b ? a + (REAL)0.69314718055994531 : y; /* infinities too */
     return (a != a) | (b != b) ? a + b : y;
 }

@@ -202,7 +202,8 @@ static void nnrt_map_short(const nnrt_map_args *p, nnrt_map_place *at, int64_t r
     }
 }
 
-static void nnrt_map_run(const void *args, int64_t begin, int64_t end, nnrt_map_row row, int repeats)
+/* One copy, not one per map. */
+__attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, int64_t begin, int64_t end, nnrt_map_row row, int repeats)
 {
     const nnrt_map_args *p = args;
     nnrt_map_place at;

@@ -78,6 +78,11 @@ static inline double real_f64_(uint64_t u)
 #undef FABS
 #undef SQRT
 #undef COPYSIGN
+#undef FMA
+#undef TAIL_SHIFT
+#undef TAIL_CENTRE
+#undef MAGIC_BIAS
+#undef REDUCE
 
 #if VMATH_F64
 #define UINT uint64_t
@@ -88,8 +93,8 @@ static inline double real_f64_(uint64_t u)
 #define SIGN_BIT 0x8000000000000000u
 #define LN2_HI 6.93147180369123816490e-01 /* 32 bits: its multiples by exponents are exact */
 #define LN2_LO 1.90821492927058770002e-10
-#define EXP_MAX 710.0
-#define EXP_MIN -746.0
+#define EXP_MAX 709.782712893384     /* above, e^x overflows */
+#define EXP_MIN -708.3964185322641   /* below, e^x is denormal: taken as 0 */
 #define EXPM1_MIN -40.0
 #define NORMAL_MIN 2.2250738585072014e-308
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdu
@@ -97,13 +102,16 @@ static inline double real_f64_(uint64_t u)
 #define DENORMAL_SCALE 18014398509481984.0 /* 2^54 */
 #define DENORMAL_SHIFT 54
 #define HALF_BITS 0xfffffffff8000000u /* keeps 26 bits: squares of what is left are exact */
-#define ERFC_MAX 27.5
-#define TAIL_MAX 39.0
+#define ERFC_MAX 26.62 /* e^(-a^2) is 0 from here on */
+#define TAIL_MAX 37.65 /* e^(-a^2/2) is */
 #define SINH_LARGE 22.0
 #define LOG_LARGE 1e20 /* log1p is log here, and squares do not overflow yet */
 #define FABS __builtin_fabs
 #define SQRT __builtin_sqrt
 #define COPYSIGN __builtin_copysign
+#define FMA __builtin_fma
+#define TAIL_SHIFT 5.0
+#define TAIL_CENTRE 0.109375
 /* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
 static inline REAL V(exp_poly)(REAL z)
 {
@@ -151,6 +159,15 @@ static inline REAL V(erf_poly)(REAL z)
     H(-0.37612638903183537) H(0.12837916709551256)
     return p;
 }
+/* (2 artanh(s) - 2s) / s^3 in z = s^2, s <= 1/3 */
+static inline REAL V(artanh_poly)(REAL z)
+{
+    REAL p = 0.16164045611943531;
+    H(0.088007384861446741) H(0.12001072809590713) H(0.13314144209654935)
+    H(0.15385570064958623) H(0.18181789436132859) H(0.22222222717427864) H(0.28571428567108759)
+    H(0.40000000000014585) H(0.66666666666666663)
+    return p;
+}
 /* e^(a^2) erfc(a) (1 + 2a) in z = (a - 3) / (a + 3), a >= 0.45 */
 static inline REAL V(erfcx_poly)(REAL z)
 {
@@ -164,17 +181,16 @@ static inline REAL V(erfcx_poly)(REAL z)
     H(-0.047562294353449081) H(-0.13562110612458136) H(1.2530080582697296)
     return p;
 }
-/* e^(a^2/2) Phi(-a) (1 + a) in z = (a - 5) / (a + 5), a >= 0 */
+/* e^(a^2/2) Phi(-a) / w in z = w - TAIL_CENTRE, w = 1 / (a + TAIL_SHIFT), a >= 0 */
 static inline REAL V(tail_poly)(REAL z)
 {
-    REAL p = 2.1621886600626955e-09;
-    H(1.5217844896582098e-09) H(-2.6312251032435434e-08) H(-2.1327649786470331e-08)
-    H(1.9134253862913011e-07) H(1.2201788648993488e-07) H(-1.3043694027638602e-06)
-    H(-6.6297134576685307e-08) H(9.0586345260417783e-06) H(-9.8978341285812972e-06)
-    H(-5.3607291143962363e-05) H(0.00018233461337916829) H(7.79155305641523e-06)
-    H(-0.0016760724222617009) H(0.0065220006719755742) H(-0.015170415395054367)
-    H(0.024536963243440887) H(-0.026401042966673536) H(0.010002352385236698)
-    H(0.031030368425970647) H(-0.091552281834009111) H(0.46151582985003775)
+    REAL p = -2224938767716.4434;
+    H(325006221893.14343) H(208187172712.43704) H(-37457583006.55407) H(-13417562190.372541)
+    H(2860449339.9560828) H(895974132.49478579) H(-187671902.57779509) H(-71172599.565593988)
+    H(9798767.9514109287) H(6501842.0901276646) H(4759.9106375919973) H(-573743.28477604152)
+    H(-127375.07447408655) H(22180.533569899366) H(22524.618346741925) H(8132.6140961099145)
+    H(2002.4277258460052) H(381.84110451987226) H(59.278311653641076) H(7.6709079740551482)
+    H(0.83619753706079603)
     return p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
@@ -203,22 +219,25 @@ static inline double V(cos_poly)(double z)
 #define SIGN_BIT 0x80000000u
 #define LN2_HI 0.693359375f
 #define LN2_LO -2.12194440e-4f
-#define EXP_MAX 89.0f
-#define EXP_MIN -104.0f
-#define EXPM1_MIN -40.0f
+#define EXP_MAX 88.72283f
+#define EXP_MIN -87.33654f
+#define EXPM1_MIN -20.0f
 #define NORMAL_MIN 1.17549435e-38f
 #define SQRT_HALF_BITS 0x3f3504f3u
 #define ONE_BITS 0x3f800000u
 #define DENORMAL_SCALE 33554432.0f /* 2^25 */
 #define DENORMAL_SHIFT 25
 #define HALF_BITS 0xfffff000u /* 12 bits */
-#define ERFC_MAX 10.5f
-#define TAIL_MAX 14.5f
+#define ERFC_MAX 9.38f
+#define TAIL_MAX 13.26f
 #define SINH_LARGE 10.0f
 #define LOG_LARGE 1e10f
 #define FABS __builtin_fabsf
 #define SQRT __builtin_sqrtf
 #define COPYSIGN __builtin_copysignf
+#define FMA __builtin_fmaf
+#define TAIL_SHIFT 3.5f
+#define TAIL_CENTRE 0.171875f
 /* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
 static inline REAL V(exp_poly)(REAL z)
 {
@@ -255,6 +274,13 @@ static inline REAL V(erf_poly)(REAL z)
     H(0.128379166f)
     return p;
 }
+/* (2 artanh(s) - 2s) / s^3 in z = s^2, s <= 1/3 */
+static inline REAL V(artanh_poly)(REAL z)
+{
+    REAL p = 0.232243292f;
+    H(0.217065758f) H(0.28592358f) H(0.399997063f) H(0.666666673f)
+    return p;
+}
 /* e^(a^2) erfc(a) (1 + 2a) in z = (a - 3) / (a + 3), a >= 0.45 */
 static inline REAL V(erfcx_poly)(REAL z)
 {
@@ -263,12 +289,12 @@ static inline REAL V(erfcx_poly)(REAL z)
     H(0.129642145f) H(-0.0475622368f) H(-0.135621032f) H(1.25300806f)
     return p;
 }
-/* e^(a^2/2) Phi(-a) (1 + a) in z = (a - 5) / (a + 5), a >= 0 */
+/* e^(a^2/2) Phi(-a) / w in z = w - TAIL_CENTRE, w = 1 / (a + TAIL_SHIFT), a >= 0 */
 static inline REAL V(tail_poly)(REAL z)
 {
-    REAL p = 0.00020906826f;
-    H(-2.86576487e-05f) H(-0.00170138735f) H(0.00653239578f) H(-0.015162598f) H(0.0245353413f)
-    H(-0.0264020378f) H(0.0100024921f) H(0.0310304121f) H(-0.091552286f) H(0.46151583f)
+    REAL p = -5120.04008f;
+    H(1259.19191f) H(855.148785f) H(-242.417928f) H(-164.205183f) H(21.6968401f) H(43.5689361f)
+    H(19.1018249f) H(4.96013011f) H(0.873309965f)
     return p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
@@ -301,59 +327,74 @@ static inline REAL V(real)(UINT u)
     return x;
 }
 
-/* 2^n for whole n in the range of normal exponents */
-static inline REAL V(exp2i)(REAL n) { return V(real)((V(bits)(n + MAGIC) + BIAS) << MANTISSA); }
+/* The bits of n + MAGIC + BIAS, n whole, hold the exponent field of 2^n at their low end. */
+#define MAGIC_BIAS (MAGIC + (REAL)BIAS)
+static inline REAL V(exp2i)(REAL n_magic_bias) { return V(real)(V(bits)(n_magic_bias) << MANTISSA); }
 
-/* p 2^n: two factors, so that p 2^n may be huge or denormal though neither is */
-static inline REAL V(scale)(REAL p, REAL n)
-{
-    REAL half = (n * (REAL)0.5 + MAGIC) - MAGIC;
-    return p * V(exp2i)(half) * V(exp2i)(n - half);
-}
-
-/* e^(x + low), |low| much smaller than 1 */
-static inline REAL V(exp_low)(REAL x, REAL low)
-{
-    x = x > EXP_MAX ? EXP_MAX : x;
-    x = x < EXP_MIN ? EXP_MIN : x;
-    REAL n = ((x + low) * (REAL)1.4426950408889634 + MAGIC) - MAGIC;
-    REAL r = x - n * LN2_HI;
+/* e^(x + low) - 1 = 2^n (e^r - 1) + ...: the fields of a reduction */
+#define REDUCE(x, t, n, r)                                             \
+    REAL t = (x) * (REAL)1.4426950408889634 + MAGIC_BIAS;              \
+    REAL n = t - MAGIC_BIAS;                                           \
+    REAL r = (x) - n * LN2_HI;                                         \
     r = r - n * LN2_LO;
-    r = r + low;
-    return V(scale)(1 + (r + r * r * V(exp_poly)(r)), n);
-}
 
 static inline REAL V(exp)(REAL x)
 {
-    x = x > EXP_MAX ? EXP_MAX : x;
-    x = x < EXP_MIN ? EXP_MIN : x;
-    REAL n = (x * (REAL)1.4426950408889634 + MAGIC) - MAGIC;
-    REAL r = x - n * LN2_HI;
-    r = r - n * LN2_LO;
-    return V(scale)(1 + (r + r * r * V(exp_poly)(r)), n);
+    REDUCE(x, t, n, r)
+    REAL p = 1 + (r + r * r * V(exp_poly)(r));
+    /* 2^n is beyond the range at either end, its half or double is not: p 2^n = (p / 2^h) 2^(n + h) */
+    int upper = n > 0;
+    REAL y = (upper ? p + p : p) * V(exp2i)(upper ? t - 1 : t);
+    y = x < EXP_MIN ? 0 : y;
+    return x <= EXP_MAX ? y : x * (REAL)INFINITY;
+}
+
+/* e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1. 2^n is 0 at n = -BIAS. */
+static inline REAL V(exp_core)(REAL x, REAL low)
+{
+    REDUCE(x, t, n, r)
+    r = r + low;
+    return (1 + (r + r * r * V(exp_poly)(r))) * V(exp2i)(t);
+}
+
+/* e^x for x <= 0 */
+static inline REAL V(exp_neg)(REAL x)
+{
+    return V(exp_core)(x < (REAL)-0.6931472 * BIAS ? (REAL)-0.6931472 * BIAS : x, 0);
 }
 
 static inline REAL V(exp2)(REAL x)
 {
-    x = x > (REAL)(BIAS + 2) ? (REAL)(BIAS + 2) : x;
-    x = x < (REAL)(-BIAS - MANTISSA - 2) ? (REAL)(-BIAS - MANTISSA - 2) : x;
-    REAL n = (x + MAGIC) - MAGIC;
+    REAL t = x + MAGIC_BIAS;
+    REAL n = t - MAGIC_BIAS;
     REAL r = (x - n) * (REAL)0.69314718055994531;
-    return V(scale)(1 + (r + r * r * V(exp_poly)(r)), n);
+    REAL p = 1 + (r + r * r * V(exp_poly)(r));
+    int upper = n > 0;
+    REAL y = (upper ? p + p : p) * V(exp2i)(upper ? t - 1 : t);
+    y = x < (REAL)(1 - BIAS) ? 0 : y;
+    return x < (REAL)(BIAS + 1) ? y : x * (REAL)INFINITY;
 }
 
-/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1); halved throughout, so that 2^n cannot overflow */
+/* e^x - 1 = 2^n (e^r - 1) + (2^n - 1); halved, so that 2^n cannot overflow */
 static inline REAL V(expm1)(REAL x)
 {
-    REAL c = x > EXP_MAX ? EXP_MAX : x;
-    c = c < EXPM1_MIN ? EXPM1_MIN : c;
-    REAL n = (c * (REAL)1.4426950408889634 + MAGIC) - MAGIC;
-    REAL r = c - n * LN2_HI;
-    REAL low = n * LN2_LO;
-    r = r - low;
-    REAL half = V(exp2i)(n - 1);
-    REAL y = 2 * ((r + r * r * V(exp_poly)(r)) * half + (half - (REAL)0.5));
+    REAL c = x < EXPM1_MIN ? EXPM1_MIN : x;
+    REDUCE(c, t, n, r)
+    REAL half = V(exp2i)(t - 1);
+    REAL e = r + r * r * V(exp_poly)(r);
+    REAL y = 2 * (e * half + (half - (REAL)0.5));
+    y = n == 0 ? e : y; /* e / 2 may be denormal */
+    y = x <= EXP_MAX ? y : x * (REAL)INFINITY;
     return x == 0 ? x : y;
+}
+
+/* The same for x <= 0; the sign of zero is lost. */
+static inline REAL V(expm1_neg)(REAL x)
+{
+    x = x < EXPM1_MIN ? EXPM1_MIN : x;
+    REDUCE(x, t, n, r)
+    REAL scale = V(exp2i)(t);
+    return (r + r * r * V(exp_poly)(r)) * scale + (scale - 1);
 }
 
 /* x = 2^k (1 + f) with 1 + f within [sqrt(1/2), sqrt(2)]; for x > 0 */
@@ -415,21 +456,24 @@ static inline REAL V(log1p)(REAL x)
 
 static inline REAL V(tanh)(REAL x)
 {
-    REAL e = V(expm1)(-2 * FABS(x));
+    REAL e = V(expm1_neg)(-2 * FABS(x));
     return COPYSIGN(e / (2 + e), x);
 }
 
 /* e^-|x| cannot overflow, and both tails keep their relative accuracy */
 static inline REAL V(sigmoid)(REAL x)
 {
-    REAL z = V(exp)(-FABS(x));
+    REAL z = V(exp_neg)(-FABS(x));
     return (x < 0 ? z : 1) / (1 + z);
 }
 
+/* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
 static inline REAL V(softplus)(REAL x)
 {
-    REAL z = V(log1p)(V(exp)(-FABS(x)));
-    return (x < 0 ? 0 : x) + z;
+    REAL z = V(exp_neg)(-FABS(x));
+    REAL s = z / (2 + z);
+    REAL s2 = s * s;
+    return (x < 0 ? 0 : x) + (2 * s + s * s2 * V(artanh_poly)(s2));
 }
 
 /* sin and cos of x, |x| <= NNRT_TRIG_LIMIT: x = n pi/2 + r. In double for float too: the
@@ -558,12 +602,18 @@ static inline REAL V(atanh)(REAL x)
     return COPYSIGN((REAL)0.5 * V(log1p)(2 * a / (1 - a)), x);
 }
 
-/* a^2 = square + low exactly: square has the high bits alone */
+/* a^2 = square + low exactly */
 static inline REAL V(square)(REAL a, REAL *low)
 {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    REAL square = a * a;
+    *low = FMA(a, a, -square);
+    return square;
+#else
     REAL high = V(real)(V(bits)(a) & HALF_BITS);
     *low = (a - high) * (a + high);
     return high * high;
+#endif
 }
 
 /* erfc(a), 0.45 <= a */
@@ -571,9 +621,8 @@ static inline REAL V(erfc_tail)(REAL a)
 {
     a = a > ERFC_MAX ? ERFC_MAX : a;
     REAL low, square = V(square)(a, &low);
-    REAL inverse = 1 / ((a + 3) * (1 + 2 * a));
-    REAL z = (a - 3) * ((1 + 2 * a) * inverse);
-    return V(exp_low)(-square, -low) * (V(erfcx_poly)(z) * ((a + 3) * inverse));
+    REAL z = (a - 3) / (a + 3);
+    return V(exp_core)(-square, -low) * (V(erfcx_poly)(z) / (1 + 2 * a));
 }
 
 static inline REAL V(erf)(REAL x)
@@ -591,16 +640,16 @@ static inline REAL V(erfc)(REAL x)
     return a <= (REAL)0.5 ? near : x > 0 ? tail : 2 - tail;
 }
 
-/* Phi(x), the normal distribution function; *density = Phi'(x) */
+/* Phi(x), the normal distribution function: Phi(-a) = e^(-a^2/2) w R(w), w = 1 / (a + TAIL_SHIFT).
+ * *density = Phi'(x) */
 static inline REAL V(normal)(REAL x, REAL *density)
 {
     REAL a = FABS(x);
     a = a > TAIL_MAX ? TAIL_MAX : a;
     REAL low, square = V(square)(a, &low);
-    REAL e = V(exp_low)((REAL)-0.5 * square, (REAL)-0.5 * low);
-    REAL inverse = 1 / ((a + 5) * (1 + a));
-    REAL z = (a - 5) * ((1 + a) * inverse);
-    REAL tail = e * (V(tail_poly)(z) * ((a + 5) * inverse));
+    REAL e = V(exp_core)((REAL)-0.5 * square, (REAL)-0.5 * low);
+    REAL w = 1 / (a + TAIL_SHIFT);
+    REAL tail = e * (w * V(tail_poly)(w - TAIL_CENTRE));
     *density = e * (REAL)0.3989422804014327;
     return x < 0 ? tail : 1 - tail;
 }

@@ -1,0 +1,100 @@
+"""Elementary functions of the compiled kernels: the largest error in ulp over the whole range, and special values."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nnrt import registry
+
+pytestmark = pytest.mark.skipif("cython" not in registry.available(), reason="the extension is not built")
+
+# name -> (largest error allowed in ulp, lowest and highest finite argument or None for all)
+FUNCTIONS = {
+    "exp": (2, None), "exp2": (2, None), "expm1": (2.5, None), "log": (2, None), "log2": (3, None), "log10": (3, None),
+    "log1p": (2.5, None), "tanh": (4, None), "sigmoid": (3, None), "sin": (2, (-1e7, 1e7)), "cos": (2, (-1e7, 1e7)),
+    "tan": (4, (-1e7, 1e7)), "asin": (3, (-1, 1)), "acos": (3, (-1, 1)), "atan": (3, None), "sinh": (4, None),
+    "cosh": (4, None), "asinh": (4, None), "acosh": (4, None), "atanh": (4, (-1, 1)), "erf": (2.5, None), "erfc": (4, None),
+}  # fmt: skip
+NUMPY = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
+
+
+def exact(name, x):
+    """The function in higher precision than x has: float64 for float32, 80 bits for float64."""
+    wide = x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
+    with np.errstate(all="ignore"):
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-wide))
+        if name in ("erf", "erfc"):
+            return np.array([getattr(math, name)(v) for v in x.tolist()])
+        return getattr(np, NUMPY.get(name, name))(wide)
+
+
+def compute(name, x):
+    from nnrt._ext import unary
+
+    y = np.empty_like(x)
+    getattr(unary, name)(y, x)
+    return y
+
+
+def arguments(dtype, limits):
+    """Numbers of every exponent and sign, and where results change most: around 0 and 1."""
+    rng = np.random.default_rng(3)
+    info = np.finfo(dtype)
+    exponents = rng.uniform(info.minexp, info.maxexp, 200_000)
+    x = np.concatenate([np.exp2(exponents), rng.uniform(0, 1, 50_000), rng.uniform(0, 20, 100_000), rng.uniform(20, 800, 50_000)])
+    x = np.concatenate([x, -x]).astype(dtype)
+    if limits is not None:
+        x = x[(x >= limits[0]) & (x <= limits[1])]
+    return x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_error_in_ulp(name, dtype):
+    if dtype == np.float64 and np.finfo(np.longdouble).nmant < 63 and name not in ("erf", "erfc"):
+        pytest.skip("no wider type to compare with here")
+    largest, limits = FUNCTIONS[name]
+    x = arguments(dtype, limits)
+    if dtype == np.float64 and name in ("erf", "erfc"):
+        x = x[::5]
+        largest += 1  # libm's own error
+    got, want = compute(name, x), exact(name, x)
+    tiny = np.finfo(dtype).tiny
+    rounded = want.astype(dtype)
+    # Denormal results may be flushed, and a result next to the largest number may round to infinity.
+    normal = np.isfinite(rounded) & (np.abs(want) >= tiny)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(rounded))
+    infinite = np.isinf(rounded)
+    np.testing.assert_array_equal(got[infinite], rounded[infinite])
+    assert (np.abs(got[~normal & ~infinite & ~np.isnan(rounded)]) <= tiny).all()
+    ulp = np.spacing(np.abs(rounded[normal])).astype(want.dtype)
+    error = np.abs(got[normal].astype(want.dtype) - want[normal]) / ulp
+    worst = error.argmax()
+    assert error[worst] <= largest, f"{error[worst]:.2f} ulp at {x[normal][worst]!r}"
+
+
+SPECIAL = {
+    "exp": [(np.inf, np.inf), (-np.inf, 0), (0, 1)], "expm1": [(np.inf, np.inf), (-np.inf, -1), (-0.0, -0.0)],
+    "log": [(0.0, -np.inf), (-0.0, -np.inf), (-1, np.nan), (np.inf, np.inf), (1, 0), (-np.inf, np.nan)],
+    "log1p": [(-1, -np.inf), (-2, np.nan), (np.inf, np.inf), (-0.0, -0.0)],
+    "log2": [(8, 3), (0.0, -np.inf), (np.inf, np.inf)], "log10": [(0.0, -np.inf), (np.inf, np.inf)],
+    "tanh": [(np.inf, 1), (-np.inf, -1), (-0.0, -0.0)], "sigmoid": [(np.inf, 1), (-np.inf, 0), (0, 0.5)],
+    "sin": [(-0.0, -0.0), (np.inf, np.nan), (-np.inf, np.nan)], "cos": [(0, 1), (np.inf, np.nan)], "tan": [(-0.0, -0.0)],
+    "asin": [(2, np.nan), (-0.0, -0.0)], "acos": [(1, 0), (-1.5, np.nan)], "atan": [(-0.0, -0.0)],
+    "sinh": [(-np.inf, -np.inf), (-0.0, -0.0)], "cosh": [(-np.inf, np.inf), (0, 1)], "asinh": [(-np.inf, -np.inf), (-0.0, -0.0)],
+    "acosh": [(1, 0), (0.5, np.nan), (-3, np.nan), (np.inf, np.inf)], "atanh": [(1, np.inf), (-1, -np.inf), (2, np.nan)],
+    "erf": [(np.inf, 1), (-np.inf, -1), (-0.0, -0.0)], "erfc": [(np.inf, 0), (-np.inf, 2), (0, 1)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_values(name, dtype):
+    pairs = [*SPECIAL[name], (np.nan, np.nan)]
+    x, want = np.array(pairs, dtype).T.copy()
+    got = compute(name, x)
+    np.testing.assert_array_equal(got, want)
+    known = ~np.isnan(want)
+    np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(want[known]))
