@@ -111,8 +111,8 @@ cdef int axpy(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial)
     if not serial:
         tasks = clamp(macs / 65536, 1, 32)
     g.rows = 1
-    # Pieces of a row shorter than 1 kB defeat the hardware's prefetching.
-    g.cols = min(widest, max(1024 // size, ceil_div(ceil_div(g.n, tasks), ops.vl) * ops.vl))
+    # Pieces of a row shorter than 2 kB defeat the hardware's prefetching.
+    g.cols = min(widest, max(2048 // size, ceil_div(ceil_div(g.n, tasks), ops.vl) * ops.vl))
     if g.batch == 1 and not serial and ceil_div(g.n, g.cols) < 4 and g.k >= 4096:
         return split_sum(g, ops, &ops.axpy, ceil_div(g.n, g.cols), size, 1024)
     g.work.scratch = g.cols * size
@@ -193,7 +193,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         if whole_b or g.packed_b and down >= PACK_TILES:
             g.high = min(ops.high, max(2, down * g.batch // want))
         else:
-            wide = max(1, across * g.batch // want)
+            # Narrower strips read too little of each row of b for prefetching.
+            wide = max(min(across, 4), across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
         g.high = ceil_div(down, ceil_div(down, g.high))
     g.cols = wide * ops.nr
