@@ -1,5 +1,6 @@
 """Progress for people: a bar on a terminal, one line per epoch in a file or a pipe."""
 
+import os
 import sys
 import time
 
@@ -38,6 +39,13 @@ def _tqdm():
     except ImportError:
         return None
     return tqdm
+
+
+def _columns(file):
+    try:
+        return os.get_terminal_size(file.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 def format_row(row, epochs):
@@ -121,15 +129,17 @@ class _Bar(_Silent):
         if self.bar is None:
             total = None if batches is None else batches * self.epochs
             begun = 0 if batches is None else batches * (number - 1) + done
-            self.bar = self.tqdm(total=total, initial=begun, file=self.file, unit="batch", leave=True)
+            width = None if _columns(self.file) else 80  # a terminal of width 0 would show nothing
+            self.bar = self.tqdm(total=total, initial=begun, file=self.file, unit="batch", ncols=width)
         self.bar.set_description(f"epoch {number}/{self.epochs}", refresh=False)
 
     def step(self, done, loss):
         self.bar.update(1)
 
     def end_epoch(self, row):
-        shown = {k: f"{v:.4f}" for k, v in row.items() if k not in ("epoch", "seconds", "lr")}
-        self.bar.set_postfix(shown, refresh=False)
+        shown = {"loss": row["loss"]}
+        shown.update((k, v) for k, v in row.items() if k.startswith("val_") and k != "val_loss")
+        self.bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
 
     def close(self):
         if self.bar is not None:

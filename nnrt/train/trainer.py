@@ -299,6 +299,7 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+            self._asked_to_stop = False
 
     # the checkpoint
 

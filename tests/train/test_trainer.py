@@ -455,6 +455,9 @@ def test_the_first_ctrl_c_stops_with_a_message_the_second_raises(tmp_path, capsy
     trainer = make([StopAt(3)])
     trainer.fit(batches(), epochs=2, checkpoint=tmp_path / "c")
     assert trainer.interrupted and signal.getsignal(signal.SIGINT) is before
+    counts = ConfusionMatrix(3)
+    trainer.evaluate(batches(), [counts])  # not cut short by the key that ended fit
+    assert counts.value().sum() == len(X)
     text = capsys.readouterr().err
     assert "interrupted at epoch 1, step 3" in text and str(tmp_path / "c") in text and "resume=True" in text
     make([StopAt(3)]).fit(batches(), epochs=2)
