@@ -9,7 +9,6 @@
 #define NNRT_ROWS_H
 enum { RUN = 8192, VECTOR = 32 };
 #define INLINE static inline __attribute__((always_inline))
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors never leave this file's inline functions */
 #endif
 
 typedef REAL K(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
