@@ -275,7 +275,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
     a, q = x.array, target.array
     if a.ndim == 0 or a.dtype.kind != "f" or q.dtype != a.dtype:
         raise RuntimeError(
-            "cross_entropy: probabilities want floating x of 1 or more dimensions and target of its dtype, got "
+            "cross_entropy: probabilities want floating x with a class axis and target of its dtype, got "
             f"{a.dtype} and {q.dtype}, shape {a.shape}"
         )
     b, outer, n, inner = _class_layout(a)

@@ -27,6 +27,8 @@ def _special(rng, dtype, *c):
     if x.size:
         x[0] = -np.inf
         x[-1].flat[0] = np.nan
+        x[-1].flat[-1] = np.inf
+        x[len(x) // 2].flat[-1] = np.inf
     return x
 
 

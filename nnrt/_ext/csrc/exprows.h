@@ -94,3 +94,37 @@ static void K(exp_cols)(double *restrict s, REAL *restrict y, const REAL *restri
             s[i] += part[i];
     }
 }
+
+/* The shift that keeps exp(x - shift) from overflow; 0 for a top of -inf, whose row sums to 0. */
+static inline REAL K(shift_of)(REAL top) { return top - top == 0 ? top : 0; }
+
+/* The log-sum-exp of a column whose top is +inf, which exp_below does not take: inf, or NaN with a NaN. */
+static inline REAL K(lse_of_inf)(const REAL *x, int64_t n, int64_t step)
+{
+    for (int64_t r = 0; r < n; r++)
+        if (x[r * step] != x[r * step])
+            return x[r * step];
+    return (REAL)INFINITY;
+}
+
+/* lse of w columns, or of the row when step is 1 */
+static void K(lse_of)(REAL *lse, const REAL *x, int64_t n, int64_t step, int64_t w)
+{
+    if (step == 1) {
+        REAL top = K(top_row)(x, n);
+        REAL shift = K(shift_of)(top);
+        *lse = top == (REAL)INFINITY ? K(lse_of_inf)(x, n, 1) : shift + (REAL)log(K(exp_sum)(NULL, x, n, shift));
+        return;
+    }
+    REAL top[NNRT_SOFTMAX_COLS], shift[NNRT_SOFTMAX_COLS] = {0};
+    double s[NNRT_SOFTMAX_COLS];
+    K(top_cols)(top, x, n, step, w);
+    for (int64_t i = 0; i < w; i++)
+        shift[i] = K(shift_of)(top[i]);
+    K(exp_cols)(s, NULL, x, shift, n, step, w);
+    for (int64_t i = 0; i < w; i++)
+        lse[i] = shift[i] + (REAL)log_f64(s[i]);
+    for (int64_t i = 0; i < w; i++)
+        if (top[i] == (REAL)INFINITY)
+            lse[i] = K(lse_of_inf)(x + i, n, step);
+}

@@ -185,26 +185,6 @@ LOSS(kl_log, ONE, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
     int64_t w = step - col < p->cols ? step - col : p->cols;                      \
     int64_t at = o * n * step + col, out = o * step + col
 
-static inline REAL K(finite_or_zero)(REAL m) { return m - m == 0 ? m : 0; }
-
-/* lse of each column, or of the row when step is 1 */
-static void K(lse_of)(REAL *lse, const REAL *x, int64_t n, int64_t step, int64_t w)
-{
-    if (step == 1) {
-        REAL m = K(finite_or_zero)(K(top_row)(x, n));
-        *lse = m + (REAL)log(K(exp_sum)(NULL, x, n, m));
-        return;
-    }
-    REAL m[NNRT_SOFTMAX_COLS];
-    double s[NNRT_SOFTMAX_COLS];
-    K(top_cols)(m, x, n, step, w);
-    for (int64_t i = 0; i < w; i++)
-        m[i] = K(finite_or_zero)(m[i]);
-    K(exp_cols)(s, NULL, x, m, n, step, w);
-    for (int64_t i = 0; i < w; i++)
-        lse[i] = m[i] + (REAL)log_f64(s[i]);
-}
-
 static void K(cross_entropy)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {

@@ -141,27 +141,11 @@ BACKWARD(log_softmax_backward, plain, g - K(exp_below)(v) * s)
 #undef COLUMN_SUM
 #undef BACKWARD
 
-static inline REAL K(finite_or_zero)(REAL m) { return m - m == 0 ? m : 0; }
-
 static void K(logsumexp)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
         UNIT;
-        const REAL *x = (const REAL *)p->x + at;
-        REAL *y = (REAL *)p->y + o * step + col;
-        if (step == 1) {
-            REAL m = K(finite_or_zero)(K(top_row)(x, n));
-            *y = m + (REAL)log(K(exp_sum)(NULL, x, n, m));
-            continue;
-        }
-        REAL m[NNRT_SOFTMAX_COLS];
-        double s[NNRT_SOFTMAX_COLS];
-        K(top_cols)(m, x, n, step, w);
-        for (int64_t i = 0; i < w; i++)
-            m[i] = K(finite_or_zero)(m[i]);
-        K(exp_cols)(s, NULL, x, m, n, step, w);
-        for (int64_t i = 0; i < w; i++)
-            y[i] = m[i] + (REAL)log_f64(s[i]);
+        K(lse_of)((REAL *)p->y + o * step + col, (const REAL *)p->x + at, n, step, w);
     }
 }
 
