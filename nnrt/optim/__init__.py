@@ -4,9 +4,7 @@
 |--|--|
 | optimizer.py | Optimizer: parameter groups, state, checkpoints |
 | sgd.py, adam.py, adaptive.py, sparse_adam.py, lbfgs.py | the rules |
-| clip.py | norms and clipping of gradients |
 | lr_scheduler/ | learning-rate schedules |
-| swa_utils.py | averaged models |
 | _gather.py, _rows.py | from parameters to the lists a fused kernel takes |
 """
 

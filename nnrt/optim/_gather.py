@@ -29,59 +29,83 @@ class Batch:
         self.stores = None
 
 
+def update_all(optimizer):
+    """One step: gathers every group, then updates them, so that an error finds nothing changed."""
+    work = []
+    key = optimizer._key
+    for group in optimizer.param_groups:
+        batches, sparse = gather(optimizer, group, optimizer._slots(group), key)
+        work.append((group, batches, sparse))
+    for group, batches, sparse in work:
+        for batch in batches:
+            optimizer._update(group, batch)
+            finish(batch)
+        for update in sparse:
+            update()
+
+
 def gather(optimizer, group, names, key):
     """The group's parameters that have dense gradients as a list of Batch; the state made where missing.
 
     names: the state arrays the kernel takes. key: name of a number in the state that all parameters
     of a batch must share, as they share the step, or None. Row-sparse gradients are left to
-    `optimizer._sparse(p, state, gradient, group)`, called here, whose results, functions to be called
-    when all groups were found right, come second. Raises before any state has changed.
+    `optimizer._sparse(p, gradient, group)`, called here, whose results, functions to be called when all
+    groups were found right, come second. Raises before any step has been made.
     """
     batches = []
     sparse = []
     last = None
+    stateless = not names and not optimizer._counted
     everything = optimizer.state
+    state = None
+    step = 1
+    rest = None
     for p in group["params"]:
         g = p.grad
         if g is None:
             continue
-        state = everything.get(p)
-        if state is None:
-            state = optimizer._new_state(p, group)
-            if state or names:
-                everything[p] = state
         if not isinstance(g, Tensor):
-            sparse.append(optimizer._sparse(p, state, g, group))
+            sparse.append(optimizer._sparse(p, g, group))
             continue
-        step = state["step"] + 1 if "step" in state else 0
-        found = []
-        for name in names:
-            t = state.get(name)
-            if t is None:
-                t = optimizer._new_slot(name, p, group)
-                state[name] = t
-                if step == 0:
-                    step = 1
-            found.append(t)
-        rest = None if key is None else state[key]
-        if last is None or last.step != step or last.rest != rest:
-            last = None
-            for b in batches:
-                if b.step == step and b.rest == rest:
-                    last = b
-            if last is None:
-                last = Batch(step, rest, len(names))
-                batches.append(last)
+        if not stateless:
+            state = everything[p]
+            if not state:
+                state.update(optimizer._new_state(p, group))
+            step = state["step"] + 1 if "step" in state else 0
+            for name in names:
+                if state.get(name) is None:
+                    state[name] = optimizer._new_slot(name, p, group)
+                    if step == 0:
+                        step = 1
+            if key is not None:
+                rest = state[key]
+        if last is None or last.step != step or (key is not None and last.rest != rest):
+            last = _batch(batches, step, rest, names)
         last.tensors.append(p)
         last.states.append(state)
         last.params.append(p.array)
-        last.grads.append(g.array)
-        for i in range(len(found)):
-            last.slots[i].append(found[i].array)
+        dense = g
+        last.grads.append(dense.array)
+        i = 0
+        for name in names:
+            t = state[name]
+            arrays = last.slots[i]
+            arrays.append(t.array)
+            i += 1
     for b in batches:
         if not K.matching(b.params, b.grads, *b.slots):
             return _aligned(optimizer, batches, names), sparse
     return batches, sparse
+
+
+def _batch(batches, step, rest, names):
+    """The batch for a step and key, a new one if need be."""
+    for b in batches:
+        if b.step == step and b.rest == rest:
+            return b
+    made = Batch(step, rest, len(names))
+    batches.append(made)
+    return made
 
 
 def finish(batch):
@@ -91,7 +115,7 @@ def finish(batch):
             target[...] = source
     step = batch.step
     for state in batch.states:
-        if "step" in state:
+        if state is not None and "step" in state:
             state["step"] = step
     for t in batch.tensors:
         version = t.version

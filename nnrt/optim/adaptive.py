@@ -56,7 +56,7 @@ class Adagrad(Optimizer):
             group["weight_decay"], group["maximize"],
         )
 
-    def _sparse(self, p, state, gradient, group):
+    def _sparse(self, p, gradient, group):
         if group["weight_decay"] != 0:
             raise RuntimeError(
                 "Adagrad: weight_decay reaches every row, a row-sparse gradient some: use weight_decay=0"
@@ -64,6 +64,7 @@ class Adagrad(Optimizer):
         rows = Rows("Adagrad", p, gradient)
 
         def update():
+            state = self._state_of(p, group)
             if state.get("sum") is None:
                 state["sum"] = self._new_slot("sum", p, group)
             state["step"] += 1

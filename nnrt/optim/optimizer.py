@@ -13,7 +13,7 @@ import numpy as np
 from .. import memory
 from ..autograd import Handle, enable_grad
 from ..tensor import Tensor, bump, wrap
-from ._gather import finish, gather
+from ._gather import update_all
 
 
 class Optimizer:
@@ -120,15 +120,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        gathered = []
-        for group in self.param_groups:
-            gathered.append((group, gather(self, group, self._slots(group), self._key)))
-        for group, (batches, sparse) in gathered:
-            for batch in batches:
-                self._update(group, batch)
-                finish(batch)
-            for update in sparse:
-                update()
+        update_all(self)
         self._stepped = True
         if self._after_step:
             for hook in list(self._after_step.values()):
@@ -151,13 +143,20 @@ class Optimizer:
         """What the state of a parameter begins with, the slots apart."""
         return {"step": 0} if self._counted else {}
 
+    def _state_of(self, p, group):
+        """The state of a parameter, begun if it is new."""
+        state = self.state[p]
+        if not state:
+            state.update(self._new_state(p, group))
+        return state
+
     def _new_slot(self, name, p, group):
         """A state array at its beginning: zeros in the parameter's memory order."""
         array = memory.empty_like(memory.dense(p.array))
         array.fill(0)
         return wrap(array)
 
-    def _sparse(self, p, state, gradient, group):
+    def _sparse(self, p, gradient, group):
         """A function that updates p by a row-sparse gradient."""
         raise RuntimeError(
             f"{self._name}: a parameter of shape {p.shape} has a row-sparse gradient; "

@@ -50,7 +50,7 @@ class SGD(Optimizer):
             group["maximize"],
         )
 
-    def _sparse(self, p, state, gradient, group):
+    def _sparse(self, p, gradient, group):
         if group["weight_decay"] != 0:
             raise RuntimeError(
                 "SGD: weight_decay reaches every row, a row-sparse gradient some: use weight_decay=0"

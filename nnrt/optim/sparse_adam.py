@@ -32,10 +32,11 @@ class SparseAdam(Optimizer):
     def _pack(self, key, value):
         return value
 
-    def _sparse(self, p, state, gradient, group):
+    def _sparse(self, p, gradient, group):
         rows = Rows("SparseAdam", p, gradient)
 
         def update():
+            state = self._state_of(p, group)
             for name in ("exp_avg", "exp_avg_sq"):
                 if state.get(name) is None:
                     state[name] = self._new_slot(name, p, group)

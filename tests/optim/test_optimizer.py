@@ -332,6 +332,33 @@ def test_ten_threads_at_once(rng):
         np.testing.assert_array_equal(r, results[0])
 
 
+@pytest.mark.parametrize("backend", nnrt.registry.available())
+def test_matching_knows_what_the_steps_can_take(backend):
+    f32 = np.zeros((3, 4), np.float32)
+    turned = np.zeros((4, 3), np.float32).T
+    gapped = np.zeros((6, 4), np.float32)[::2]
+    one = np.zeros((1, 4), np.float32)
+    with nnrt.registry.using(backend, "ref"):
+        matching = nnrt.registry.family("optim").matching
+        for params, others, wanted in [
+            ([], [[]], True),
+            ([f32, turned], [[f32, turned], None], True),
+            ([np.zeros(())], [[np.ones(())]], True),
+            ([np.zeros((0, 3))], [[np.ones((0, 3))]], True),
+            ([f32], [[turned]], False),
+            ([f32], [[f32], [f32.astype(np.float64)]], False),
+            ([f32, np.zeros(2)], [], False),
+            ([gapped], [[gapped]], False),
+            ([f32], [[gapped]], False),
+            ([f32], [[np.broadcast_to(one[0], (3, 4))]], False),
+            ([one], [[one[0]]], False),
+            ([np.zeros((2, 3))], [[np.zeros((3, 2))]], False),
+            ([np.zeros(3, np.float16)], [], False),
+            ([np.zeros(3, np.int64)], [], False),
+        ]:
+            assert matching(params, *others) is wanted
+
+
 # Row-sparse gradients
 
 
