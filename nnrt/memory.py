@@ -8,6 +8,7 @@ K = registry.family("shape")
 
 try:
     from ._ext.runtime import (
+        alike,
         contiguous,
         dense,
         empty,
@@ -26,6 +27,9 @@ except ImportError:
 
     def contiguous(a):
         return np.asarray(a, order="C")  # ascontiguousarray would give a 0-d array an axis
+
+    def alike(a, b):
+        return a.shape == b.shape and a.dtype == b.dtype
 
     def dense(a):
         order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
@@ -57,6 +61,7 @@ def as_like(a, other):
 
 
 __all__ = [
+    "alike",
     "as_like",
     "contiguous",
     "dense",

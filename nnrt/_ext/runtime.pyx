@@ -4,6 +4,8 @@ The instruction set level is chosen once, when this module is imported, from NNR
 (through nnrt.config) or the best one the CPU has. It cannot be changed afterwards.
 """
 
+from libc.string cimport memcmp
+
 cimport numpy as cnp
 from libc.stdlib cimport free, malloc
 from numpy cimport ndarray
@@ -232,6 +234,15 @@ cdef ndarray _copied(ndarray a):
     out = nnrt_np_new(a.dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
     _copy_kernel(out, a)
     return out
+
+
+cpdef bint alike(ndarray a, ndarray b) noexcept:
+    """Whether shapes and dtypes are the same."""
+    return (
+        cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
+        and cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(b)
+        and memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a) * sizeof(cnp.npy_intp)) == 0
+    )
 
 
 cpdef ndarray dense(ndarray a):

@@ -14,8 +14,9 @@ K = registry.family("compare")
 
 def _comparison(op, kernel, x, other):
     a, b = operands(op, x, other)
-    out = result(op, a, b, BOOL)
-    kernel(out, array_of(a), array_of(b))
+    u, v = array_of(a), array_of(b)
+    out = result(op, u, v, BOOL)
+    kernel(out, u, v)
     return wrap(out)
 
 
@@ -110,7 +111,7 @@ def bitwise_right_shift(x, other):
 
 def _bits(op, kernel, x, other):
     a, b = operands(op, x, other)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     if out.dtype.kind == "f" or (out.dtype.kind == "b" and kernel in (K.bitwise_left_shift, K.bitwise_right_shift)):
         raise RuntimeError(f"{op}: wants integer tensors, got {out.dtype}")
     kernel(out, array_of(a), array_of(b))
@@ -177,7 +178,7 @@ def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         raise RuntimeError(f"isclose: x is {a.array.dtype}, other {b.array.dtype}; they must agree")
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"isclose: rtol and atol must not be negative, got {rtol} and {atol}")
-    out = result("isclose", a, b, BOOL)
+    out = result("isclose", a.array, b.array, BOOL)
     K.isclose(out, a.array, b.array, float(rtol), float(atol), bool(equal_nan))
     return wrap(out)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..memory import alike, empty_like
 from ..tensor import Tensor, wrap
 from . import unary
 from .promotion import (
@@ -75,7 +76,7 @@ K = registry.family("elementwise")
 
 def gradient(kernel, dy, shape, *args):
     """kernel(out, *args) in an array like dy, summed to the operand's shape."""
-    out = memory.empty_like(dy)
+    out = empty_like(dy)
     kernel(out, *args)
     return sum_to(out, shape)
 
@@ -84,23 +85,21 @@ def add(x, other, alpha=1):
     """x + alpha other."""
     if alpha != 1:
         return _axpy("add", x, other, alpha)
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        a, b = x, other
+        if alike(a.array, b.array):
+            out = empty_like(a.array)
+            K.add(out, a.array, b.array)
+            return record(out, add_backward, (a, b), ())
     a, b = operands("add", x, other)
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        u, v = a.array, b.array
-        if u.shape == v.shape:
-            out = memory.empty_like(u)
-            K.add(out, u, v)
-            return record(out, add_backward, (a, b))
-        out = result_of("add", (u, v), u.dtype)
-        K.add(out, u, v)
-        return record(out, add_backward, (a, b), (u.shape, v.shape))
-    out = result("add", a, b)
-    K.add(out, array_of(a), array_of(b))
-    return record(out, add_backward, (tensor_of(a), tensor_of(b)))
+    u, v = array_of(a), array_of(b)
+    out = result("add", u, v)
+    K.add(out, u, v)
+    return record(out, add_backward, (tensor_of(a), tensor_of(b)), (shape_of(u), shape_of(v)))
 
 
 def add_backward(node, dy):
-    if not node.saved:
+    if not node.saved_arrays:  # equal shapes: nothing was saved
         return dy, dy
     shape_a, shape_b = node.saved
     return sum_to(dy, shape_a) if node.needs(0) else None, sum_to(dy, shape_b) if node.needs(1) else None
@@ -111,26 +110,23 @@ def sub(x, other, alpha=1):
     if alpha != 1:
         return _axpy("sub", x, other, alpha)
     a, b = operands("sub", x, other)
-    out = result("sub", a, b)
+    u, v = array_of(a), array_of(b)
+    out = result("sub", u, v)
     if out.dtype.kind == "b" or isinstance(x, bool) or isinstance(other, bool):
         _refuse_bool("sub", x, other)
-    u, v = array_of(a), array_of(b)
     K.sub(out, u, v)
-    if isinstance(a, Tensor) and isinstance(b, Tensor) and u.shape != v.shape:
-        return record(out, sub_backward, (a, b), (u.shape, v.shape))
-    return record(out, sub_backward, (tensor_of(a), tensor_of(b)))
+    return record(out, sub_backward, (tensor_of(a), tensor_of(b)), (shape_of(u), shape_of(v)))
 
 
 def sub_backward(node, dy):
-    shapes = node.saved
+    shape_a, shape_b = node.saved
     da = db = None
     if node.needs(0):
-        da = sum_to(dy, shapes[0]) if shapes else dy
+        da = sum_to(dy, shape_a)
     if node.needs(1):
-        db = sum_to(dy, shapes[1]) if shapes else dy
-        negated = memory.empty_like(db)
-        K.neg(negated, db)
-        db = negated
+        summed = sum_to(dy, shape_b)
+        db = empty_like(summed)
+        K.neg(db, summed)
     return da, db
 
 
@@ -147,7 +143,7 @@ def rsub(x, other, alpha=1):
 
 def _axpy(op, x, other, alpha):
     a, b = operands(op, x, other)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     if out.dtype.kind == "b" and op == "sub":
         _refuse_bool(op, x, other)
     if not isinstance(alpha, (int, float)):
@@ -167,46 +163,41 @@ def axpy_backward(node, dy):
         da = sum_to(dy, shape_a)
     if node.needs(1):
         summed = sum_to(dy, shape_b)
-        db = memory.empty_like(summed)
+        db = empty_like(summed)
         K.mul(db, summed, alpha)
     return da, db
 
 
 def mul(x, other):
     """x other."""
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        a, b = x, other
+        if alike(a.array, b.array):
+            out = empty_like(a.array)
+            K.mul(out, a.array, b.array)
+            return record(out, mul_backward, (a, b), (a if b.requires_grad else None, b if a.requires_grad else None))
     a, b = operands("mul", x, other)
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        u, v = a.array, b.array
-        shapes = None
-        if u.shape == v.shape:
-            out = memory.empty_like(u)
-        else:
-            out = result_of("mul", (u, v), u.dtype)
-            shapes = (u.shape, v.shape)
-        K.mul(out, u, v)
-        return record(
-            out, mul_backward, (a, b), (a if b.requires_grad else None, b if a.requires_grad else None, shapes)
-        )
-    out = result("mul", a, b)
-    K.mul(out, array_of(a), array_of(b))
-    if isinstance(a, Tensor):
-        return record(out, mul_backward, (a, None), (None, b, None))
-    return record(out, mul_backward, (None, b), (a, None, None))
+    u, v = array_of(a), array_of(b)
+    out = result("mul", u, v)
+    K.mul(out, u, v)
+    a_saved = a if not isinstance(b, Tensor) or b.requires_grad else None
+    b_saved = b if not isinstance(a, Tensor) or a.requires_grad else None
+    return record(out, mul_backward, (tensor_of(a), tensor_of(b)), (a_saved, b_saved, shape_of(u), shape_of(v)))
 
 
 def mul_backward(node, dy):
-    a, b, shapes = node.saved
+    saved = node.saved
     da = db = None
     if node.needs(0):
-        da = memory.empty_like(dy)
-        K.mul(da, dy, b)
-        if shapes is not None:
-            da = sum_to(da, shapes[0])
+        da = empty_like(dy)
+        K.mul(da, dy, saved[1])
+        if len(saved) > 2:
+            da = sum_to(da, saved[2])
     if node.needs(1):
-        db = memory.empty_like(dy)
-        K.mul(db, dy, a)
-        if shapes is not None:
-            db = sum_to(db, shapes[1])
+        db = empty_like(dy)
+        K.mul(db, dy, saved[0])
+        if len(saved) > 2:
+            db = sum_to(db, saved[3])
     return da, db
 
 
@@ -223,8 +214,8 @@ def div(x, other, rounding_mode=None):
             return _rounded_division("div", K.trunc_divide, x, other)
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
     a, b = float_operands("div", x, other)
-    out = result("div", a, b)
     u, v = array_of(a), array_of(b)
+    out = result("div", u, v)
     K.div(out, u, v)
     if isinstance(b, Tensor):
         keep = a if b.requires_grad else shape_of(u)
@@ -246,7 +237,7 @@ def div_backward(node, dy):
 def _rounded_division(op, kernel, x, other):
     a, b = operands(op, x, other)
     _refuse_zero_divisor(op, b)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     if out.dtype.kind == "b":
         raise RuntimeError(f"{op}: bools cannot be divided with rounding")
     kernel(out, array_of(a), array_of(b))
@@ -293,7 +284,7 @@ def fmod_backward(node, dy):
 def _modulo(op, kernel, backward, x, other):
     a, b = operands(op, x, other)
     _refuse_zero_divisor(op, b)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     if out.dtype.kind == "b":
         raise RuntimeError(f"{op}: bools have no remainder")
     kernel(out, array_of(a), array_of(b))
@@ -320,8 +311,8 @@ def pow(x, exponent):
         if exponent == -1:
             return unary.reciprocal(x)
     a, b = operands("pow", x, exponent)
-    out = result("pow", a, b)
     u, v = array_of(a), array_of(b)
+    out = result("pow", u, v)
     if out.dtype.kind == "b":
         raise RuntimeError("pow: bools have no powers")
     if out.dtype.kind == "i" and np.any(np.less(v, 0)):
@@ -388,14 +379,14 @@ def fmin_backward(node, dy):
 def _pair(op, kernel, backward, x, other):
     """An op whose backward wants both operands."""
     a, b = operands(op, x, other)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     kernel(out, array_of(a), array_of(b))
     return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
 
 
 def _float_pair(op, kernel, backward, x, other):
     a, b = float_operands(op, x, other)
-    out = result(op, a, b)
+    out = result(op, array_of(a), array_of(b))
     kernel(out, array_of(a), array_of(b))
     return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
 
@@ -426,7 +417,7 @@ def atan2_backward(node, dy):
 def hypot(x, other):
     """sqrt(x^2 + other^2), without overflow between."""
     a, b = float_operands("hypot", x, other)
-    out = result("hypot", a, b)
+    out = result("hypot", array_of(a), array_of(b))
     K.hypot(out, array_of(a), array_of(b))
     return record(out, hypot_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
 
@@ -441,7 +432,7 @@ def hypot_backward(node, dy):
 def logaddexp(x, other):
     """log(e^x + e^other), without overflow between."""
     a, b = float_operands("logaddexp", x, other)
-    out = result("logaddexp", a, b)
+    out = result("logaddexp", array_of(a), array_of(b))
     K.logaddexp(out, array_of(a), array_of(b))
     return record(out, logaddexp_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
 
@@ -473,7 +464,7 @@ def heaviside(x, values):
     if isinstance(values, Tensor) and isinstance(x, Tensor) and values.array.dtype != x.array.dtype:
         raise RuntimeError(f"heaviside: x is {x.array.dtype}, values {values.array.dtype}; they must agree")
     a, b = operands("heaviside", x, values)
-    out = result("heaviside", a, b)
+    out = result("heaviside", array_of(a), array_of(b))
     K.heaviside(out, array_of(a), array_of(b))
     return wrap(out)
 
@@ -521,7 +512,7 @@ def addcmul_backward(node, dy):
     if node.needs(0):
         da = sum_to(dy, shape)
     if node.needs(1) or node.needs(2):
-        scaled = memory.empty_like(dy)
+        scaled = empty_like(dy)
         K.mul(scaled, dy, value)
         if node.needs(1):
             db = gradient(K.mul, dy, shape_of(b), scaled, c)
@@ -548,7 +539,7 @@ def addcdiv_backward(node, dy):
     if node.needs(0):
         da = sum_to(dy, shape)
     if node.needs(1) or node.needs(2):
-        scaled = memory.empty_like(dy)
+        scaled = empty_like(dy)
         K.mul(scaled, dy, value)
         if node.needs(1):
             db = gradient(K.div, dy, shape_of(b), scaled, c)

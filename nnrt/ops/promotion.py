@@ -195,16 +195,17 @@ def empty_as(array, dtype):
     return memory.empty(tuple([array.shape[i] for i in order]), dtype).transpose(inverse)
 
 
-def result(op, a, b, dtype=None):
-    """Uninitialised array for an op on two operands, in the memory order of one that has its shape."""
-    if not isinstance(b, Tensor):
-        u = a.array
-    elif not isinstance(a, Tensor):
-        u = b.array
-    else:
-        u, v = a.array, b.array
-        if u.shape != v.shape:
-            return result_of(op, (u, v), dtype or u.dtype)
+def result(op, u, v, dtype=None):
+    """Uninitialised array for an op on two arrays (or one and a number), in the memory order of one of its shape.
+
+    dtype: that of the arrays unless given.
+    """
+    if not isinstance(v, np.ndarray):
+        return memory.empty_like(u) if dtype is None else empty_as(u, dtype)
+    if not isinstance(u, np.ndarray):
+        return memory.empty_like(v) if dtype is None else empty_as(v, dtype)
+    if u.shape != v.shape:
+        return result_of(op, (u, v), u.dtype if dtype is None else dtype)
     return memory.empty_like(u) if dtype is None else empty_as(u, dtype)
 
 
