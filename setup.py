@@ -23,11 +23,10 @@ from setuptools.command.build_ext import build_ext
 
 EXT = Path("nnrt/_ext")
 CSRC = EXT / "csrc"
-# What a step of a small network runs through: plain Python costs more there than the kernels.
 COMPILED = [
     "nnrt/autograd.py",
-    "nnrt/tensor.py",
     "nnrt/ops/activation.py",
+    "nnrt/ops/compare.py",
     "nnrt/ops/elementwise.py",
     "nnrt/ops/linear.py",
     "nnrt/ops/loss.py",
@@ -36,6 +35,8 @@ COMPILED = [
     "nnrt/ops/softmax.py",
     "nnrt/ops/unary.py",
     "nnrt/optim/_gather.py",
+    "nnrt/tensor.py",
+]
 ]
 RUNTIME_SOURCES = ["pool.c", "observe.c", "memory.c", "cpu.c"]
 

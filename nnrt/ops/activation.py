@@ -7,6 +7,7 @@ nnrt._ref.activation.
 
 from .. import memory, registry
 from ..autograd import grad_enabled, record
+from ..memory import empty_like
 from ..tensor import Tensor, bump
 from .elementwise import mul
 from .promotion import as_float, as_tensor, sum_to
@@ -22,7 +23,7 @@ def _target(x, inplace):
     """The output array: x's own when inplace is asked for and the tape does not need x."""
     if inplace and not (x.requires_grad and grad_enabled()):
         return x.array
-    return memory.empty_like(x.array)
+    return empty_like(x.array)
 
 
 def _done(x, y, backward, saved):
@@ -42,7 +43,7 @@ def _floating(op, x):
 def _backward(node, dy, kernel):
     """dx = kernel(dy, x, constants) of what was saved: x and the constants."""
     saved = node.saved
-    dx = memory.empty_like(saved[0])
+    dx = empty_like(saved[0])
     kernel(dx, dy, *saved)
     return (dx,)
 
@@ -103,7 +104,7 @@ def prelu(x, weight):
         raise RuntimeError(
             f"prelu: weight must have 1 element or {channels}, one per channel of x, got shape {w.array.shape}"
         )
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.prelu(y, x.array, _per_channel(w.array, x.array.ndim))
     return record(y, prelu_backward, (x, w), (x, w))
 
@@ -116,8 +117,8 @@ def _per_channel(w, ndim):
 def prelu_backward(node, dy):
     x, w = node.saved
     wide = _per_channel(w, x.ndim)
-    dx = memory.empty_like(x)
-    dw = memory.empty_like(x)
+    dx = empty_like(x)
+    dw = empty_like(x)
     K.prelu_backward(dx, dw, dy, x, wide)
     if not node.needs(1):
         return dx, None
@@ -136,7 +137,7 @@ def rrelu(x, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, genera
         return leaky_relu(x, (lower + upper) / 2, inplace)
     from . import random
 
-    noise = memory.empty_like(x.array)
+    noise = empty_like(x.array)
     random.uniform_into(noise, lower, upper, generator)
     y = _target(x, inplace)
     K.prelu(y, x.array, noise)
@@ -145,8 +146,8 @@ def rrelu(x, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, genera
 
 def rrelu_backward(node, dy):
     x, noise = node.saved
-    dx = memory.empty_like(x)
-    K.prelu_backward(dx, memory.empty_like(x), dy, x, noise)
+    dx = empty_like(x)
+    K.prelu_backward(dx, empty_like(x), dy, x, noise)
     return (dx,)
 
 
@@ -192,7 +193,7 @@ def gelu(x, approximate="none"):
 
 
 def _of_input(x, kernel, backward):
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     kernel(y, x.array)
     return record(y, backward, (x,), (x,))
 
@@ -222,7 +223,7 @@ def swish(x, beta=1.0):
     if isinstance(beta, Tensor):
         return mul(x, sigmoid(mul(x, beta)))
     x = _floating("swish", x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.silu(y, x.array, beta)
     return record(y, silu_backward, (x,), (x, beta))
 
@@ -242,7 +243,7 @@ def mish_backward(node, dy):
 def softplus(x, beta=1.0, threshold=20.0):
     """log(1 + e^(beta x)) / beta, and x where beta x > threshold."""
     x = _floating("softplus", x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.softplus(y, x.array, beta, threshold)
     return record(y, softplus_backward, (x,), (x, beta, threshold))
 
@@ -316,7 +317,7 @@ def hardshrink(x, lambd=0.5):
 
 def _shrink(op, x, kernel, lambd):
     x = _floating(op, x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     kernel(y, x.array, lambd)
     return record(y, shrink_backward, (x,), (x, lambd))
 
@@ -349,7 +350,7 @@ def squared_relu_backward(node, dy):
 def step(x):
     """1 where x > 0, else 0; the gradient is 0."""
     x = _floating("step", x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.step(y, x.array)
     return record(y, zero_backward, (x,))
 
@@ -412,14 +413,14 @@ def _gate(op, x, dim, kernel, backward):
         raise RuntimeError(f"{op}: dim {dim} must have an even size to be halved, got shape {u.shape}")
     dim %= u.ndim
     a, b = _halves(u, dim)
-    y = memory.empty_like(a)
+    y = empty_like(a)
     kernel(y, a, b)
     return record(y, backward, (x,), (x, dim))
 
 
 def _gate_backward(node, dy, kernel):
     x, dim = node.saved
-    dx = memory.empty_like(x)
+    dx = empty_like(x)
     kernel(*_halves(dx, dim), dy, *_halves(x, dim))
     return (dx,)
 

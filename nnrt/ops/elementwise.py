@@ -86,11 +86,11 @@ def add(x, other, alpha=1):
     if alpha != 1:
         return _axpy("add", x, other, alpha)
     if isinstance(x, Tensor) and isinstance(other, Tensor):
-        a, b = x, other
-        if alike(a.array, b.array):
-            out = empty_like(a.array)
-            K.add(out, a.array, b.array)
-            return record(out, add_backward, (a, b), ())
+        left, right = x, other
+        if alike(left.array, right.array):
+            out = empty_like(left.array)
+            K.add(out, left.array, right.array)
+            return record(out, add_backward, (left, right), ())
     a, b = operands("add", x, other)
     u, v = array_of(a), array_of(b)
     out = result("add", u, v)
@@ -171,11 +171,12 @@ def axpy_backward(node, dy):
 def mul(x, other):
     """x other."""
     if isinstance(x, Tensor) and isinstance(other, Tensor):
-        a, b = x, other
-        if alike(a.array, b.array):
-            out = empty_like(a.array)
-            K.mul(out, a.array, b.array)
-            return record(out, mul_backward, (a, b), (a if b.requires_grad else None, b if a.requires_grad else None))
+        left, right = x, other
+        if alike(left.array, right.array):
+            out = empty_like(left.array)
+            K.mul(out, left.array, right.array)
+            saved = (left if right.requires_grad else None, right if left.requires_grad else None)
+            return record(out, mul_backward, (left, right), saved)
     a, b = operands("mul", x, other)
     u, v = array_of(a), array_of(b)
     out = result("mul", u, v)

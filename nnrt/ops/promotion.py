@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..memory import empty_like
 from ..dtypes import get_default_dtype
 from ..tensor import Tensor, wrap
 
@@ -187,7 +188,7 @@ def shape_of(value):
 def empty_as(array, dtype):
     """Uninitialised array of the shape and memory order of `array`."""
     if array.dtype == dtype:
-        return memory.empty_like(array)
+        return empty_like(array)
     if array.flags.c_contiguous:
         return memory.empty(array.shape, dtype)
     order = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
@@ -201,12 +202,12 @@ def result(op, u, v, dtype=None):
     dtype: that of the arrays unless given.
     """
     if not isinstance(v, np.ndarray):
-        return memory.empty_like(u) if dtype is None else empty_as(u, dtype)
+        return empty_like(u) if dtype is None else empty_as(u, dtype)
     if not isinstance(u, np.ndarray):
-        return memory.empty_like(v) if dtype is None else empty_as(v, dtype)
+        return empty_like(v) if dtype is None else empty_as(v, dtype)
     if u.shape != v.shape:
         return result_of(op, (u, v), u.dtype if dtype is None else dtype)
-    return memory.empty_like(u) if dtype is None else empty_as(u, dtype)
+    return empty_like(u) if dtype is None else empty_as(u, dtype)
 
 
 def result_of(op, arrays, dtype):

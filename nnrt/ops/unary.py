@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..memory import empty_like
 from ..tensor import wrap
 from .promotion import as_float, as_tensor
 
@@ -21,7 +22,7 @@ A = registry.family("elementwise")
 def _input_saved(op, x, kernel, backward):
     """y = kernel(x); the backward uses x."""
     x = as_float(op, x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     kernel(y, x.array)
     return record(y, backward, (x,), (x,))
 
@@ -29,14 +30,14 @@ def _input_saved(op, x, kernel, backward):
 def _output_saved(op, x, kernel, backward):
     """y = kernel(x); the backward uses y."""
     x = as_float(op, x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     kernel(y, x.array)
     return record(y, backward, (x,), (y,))
 
 
 def _backward(node, dy, kernel):
     (saved,) = node.saved
-    dx = memory.empty_like(saved)
+    dx = empty_like(saved)
     kernel(dx, dy, saved)
     return (dx,)
 
@@ -46,13 +47,13 @@ def neg(x):
     x = as_tensor("neg", x)
     if x.array.dtype.kind == "b":
         raise RuntimeError("neg: bools have no negative; use logical_not")
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     A.neg(y, x.array)
     return record(y, neg_backward, (x,))
 
 
 def neg_backward(node, dy):
-    dx = memory.empty_like(dy)
+    dx = empty_like(dy)
     A.neg(dx, dy)
     return (dx,)
 
@@ -62,7 +63,7 @@ def abs(x):
     x = as_tensor("abs", x)
     if x.array.dtype.kind == "b":
         raise RuntimeError("abs: bools have no absolute value")
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.abs(y, x.array)
     return record(y, abs_backward, (x,), (x,))
 
@@ -76,7 +77,7 @@ def square(x):
     x = as_tensor("square", x)
     if x.array.dtype.kind == "b":
         return square(x.to(np.int64))
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.square(y, x.array)
     return record(y, square_backward, (x,), (x,))
 
@@ -353,16 +354,16 @@ def logit(x, eps=None):
     u = x.array
     z = u
     if eps is not None:
-        z = memory.empty_like(u)
+        z = empty_like(u)
         A.clamp(z, u, float(eps), 1 - float(eps))
-    y = memory.empty_like(u)
+    y = empty_like(u)
     K.logit(y, z)
     return record(y, logit_backward, (x,), (x, eps))
 
 
 def logit_backward(node, dy):
     x, eps = node.saved
-    dx = memory.empty_like(x)
+    dx = empty_like(x)
     K.logit_backward(dx, dy, x)
     if eps is not None:
         A.where(dx, (x >= eps) & (x <= 1 - eps), dx, 0.0)
@@ -373,7 +374,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     """x with NaN, inf and -inf replaced; None stands for the dtype's largest or smallest number."""
     x = as_tensor("nan_to_num", x)
     u = x.array
-    y = memory.empty_like(u)
+    y = empty_like(u)
     if u.dtype.kind != "f":
         y[...] = u
         return wrap(y)
@@ -400,7 +401,7 @@ def _step(op, x, kernel):
     """kernel(x) for floats; whole numbers are themselves."""
     x = as_tensor(op, x)
     u = x.array
-    y = memory.empty_like(u)
+    y = empty_like(u)
     if u.dtype.kind == "f":
         kernel(y, u)
     elif u.dtype.kind == "b":
@@ -413,7 +414,7 @@ def _step(op, x, kernel):
 def sign(x):
     """-1, 0 or 1; NaN stays NaN."""
     x = as_tensor("sign", x)
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.sign(y, x.array)
     return record(y, zero_backward, (x,))
 
@@ -441,7 +442,7 @@ def round(x, decimals=0):
     u = x.array
     if u.dtype.kind != "f":
         raise RuntimeError(f"round: decimals other than 0 want a floating tensor, got {u.dtype}")
-    y = memory.empty_like(u)
+    y = empty_like(u)
     power = math.pow(10.0, decimals if decimals > 0 else -decimals)
     scale, unscale = (A.mul, A.div) if decimals > 0 else (A.div, A.mul)
     scale(y, u, power)
@@ -455,7 +456,7 @@ def frac(x):
     x = as_tensor("frac", x)
     if x.array.dtype.kind != "f":
         raise RuntimeError(f"frac: wants a floating tensor, got {x.array.dtype}")
-    y = memory.empty_like(x.array)
+    y = empty_like(x.array)
     K.frac(y, x.array)
     return record(y, frac_backward, (x,))
 
