@@ -23,6 +23,7 @@ from setuptools.command.build_ext import build_ext
 
 EXT = Path("nnrt/_ext")
 CSRC = EXT / "csrc"
+# What a step of a small network runs through: plain Python costs more there than the kernels.
 COMPILED = [
     "nnrt/autograd.py",
     "nnrt/ops/activation.py",
@@ -36,7 +37,6 @@ COMPILED = [
     "nnrt/ops/unary.py",
     "nnrt/optim/_gather.py",
     "nnrt/tensor.py",
-]
 ]
 RUNTIME_SOURCES = ["pool.c", "observe.c", "memory.c", "cpu.c"]
 

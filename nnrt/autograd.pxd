@@ -1,6 +1,6 @@
 cimport cython
 
-from nnrt.tensor cimport Tensor, Version
+from nnrt.tensor cimport Tensor, Version, wrap
 
 
 @cython.freelist(256)
@@ -22,14 +22,18 @@ cdef class Output:
     cdef public int index
 
 
+@cython.locals(t=Tensor, x=Tensor)
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
+@cython.locals(node=Node, made=Output, out=Tensor, version=Version, index=cython.int, position=cython.int)
 cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
-
-@cython.locals(t=Tensor)
+cdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)
 
 @cython.locals(node=Node, i=cython.int, index=cython.int)
 cpdef walk(list roots, list grads, bint retain_graph, dict wanted)
 
+@cython.locals(node=Node)
 cdef deliver(dict pending, list queue, target, g, bint owned, dict wanted)
+@cython.locals(held=Tensor)
 cdef accumulate(Tensor leaf, g, bint owned)
+cdef _own(g)

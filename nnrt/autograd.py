@@ -366,15 +366,16 @@ def deliver(pending, queue, target, g, owned, wanted):
     if isinstance(target, Output):
         index = target.index
         target = target.node
-    if target not in pending:
-        heapq.heappush(queue, (-target.order, target))
-        pending[target] = g if target.outputs == 1 else [None] * target.outputs
-        if target.outputs == 1:
+    node = target
+    if node not in pending:
+        heapq.heappush(queue, (-node.order, node))
+        pending[node] = g if node.outputs == 1 else [None] * node.outputs
+        if node.outputs == 1:
             return
-    if target.outputs == 1:
-        pending[target] = added(pending[target], g)
+    if node.outputs == 1:
+        pending[node] = added(pending[node], g)
     else:
-        slots = pending[target]
+        slots = pending[node]
         slots[index] = g if slots[index] is None else added(slots[index], g)
 
 
@@ -407,9 +408,10 @@ def accumulate(leaf, g, owned):
             g = _own(g)
         leaf.grad = wrap(g)
     elif isinstance(before, Tensor) and isinstance(g, np.ndarray):
-        K.add(before.array, before.array, g)
-        if before.version is not None:
-            before.version.value += 1
+        held = before
+        K.add(held.array, held.array, g)
+        if held.version is not None:
+            held.version.value += 1
     else:
         total = added(before.array if isinstance(before, Tensor) else before, g)
         leaf.grad = wrap(total) if isinstance(total, np.ndarray) else total

@@ -18,6 +18,7 @@ cdef class Tensor:
     cdef object __weakref__
 
 
+@cython.locals(t=Tensor)
 cpdef Tensor wrap(array)
 @cython.locals(t=Tensor)
 cpdef Tensor view_of(Tensor base, array)
