@@ -17,8 +17,8 @@ copies what it cannot own.
 """
 
 import functools
-import heapq
 import itertools
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -257,14 +257,8 @@ def grad(
                 f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
                 "pass allow_unused=True to get None for it"
             )
-        result.append(None if g is None else wrap(_own(g)))
+        result.append(None if g is None else wrap(memory.copy(g)))
     return tuple(result)
-
-
-def _own(g):
-    copy = memory.empty_like(g)
-    copy[...] = g
-    return copy
 
 
 def _sequence(x):
@@ -281,31 +275,42 @@ def _roots(op, tensors, grads, create_graph):
             f"{op}: create_graph=True: nnrt's backward passes are hand-written kernels, not recorded on the tape, "
             "so gradients of gradients are not available"
         )
-    tensors = _sequence(tensors)
-    grads = (None,) * len(tensors) if grads is None else _sequence(grads)
+    if isinstance(tensors, Tensor):
+        tensors = (tensors,)
+    if grads is None:
+        grads = (None,) * len(tensors)
+    elif isinstance(grads, Tensor):
+        grads = (grads,)
     if len(grads) != len(tensors):
         raise RuntimeError(f"{op}: {len(tensors)} tensors but {len(grads)} gradients")
     roots, arrays = [], []
-    for t, g in zip(tensors, grads):
+    for position in range(len(tensors)):
+        t = tensors[position]
         if not t.requires_grad:
             raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
-        if g is None:
-            if t.array.size != 1:
-                raise RuntimeError(
-                    f"{op}: a gradient can be made up for scalars only; the tensor has shape {tuple(t.shape)}: "
-                    "pass gradient="
-                )
-            g = memory.empty(t.array.shape, t.array.dtype)
-            g.fill(1)
-        else:
-            g = g.array if isinstance(g, Tensor) else np.asarray(g)
-            if g.shape != t.array.shape:
-                raise RuntimeError(f"{op}: gradient has shape {g.shape}, the tensor {t.array.shape}")
-            if g.dtype != t.array.dtype:
-                g = g.astype(t.array.dtype)
         roots.append(target_of(t))
-        arrays.append(g)
+        arrays.append(_root_gradient(op, t, grads[position]))
     return roots, arrays
+
+
+def _root_gradient(op, t, g):
+    """The gradient given for t as an array, or 1 for a scalar."""
+    array = t.array
+    if g is None:
+        if array.size != 1:
+            raise RuntimeError(
+                f"{op}: a gradient can be made up for scalars only; the tensor has shape {tuple(t.shape)}: "
+                "pass gradient="
+            )
+        g = memory.empty(array.shape, array.dtype)
+        g.fill(1)
+        return g
+    g = g.array if isinstance(g, Tensor) else np.asarray(g)
+    if memory.alike(g, array):
+        return g
+    if g.shape != array.shape:
+        raise RuntimeError(f"{op}: gradient has shape {g.shape}, the tensor {array.shape}")
+    return g.astype(array.dtype)
 
 
 def walk(roots, grads, retain_graph, wanted):
@@ -319,7 +324,7 @@ def walk(roots, grads, retain_graph, wanted):
     for i in range(len(roots)):
         deliver(pending, queue, roots[i], grads[i], False, wanted)
     while queue:
-        node = heapq.heappop(queue)[1]
+        node = heappop(queue)[1]
         dys = pending.pop(node)
         if node.hooks is not None:
             dys = _run_hooks(node, dys)
@@ -368,7 +373,7 @@ def deliver(pending, queue, target, g, owned, wanted):
         target = target.node
     node = target
     if node not in pending:
-        heapq.heappush(queue, (-node.order, node))
+        heappush(queue, (-node.order, node))
         pending[node] = g if node.outputs == 1 else [None] * node.outputs
         if node.outputs == 1:
             return
@@ -405,7 +410,7 @@ def accumulate(leaf, g, owned):
             leaf.grad = g
             return
         if not owned:
-            g = _own(g)
+            g = memory.copy(g)
         leaf.grad = wrap(g)
     elif isinstance(before, Tensor) and isinstance(g, np.ndarray):
         held = before

@@ -10,6 +10,7 @@ try:
     from ._ext.runtime import (
         alike,
         contiguous,
+        copy,
         dense,
         empty,
         empty_cache,
@@ -30,6 +31,9 @@ except ImportError:
 
     def alike(a, b):
         return a.shape == b.shape and a.dtype == b.dtype
+
+    def copy(a):
+        return a.copy(order="K")
 
     def dense(a):
         order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
@@ -64,6 +68,7 @@ __all__ = [
     "alike",
     "as_like",
     "contiguous",
+    "copy",
     "dense",
     "empty",
     "empty_cache",

@@ -39,6 +39,8 @@ cdef void span(nnrt_span *out, ndarray a) noexcept
 cpdef ndarray empty(tuple shape, dtype)
 cpdef ndarray empty_like(ndarray a)
 cpdef ndarray zeros(tuple shape, dtype)
+# A copy in the memory order of a.
+cpdef ndarray copy(ndarray a)
 # Whether shapes and dtypes are the same.
 cpdef bint alike(ndarray a, ndarray b) noexcept
 # a itself when its memory is filled in some order of the axes, else a C-ordered copy.

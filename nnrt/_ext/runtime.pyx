@@ -62,6 +62,7 @@ cdef extern from "array.h":
     ndarray nnrt_np_like(ndarray a)
     int nnrt_np_dense(ndarray a)
     ndarray nnrt_np_copy(ndarray a)
+    ndarray nnrt_np_clone(ndarray a)
 
 cdef extern from *:
     """
@@ -234,6 +235,11 @@ cdef ndarray _copied(ndarray a):
     out = nnrt_np_new(a.dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
     _copy_kernel(out, a)
     return out
+
+
+cpdef ndarray copy(ndarray a):
+    """A copy in the memory order of a."""
+    return nnrt_np_clone(a)
 
 
 cpdef bint alike(ndarray a, ndarray b) noexcept:

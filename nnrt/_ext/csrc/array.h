@@ -149,4 +149,19 @@ static PyObject *nnrt_np_copy(PyArrayObject *a)
     return copy;
 }
 
+/* A copy in the same memory order, in our memory. */
+static PyObject *nnrt_np_clone(PyArrayObject *a)
+{
+    PyObject *copy = nnrt_np_like(a);
+    if (!copy)
+        return NULL;
+    if (PyArray_IS_C_CONTIGUOUS(a) && !PyDataType_REFCHK(PyArray_DESCR(a)))
+        memcpy(PyArray_DATA((PyArrayObject *)copy), PyArray_DATA(a), (size_t)PyArray_NBYTES(a));
+    else if (PyArray_CopyInto((PyArrayObject *)copy, a) < 0) {
+        Py_DECREF(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 #endif
