@@ -13,7 +13,7 @@ from ..tensor import Tensor, wrap
 class Dataset:
     """Samples by index: a subclass defines `__getitem__(index)` and, for most uses, `__len__()`.
 
-    It may define `take(indices)` as well, which returns a whole batch, already collated, for an int64
+    It may define `take_batch(indices)` as well, which returns a whole batch, already collated, for an int64
     array or a slice; :class:`nnrt.data.DataLoader` then uses it in place of one call per sample.
     """
 
@@ -66,7 +66,7 @@ class TensorDataset(Dataset):
     def __len__(self):
         return self.tensors[0].shape[0]
 
-    def take(self, indices):
+    def take_batch(self, indices):
         """[tensors[0][indices], ...]: copies for an int64 array, read-only views for a slice.
 
         Indices must lie in 0 .. len - 1.

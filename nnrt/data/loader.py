@@ -27,7 +27,7 @@ class DataLoader:
 
     A :class:`TensorDataset` (or a Subset of one) is never asked for single samples: a batch is one gather
     per tensor, and in order without shuffling a read-only view of its memory. The same goes for a Dataset
-    with a method `take(indices)`, when no collate_fn is given. A stream is read by one thread at most.
+    with a method `take_batch(indices)`, when no collate_fn is given. A stream is read by one thread at most.
 
     `state_dict()` and `load_state_dict()` continue in mid-epoch with exactly the batches that were left.
 
@@ -208,9 +208,9 @@ class _Epoch:
         if take is None:
             return (order[part].tolist() for part in slices), fetch
         if type(sampler) is SequentialSampler:
-            return iter(slices), fetch
+            return iter(slices), take
         order = np.where(order < 0, order + n, order)
-        return (order[part] for part in slices), fetch
+        return (order[part] for part in slices), take
 
 
 def _draw(sampler, position):
@@ -251,39 +251,38 @@ def _stream(loader):
 
 
 def _fetcher(loader, take):
-    """From a job (a slice, an array or a list of indices, one index) to what the loader yields."""
+    """From a job (a list of indices, or one index) to what the loader yields."""
     dataset, collate = loader.dataset, loader.collate_fn
     if not loader._batched:
         return lambda index: collate(dataset[index])
     if take is None:
         return lambda indices: collate([dataset[i] for i in indices])
-
-    def fetch(indices):
-        if isinstance(indices, (slice, np.ndarray)):  # of an order that was checked
-            return take(indices)
-        return take(_in_range(np.asarray(indices, np.int64), len(dataset)))
-
-    return fetch
+    return lambda indices: take(_in_range(indices, len(dataset)))
 
 
 def _in_range(indices, n):
+    """Indices as an int64 array of 0 .. n - 1, negative ones counted from the end; IndexError for others."""
+    indices = np.asarray(indices)
+    if indices.size and indices.dtype.kind not in "iu":
+        raise TypeError(f"DataLoader: indices must be integers, got {indices.dtype}")
+    indices = indices.astype(np.int64)
     if indices.size and not (-n <= indices.min() and indices.max() < n):
         raise IndexError(f"DataLoader: indices {indices.min()} to {indices.max()} for {n} samples")
     return np.where(indices < 0, indices + n, indices)
 
 
 def _taker(dataset):
-    """The data set's take(indices), or one made for a Subset of such a data set, or None."""
+    """The data set's take_batch(indices), or one made for a Subset of such a data set, or None."""
     if isinstance(dataset, Subset) and type(dataset).__getitem__ is Subset.__getitem__:
         inner = _taker(dataset.dataset)
         if inner is None:
             return None
-        chosen = _in_range(np.asarray(dataset.indices, np.int64), len(dataset.dataset))
+        chosen = _in_range(dataset.indices, len(dataset.dataset))
         return lambda indices: inner(chosen[indices])
     own = type(dataset)
     if isinstance(dataset, TensorDataset) and own.__getitem__ is not TensorDataset.__getitem__:
         return None  # a subclass with samples of its own
-    return getattr(dataset, "take", None)
+    return getattr(dataset, "take_batch", None)
 
 
 def _prefetched(jobs, fetch, threads, ahead, timeout):
@@ -291,7 +290,7 @@ def _prefetched(jobs, fetch, threads, ahead, timeout):
 
     Closing the generator, which the end of the loop over it or of the iterator does, ends the threads.
     """
-    from concurrent.futures import ThreadPoolExecutor, TimeoutError
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="nnrt-data")
     waiting = deque()
@@ -307,10 +306,9 @@ def _prefetched(jobs, fetch, threads, ahead, timeout):
                     jobs, error = None, raised
             if not waiting:
                 break
-            try:
-                batch = waiting.popleft().result(timeout or None)
-            except TimeoutError:
-                raise RuntimeError(f"DataLoader: no batch after {timeout} s (timeout={timeout})") from None
+            if timeout and not wait(islice(waiting, 1), timeout).done:
+                raise RuntimeError(f"DataLoader: no batch after {timeout} s (timeout={timeout})")
+            batch = waiting.popleft().result()
             if batch is _END:
                 break
             yield batch

@@ -13,9 +13,10 @@ K = registry.family("optim")
 class Batch:
     """Parameters that one kernel call updates: of one dtype, updated equally often.
 
-    params, grads: lists of arrays; slots: one list of state arrays per name; step: the number of
-    this step, from 1; states: the parameters' state dicts; rest: (state key, value) by which the
-    batch was told from others, or None.
+    params, grads: lists of arrays; slots: one list of state arrays per name; states: the parameters'
+    state dicts; step: the number of this step, from 1, or where steps are not counted 1 if a slot is
+    new, else 0; rest: the other number that the parameters share, or None; stores: (parameter, copy)
+    where the kernel works on a copy.
     """
 
     def __init__(self, step, rest, count):

@@ -1,12 +1,12 @@
 """Adam and the rules grown from it: AdamW, NAdam, RAdam, Adamax. Their formulas are in nnrt._ref.optim."""
 
 from .. import registry
-from .optimizer import Optimizer, check, implementation
+from .optimizer import Counted, check, implementation
 
 K = registry.family("optim")
 
 
-class Adam(Optimizer):
+class Adam(Counted):
     """Kingma and Ba, Adam: A Method for Stochastic Optimization (2015), algorithm 1.
 
     params: Tensors or groups, see Optimizer; lr: learning rate; betas: decay of the averages of
@@ -62,7 +62,7 @@ class AdamW(Adam):
         )
 
 
-class NAdam(Optimizer):
+class NAdam(Counted):
     """Dozat, Incorporating Nesterov Momentum into Adam (2016).
 
     The momentum follows a schedule, mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2). Other arguments as
@@ -107,7 +107,7 @@ class NAdam(Optimizer):
             state["mu_product"] = mu_product
 
 
-class RAdam(Optimizer):
+class RAdam(Counted):
     """Liu et al., On the Variance of the Adaptive Learning Rate and Beyond (2020), algorithm 2.
 
     Plain momentum until the variance of the adaptive rate is finite, then Adam rectified by it.
@@ -137,7 +137,7 @@ class RAdam(Optimizer):
         )
 
 
-class Adamax(Optimizer):
+class Adamax(Counted):
     """Kingma and Ba, Adam (2015), algorithm 2: Adam with the infinity norm.
 
     Arguments as for :class:`Adam`.

@@ -3,12 +3,12 @@
 from .. import registry
 from ..tensor import bump
 from ._rows import Rows
-from .optimizer import Optimizer, check, implementation
+from .optimizer import Counted, check, implementation
 
 K = registry.family("optim")
 
 
-class Adagrad(Optimizer):
+class Adagrad(Counted):
     """Duchi, Hazan and Singer, Adaptive Subgradient Methods (2011).
 
     params: Tensors or groups, see Optimizer; lr: learning rate, over 1 + (t - 1) lr_decay at step t;
@@ -80,7 +80,7 @@ class Adagrad(Optimizer):
         return update
 
 
-class Adadelta(Optimizer):
+class Adadelta(Counted):
     """Zeiler, ADADELTA: An Adaptive Learning Rate Method (2012), times lr.
 
     rho: decay of both averages; eps: added under both roots. Other arguments as for :class:`Adagrad`.
@@ -108,7 +108,7 @@ class Adadelta(Optimizer):
         )
 
 
-class RMSprop(Optimizer):
+class RMSprop(Counted):
     """Hinton, Neural Networks for Machine Learning, lecture 6e (2012); centred: Graves (2013), eq. 38 to 41.
 
     alpha: decay of the averages; centered: divides by the standard deviation of the gradient, not its
@@ -146,7 +146,7 @@ class RMSprop(Optimizer):
         )
 
 
-class Rprop(Optimizer):
+class Rprop(Counted):
     """Riedmiller and Braun, A Direct Adaptive Method for Faster Backpropagation Learning: RPROP (1993).
 
     For full batches: only the signs of the gradient count. lr: first step size; etas: its factors where

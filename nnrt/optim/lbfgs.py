@@ -36,8 +36,6 @@ class LBFGS(Optimizer):
     Raises ValueError for more than one group and for options out of their range.
     """
 
-    _counted = False
-
     def __init__(
         self, params, lr=1, max_iter=20, max_eval=None, tolerance_grad=1e-7, tolerance_change=1e-9,
         history_size=100, line_search_fn=None,

@@ -33,8 +33,8 @@ class Optimizer:
     _numbers = ()
     # The number, beside the step, that parameters updated by one kernel call share.
     _key = None
-    # Whether the state holds "step", the count of updates.
-    _counted = True
+    # Whether the state holds "step", the count of updates: a number here, a tensor in state_dict().
+    _counted = False
 
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
@@ -272,6 +272,12 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names")]
         return "\n".join([*lines, ")"])
+
+
+class Counted(Optimizer):
+    """Base class of the rules whose state counts the updates of each parameter."""
+
+    _counted = True
 
 
 def _plain(value):

@@ -3,7 +3,7 @@
 from .. import memory, registry
 from ..tensor import bump, wrap
 from ._rows import Rows
-from .optimizer import Optimizer, check, implementation
+from .optimizer import Counted, Optimizer, check, implementation
 
 K = registry.family("optim")
 
@@ -20,8 +20,6 @@ class SGD(Optimizer):
 
     Raises ValueError for an option out of its range, and for nesterov without momentum or with dampening.
     """
-
-    _counted = False
 
     def __init__(
         self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False,
@@ -80,7 +78,7 @@ class SGD(Optimizer):
         return update
 
 
-class ASGD(Optimizer):
+class ASGD(Counted):
     """Averaged gradient descent: Polyak and Juditsky, Acceleration of Stochastic Approximation (1992).
 
     The rate is eta_t = lr / (1 + lambd lr t)^alpha, lambd a decay of the parameters; from step t0 on the

@@ -3,12 +3,12 @@
 from .. import memory, registry
 from ..tensor import Tensor, bump, wrap
 from ._rows import Rows
-from .optimizer import Optimizer, check
+from .optimizer import Counted, check
 
 K = registry.family("optim")
 
 
-class SparseAdam(Optimizer):
+class SparseAdam(Counted):
     """Adam (Kingma and Ba, 2015) for row-sparse gradients, such as nn.Embedding(sparse=True) makes.
 
     Moments and parameters of rows without a gradient stay as they are; the step count belongs to the

@@ -292,7 +292,7 @@ class Failing(data.Dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("error", [ValueError("sample 9"), KeyboardInterrupt(), MemoryError()], ids=repr)
+@pytest.mark.parametrize("error", [ValueError("sample 9"), KeyboardInterrupt(), TimeoutError()], ids=repr)
 def test_errors_arrive_in_their_turn_and_threads_end(error, workers):
     seen = []
     with pytest.raises(type(error)):
@@ -405,10 +405,38 @@ def test_indices_out_of_range():
         DataLoader(whole, sampler=data.SubsetRandomSampler([1, N])),
         DataLoader(whole, sampler=[-N - 1]),
         DataLoader(whole, batch_sampler=[[0, N]]),
+        DataLoader(whole, batch_sampler=[np.array([0, N])]),
         DataLoader(data.Subset(whole, [N])),
     ):
         with pytest.raises(IndexError, match=str(N)):
             list(loader)
+
+
+def test_indices_of_other_kinds():
+    whole = TensorDataset(*arrays())
+    assert labels(DataLoader(whole, batch_sampler=[np.array([-1, 2], np.int32)])) == [[22, 2]]
+    with pytest.raises(TypeError, match="integers"):
+        list(DataLoader(whole, batch_sampler=[[0.5, 1]]))
+    with pytest.raises(TypeError, match="bool"):
+        list(DataLoader(whole, batch_sampler=[np.ones(N, bool)]))
+
+
+def test_arrays_as_data_sets():
+    x, _ = arrays()
+    for shuffle in (False, True):
+        batches = list(DataLoader(x, 5, shuffle=shuffle, generator=seeded()))
+        assert [b.shape for b in batches] == [(5, 2, 3)] * 4 + [(3, 2, 3)]
+    np.testing.assert_array_equal(list(DataLoader(x, 5))[1].numpy(), x[5:10])
+
+
+def test_a_data_set_that_takes_batches():
+    class Whole(Squares):
+        def take_batch(self, indices):
+            return np.arange(self.n)[indices] ** 2
+
+    assert [b.tolist() for b in DataLoader(Whole(5), 2)] == [[0, 1], [4, 9], [16]]
+    plain = DataLoader(Whole(5), 2, collate_fn=lambda samples: [s["square"] for s in samples])
+    assert list(plain) == [[0, 1], [4, 9], [16]]
 
 
 def test_what_cannot_be_collated():

@@ -296,7 +296,7 @@ def test_a_subclass_with_its_own_step():
             for group in self.param_groups:
                 for p in group["params"]:
                     state = self.state[p]
-                    state["calls"] = state.get("calls", 0) + 1
+                    state["step"] = state.get("step", 0) + 1
                     with nnrt.no_grad():
                         p.sub_(nnrt.sign(p.grad) * group["lr"])
 
@@ -307,7 +307,7 @@ def test_a_subclass_with_its_own_step():
     optimizer.step()
     scheduler.step()
     assert p.tolist() == [0.75, 1.25] and optimizer.param_groups[0]["lr"] == 0.125
-    assert optimizer.state_dict()["state"] == {0: {"calls": 1}}
+    assert optimizer.state_dict()["state"] == {0: {"step": 1}}
 
 
 def test_ten_threads_at_once(rng):
