@@ -39,8 +39,9 @@ cdef int64_t PANEL_TILES = 3, PACK_TILES = 24
 cdef int64_t PANELS = 8
 # a is copied when its rows are a multiple of this many bytes apart.
 cdef int64_t A_CLASH = 2048
-# Dots beat tiles over packed b up to this many rows (or columns) of c.
-cdef int64_t DOT_LINES = 48
+# Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
+# 16 rows of a still pass through L1 for every four columns.
+cdef int64_t DOT_LINES = 16
 # Packed b beyond this many bytes is made and used in column parts.
 cdef int64_t PACKED_BYTES = 64 << 20
 

@@ -1,6 +1,7 @@
 /* Packing: dst[k, j] = src[k, j] in panels whose rows over j are contiguous. */
 
 #define Q ((int64_t)(16 / sizeof(REAL)))
+#define LINE ((int64_t)(64 / sizeof(REAL)))
 
 /* Transposes Q x Q: dst[i, j] = src[j, i]. */
 INLINE void K(transpose)(REAL *dst, int64_t dst_row, const REAL *s0, const REAL *s1, const REAL *s2, const REAL *s3)
@@ -47,14 +48,19 @@ static void K(pack_panel)(REAL *dst, int64_t width, const REAL *src, int64_t k, 
             K(copy_row)(dst + p * width, src + p * k_stride, cols, tail);
     }
     if (k_stride == 1)
-        for (; p + Q <= k; p += Q)
+        for (int64_t step; p + Q <= k; p += step) {
+            /* A cache line of each row at a time: rows whose lines compete for the same set are
+             * then done with before the next ones come. */
+            step = MIN(LINE, (k - p) / Q * Q);
             for (int64_t j = 0; j < cols; j += Q) {
-                /* Rows beyond cols repeat the last one. */
-                const REAL *s[4];
+                const REAL *s[4]; /* rows beyond cols repeat the last one */
                 for (int64_t i = 0; i < Q; i++)
                     s[i] = src + p + MIN(j + i, cols - 1) * j_stride;
-                K(transpose)(dst + p * width + j, width, s[0], s[1], s[Q > 2 ? 2 : 0], s[Q > 2 ? 3 : 0]);
+                for (int64_t q = 0; q < step; q += Q)
+                    K(transpose)(dst + (p + q) * width + j, width, s[0] + q, s[1] + q, s[Q > 2 ? 2 : 0] + q,
+                                 s[Q > 2 ? 3 : 0] + q);
             }
+        }
     for (; p < k; p++)
         for (int64_t j = 0; j < cols; j++)
             dst[p * width + j] = src[p * k_stride + j * j_stride];

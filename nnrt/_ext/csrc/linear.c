@@ -43,5 +43,6 @@ static inline REAL K(erf_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)erff((floa
 #undef VL
 #undef NR
 #undef Q
+#undef LINE
 
 #endif
