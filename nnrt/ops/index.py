@@ -22,20 +22,20 @@ _BASIC = (int, slice, type(None), type(Ellipsis))
 # ---- [] ----
 
 
-def getitem(x, key):
-    """x[key]: ints, slices, None and ... give views; Tensors, arrays and lists of ints or bools give copies.
+def getitem(base, key):
+    """base[key]: ints, slices, None and ... give views; Tensors, arrays and lists of ints or bools give copies.
 
     As in torch, ints and slices are applied first; the axes of adjacent index arrays are replaced in
     place, those of separated ones come first. IndexError names what does not fit.
     """
-    a = x.array
+    a = base.array
     kind = type(key)
     try:
         if kind is int:
             key = (key, Ellipsis)
-            return viewed(x, a[key], put_backward, (a.shape, key))
+            return viewed(base, a[key], put_backward, (a.shape, key))
         if kind is slice or key is None or key is Ellipsis:
-            return viewed(x, a[key], put_backward, (a.shape, key))
+            return viewed(base, a[key], put_backward, (a.shape, key))
         if kind is tuple:
             for k in key:
                 if type(k) not in _BASIC:
@@ -45,9 +45,9 @@ def getitem(x, key):
                 if type(b) is not np.ndarray:
                     key = key + (Ellipsis,)
                     b = a[key]
-                return viewed(x, b, put_backward, (a.shape, key))
+                return viewed(base, b, put_backward, (a.shape, key))
         basic, advanced = parsed(key, a.ndim)
-        view = x if basic is None else viewed(x, a[basic], put_backward, (a.shape, basic))
+        view = base if basic is None else viewed(base, a[basic], put_backward, (a.shape, basic))
         return view if advanced is None else _pick(view, advanced)
     except IndexError as error:
         raise index_error("getitem", error, a) from None
@@ -193,9 +193,9 @@ def _wrapped(index, size):
     return np.where(index < 0, index + size, index)
 
 
-def setitem(x, key, value):
-    """x[key] = value, in place; the value is broadcast and converted."""
-    a = x.array
+def setitem(base, key, value):
+    """base[key] = value, in place; the value is broadcast and converted."""
+    a = base.array
     value = value.array if isinstance(value, Tensor) else value
     try:
         basic, advanced = parsed(key, a.ndim)

@@ -16,11 +16,11 @@ from ._axes import axis_of
 from .create import sizes_of
 
 
-def viewed(x, array, backward, saved):
-    """The Tensor of a view `array` of x's memory, recorded on the tape where x needs it."""
-    t = view_of(x, array)
-    if x.requires_grad and grad_enabled():
-        attach((t,), backward, (x,), saved)
+def viewed(base, array, backward, saved):
+    """The Tensor of a view `array` of base's memory, recorded on the tape where base needs it."""
+    t = view_of(base, array)
+    if base.requires_grad and grad_enabled():
+        attach((t,), backward, (base,), saved)
     return t
 
 
@@ -46,12 +46,16 @@ def reshape(x, *size):
         if isinstance(size[0], (np.dtype, type)):
             return _reinterpreted(x, size[0])
         size = size[0]
+        size = tuple(size) if hasattr(size, "__len__") else (size,)
     try:
         if a.flags.c_contiguous:
-            return viewed(x, a.reshape(size), reshape_backward, (a.shape,))
-        b, shares = reshaped(a, size)
+            b, shares = a.reshape(size), True
+        else:
+            b, shares = reshaped(a, size)
     except (ValueError, TypeError):
         raise _reshape_error(a, size) from None
+    if b.shape != size and -1 not in size:  # numpy takes every negative size for -1
+        raise _reshape_error(a, size)
     if shares:
         return viewed(x, b, reshape_backward, (a.shape,))
     return record(b, reshape_backward, (x,), (a.shape,))
@@ -77,18 +81,16 @@ def reshaped(a, size):
 
 def _reshape_error(a, size):
     try:
-        size = sizes_of("reshape", (tuple(0 if s == -1 else s for s in size),)) and tuple(size)
-    except (TypeError, RuntimeError) as error:
-        return type(error)(str(error).replace("must not be negative", "must not be negative (one may be -1)"))
-    if tuple(size).count(-1) > 1:
-        return RuntimeError(f"reshape: only one size can be -1, got {tuple(size)}")
+        sizes_of("reshape", (tuple([0 if s == -1 else s for s in size]),))
+    except TypeError as error:
+        return error
+    except RuntimeError:
+        return RuntimeError(f"reshape: sizes must not be negative, but for one -1, got {size}")
+    if size.count(-1) > 1:
+        return RuntimeError(f"reshape: only one size can be -1, got {size}")
     if a.size == 0 and -1 in size:
-        return RuntimeError(
-            f"reshape: -1 in {tuple(size)} could stand for any size, the tensor {a.shape} is empty"
-        )
-    return RuntimeError(
-        f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {tuple(size)}"
-    )
+        return RuntimeError(f"reshape: -1 in {size} could stand for any size, the tensor {a.shape} is empty")
+    return RuntimeError(f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {size}")
 
 
 def _reinterpreted(x, dtype):
@@ -455,12 +457,12 @@ def _places(offset, size, stride):
 # ---- several views at once ----
 
 
-def pieces(x, keys):
-    """The views x[key], which together cover x and do not overlap, recorded as one node."""
-    a = x.array
-    outs = tuple([view_of(x, a[key]) for key in keys])
-    if outs and x.requires_grad and grad_enabled():
-        attach(outs, pieces_backward, (x,), (a.shape, keys))
+def pieces(base, keys):
+    """The views base[key], which together cover it and do not overlap, recorded as one node."""
+    a = base.array
+    outs = tuple([view_of(base, a[key]) for key in keys])
+    if outs and base.requires_grad and grad_enabled():
+        attach(outs, pieces_backward, (base,), (a.shape, keys))
     return outs
 
 
