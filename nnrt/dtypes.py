@@ -1,4 +1,4 @@
-"""The dtypes under torch's names (they are numpy's own objects), the default dtype, memory formats and devices."""
+"""The dtypes under torch's names (numpy's own objects), the default one, memory formats and devices."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Indexing: agreement with numpy, in-place assignment, determinism, sparse gradients, errors. Values: tests/cases/index.py."""
+"""Indexing: agreement with numpy, in-place assignment, determinism, sparse gradients, errors."""
 
 import itertools
 
@@ -16,7 +16,17 @@ def counted(*shape):
     return nnrt.tensor(np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
 
 
-PARTS = [0, -1, slice(None), slice(1, None), slice(None, None, 2), None, [0, 1, 1], np.array([[1], [0]]), [True, False]]
+PARTS = [
+    0,
+    -1,
+    slice(None),
+    slice(1, None),
+    slice(None, None, 2),
+    None,
+    [0, 1, 1],
+    np.array([[1], [0]]),
+    [True, False],
+]
 
 
 @pytest.mark.parametrize("key", list(itertools.product(PARTS, repeat=2)), ids=repr)
@@ -73,13 +83,29 @@ ERRORS = [
     (lambda x: x[0, 0, 0], IndexError, "getitem: .*too many"),
     (lambda x: x[1.5], IndexError, "not float"),
     (lambda x: x[nnrt.tensor([0.5])], IndexError, "must hold ints or bools, this one is float32"),
-    (lambda x: x[[0, 7]], IndexError, r"getitem: index 7 at position \(1,\) is out of range for dim 0 of size 3"),
+    (
+        lambda x: x[[0, 7]],
+        IndexError,
+        r"getitem: index 7 at position \(1,\) is out of range for dim 0 of size 3",
+    ),
     (lambda x: x[nnrt.tensor([True, False])], IndexError, "getitem"),
     (lambda x: x[..., ...], IndexError, "only one ellipsis|single ellipsis"),
-    (lambda x: x[nnrt.tensor([1], dtype=nnrt.uint8)], IndexError, "uint8 index could mean a mask or positions"),
-    (lambda x: x.gather(0, nnrt.tensor([[3, 0]])), IndexError, r"gather: index 3 at position \(0, 0\).*size 3"),
+    (
+        lambda x: x[nnrt.tensor([1], dtype=nnrt.uint8)],
+        IndexError,
+        "uint8 index could mean a mask or positions",
+    ),
+    (
+        lambda x: x.gather(0, nnrt.tensor([[3, 0]])),
+        IndexError,
+        r"gather: index 3 at position \(0, 0\).*size 3",
+    ),
     (lambda x: x.gather(0, nnrt.tensor([[-1]])), IndexError, "gather: index -1"),
-    (lambda x: x.gather(0, nnrt.tensor([[0] * 5])), RuntimeError, r"gather: index of shape \(1, 5\) is larger"),
+    (
+        lambda x: x.gather(0, nnrt.tensor([[0] * 5])),
+        RuntimeError,
+        r"gather: index of shape \(1, 5\) is larger",
+    ),
     (lambda x: x.gather(0, nnrt.tensor([0, 1])), RuntimeError, "as many axes"),
     (lambda x: x.gather(0, nnrt.tensor([[0.0]])), RuntimeError, "gather: index must be of an integer dtype"),
     (lambda x: x.gather(2, nnrt.tensor([[0]])), IndexError, "gather: dim 2"),
@@ -88,16 +114,32 @@ ERRORS = [
     (lambda x: x.take(nnrt.tensor([12])), IndexError, "take: index 12"),
     (lambda x: x.scatter(0, nnrt.tensor([[3]]), 1.0), IndexError, "scatter: index 3"),
     (lambda x: x.scatter(0, nnrt.tensor([[0, 1]]), nnrt.ones(1, 1)), RuntimeError, "does not lie within src"),
-    (lambda x: x.scatter(0, nnrt.tensor([[0]]), nnrt.ones(1, 1).double()), RuntimeError, "float32 but src float64"),
+    (
+        lambda x: x.scatter(0, nnrt.tensor([[0]]), nnrt.ones(1, 1).double()),
+        RuntimeError,
+        "float32 but src float64",
+    ),
     (lambda x: x.scatter(0, nnrt.tensor([[0]])), RuntimeError, "either src or value"),
-    (lambda x: x.scatter_reduce(0, nnrt.tensor([[0]]), nnrt.ones(1, 1), "max"), RuntimeError, "reduce must be one of"),
-    (lambda x: x.index_add(0, nnrt.tensor([0]), nnrt.ones(2, 4)), RuntimeError, r"index_add: source of shape \(2, 4\)"),
+    (
+        lambda x: x.scatter_reduce(0, nnrt.tensor([[0]]), nnrt.ones(1, 1), "max"),
+        RuntimeError,
+        "reduce must be one of",
+    ),
+    (
+        lambda x: x.index_add(0, nnrt.tensor([0]), nnrt.ones(2, 4)),
+        RuntimeError,
+        r"index_add: source of shape \(2, 4\)",
+    ),
     (lambda x: x.index_fill(0, nnrt.tensor([3]), 1.0), IndexError, "index_fill: index 3"),
     (lambda x: x.masked_fill(nnrt.ones(4), 1.0), RuntimeError, "masked_fill: mask must be bool, got float32"),
     (lambda x: x.masked_fill(x > 0, nnrt.ones(2)), RuntimeError, "0-d tensor"),
     (lambda x: x.masked_select(nnrt.ones(5) > 0), RuntimeError, "do not broadcast"),
     (lambda x: x.masked_scatter(x >= 0, nnrt.ones(3)), RuntimeError, "12 True but source only 3"),
-    (lambda x: embedding(nnrt.tensor([[0, 3]]), x), IndexError, r"embedding: index 3 at position \(0, 1\).*size 3"),
+    (
+        lambda x: embedding(nnrt.tensor([[0, 3]]), x),
+        IndexError,
+        r"embedding: index 3 at position \(0, 1\).*size 3",
+    ),
     (lambda x: embedding(nnrt.tensor([0.0]), x), RuntimeError, "integer dtype"),
     (lambda x: embedding(nnrt.tensor([0]), x, padding_idx=3), IndexError, "padding_idx 3"),
     (lambda x: embedding_bag(nnrt.tensor([0]), x), ValueError, "with offsets"),
@@ -155,7 +197,9 @@ def test_other_dtypes_are_indexed_too():
         x = nnrt.from_numpy(a)
         np.testing.assert_array_equal(x[[1, 0, 1]].numpy(), a[[1, 0, 1]])
         np.testing.assert_array_equal(x.index_select(1, nnrt.tensor([2, 0])).numpy(), a[:, [2, 0]])
-        np.testing.assert_array_equal(x.gather(1, nnrt.tensor([[2], [0]])).numpy(), a[[0, 1], [2, 0]][:, None])
+        np.testing.assert_array_equal(
+            x.gather(1, nnrt.tensor([[2], [0]])).numpy(), a[[0, 1], [2, 0]][:, None]
+        )
     big = nnrt.tensor([2**60 + 1, 0]).index_add(0, nnrt.tensor([0, 1]), nnrt.tensor([1, 2**60 + 3]))
     assert big.tolist() == [2**60 + 2, 2**60 + 3]
 

@@ -1,4 +1,4 @@
-"""Views share memory and versions, memory orders behave, and bad shapes are refused by name. Values: tests/cases/shape.py."""
+"""Views share memory and versions, memory orders behave, and bad shapes are refused by name."""
 
 import threading
 

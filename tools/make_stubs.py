@@ -84,7 +84,8 @@ class Tensor:
 '''
 
 BINARY = (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or ror "
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and "
+    "rand or ror "
     "xor rxor lshift rshift lt le gt ge iadd isub imul itruediv"
 ).split()
 UNARY = "neg pos abs invert".split()
@@ -96,15 +97,19 @@ def bump(t: Tensor) -> Tensor: ...
 """
 
 PARAMETERS = {
-    "Tensor": "index mask src source mat mat1 mat2 vec vec2 batch1 batch2 indices tensor1 tensor2 index_ target",
+    "Tensor": "index mask src source mat mat1 mat2 vec vec2 batch1 batch2 indices tensor1 tensor2 index_ "
+    "target",
     "Tensor | Number": "other value values end exponent weights repeats weight a b",
-    "_int": "dim0 dim1 axis0 axis1 start_dim end_dim offset diagonal k step dimension num_samples start length chunks "
+    "_int": "dim0 dim1 axis0 axis1 start_dim end_dim offset diagonal k step dimension num_samples start "
+    "length chunks "
     "bins minlength decimals",
     "_int | None": "output_size storage_offset",
     "Size | None": "dim dims",
     "Size": "sizes size shifts destination stride",
-    "_bool": "keepdim descending stable largest sorted return_inverse return_counts inplace training requires_grad "
-    "retain_graph create_graph as_tuple accumulate replacement include_self equal_nan sparse_grad copy non_blocking "
+    "_bool": "keepdim descending stable largest sorted return_inverse return_counts inplace training "
+    "requires_grad "
+    "retain_graph create_graph as_tuple accumulate replacement include_self equal_nan sparse_grad copy "
+    "non_blocking "
     " requires_grad_",
     "_float": "rtol atol lambd negative_slope min_val max_val lower upper threshold std mean",
     "Number": "alpha beta",
@@ -127,7 +132,8 @@ RETURNS = {
     "Any": "size stride item tolist type",
     "np.ndarray[Any, Any]": "numpy",
     "Handle": "register_hook",
-    "tuple[Tensor, ...]": "split chunk tensor_split unbind hsplit vsplit dsplit aminmax var_mean std_mean sort topk "
+    "tuple[Tensor, ...]": "split chunk tensor_split unbind hsplit vsplit dsplit aminmax var_mean std_mean "
+    "sort topk "
     "kthvalue mode cummax cummin",
     "Any ": "max min median nanmedian nonzero unique unique_consecutive norm",
 }
@@ -139,8 +145,8 @@ def methods():
     return sorted(n for n, f in vars(Tensor).items() if not n.startswith("_") and callable(f))
 
 
-def signature(name):
-    """`(self, dim: Size | None = None) -> Tensor` of a method."""
+def definition(name):
+    """`    def sum(self, dim: Size | None = None) -> Tensor: ...`"""
     parts = ["self"]
     star = False
     for p in list(inspect.signature(vars(Tensor)[name]).parameters.values())[1:]:
@@ -157,7 +163,11 @@ def signature(name):
             if p.default is None and kind != "Any" and not kind.endswith("None"):
                 kind += " | None"
             parts.append(f"{p.name}: {kind} = {p.default!r}")
-    return f"({', '.join(parts)}) -> {RESULT.get(name, 'Tensor')}"
+    line = f"    def {name}({', '.join(parts)}) -> {RESULT.get(name, 'Tensor')}: ..."
+    if len(line) <= 110:
+        return line
+    tail = line.rpartition(") -> ")[2]
+    return f"    def {name}(\n        {', '.join(parts)}\n    ) -> {tail}"
 
 
 def stub():
@@ -165,7 +175,7 @@ def stub():
     lines = [HEADER.rstrip("\n")]
     lines += [f"    def __{name}__(self, other: Any) -> Tensor: ..." for name in BINARY]
     lines += [f"    def __{name}__(self) -> Tensor: ..." for name in UNARY]
-    lines += [f"    def {name}{signature(name)}: ..." for name in methods()]
+    lines += [definition(name) for name in methods()]
     return "\n".join(lines) + "\n" + FOOTER
 
 

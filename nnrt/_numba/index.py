@@ -48,7 +48,16 @@ def segment_sum(out, base, weights, x, order, starts):
         return
     weighted = weights is not None
     based = base is not None
-    _segment_sum(out, base if based else out, based, weights if weighted else np.empty(0, out.dtype), weighted, x, order, starts)
+    _segment_sum(
+        out,
+        base if based else out,
+        based,
+        weights if weighted else np.empty(0, out.dtype),
+        weighted,
+        x,
+        order,
+        starts,
+    )
 
 
 @njit(cache=True)

@@ -40,7 +40,7 @@ def flipud(x):
 
 
 def roll(x, shifts, dims=None):
-    """A copy with elements moved on by shifts along dims, those that leave at the end coming back at the start.
+    """A copy with elements moved on by shifts along dims; those that leave at the end come in at the start.
 
     shifts and dims: ints or sequences of the same length; without dims the flattened tensor is rolled.
     """
@@ -96,7 +96,7 @@ def rot90(x, k=1, dims=(0, 1)):
 
 
 def repeat(x, *repeats):
-    """x laid side by side repeats[i] times along axis i; as many repeats as axes, or more (new axes in front)."""
+    """x laid side by side repeats[i] times along axis i; further repeats make new axes in front."""
     a = x.array
     repeats = sizes_of("repeat", repeats)
     lead = len(repeats) - a.ndim

@@ -38,7 +38,7 @@ def as_tensor(data, dtype=None, device=None):
 
 
 def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False):
-    """:func:`as_tensor` with a say on copying: True always copies, False raises ValueError where a copy is needed."""
+    """:func:`as_tensor` with a say on copying: True always copies, False raises ValueError for a must."""
     check_device("asarray", device)
     if copy is False:
         source = obj.array if isinstance(obj, Tensor) else obj
@@ -66,7 +66,7 @@ def from_numpy(array):
 
 
 def from_dlpack(x):
-    """A tensor that shares the memory of any object with __dlpack__ (a torch or JAX tensor, a numpy array)."""
+    """A tensor that shares the memory of an object with __dlpack__ (torch or JAX tensor, numpy array)."""
     if isinstance(x, Tensor):
         return view_of(x, x.numpy())
     if not hasattr(x, "__dlpack__"):
@@ -185,7 +185,7 @@ def _finished(op, array, requires_grad):
 
 
 def sizes_of(op, size):
-    """The tuple of sizes meant by `size` = (2, 3) or ((2, 3),); checks that they are integers of at least 0."""
+    """The tuple of sizes meant by `size` = (2, 3) or ((2, 3),), checked to be integers of at least 0."""
     if len(size) == 1 and not isinstance(size[0], builtins.int) and hasattr(size[0], "__len__"):
         size = size[0]
     try:
@@ -354,13 +354,13 @@ def _number(v):
 
 
 def tril_indices(row, col=None, offset=0, dtype=None, device=None):
-    """Row and column numbers, shape (2, n), of a row x col matrix on and below diagonal `offset`, row by row."""
+    """Rows and columns, shape (2, n), of what is on and below diagonal `offset` of a row x col matrix."""
     check_device("tril_indices", device)
     return _pairs("tril_indices", np.tril_indices(row, offset, row if col is None else col), dtype)
 
 
 def triu_indices(row, col=None, offset=0, dtype=None, device=None):
-    """Row and column numbers, shape (2, n), of a row x col matrix on and above diagonal `offset`, row by row."""
+    """Rows and columns, shape (2, n), of what is on and above diagonal `offset` of a row x col matrix."""
     check_device("triu_indices", device)
     return _pairs("triu_indices", np.triu_indices(row, offset, row if col is None else col), dtype)
 
@@ -446,17 +446,17 @@ def rebuild(kind, array, requires_grad, attributes):
 
 # numpy functions called on Tensors: the ones whose name here differs from numpy's.
 _UFUNCS = {
-    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg", "absolute": "abs",
-    "fabs": "abs", "power": "pow", "float_power": "pow", "equal": "eq", "not_equal": "ne", "less": "lt",
-    "less_equal": "le", "greater": "gt", "greater_equal": "ge", "rint": "round", "invert": "bitwise_not",
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
-    "arctan2": "atan2", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "conjugate": None,
-    "positive": "positive", "fmod": "fmod",
+    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
+    "absolute": "abs", "fabs": "abs", "power": "pow", "float_power": "pow", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "rint": "round", "invert": "bitwise_not", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arctan2": "atan2",
+    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "conjugate": None,
 }  # fmt: skip
 
 
 def array_ufunc(ufunc, method, inputs, kwargs):
-    """Tensor.__array_ufunc__: a numpy function on Tensors runs the op of the same meaning, gradients included.
+    """Tensor.__array_ufunc__: a numpy function on Tensors runs the op of its meaning, gradients included.
 
     With an ndarray as `out` the values go there. TypeError for functions and arguments without counterpart.
     """

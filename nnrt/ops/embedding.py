@@ -132,7 +132,7 @@ def embedding_bag(
             raise NotImplementedError(f"embedding_bag: per_sample_weights need mode='sum', got {mode!r}")
         if psw.array.shape != index.shape or psw.array.dtype != w.dtype:
             raise ValueError(
-                f"embedding_bag: per_sample_weights {psw.array.dtype} {psw.array.shape} must match weight's dtype "
+                f"embedding_bag: per_sample_weights {psw.array.dtype} {psw.array.shape} must match weight's "
                 f"{w.dtype} and input's shape {index.shape}"
             )
     if mode == "max" and (scale_grad_by_freq or sparse):
@@ -172,7 +172,8 @@ def embedding_bag(
 
 
 def embedding_bag_backward(node, dy):
-    """y[b] = sum_k w_k W[index[k]]  =>  dW[v] = sum of w_k dy[bag of k] over index[k] = v; dw_k = W[index[k]] . dy[bag of k]"""
+    """y[b] = sum_k w_k W[index[k]]  =>  dW[v] = sum of w_k dy[bag of k] over index[k] = v;
+    dw_k = W[index[k]] . dy[bag of k]"""
     rows, starts, factors, size, by_frequency, sparse, w, kept, index_size = node.saved
     dy = memory.contiguous(dy)
     bag = np.repeat(np.arange(starts.size - 1), np.diff(starts))
@@ -234,7 +235,7 @@ def _max_bags(weight, rows, starts):
 
 
 def embedding_bag_max_backward(node, dy):
-    """y[b, d] = max_k W[index[k], d]  =>  dW[v, d] = sum of dy[b, d] over the bags whose (first) maximum is row v"""
+    """y[b, d] = max_k W[index[k], d]  =>  dW[v, d] = sum of dy[b, d] over bags whose first maximum is v"""
     source, size = node.saved
     valid = source >= 0
     columns = np.broadcast_to(np.arange(size[1]), source.shape)

@@ -23,7 +23,7 @@ _BASIC = (int, slice, type(None), type(Ellipsis))
 
 
 def getitem(base, key):
-    """base[key]: ints, slices, None and ... give views; Tensors, arrays and lists of ints or bools give copies.
+    """base[key]: ints, slices, None and ... give views; tensors, arrays and lists of ints or bools copies.
 
     As in torch, ints and slices are applied first; the axes of adjacent index arrays are replaced in
     place, those of separated ones come first. IndexError names what does not fit.
@@ -102,7 +102,7 @@ def _item(k):
     if hasattr(k, "__index__"):
         return k.__index__()
     raise IndexError(
-        f"an index must be an int, a slice, None, ... or a tensor, array or list of ints or bools, not {type(k).__name__}"
+        f"an index is an int, slice, None, ... or a tensor or list of ints or bools, not {type(k).__name__}"
     )
 
 
@@ -149,7 +149,7 @@ def pick_backward(node, dy):
 
 
 def added_at(size, key, values):
-    """An array of zeros of shape `size` with values added at key (arrays and full slices), repeats in their order."""
+    """Zeros of shape `size` with values added at key (arrays and full slices), repeats in their order."""
     where = [i for i, k in enumerate(key) if type(k) is np.ndarray]
     if all([key[i].dtype.kind == "b" for i in where]):
         out = memory.zeros(size, values.dtype)
@@ -334,7 +334,7 @@ def summed_along(size, dim, index, values):
 
 
 def index_like(op, index, a, dim):
-    """The index argument of gather and scatter as C-ordered int64, checked against array a; None for one of shape (0,)."""
+    """An index along dim as C-ordered int64, checked against array a; None for one of shape (0,)."""
     index = memory.contiguous(indices_of(op, index))
     if index.ndim != a.ndim:
         if index.shape == (0,):
@@ -360,7 +360,7 @@ def folded3(a, index, dim):
 
 
 def take_along_dim(x, indices, dim=None):
-    """gather() with x and indices broadcast against each other along the other axes; flattened without dim."""
+    """gather() with x and indices broadcast along the other axes; of the flattened x without dim."""
     index = indices_of("take_along_dim", indices)
     if dim is None:
         return gather(shape.ravel(x), 0, wrap(index.reshape(-1)))
@@ -464,7 +464,7 @@ def mask_of(op, mask):
 
 
 def nonzero(x, as_tuple=False):
-    """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple one 1-d tensor per axis."""
+    """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple [n] per axis."""
     if as_tuple:
         return tuple([wrap(i) for i in np.atleast_1d(x.array).nonzero()])
     return wrap(memory.contiguous(np.argwhere(x.array)))
@@ -476,7 +476,7 @@ def argwhere(x):
 
 
 def one_hot(tensor, num_classes=-1):
-    """int64 zeros of shape (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
+    """int64 zeros (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
     index = memory.contiguous(indices_of("one_hot", tensor))
     if num_classes == -1:
         if not index.size:

@@ -38,7 +38,8 @@ def cat(tensors, dim=0):
             or a.shape[dim + 1 :] != first.shape[dim + 1 :]
         ):
             raise RuntimeError(
-                f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] of shape {first.shape}"
+                f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] "
+                f"of shape {first.shape}"
             )
         size += a.shape[dim]
     out = in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
@@ -81,7 +82,7 @@ def stack(tensors, dim=0):
     for i, x in enumerate(tensors):
         if x.array.shape != first.shape:
             raise RuntimeError(
-                f"stack: tensors[{i}] has shape {x.array.shape}, tensors[0] {first.shape}; all must be the same"
+                f"stack: tensors[{i}] has shape {x.array.shape}, tensors[0] {first.shape}: they must agree"
             )
     dtype = _dtype_of(tensors)
     out = memory.empty(first.shape[:dim] + (len(tensors),) + first.shape[dim:], dtype)
@@ -134,7 +135,7 @@ def column_stack(tensors):
 
 
 def meshgrid(*tensors, indexing="ij"):
-    """For 1-d tensors of n_0, n_1, ... elements, as many tensors of shape (n_0, n_1, ...), each varying along its own axis.
+    """For 1-d tensors of n_0, n_1, ... elements, as many of shape (n_0, n_1, ...), each varying along its axis.
 
     indexing "xy" exchanges the first two axes. The results are expanded views.
     """
@@ -161,7 +162,7 @@ def meshgrid(*tensors, indexing="ij"):
 
 
 def cartesian_prod(*tensors):
-    """All combinations of one element from each 1-d tensor, shape (product of the sizes, number of tensors)."""
+    """All combinations of one element from each 1-d tensor, [product of the sizes, number of tensors]."""
     for i, x in enumerate(tensors):
         if x.array.ndim != 1:
             raise RuntimeError(f"cartesian_prod: tensors[{i}] must be 1-d, got shape {x.array.shape}")

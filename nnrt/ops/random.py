@@ -64,7 +64,7 @@ class Generator:
         array = state.array if isinstance(state, Tensor) else np.asarray(state)
         if array.dtype != np.uint8 or array.size != 16:
             raise RuntimeError(
-                f"Generator.set_state: wants the uint8 tensor of 16 bytes that get_state gave, got {array.dtype} "
+                f"Generator.set_state: wants the 16 bytes that get_state gave, got {array.dtype} "
                 f"of shape {array.shape}"
             )
         seed, offset = np.frombuffer(array.tobytes(), np.uint64).tolist()
@@ -123,7 +123,7 @@ def _taken(generator, count):
 
 
 def _filled(op, array, generator, fill):
-    """Calls fill(flat, seed, offset) on array's elements in C order, through a copy where memory has another order."""
+    """fill(flat, seed, offset) on array's elements in C order, through a copy where memory has another."""
     if array.dtype.kind != "f":
         raise RuntimeError(f"{op}: wants a floating tensor, got {array.dtype}")
     if not array.flags.writeable:
@@ -162,7 +162,7 @@ def normal_into(array, mean=0.0, std=1.0, generator=None):
 
 
 def bernoulli_into(array, p=0.5, generator=None):
-    """Fills an array of any dtype with 1 with probability p (a number, or an array that broadcasts), else 0."""
+    """Fills an array of any dtype with 1 with probability p (a number, or a broadcast array), else 0."""
     p = p.array if isinstance(p, Tensor) else p
     _check_probabilities("bernoulli", p)
     if np.ndim(p) == 0 and array.dtype in (np.float32, np.float64) and array.flags.c_contiguous:
@@ -211,7 +211,7 @@ def randn(*size, generator=None, dtype=None, device=None, requires_grad=False):
 
 
 def randint(low, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False):
-    """Integers from low up to but without high, each as likely: randint(high, size) or randint(low, high, size).
+    """Uniform integers from low up to but without high: randint(high, size) or randint(low, high, size).
 
     int64 unless dtype says otherwise.
     """
@@ -267,7 +267,7 @@ def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=F
 
 
 def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False):
-    """Samples of N(mean, std^2); mean and std may be tensors (then no size: their common shape). No gradient."""
+    """Samples of N(mean, std^2), without gradient; of tensors mean and std, in their common shape."""
     tensors = [v.array for v in (mean, std) if isinstance(v, Tensor)]
     if not tensors:
         if size is None:
@@ -299,7 +299,7 @@ def bernoulli(x, p=None, generator=None):
 
 
 def multinomial(x, num_samples, replacement=False, generator=None):
-    """Indices drawn with the (unnormalised) probabilities in the last axis of x [n] or [m, n]: int64, [..., num_samples].
+    """Indices drawn by the (unnormalised) probabilities x [n] or [m, n]: int64, [..., num_samples].
 
     Without replacement by exponential races: the smallest E_i / p_i win (Efraimidis and Spirakis, 2006).
     """
@@ -361,7 +361,7 @@ def _check_p(op, p):
 
 
 def dropout(x, p=0.5, training=True, generator=None):
-    """x with each element zeroed with probability p and the others divided by 1 - p; x itself when not training.
+    """x with elements zeroed with probability p, the others divided by 1 - p; x itself when not training.
 
     Srivastava et al., Dropout, JMLR 15 (2014).
     """
@@ -415,8 +415,8 @@ _ALPHA = -1.7580993408473766
 
 
 def alpha_dropout(x, p=0.5, training=True, generator=None):
-    """dropout() that keeps mean and variance of SELU activations: dropped elements become -1.7581, then all are scaled
-    and shifted (Klambauer et al., Self-normalizing neural networks, NeurIPS 2017)."""
+    """dropout() that keeps mean and variance of SELU activations: dropped elements become -1.7581, then all
+    are scaled and shifted (Klambauer et al., Self-normalizing neural networks, NeurIPS 2017)."""
     _check_p("alpha_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x

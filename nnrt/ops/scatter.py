@@ -80,8 +80,8 @@ def _spread(values, size):
 def scatter(x, dim, index, src=None, value=None, reduce=None):
     """x with out[i, index[i, j, k], k] = src[i, j, k] (for dim 1).
 
-    src: Tensor of x's dtype at least as large as index, or a number (also as value=). Where index repeats, the
-    last source stays, and only it gets a gradient. reduce: "add" or "multiply" instead of overwriting.
+    src: Tensor of x's dtype at least as large as index, or a number (also as value=). Where index repeats,
+    the last source stays, and only it gets a gradient. reduce: "add" or "multiply" instead of overwriting.
     """
     if (src is None) == (value is None):
         raise RuntimeError("scatter: wants either src or value")
@@ -104,7 +104,7 @@ def scatter(x, dim, index, src=None, value=None, reduce=None):
 
 
 def scatter_backward(node, dy):
-    """dx = dy but 0 where a source went; dsrc = dy where the source went, 0 for those overwritten by a later one."""
+    """dx = dy but 0 where a source went; dsrc = dy where it went, 0 if a later one overwrote it."""
     dim, index, src_size = node.saved
     if index is None:
         return dy, memory.zeros(src_size, dy.dtype) if node.needs(1) else None
@@ -264,8 +264,8 @@ def _slices(op, x, dim, index, source):
     wanted = size[:dim] + (index.size,) + size[dim + 1 :]
     if (source.array.shape or (1,)) != wanted:
         raise RuntimeError(
-            f"{op}: source of shape {source.array.shape} should be {wanted} for x of shape {x.array.shape} and "
-            f"{index.size} indices along dim {dim}"
+            f"{op}: source of shape {source.array.shape} should be {wanted} for x of shape {x.array.shape} "
+            f"and {index.size} indices along dim {dim}"
         )
     if source.array.dtype != x.array.dtype:
         raise RuntimeError(f"{op}: x is {x.array.dtype} but source {source.array.dtype}")

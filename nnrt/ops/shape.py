@@ -90,7 +90,9 @@ def _reshape_error(a, size):
         return RuntimeError(f"reshape: only one size can be -1, got {size}")
     if a.size == 0 and -1 in size:
         return RuntimeError(f"reshape: -1 in {size} could stand for any size, the tensor {a.shape} is empty")
-    return RuntimeError(f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {size}")
+    return RuntimeError(
+        f"reshape: a tensor of shape {a.shape} has {a.size} elements, which do not fill {size}"
+    )
 
 
 def _reinterpreted(x, dtype):
@@ -346,7 +348,7 @@ def narrow(x, dim, start, length):
 
 
 def diagonal(x, offset=0, dim1=0, dim2=1):
-    """A view of the diagonals of the planes (dim1, dim2), as the last axis; offset > 0 is above the main one."""
+    """A view of the diagonals of the planes (dim1, dim2) as the last axis; offset > 0: above the main one."""
     a = x.array
     axis1, axis2 = axes_of("diagonal", (dim1, dim2), a.ndim)
     return viewed(x, diagonal_of(a, offset, axis1, axis2), diagonal_backward, (a.shape, offset, axis1, axis2))
@@ -368,7 +370,7 @@ def diagonal_of(a, offset, axis1, axis2):
 
 
 def unfold(x, dimension, size, step):
-    """A view of the windows of `size` elements along an axis, `step` apart; the windows' elements are a new last axis."""
+    """A view of windows of `size` elements along an axis, `step` apart; their elements make the last axis."""
     a = x.array
     dim = axis_of("unfold", dimension, a.ndim)
     n = a.shape[dim] if a.ndim else 1
@@ -380,7 +382,7 @@ def unfold(x, dimension, size, step):
 
 
 def unfold_backward(node, dy):
-    """dx[.. j ..] = sum of dy[.. w .., k] over the windows w and places k with w step + k = j, in order of k."""
+    """dx[.. j ..] = sum of dy[.. w .., k] over windows w and places k with w step + k = j, in order of k."""
     shape, dim, size, step = node.saved
     dx = memory.zeros(shape, dy.dtype)
     if shape:
@@ -424,7 +426,8 @@ def as_strided(x, size, stride, storage_offset=None):
     last = offset + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else offset
     if offset < 0 or (last >= room and 0 not in size):
         raise RuntimeError(
-            f"as_strided: size {size}, stride {stride}, storage_offset {offset} reach element {last} of {room}"
+            f"as_strided: size {size}, stride {stride}, storage_offset {offset} reach "
+            f"element {last} of {room}"
         )
     strides = tuple([s * a.itemsize for s in stride])
     b = np.lib.stride_tricks.as_strided(flat[offset:], size, strides, writeable=a.flags.writeable)
@@ -433,7 +436,7 @@ def as_strided(x, size, stride, storage_offset=None):
 
 
 def as_strided_backward(node, dy):
-    """The gradient of every element of the memory: the sum over the places where the view saw it; x's part of it."""
+    """x's part of the gradient of the memory, whose elements sum over the places where the view saw them."""
     room, (x_offset, x_size, x_stride), (offset, size, stride) = node.saved
     places = _places(offset, size, stride)
     flat = np.zeros(room, np.float64)
@@ -490,7 +493,7 @@ def unbind(x, dim=0):
 
 
 def split(x, split_size, dim=0):
-    """Views of pieces along an axis: of split_size elements each (the last may be shorter), or of the sizes listed."""
+    """Views along an axis of split_size elements each (the last may have fewer), or of the sizes listed."""
     a = x.array
     dim = axis_of("split", dim, a.ndim)
     if not a.ndim:
@@ -575,7 +578,7 @@ def same_backward(node, dy):
 
 
 def in_format(a, memory_format, copy):
-    """Array a in C order (None, "contiguous_format") or with the channel axis 1 innermost ("channels_last", "_3d")."""
+    """Array a in C order (None, "contiguous_format") or with axis 1 innermost ("channels_last", "_3d")."""
     if memory_format is None or memory_format == "contiguous_format":
         b = memory.contiguous(a)
     elif memory_format in ("channels_last", "channels_last_3d"):

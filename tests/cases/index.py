@@ -1,4 +1,4 @@
-"""Indexing: kernels around their tiles and with repeated, sorted and absent indices; ops in all argument forms."""
+"""Indexing: kernels around their tiles and with repeated and absent indices; ops in all argument forms."""
 
 import numpy as np
 
@@ -48,7 +48,12 @@ def gather_args(o, r, n, d, strided):
 def scatter_args(o, r, n, d, based, strided):
     def args(rng, dtype):
         x = values(rng, dtype, d, 2 * n, o)[:, ::2].transpose() if strided else values(rng, dtype, o, n, d)
-        return [Output((o, r, d)), values(rng, dtype, o, r, d) if based else None, x, rng.integers(0, r, (o, n, d))]
+        return [
+            Output((o, r, d)),
+            values(rng, dtype, o, r, d) if based else None,
+            x,
+            rng.integers(0, r, (o, n, d)),
+        ]
 
     return args
 
@@ -58,24 +63,35 @@ TOL = {"float32": (1e-5, 1e-5), "float64": (1e-12, 1e-12)}
 
 KERNELS = [
     *[
-        Kernel("index.check", f"{n}-{bad}", lambda rng, dtype, n=n, bad=bad: [
-            Output((1,), INT),
-            np.where(np.arange(n) == bad, -1 if n % 2 else 7, rng.integers(0, 7, n)),
-            7,
-        ])
+        Kernel(
+            "index.check",
+            f"{n}-{bad}",
+            lambda rng, dtype, n=n, bad=bad: [
+                Output((1,), INT),
+                np.where(np.arange(n) == bad, -1 if n % 2 else 7, rng.integers(0, 7, n)),
+                7,
+            ],
+        )
         for n in around(8)
         for bad in (-1, 0, n // 2, n - 1)
     ],
     *[
-        Kernel("index.counting_sort", f"{n}-{r}", lambda rng, dtype, n=n, r=r: [
-            Output((n,), INT),
-            Output((r + 1,), INT),
-            rng.integers(0, r, n),
-        ])
+        Kernel(
+            "index.counting_sort",
+            f"{n}-{r}",
+            lambda rng, dtype, n=n, r=r: [
+                Output((n,), INT),
+                Output((r + 1,), INT),
+                rng.integers(0, r, n),
+            ],
+        )
         for n in [*around(8), 3000]
         for r in (1, 5, 1000)
     ],
-    *[Kernel("index.take", "-".join(map(str, s)), take_args(*s)) for s in [*SIZES, (1, 50, 700, 257), (4, 9, 100, 16)]],
+    *[
+        Kernel("index.take", "-".join(map(str, s)), take_args(*s))
+        for s in [*SIZES, (1, 50, 700, 257), (4, 9, 100, 16)]
+    ],
     *[
         Kernel("index.segment_sum", f"{s}-{w}-{b}", segment_args(*s, w, b), tol=TOL)
         for s in [*SIZES, *[(1, 6, 40, d) for d in around(16)], *[(1, 2, n, 8) for n in around(64)]]
@@ -84,11 +100,16 @@ KERNELS = [
     Kernel("index.segment_sum", "from-a-table", segment_args(1, 8, 30, 20, True, False, m=5), tol=TOL),
     *[Kernel("index.gather", f"{s}-{v}", gather_args(*s, v)) for s in SIZES for v in (False, True)],
     *[
-        Kernel("index.scatter_add", f"{s}-{b}-{v}", scatter_args(*s, b, v), tol={"float32": (1e-4, 1e-4), "float64": (1e-11, 1e-11)})
+        Kernel(
+            "index.scatter_add",
+            f"{s}-{b}-{v}",
+            scatter_args(*s, b, v),
+            tol={"float32": (1e-4, 1e-4), "float64": (1e-11, 1e-11)},
+        )
         for s in SIZES
         for b, v in ((False, False), (True, True))
     ],
-]  # fmt: skip
+]
 
 
 def op(id, fn, *shapes, index=None, **more):
@@ -157,25 +178,60 @@ GETITEM = [
     op("tensor-empty", lambda t, x, i: x[i], X, index=ints(4, 0)),
     op("tensor-axis-1", lambda t, x, i: x[:, i], X, index=ints(3, 4)),
     op("tensor-last", lambda t, x, i: x[..., i], X, index=ints(5, 2, 2)),
-    op("two-tensors", lambda t, x, i, j: x[i, j], X, index=lambda r: [r.integers(0, 4, 5), r.integers(0, 3, 5)]),
-    op("two-broadcast", lambda t, x, i, j: x[i, j], X, index=lambda r: [r.integers(0, 4, (5, 1)), r.integers(0, 3, 2)]),
-    op("two-later", lambda t, x, i, j: x[:, i, j], X, index=lambda r: [r.integers(0, 3, 4), r.integers(0, 5, 4)]),
-    op("two-apart", lambda t, x, i, j: x[i, :, j], X, index=lambda r: [r.integers(0, 4, 3), r.integers(0, 5, 3)]),
+    op(
+        "two-tensors",
+        lambda t, x, i, j: x[i, j],
+        X,
+        index=lambda r: [r.integers(0, 4, 5), r.integers(0, 3, 5)],
+    ),
+    op(
+        "two-broadcast",
+        lambda t, x, i, j: x[i, j],
+        X,
+        index=lambda r: [r.integers(0, 4, (5, 1)), r.integers(0, 3, 2)],
+    ),
+    op(
+        "two-later",
+        lambda t, x, i, j: x[:, i, j],
+        X,
+        index=lambda r: [r.integers(0, 3, 4), r.integers(0, 5, 4)],
+    ),
+    op(
+        "two-apart",
+        lambda t, x, i, j: x[i, :, j],
+        X,
+        index=lambda r: [r.integers(0, 4, 3), r.integers(0, 5, 3)],
+    ),
     op("int-and-tensor", lambda t, x, i: x[0, :, i], X, index=ints(5, 3)),
     op("tensor-and-int", lambda t, x, i: x[i, :, 1], X, index=ints(4, 3)),
     op("slice-and-tensor", lambda t, x, i: x[1:, i, ::2], X, index=ints(3, 2)),
     op("none-and-tensor", lambda t, x, i: x[None, :, i], X, index=ints(3, 2)),
-    op("tensor-none-tensor", lambda t, x, i, j: x[i, None, j], X, index=lambda r: [r.integers(0, 4, 3), r.integers(0, 3, 3)]),
-    op("negative-tensors", lambda t, x, i, j: x[i, j], X, index=lambda r: [r.integers(-4, 0, 3), r.integers(-3, 3, 3)]),
+    op(
+        "tensor-none-tensor",
+        lambda t, x, i, j: x[i, None, j],
+        X,
+        index=lambda r: [r.integers(0, 4, 3), r.integers(0, 3, 3)],
+    ),
+    op(
+        "negative-tensors",
+        lambda t, x, i, j: x[i, j],
+        X,
+        index=lambda r: [r.integers(-4, 0, 3), r.integers(-3, 3, 3)],
+    ),
     op("mask", lambda t, x, m: x[m], X, index=mask(*X)),
     op("mask-rows", lambda t, x, m: x[m], X, index=mask(4)),
     op("mask-axis-1", lambda t, x, m: x[:, m], X, index=mask(3)),
     op("mask-2d-slice", lambda t, x, m: x[m, 1:], X, index=mask(4, 3)),
     op("mask-none-true", lambda t, x, m: x[m], X, index=lambda rng: [np.zeros(4, bool)]),
-    op("mask-and-tensor", lambda t, x, m, i: x[m, i], X, index=lambda r: [np.array([True, False, True, True]), r.integers(0, 3, 3)]),
+    op(
+        "mask-and-tensor",
+        lambda t, x, m, i: x[m, i],
+        X,
+        index=lambda r: [np.array([True, False, True, True]), r.integers(0, 3, 3)],
+    ),
     op("comparison", lambda t, x: x[x > 0], X),
     op("of-permuted", lambda t, x, i: x.permute(2, 0, 1)[i], X, index=ints(5, 7)),
-]  # fmt: skip
+]
 
 READS = [
     op("gather-0", lambda t, x, i: t.gather(x, 0, i), X, index=ints(4, 6, 3, 5)),
@@ -203,23 +259,59 @@ READS = [
     op("nonzero-0d", lambda t, x: x.nonzero(), (), grad=()),
     op("argwhere", lambda t, x, m: t.argwhere(m), (), index=mask(4, 3), grad=()),
     op("searchsorted", lambda t, x, y: t.searchsorted(x.sort().values, y), (9,), (2, 3), grad=()),
-    op("searchsorted-right", lambda t, x, y: t.searchsorted(x.sort().values, y, right=True), (3, 9), (3, 4), grad=()),
+    op(
+        "searchsorted-right",
+        lambda t, x, y: t.searchsorted(x.sort().values, y, right=True),
+        (3, 9),
+        (3, 4),
+        grad=(),
+    ),
     op("bucketize", lambda t, x, y: t.bucketize(y, x.sort().values, out_int32=True), (9,), (2, 3), grad=()),
 ]
 
 WRITES = [
     op("scatter", lambda t, x, s, i: t.scatter(x, 0, i, s), X, (2, 3, 5), index=distinct(4, 0, (2, 3, 5))),
     op("scatter-part", lambda t, x, s, i: x.scatter(1, i, s), X, X, index=distinct(3, 1, (2, 2, 4)), grad=()),
-    op("scatter-repeats", lambda t, x, s, i: x.scatter(1, i, s), (2, 3), (4, 6), index=ints(3, 2, 5), torch=False, expected=scattered),
+    op(
+        "scatter-repeats",
+        lambda t, x, s, i: x.scatter(1, i, s),
+        (2, 3),
+        (4, 6),
+        index=ints(3, 2, 5),
+        torch=False,
+        expected=scattered,
+    ),
     op("scatter-number", lambda t, x, i: x.scatter(2, i, 7.5), X, index=ints(5, 4, 3, 2)),
     op("scatter-value", lambda t, x, i: x.scatter(0, i, value=2.0), X, index=ints(4, 1, 3, 5)),
-    op("scatter-reduce-add", lambda t, x, s, i: x.scatter(0, i, s, reduce="add"), X, (2, 3, 5), index=ints(4, 2, 3, 5), grad=()),
+    op(
+        "scatter-reduce-add",
+        lambda t, x, s, i: x.scatter(0, i, s, reduce="add"),
+        X,
+        (2, 3, 5),
+        index=ints(4, 2, 3, 5),
+        grad=(),
+    ),
     op("scatter-0d", lambda t, x, s, i: x.scatter(0, i, s), (), (), index=ints(1)),
     op("scatter-empty", lambda t, x, s, i: x.scatter(0, i, s), (3,), (2,), index=ints(3, 0), grad=()),
     op("scatter-add", lambda t, x, s, i: t.scatter_add(x, 0, i, s), X, (6, 3, 5), index=ints(4, 6, 3, 5)),
     op("scatter-add-1d", lambda t, x, s, i: x.scatter_add(0, i, s), (5,), (50,), index=ints(5, 50)),
-    op("scatter-add-part", lambda t, x, s, i: x.scatter_add(-1, i, s), X, (4, 3, 9), index=ints(5, 2, 2, 8), grad=()),
-    op("scatter-add-part-gradient", lambda t, x, s, i: x.scatter_add(1, i, s), (2, 3), (4, 6), index=ints(3, 1, 5), torch=False, expected=added),
+    op(
+        "scatter-add-part",
+        lambda t, x, s, i: x.scatter_add(-1, i, s),
+        X,
+        (4, 3, 9),
+        index=ints(5, 2, 2, 8),
+        grad=(),
+    ),
+    op(
+        "scatter-add-part-gradient",
+        lambda t, x, s, i: x.scatter_add(1, i, s),
+        (2, 3),
+        (4, 6),
+        index=ints(3, 1, 5),
+        torch=False,
+        expected=added,
+    ),
     *[
         op(
             f"scatter-reduce-{r}-{own}",
@@ -232,13 +324,33 @@ WRITES = [
         for own in (True, False)
     ],
     op("index-add", lambda t, x, s, i: t.index_add(x, 0, i, s), X, (6, 3, 5), index=ints(4, 6)),
-    op("index-add-alpha", lambda t, x, s, i: x.index_add(1, i, s, alpha=-0.5), X, (4, 5, 5), index=ints(3, 5)),
-    op("index-copy", lambda t, x, s, i: t.index_copy(x, 1, i, s), X, (4, 2, 5), index=lambda r: [r.permutation(3)[:2]]),
+    op(
+        "index-add-alpha", lambda t, x, s, i: x.index_add(1, i, s, alpha=-0.5), X, (4, 5, 5), index=ints(3, 5)
+    ),
+    op(
+        "index-copy",
+        lambda t, x, s, i: t.index_copy(x, 1, i, s),
+        X,
+        (4, 2, 5),
+        index=lambda r: [r.permutation(3)[:2]],
+    ),
     op("index-fill", lambda t, x, i: t.index_fill(x, 2, i, 3.0), X, index=ints(5, 2)),
-    op("index-fill-tensor", lambda t, x, v, i: x.index_fill(0, i, v), X, (), index=lambda r: [np.array([2, 0])]),
-    op("index-put", lambda t, x, v, i, j: t.index_put(x, (i, j), v), X, (2, 5), index=lambda r: [np.array([0, 2]), np.array([1, 1])]),
+    op(
+        "index-fill-tensor",
+        lambda t, x, v, i: x.index_fill(0, i, v),
+        X,
+        (),
+        index=lambda r: [np.array([2, 0])],
+    ),
+    op(
+        "index-put",
+        lambda t, x, v, i, j: t.index_put(x, (i, j), v),
+        X,
+        (2, 5),
+        index=lambda r: [np.array([0, 2]), np.array([1, 1])],
+    ),
     op("index-put-add", lambda t, x, v, i: x.index_put((i,), v, accumulate=True), X, (5,), index=ints(4, 6)),
-]  # fmt: skip
+]
 
 
 def functional(name):
@@ -262,7 +374,13 @@ TABLES = [
     op("embedding-0d", lambda t, w, i: EMBEDDING(t)(i, w), (7, 4), index=ints(7)),
     op("embedding-empty", lambda t, w, i: EMBEDDING(t)(i, w), (7, 4), index=ints(7, 0)),
     op("embedding-many", lambda t, w, i: EMBEDDING(t)(i, w), (5, 33), index=ints(5, 400)),
-    op("embedding-freq", lambda t, w, i: EMBEDDING(t)(i, w, scale_grad_by_freq=True), (5, 2), index=ints(5, 9), grad=()),
+    op(
+        "embedding-freq",
+        lambda t, w, i: EMBEDDING(t)(i, w, scale_grad_by_freq=True),
+        (5, 2),
+        index=ints(5, 9),
+        grad=(),
+    ),
     op("bag-mean", lambda t, w, i: BAG(t)(i, w), (7, 4), index=ints(7, 3, 5)),
     op("bag-sum", lambda t, w, i: BAG(t)(i, w, mode="sum"), (7, 4), index=ints(7, 3, 5)),
     op("bag-max", lambda t, w, i: BAG(t)(i, w, mode="max"), (7, 4), index=ints(7, 3, 5)),
@@ -288,6 +406,6 @@ TABLES = [
         (7, 4),
         index=lambda r: [r.integers(0, 7, 9), np.array([0, 4, 9])],
     ),
-]  # fmt: skip
+]
 
 OPS = GETITEM + READS + WRITES + TABLES

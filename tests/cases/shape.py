@@ -1,4 +1,4 @@
-"""Views, joins and rearrangements: every argument form, negative dims, sizes 0 and 1, 0-d tensors, NHWC memory."""
+"""Views, joins and rearrangements: every argument form, negative dims, sizes 0 and 1, 0-d, NHWC memory."""
 
 import numpy as np
 
@@ -18,7 +18,8 @@ def nhwc(t, x):
 
 
 def copied(shape, x_axes, out_axes=None, step=1):
-    """shape.copy of x whose memory order is x_axes (with gaps where step is 2) to an output in order out_axes."""
+    """shape.copy of x whose memory order is x_axes (with gaps where step is 2) to an output in order
+    out_axes."""
 
     def args(rng, dtype):
         x = np.asarray(rng.standard_normal([shape[a] * step for a in x_axes]), dtype)
@@ -39,11 +40,20 @@ KERNELS = [
     Kernel("shape.copy", "reversed-axes", copied((3, 4, 5, 6, 7), (4, 3, 2, 1, 0))),
     Kernel("shape.copy", "gaps", copied((5, 17, 18), (0, 1, 2), step=2)),
     Kernel("shape.copy", "gaps-transposed", copied((5, 17, 18), (2, 0, 1), (1, 2, 0), step=2)),
-    Kernel("shape.copy", "mirrored", lambda rng, dtype: [Output((9, 20)), rng.standard_normal((9, 20)).astype(dtype)[::-1, ::-1]]),
-    Kernel("shape.copy", "repeated", lambda rng, dtype: [
-        Output((9, 20)), np.broadcast_to(rng.standard_normal((9, 1)).astype(dtype), (9, 20))
-    ]),
-]  # fmt: skip
+    Kernel(
+        "shape.copy",
+        "mirrored",
+        lambda rng, dtype: [Output((9, 20)), rng.standard_normal((9, 20)).astype(dtype)[::-1, ::-1]],
+    ),
+    Kernel(
+        "shape.copy",
+        "repeated",
+        lambda rng, dtype: [
+            Output((9, 20)),
+            np.broadcast_to(rng.standard_normal((9, 1)).astype(dtype), (9, 20)),
+        ],
+    ),
+]
 
 VIEWS = [
     op("reshape", lambda t, x: t.reshape(x, (4, 6)), X),
@@ -194,7 +204,13 @@ COPIES = [
     op("diag-embed-dims", lambda t, x: t.diag_embed(x, -1, 0, 2), (2, 3)),
     op("trace", lambda t, x: t.trace(x), (3, 4)),
     op("to-float64", lambda t, x: x.to(t.float64) * 2, X),
-    op("to-and-back", lambda t, x: x.double().float(), X, tol={"float32": (1e-6, 1e-7), "float64": (1e-6, 1e-6)}, grad=()),
+    op(
+        "to-and-back",
+        lambda t, x: x.double().float(),
+        X,
+        tol={"float32": (1e-6, 1e-7), "float64": (1e-6, 1e-6)},
+        grad=(),
+    ),
 ]
 
 OPS = VIEWS + JOINS + COPIES
