@@ -58,7 +58,8 @@ def test_damage_is_named(tmp_path, name, ending):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no gzip", gzip.compress(GOOD)[:-12], gzip.compress(GOOD)[:20] + b"\xff" * 20]
+    "data", [b"", b"no gzip", gzip.compress(GOOD, mtime=0)[:-12], gzip.compress(GOOD, mtime=0)[:20] + b"\xff" * 20],
+    ids=["empty", "other", "cut", "damaged"],
 )
 def test_damaged_gzip(tmp_path, data):
     path = tmp_path / "bad.gz"
