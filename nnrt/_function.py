@@ -21,7 +21,9 @@ class Context:
         """Keeps Tensors (or None) for `saved_tensors`; changes in place until then are an error."""
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
-                raise TypeError(f"save_for_backward: wants Tensors, got {type(t).__name__}; set other values as attributes of ctx")
+                raise TypeError(
+                    f"save_for_backward: wants Tensors, got {type(t).__name__}; set other values as attributes of ctx"
+                )
         # Off the tape: an output that is saved must not keep its own node alive.
         self._saved = tuple(None if t is None else t.detach() for t in tensors)
         self._versions = tuple(t._version if t is not None else 0 for t in tensors)
@@ -57,9 +59,7 @@ def apply(function, args):
     if autograd.is_grad_enabled() and any(ctx.needs_input_grad):
         # An input handed through becomes a tensor of its own: attaching must not take the input off its place.
         outs = tuple(out.detach() if any(out is x for x in inputs) else out for out in outs)
-        live = tuple(
-            out for out in outs if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant)
-        )
+        live = tuple(out for out in outs if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant))
         if live:
             autograd.attach(live, _Backward(function, live), inputs, (ctx,))
     return outs if several else outs[0]

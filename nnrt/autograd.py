@@ -26,7 +26,8 @@ from . import config, memory, registry
 from .tensor import Tensor, Version, wrap
 
 try:
-    from ._ext.runtime import grad_enabled, set_grad_enabled as _set_grad_mode
+    from ._ext.runtime import grad_enabled
+    from ._ext.runtime import set_grad_enabled as _set_grad_mode
 except ImportError:
     import threading
 
@@ -70,10 +71,7 @@ class Node:
         a saved tensor was changed in place since.
         """
         if self.saved_arrays is None:
-            raise RuntimeError(
-                f"{self.name}: backward a second time: what the forward pass saved was freed by the first "
-                "backward; pass retain_graph=True to the first call if a second is wanted"
-            )
+            raise _freed(self)
         if self.versions is not None:
             for position, version, then in self.versions:
                 if version.value != then:
@@ -106,6 +104,13 @@ class Node:
 
     def __repr__(self):
         return f"<{self.name} node>"
+
+
+def _freed(node):
+    return RuntimeError(
+        f"{node.name}: backward a second time: what the forward pass saved was freed by the first backward; "
+        "pass retain_graph=True to the first call if a second is wanted"
+    )
 
 
 class Output:
@@ -334,7 +339,7 @@ def walk(roots, grads, retain_graph, wanted):
                 if (id(node), index) in wanted:
                     wanted[(id(node), index)] = dy
         if node.saved_arrays is None:
-            node.saved  # raises
+            raise _freed(node)
         dxs = node.backward(node, *dys) if node.outputs > 1 else node.backward(node, dys)
         if not retain_graph:
             node.saved_arrays = None

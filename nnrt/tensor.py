@@ -665,7 +665,6 @@ from .ops import (  # noqa: E402
     unary,
 )
 
-
 _WITH_METHODS = (
     elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, scatter, shape, arrange,
     join, random,

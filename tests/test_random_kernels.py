@@ -9,7 +9,7 @@ from nnrt import registry
 from nnrt._ref import random as ref
 
 SEED = 0xC0FFEE_1234_5678
-BACKENDS = registry.available()
+BACKENDS = [b for b in registry.available() if b in registry.order()]
 
 # Known answers of the Random123 distribution for philox4x32 with ten rounds: counter, key, result.
 KNOWN = [

@@ -7,7 +7,7 @@ import nnrt
 from nnrt import registry
 from nnrt.ops import _axes
 
-BACKENDS = registry.available()
+BACKENDS = [b for b in registry.available() if b in registry.order()]
 
 
 def tensor(a, requires_grad=False):

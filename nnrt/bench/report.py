@@ -38,7 +38,8 @@ def markdown(report):
         f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, each library in a process "
         "of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). Fractions are of limits measured in the same run: "
         + "; ".join(
-            f"{t} thread(s): {p['fma'] / 1e9:.0f} GFLOP/s FMA, {p['copy'] / 1e9:.1f} GB/s copy" for t, p in report["peaks"].items()
+            f"{t} thread(s): {p['fma'] / 1e9:.0f} GFLOP/s FMA, {p['copy'] / 1e9:.1f} GB/s copy"
+            for t, p in report["peaks"].items()
         )
         + ".",
         "",
@@ -47,7 +48,9 @@ def markdown(report):
         text += [f"Not installed and left out: {', '.join(report['missing'])}.", ""]
     losses = [e for e in report["rows"] if e.get("ratio") and min(e["ratio"].values()) < 1]
     text += ["## Losses", ""]
-    text += [f"- {e['name']}, {e['threads']} thread(s): {e['ratio'][e['best']]:.2f} of {e['best']}'s speed" for e in losses] or ["None."]
+    text += [f"- {e['name']}, {e['threads']} thread(s): {e['ratio'][e['best']]:.2f} of {e['best']}'s speed" for e in losses] or [
+        "None."
+    ]
     for group in dict.fromkeys(e["group"] for e in report["rows"]):
         rows = [e for e in report["rows"] if e["group"] == group]
         peers = list(dict.fromkeys(p for e in rows for p in e.get("ratio", {})))

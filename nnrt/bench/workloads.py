@@ -5,8 +5,8 @@ returns a function without arguments that does the work and returns its results.
 have a setup of their own in `peers`. Setups for verification start from the same arrays.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import numpy as np
 

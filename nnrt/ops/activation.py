@@ -5,7 +5,7 @@ x requires a gradient it is accepted and the result is a new tensor. The formula
 nnrt._ref.activation.
 """
 
-from .. import memory, registry
+from .. import registry
 from ..autograd import grad_enabled, record
 from ..memory import empty_like
 from ..tensor import Tensor, bump

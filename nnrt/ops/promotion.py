@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..memory import empty_like
 from ..dtypes import get_default_dtype
+from ..memory import empty_like
 from ..tensor import Tensor, wrap
 
 K = registry.family("elementwise")

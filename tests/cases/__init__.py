@@ -9,10 +9,11 @@ OPS of Op: one use of the public API, gradient-checked in float64 and held again
     runs with t=nnrt and t=torch: that is the oracle and the proof that the names agree.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import numpy as np
+
 
 # Around a tile of T elements: where loops have their edges.
 def around(tile):

@@ -20,7 +20,27 @@ BACKWARD = {
     "logsigmoid": (), "tanhshrink": (), "shrink": (0.4,), "threshold": (0.2,), "squared_relu": (),
 }  # fmt: skip
 GATES = ["glu", "reglu", "geglu", "swiglu", "bilinear_gate"]
-SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.4, -0.4, 0.5, 30.0, -30.0, 100.0, -100.0, 800.0, -800.0]
+SPECIAL = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    3.0,
+    -3.0,
+    6.0,
+    0.4,
+    -0.4,
+    0.5,
+    30.0,
+    -30.0,
+    100.0,
+    -100.0,
+    800.0,
+    -800.0,
+]
 
 
 def _values(rng, dtype, *shape):
@@ -128,7 +148,6 @@ _CALLS = {
     "hardshrink": lambda f, x: f.hardshrink(x, 0.4),
     "threshold": lambda f, x: f.threshold(x, 0.3, -2.0),
 }
-
 
 
 def _torch_tol(name):

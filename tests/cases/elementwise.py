@@ -156,7 +156,15 @@ def _positive(*shapes):
     return lambda rng: [np.asarray(np.abs(rng.standard_normal(s)) + 0.2) for s in shapes]
 
 
-_BROADCASTS = [((3, 5), (3, 5)), ((3, 5), (5,)), ((3, 1), (1, 5)), ((2, 3, 4), ()), ((0, 3), (3,)), ((1,), ()), ((4, 1, 2), (3, 1))]
+_BROADCASTS = [
+    ((3, 5), (3, 5)),
+    ((3, 5), (5,)),
+    ((3, 1), (1, 5)),
+    ((2, 3, 4), ()),
+    ((0, 3), (3,)),
+    ((1,), ()),
+    ((4, 1, 2), (3, 1)),
+]
 # integers become float32 whatever the case's dtype
 SINGLE = {"float32": (2e-6, 1e-7), "float64": (2e-6, 1e-7)}
 _TIES = np.array([1.0, 2.0, 2.0, -1.0, 0.0, 3.0])

@@ -38,7 +38,9 @@ def _kernels():
             lambda rng, dtype, k=name: [Output((2, 3, 5), axes=(0, 2, 1)), _draw(k, rng, dtype, 2, 5, 6)[:, :, ::2].swapaxes(1, 2)],
             TOL,
         )  # fmt: skip
-        special = [v for v in SPECIAL if np.abs(v) < 1e10] if name in ("tan", "sin", "cos", "sinc", "digamma", "lgamma") else SPECIAL
+        special = (
+            [v for v in SPECIAL if np.abs(v) < 1e10] if name in ("tan", "sin", "cos", "sinc", "digamma", "lgamma") else SPECIAL
+        )
         yield Kernel(
             f"unary.{name}", "special", lambda rng, dtype, s=special: [Output((len(s),)), np.array(s, dtype)], TOL
         )  # fmt: skip
