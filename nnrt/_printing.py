@@ -92,8 +92,9 @@ def _float_style(array, precision):
 
 
 def _padded(shown, plain):
-    """A formatter that pads to the widest of the elements shown."""
-    width = max((len(plain(v)) for v in shown.ravel()), default=0) if shown.size <= 10000 else 0
+    """A formatter that pads to the widest finite element shown, as torch does."""
+    wide = shown[np.isfinite(shown) & (shown != 0)]
+    width = max(map(len, map(plain, wide)), default=0)
     return lambda v: plain(v).rjust(width)
 
 

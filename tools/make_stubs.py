@@ -167,7 +167,7 @@ def definition(name):
     if len(line) <= 110:
         return line
     tail = line.rpartition(") -> ")[2]
-    return f"    def {name}(\n        {', '.join(parts)}\n    ) -> {tail}"
+    return "\n".join([f"    def {name}(", *[f"        {part}," for part in parts], f"    ) -> {tail}"])
 
 
 def stub():

@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory
 from .._printing import describe, set_printoptions  # noqa: F401
 from ..autograd import record
-from ..dtypes import SUPPORTED, as_dtype, check_device, device, get_default_dtype
+from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, device, get_default_dtype  # noqa: F401
 from ..tensor import Tensor, bump, view_of, wrap
 
 # ---- from data ----

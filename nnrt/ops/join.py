@@ -135,7 +135,7 @@ def column_stack(tensors):
 
 
 def meshgrid(*tensors, indexing="ij"):
-    """For 1-d tensors of n_0, n_1, ... elements, as many of shape (n_0, n_1, ...), each varying along its axis.
+    """As many tensors of shape (n_0, n_1, ...) as 1-d ones of n_0, n_1, ..., each varying along its own axis.
 
     indexing "xy" exchanges the first two axes. The results are expanded views.
     """
