@@ -26,7 +26,7 @@ cdef class Output:
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
 @cython.locals(node=Node, made=Output, out=Tensor, version=Version, index=cython.int, position=cython.int)
 cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
-cdef Version version_of(Tensor t)
+cpdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)
 
 @cython.locals(node=Node, i=cython.int, index=cython.int)
