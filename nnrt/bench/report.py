@@ -35,8 +35,9 @@ def markdown(report):
     text = [
         "# Comparison",
         "",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, each library in a process "
-        "of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). Fractions are of limits measured in the same run: "
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, "
+        "each library in a process of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). "
+        "Fractions are of limits measured in the same run: "
         + "; ".join(
             f"{t} thread(s): {p['fma'] / 1e9:.0f} GFLOP/s FMA, {p['copy'] / 1e9:.1f} GB/s copy"
             for t, p in report["peaks"].items()

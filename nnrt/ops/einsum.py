@@ -192,7 +192,8 @@ def bilinear(input1, input2, weight, bias=None):
     o, i, j = weight.shape
     if input1.shape[:-1] != input2.shape[:-1] or input1.shape[-1:] != (i,) or input2.shape[-1:] != (j,):
         raise RuntimeError(
-            f"bilinear: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} do not fit weight {tuple(weight.shape)}: "
+            f"bilinear: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} do not fit "
+            f"weight {tuple(weight.shape)}: "
             f"wanted [..., {i}] and [..., {j}] with equal leading axes"
         )
     if bias is not None and tuple(bias.shape) != (o,):

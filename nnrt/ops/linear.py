@@ -96,7 +96,8 @@ def matmul(x, other):
         _refuse_dtypes("matmul", x=a, other=b)
     if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
         raise RuntimeError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit: {a.shape[-1]} columns meet {b.shape[0 if b.ndim == 1 else -2]} rows"
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: "
+            f"{a.shape[-1]} columns meet {b.shape[0 if b.ndim == 1 else -2]} rows"
         )
     left = a if a.ndim > 1 else a[None, :]
     right = b if b.ndim > 1 else b[:, None]
