@@ -451,7 +451,7 @@ _UFUNCS = {
     "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
     "rint": "round", "invert": "bitwise_not", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arctan2": "atan2",
-    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "conjugate": None,
+    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
 }  # fmt: skip
 
 
@@ -460,10 +460,11 @@ def array_ufunc(ufunc, method, inputs, kwargs):
 
     With an ndarray as `out` the values go there. TypeError for functions and arguments without counterpart.
     """
-    name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
     op = None
-    if method == "__call__" and name is not None:
-        op = getattr(linear if name == "matmul" else elementwise, name, None)
+    if method == "__call__":
+        name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
+        for module in (elementwise, unary, compare, linear):
+            op = op or getattr(module, name, None)
     out = kwargs.pop("out", None)
     if op is None or kwargs:
         what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -481,4 +482,4 @@ def array_ufunc(ufunc, method, inputs, kwargs):
     return bump(target) if isinstance(target, Tensor) else target
 
 
-from . import elementwise, linear, shape  # noqa: E402
+from . import compare, elementwise, linear, shape, unary  # noqa: E402

@@ -269,20 +269,15 @@ def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=F
 def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False):
     """Samples of N(mean, std^2), without gradient; of tensors mean and std, in their common shape."""
     tensors = [v.array for v in (mean, std) if isinstance(v, Tensor)]
-    if not tensors:
-        if size is None:
-            raise TypeError("normal: wants size when mean and std are numbers")
-        t = randn(*sizes_of("normal", (size,)), generator=generator, dtype=dtype, device=device)
-        normal_scale = (mean, std)
-    else:
-        if size is not None:
-            raise TypeError("normal: size is for numbers; mean and std tensors have one")
-        shape = np.broadcast_shapes(*[a.shape for a in tensors])
-        t = randn(shape, generator=generator, dtype=np.result_type(*tensors), device=device)
-        normal_scale = tuple([v.array if isinstance(v, Tensor) else v for v in (mean, std)])
-    mean, std = normal_scale
-    if (np.asarray(std) < 0).any():
+    if (size is None) != bool(tensors):
+        raise TypeError("normal: wants size when mean and std are numbers, and only then")
+    if tensors:
+        size = np.broadcast_shapes(*[a.shape for a in tensors])
+        dtype = np.result_type(*tensors) if dtype is None else dtype
+    mean, std = [v.array if isinstance(v, Tensor) else v for v in (mean, std)]
+    if not np.all(np.greater_equal(std, 0)):
         raise RuntimeError("normal: std must not be negative")
+    t = randn(size, generator=generator, dtype=dtype, device=device)
     t.array *= std
     t.array += mean
     t.requires_grad = bool(requires_grad)

@@ -1,0 +1,355 @@
+"""Tensor: attributes, operators, changes in place, interoperation with numpy, DLPack, torch and pickle;
+its stubs."""
+
+import ast
+import copy
+import inspect
+import io
+import operator
+import pickle
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnrt
+
+OPERATORS = [
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow,
+    operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
+]  # fmt: skip
+
+
+# ---- attributes ----
+
+
+def test_attributes():
+    x = nnrt.zeros(2, 3, 4)
+    assert x.shape == (2, 3, 4) and x.size() == (2, 3, 4) and x.size(-1) == 4 and x.ndim == x.dim() == 3
+    assert x.numel() == 24 and x.element_size() == x.itemsize == 4 and x.nbytes == 96
+    assert x.stride() == (12, 4, 1) and x.stride(0) == 12 and x.is_contiguous() and not x.T.is_contiguous()
+    assert x.dtype == nnrt.float32 and x.is_floating_point() and x.is_leaf and x.grad is None and x.grad_fn is None
+    assert x.data_ptr() == x.numpy().ctypes.data and x[1].data_ptr() == x.data_ptr() + 48
+    assert x.T.shape == (4, 3, 2) and x.mT.shape == (2, 4, 3) and len(x) == 2
+    assert nnrt.Tensor([1.0, 2.0], requires_grad=True).requires_grad
+    with pytest.raises(TypeError, match="0-dimensional"):
+        len(nnrt.tensor(1.0))
+    with pytest.raises(TypeError, match="0-dimensional"):
+        iter(nnrt.tensor(1.0))
+
+
+def test_numbers():
+    assert nnrt.tensor([[2.5]]).item() == 2.5 and float(nnrt.tensor(2.5)) == 2.5 and int(nnrt.tensor(2.9)) == 2
+    assert bool(nnrt.tensor([1])) and not nnrt.tensor(0.0)
+    assert [10, 20, 30][nnrt.tensor(1)] == 20 and range(5)[nnrt.tensor(2)] == 2
+    assert f"{nnrt.tensor(2.5):.3f}" == "2.500" and f"{nnrt.tensor([1])}" == "tensor([1])"
+    assert nnrt.tensor([[1, 2], [3, 4]]).tolist() == [[1, 2], [3, 4]]
+    assert 3 in nnrt.tensor([1, 2, 3]) and 5 not in nnrt.tensor([1, 2, 3])
+    for call in (lambda: nnrt.ones(2).item(), lambda: bool(nnrt.ones(2)), lambda: float(nnrt.ones(2))):
+        with pytest.raises(RuntimeError):
+            call()
+    with pytest.raises(TypeError, match="only integer tensors"):
+        [1, 2][nnrt.tensor(1.0)]
+
+
+def test_hash_is_identity_and_weak_references_work():
+    x, y = nnrt.ones(2), nnrt.ones(2)
+    assert len({x, y}) == 2 and {x: 1}[x] == 1
+    r = weakref.ref(x)
+    assert r() is x
+    del x
+    assert r() is None
+
+
+# ---- operators ----
+
+
+@pytest.mark.parametrize("op", OPERATORS, ids=lambda o: o.__name__)
+@pytest.mark.parametrize("other", [2, 2.5, np.float32(2), np.array([1.0, 2.0, 4.0], np.float32), np.int64(3)], ids=repr)
+def test_operators_on_mixed_operands_agree_with_numpy(op, other):
+    a = np.array([1.5, 2.0, 4.0], np.float32)
+    x = nnrt.from_numpy(a)
+    for got, want in ((op(x, other), op(a, other)), (op(other, x), op(other, a))):
+        assert isinstance(got, nnrt.Tensor)
+        np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
+
+
+def test_integer_operators():
+    x = nnrt.tensor([5, 6])
+    assert (x & 3).tolist() == [1, 2] and (x | 8).tolist() == [13, 14] and (x ^ 1).tolist() == [4, 7]
+    assert (~x).tolist() == [-6, -7] and (x << 1).tolist() == [10, 12] and (x >> 1).tolist() == [2, 3]
+    assert (-x).tolist() == [-5, -6] and abs(-x).tolist() == [5, 6] and (+x) is x
+    assert (7 // x).tolist() == [1, 1] and (2**x).tolist() == [32, 64] and (7 % x).tolist() == [2, 1]
+    assert (nnrt.tensor([True, False]) & True).tolist() == [True, False]
+
+
+def test_gradients_flow_through_operators_with_arrays_on_the_left():
+    x = nnrt.tensor([1.0, 2.0], requires_grad=True)
+    y = np.array([3.0, 4.0], np.float32) * x + np.float32(1)
+    assert isinstance(y, nnrt.Tensor)
+    y.sum().backward()
+    assert x.grad.tolist() == [3, 4]
+    a = np.eye(2, dtype=np.float32)
+    assert isinstance(a @ x, nnrt.Tensor) and (a @ x).tolist() == [1, 2]
+
+
+# ---- in place ----
+
+
+def test_in_place_operations_change_the_memory_and_count_a_version():
+    a = np.array([1.0, 4.0, 9.0])
+    x = nnrt.from_numpy(a)
+    view = x[:2]
+    steps = [
+        lambda: x.add_(1), lambda: x.sub_(1), lambda: x.mul_(2), lambda: x.div_(2), lambda: x.sqrt_(),
+        lambda: x.pow_(2),
+        lambda: x.neg_(), lambda: x.abs_(), lambda: x.clamp_(max=5.0), lambda: x.relu_(), lambda: x.copy_(x),
+    ]  # fmt: skip
+    for count, step in enumerate(steps, 1):
+        assert step() is x and x.numpy() is a and x._version == view._version == count
+    assert a.tolist() == [1, 4, 5]
+    x += 1
+    x -= nnrt.ones(3, dtype=nnrt.float64)
+    x *= 2
+    x /= 2
+    assert a.tolist() == [1, 4, 5]
+    assert x.fill_(3).tolist() == [3] * 3 and x.zero_().tolist() == [0] * 3
+    assert x.masked_fill_(nnrt.tensor([True, False, False]), 2.0).tolist() == [2, 0, 0]
+    assert x.scatter_(0, nnrt.tensor([1]), nnrt.tensor([5.0], dtype=nnrt.float64)).tolist() == [2, 5, 0]
+    assert x.index_add_(0, nnrt.tensor([2, 2]), nnrt.ones(2, dtype=nnrt.float64)).tolist() == [2, 5, 2]
+    assert x.lerp_(nnrt.zeros(3, dtype=nnrt.float64), 0.5).tolist() == [1, 2.5, 1]
+    assert x.addcmul_(x, x, value=1).tolist() == [2, 8.75, 2]
+
+
+def test_in_place_operations_are_refused_where_the_tape_needs_the_tensor():
+    x = nnrt.ones(3, requires_grad=True)
+    y = x * 2
+    for change in (lambda: x.add_(1), lambda: y.mul_(2), lambda: nnrt.ones(3).add_(x), lambda: x.zero_()):
+        with pytest.raises(RuntimeError, match="no_grad"):
+            change()
+    with pytest.raises(RuntimeError, match="leaf"):
+        x += 1
+    y += 1  # no leaf: rebinds to the recorded sum
+    assert y.tolist() == [3, 3, 3] and y.requires_grad
+    with nnrt.no_grad():
+        x.add_(1)
+        x += 1
+    assert x.detach().tolist() == [3, 3, 3]
+
+
+def test_in_place_results_must_fit_and_nothing_changes_when_they_do_not():
+    x = nnrt.tensor([1, 2, 3])
+    with pytest.raises(RuntimeError, match="does not fit a tensor of int64"):
+        x.add_(0.5)
+    with pytest.raises(RuntimeError, match=r"\(2, 3\) does not fit"):
+        x.add_(nnrt.ones(2, 3, dtype=nnrt.int64))
+    assert x.tolist() == [1, 2, 3] and x.add_(nnrt.tensor(4)).tolist() == [5, 6, 7]
+
+
+def test_detach_and_data_share_memory():
+    x = nnrt.ones(2, requires_grad=True)
+    d = x.detach()
+    assert not d.requires_grad and np.shares_memory(d.numpy(), x.data.numpy())
+    y = (x * x).sum()
+    x.data.fill_(3)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+    x.data = nnrt.zeros(2)
+    assert x.tolist() == [0, 0] and x.requires_grad
+    z = x * 2
+    assert not z.detach_().requires_grad and z.is_leaf
+
+
+def test_requires_grad_rules():
+    with pytest.raises(RuntimeError, match="only floating tensors"):
+        nnrt.tensor([1]).requires_grad_()
+    y = nnrt.ones(1, requires_grad=True) * 1
+    with pytest.raises(RuntimeError, match="detach"):
+        y.requires_grad_(False)
+    assert nnrt.ones(1).requires_grad_().requires_grad_(False).requires_grad is False
+
+
+# ---- numpy ----
+
+
+def test_numpy_is_the_memory_itself():
+    x = nnrt.zeros(3)
+    a = x.numpy()
+    a[0] = 5
+    assert x[0].item() == 5 and np.asarray(x) is a and x.numpy() is a
+    assert np.asarray(x, np.float64).dtype == np.float64
+    assert not np.shares_memory(np.array(x), a)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(x, np.float64, copy=False)
+    y = nnrt.ones(1, requires_grad=True)
+    for call in (y.numpy, lambda: np.asarray(y)):
+        with pytest.raises(RuntimeError, match=r"detach\(\).numpy\(\)"):
+            call()
+
+
+UFUNCS = [
+    np.exp, np.log, np.sqrt, np.tanh, np.sin, np.negative, np.abs, np.square, np.reciprocal, np.floor,
+    np.arctan, np.sign,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda u: u.__name__)
+def test_ufuncs_become_ops_with_gradients(ufunc):
+    a = np.array([0.5, 1.5, 2.5])
+    x = nnrt.tensor(a, requires_grad=True)
+    y = ufunc(x)
+    assert isinstance(y, nnrt.Tensor)
+    np.testing.assert_allclose(y.detach().numpy(), ufunc(a), rtol=1e-12)
+    if y.requires_grad:
+        assert nnrt.autograd.gradcheck(ufunc, (x,))
+
+
+def test_binary_ufuncs_and_out():
+    x = nnrt.tensor([1.0, 2.0])
+    a = np.array([3.0, 5.0], np.float32)
+    for ufunc in (np.add, np.subtract, np.multiply, np.divide, np.power, np.maximum, np.less, np.arctan2):
+        for got, want in ((ufunc(x, a), ufunc(x.numpy(), a)), (ufunc(a, x), ufunc(a, x.numpy()))):
+            assert isinstance(got, nnrt.Tensor)
+            np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
+    a += x
+    assert type(a) is np.ndarray and a.tolist() == [4, 7]
+    np.multiply(a, 2, out=x.numpy())
+    assert x.tolist() == [8, 14]
+    assert np.add(x, 1, out=x) is x and x.tolist() == [9, 15]
+    with pytest.raises(TypeError, match="lose the gradient"):
+        a += nnrt.ones(2, requires_grad=True)
+    assert a.tolist() == [4, 7]
+
+
+def test_ufuncs_without_counterpart_raise():
+    x = nnrt.ones(2)
+    for call, text in (
+        (lambda: np.cbrt(x), r"numpy.cbrt has no counterpart for tensors; use x.detach\(\).numpy\(\)"),
+        (lambda: np.add.reduce(x), "numpy.add.reduce has no counterpart"),
+        (lambda: np.add(x, x, where=np.array([True, False])), "with where"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            call()
+
+
+# ---- DLPack ----
+
+
+def test_dlpack_with_numpy_both_ways():
+    x = nnrt.zeros(2, 3)
+    a = np.from_dlpack(x)
+    assert np.shares_memory(a, x.numpy()) and x.__dlpack_device__() == (1, 0)
+    y = nnrt.from_dlpack(np.arange(4.0)[::2])
+    assert y.tolist() == [0, 2]
+    b = np.zeros(3)
+    nnrt.from_dlpack(b).fill_(4)
+    assert b.tolist() == [4, 4, 4]
+    assert nnrt.from_dlpack(x)._version == 0 and np.shares_memory(nnrt.from_dlpack(x).numpy(), x.numpy())
+    with pytest.raises(RuntimeError, match="requires a gradient"):
+        np.from_dlpack(nnrt.ones(1, requires_grad=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "int8", "uint8", "bool", "float16"])
+def test_dlpack_with_torch_both_ways(torch, dtype):
+    x = nnrt.tensor([[0, 1, 2], [3, 4, 5]], dtype=dtype)
+    t = torch.from_dlpack(x)
+    assert t.dtype == getattr(torch, dtype) and t.data_ptr() == x.data_ptr()
+    assert torch.from_dlpack(x.t()).stride() == (1, 3)
+    t[0, 0] = 1
+    assert x[0, 0].item() == 1
+    back = nnrt.from_dlpack(t.t())
+    assert back.data_ptr() == t.data_ptr() and back.tolist() == t.t().tolist() and back.dtype == x.dtype
+
+
+def test_torch_memory_outlives_its_tensor(torch):
+    x = nnrt.from_dlpack(torch.arange(1000, dtype=torch.float32))
+    torch.zeros(1000)
+    assert x.tolist() == list(range(1000))
+
+
+# ---- copies ----
+
+
+class Named(nnrt.Tensor):
+    """A subclass with an attribute."""
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickle(protocol):
+    x = nnrt.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = pickle.loads(pickle.dumps(x, protocol))
+    assert y.requires_grad and nnrt.equal(x, y) and y.is_leaf and not np.shares_memory(x.detach().numpy(), y.detach().numpy())
+    z = pickle.loads(pickle.dumps(nnrt.tensor([True]), protocol))
+    assert z.dtype == nnrt.bool and not z.requires_grad
+    buffer = io.BytesIO()
+    pickle.dump({"a": x, "b": [x.detach().t()]}, buffer, protocol)
+    loaded = pickle.loads(buffer.getvalue())
+    assert loaded["b"][0].tolist() == [[1, 3], [2, 4]]
+
+
+def test_pickle_and_deepcopy_keep_class_and_attributes():
+    x = Named([1.0, 2.0])
+    x.name = "x"
+    for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
+        assert type(y) is Named and y.name == "x" and y.tolist() == [1, 2]
+    assert "Named(" in repr(x)
+
+
+def test_deepcopy():
+    x = nnrt.ones(3, requires_grad=True)
+    (x * 2).sum().backward()
+    shared = [x, x]
+    a, b = copy.deepcopy(shared)
+    assert a is b and a.requires_grad and a.grad.tolist() == [2, 2, 2]
+    a.grad.fill_(0)
+    assert x.grad.tolist() == [2, 2, 2] and not np.shares_memory(a.detach().numpy(), x.detach().numpy())
+    with pytest.raises(RuntimeError, match="only leaves"):
+        copy.deepcopy(x * 2)
+    nhwc = nnrt.rand(2, 3, 4, 4).contiguous(memory_format=nnrt.channels_last)
+    assert copy.deepcopy(nhwc).stride() == nhwc.stride()
+
+
+def test_ten_threads_record_and_walk_tapes_of_their_own():
+    w = nnrt.tensor(np.arange(1.0, 5.0))
+    wrong = []
+
+    def work(k):
+        for _ in range(50):
+            x = nnrt.tensor(np.full(4, float(k)), requires_grad=True)
+            (x.reshape(2, 2).t().flatten()[1:] * w[1:]).sum().backward()
+            if x.grad.tolist() != [0, 3, 2, 4]:
+                wrong.append(x.grad.tolist())
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(10)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+
+
+# ---- stubs ----
+
+
+def stub_class():
+    path = Path(nnrt.__file__).parent / "tensor.pyi"
+    tree = ast.parse(path.read_text())
+    return next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Tensor")
+
+
+def test_stubs_list_the_methods_of_the_class():
+    listed = {n.name: n for n in stub_class().body if isinstance(n, ast.FunctionDef)}
+    attributes = {n.target.id for n in stub_class().body if isinstance(n, ast.AnnAssign)}
+    public = {n for n in vars(nnrt.Tensor) if not n.startswith("_")}
+    names = {n for n in listed if not n.startswith("_")} | attributes
+    assert names == public, "run tools/make_stubs.py"
+    for name in public - attributes:
+        function = vars(nnrt.Tensor)[name]
+        if callable(function):
+            args = listed[name].args
+            stubbed = [a.arg for a in args.args + ([args.vararg] if args.vararg else []) + args.kwonlyargs][1:]
+            assert stubbed == list(inspect.signature(function).parameters)[1:], f"{name}: run tools/make_stubs.py"
+
+
+def test_the_package_is_typed():
+    assert (Path(nnrt.__file__).parent / "py.typed").exists()
