@@ -245,13 +245,13 @@ class Tensor:
         return linear.matmul(other, self)
 
     def __neg__(self):
-        return elementwise.neg(self)
+        return unary.neg(self)
 
     def __pos__(self):
         return self
 
     def __abs__(self):
-        return elementwise.abs(self)
+        return unary.abs(self)
 
     def __invert__(self):
         return compare.bitwise_not(self)
@@ -344,25 +344,25 @@ class Tensor:
         return _assign("clamp_", self, None, lambda: elementwise.clamp(self, min, max))
 
     def neg_(self):
-        return _assign("neg_", self, None, lambda: elementwise.neg(self))
+        return _assign("neg_", self, None, lambda: unary.neg(self))
 
     def abs_(self):
-        return _assign("abs_", self, None, lambda: elementwise.abs(self))
+        return _assign("abs_", self, None, lambda: unary.abs(self))
 
     def exp_(self):
-        return _assign("exp_", self, None, lambda: elementwise.exp(self))
+        return _assign("exp_", self, None, lambda: unary.exp(self))
 
     def sqrt_(self):
-        return _assign("sqrt_", self, None, lambda: elementwise.sqrt(self))
+        return _assign("sqrt_", self, None, lambda: unary.sqrt(self))
 
     def relu_(self):
         return _assign("relu_", self, None, lambda: activation.relu(self))
 
     def sigmoid_(self):
-        return _assign("sigmoid_", self, None, lambda: elementwise.sigmoid(self))
+        return _assign("sigmoid_", self, None, lambda: unary.sigmoid(self))
 
     def tanh_(self):
-        return _assign("tanh_", self, None, lambda: elementwise.tanh(self))
+        return _assign("tanh_", self, None, lambda: unary.tanh(self))
 
     def masked_fill_(self, mask, value):
         return _assign("masked_fill_", self, None, lambda: index.masked_fill(self, mask, value))

@@ -336,7 +336,9 @@ def erfinv(y: Out, x):
     guess = np.where(w < 5, np.polyval(near, w - 2.5), np.polyval(far, np.sqrt(w) - 3)) * z
     for _ in range(2):
         # The residual is taken from the nearer of erf and erfc, so that it does not cancel.
-        error = np.where(np.abs(z) < 0.5, _erf(guess) - z, np.sign(z) * ((1 - np.abs(z)) - _erfc(np.abs(guess))))
+        error = np.where(
+            np.abs(z) < 0.5, _erf(guess) - z, np.sign(z) * ((1 - np.abs(z)) - _erfc(np.abs(guess)))
+        )
         guess = guess - error / (2 / math.sqrt(math.pi) * np.exp(-guess * guess))
     y[...] = np.where(np.abs(z) == 1, np.copysign(np.inf, z), guess)
 

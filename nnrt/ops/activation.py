@@ -102,7 +102,7 @@ def prelu(x, weight):
     channels = x.array.shape[1] if x.array.ndim > 1 else 1
     if w.array.ndim > 1 or w.array.size not in (1, channels):
         raise RuntimeError(
-            f"prelu: weight must have 1 element or {channels}, one per channel of x, got shape {w.array.shape}"
+            f"prelu: weight must have 1 element or one per channel of x ({channels}), got shape {w.array.shape}"
         )
     y = empty_like(x.array)
     K.prelu(y, x.array, _per_channel(w.array, x.array.ndim))

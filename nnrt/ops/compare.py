@@ -112,7 +112,9 @@ def bitwise_right_shift(x, other):
 def _bits(op, kernel, x, other):
     a, b = operands(op, x, other)
     out = result(op, array_of(a), array_of(b))
-    if out.dtype.kind == "f" or (out.dtype.kind == "b" and kernel in (K.bitwise_left_shift, K.bitwise_right_shift)):
+    if out.dtype.kind == "f" or (
+        out.dtype.kind == "b" and kernel in (K.bitwise_left_shift, K.bitwise_right_shift)
+    ):
         raise RuntimeError(f"{op}: wants integer tensors, got {out.dtype}")
     kernel(out, array_of(a), array_of(b))
     return wrap(out)

@@ -16,59 +16,14 @@ from .promotion import (
     array_of,
     as_operand,
     as_tensor,
-    can_cast,
-    cast,
     float_operands,
     operands,
-    promote_types,
     result,
     result_of,
     result_type,
     shape_of,
     sum_to,
     tensor_of,
-)
-from .unary import (
-    abs,
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atanh,
-    ceil,
-    cos,
-    cosh,
-    digamma,
-    erf,
-    erfc,
-    erfinv,
-    exp,
-    exp2,
-    expm1,
-    floor,
-    frac,
-    lgamma,
-    log,
-    log1p,
-    log2,
-    log10,
-    logit,
-    nan_to_num,
-    neg,
-    reciprocal,
-    round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sinc,
-    sinh,
-    sqrt,
-    square,
-    tan,
-    tanh,
-    trunc,
 )
 
 K = registry.family("elementwise")
@@ -153,7 +108,12 @@ def _axpy(op, x, other, alpha):
     if op == "sub":
         alpha = -alpha
     K.axpy(out, array_of(a), array_of(b), alpha)
-    return record(out, axpy_backward, (tensor_of(a), tensor_of(b)), (shape_of(array_of(a)), shape_of(array_of(b)), alpha))
+    return record(
+        out,
+        axpy_backward,
+        (tensor_of(a), tensor_of(b)),
+        (shape_of(array_of(a)), shape_of(array_of(b)), alpha),
+    )
 
 
 def axpy_backward(node, dy):
@@ -183,7 +143,9 @@ def mul(x, other):
     K.mul(out, u, v)
     a_saved = a if not isinstance(b, Tensor) or b.requires_grad else None
     b_saved = b if not isinstance(a, Tensor) or a.requires_grad else None
-    return record(out, mul_backward, (tensor_of(a), tensor_of(b)), (a_saved, b_saved, shape_of(u), shape_of(v)))
+    return record(
+        out, mul_backward, (tensor_of(a), tensor_of(b)), (a_saved, b_saved, shape_of(u), shape_of(v))
+    )
 
 
 def mul_backward(node, dy):
@@ -242,7 +204,9 @@ def _rounded_division(op, kernel, x, other):
     if out.dtype.kind == "b":
         raise RuntimeError(f"{op}: bools cannot be divided with rounding")
     kernel(out, array_of(a), array_of(b))
-    return record(out, rounded_backward, (tensor_of(a), tensor_of(b)), (shape_of(array_of(a)), shape_of(array_of(b))))
+    return record(
+        out, rounded_backward, (tensor_of(a), tensor_of(b)), (shape_of(array_of(a)), shape_of(array_of(b)))
+    )
 
 
 def _refuse_zero_divisor(op, b):
@@ -504,7 +468,9 @@ def addcmul(x, tensor1, tensor2, value=1):
     if out.dtype.kind != "f" and isinstance(value, float):
         raise RuntimeError(f"addcmul: value must be an integer for {out.dtype} tensors, got {value}")
     K.addcmul(out, *arrays, value)
-    return record(out, addcmul_backward, (tensor_of(a), tensor_of(b), tensor_of(c)), (shape_of(arrays[0]), b, c, value))
+    return record(
+        out, addcmul_backward, (tensor_of(a), tensor_of(b), tensor_of(c)), (shape_of(arrays[0]), b, c, value)
+    )
 
 
 def addcmul_backward(node, dy):
@@ -531,7 +497,9 @@ def addcdiv(x, tensor1, tensor2, value=1):
         raise RuntimeError(f"addcdiv: wants floating tensors, got {dtype}; use div with a rounding_mode")
     out = result_of("addcdiv", arrays, dtype)
     K.addcdiv(out, *arrays, value)
-    return record(out, addcdiv_backward, (tensor_of(a), tensor_of(b), tensor_of(c)), (shape_of(arrays[0]), b, c, value))
+    return record(
+        out, addcdiv_backward, (tensor_of(a), tensor_of(b), tensor_of(c)), (shape_of(arrays[0]), b, c, value)
+    )
 
 
 def addcdiv_backward(node, dy):

@@ -11,6 +11,7 @@ from .. import memory
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import elementwise as E
+from . import unary
 from .loss import binary_cross_entropy_with_logits, reduced
 from .reduce import mean, sum, vector_norm
 
@@ -23,9 +24,9 @@ def poisson_nll_loss(x, target, *, log_input=True, full=False, eps=1e-8, reducti
     full adds Stirling's approximation of log target! where target > 1.
     """
     if log_input:
-        loss = E.sub(E.exp(x), E.mul(target, x))
+        loss = E.sub(unary.exp(x), E.mul(target, x))
     else:
-        loss = E.sub(x, E.mul(target, E.log(E.add(x, eps))))
+        loss = E.sub(x, E.mul(target, unary.log(E.add(x, eps))))
     if full:
         t = target.array
         with np.errstate(all="ignore"):
@@ -55,7 +56,7 @@ def gaussian_nll_loss(x, target, var, *, full=False, eps=1e-6, reduction="mean")
     v = var.array
     var = E.add(var, wrap(np.maximum(v, v.dtype.type(eps)) - v))  # the bound is not differentiated
     d = E.sub(x, target)
-    loss = E.mul(E.add(E.log(var), E.div(E.mul(d, d), var)), 0.5)
+    loss = E.mul(E.add(unary.log(var), E.div(E.mul(d, d), var)), 0.5)
     if full:
         loss = E.add(loss, 0.5 * math.log(2 * math.pi))
     return reduced(loss, reduction, "gaussian_nll_loss")
@@ -95,7 +96,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, *, reduction="mean
     squares = E.mul(
         E.add(sum(E.mul(input1, input1), -1), 1e-12), E.add(sum(E.mul(input2, input2), -1), 1e-12)
     )
-    cos = E.div(sum(E.mul(input1, input2), -1), E.sqrt(squares))
+    cos = E.div(sum(E.mul(input1, input2), -1), unary.sqrt(squares))
     alike, unlike = _where(target, 1, dtype), _where(target, -1, dtype)
     loss = E.add(E.mul(E.sub(1, cos), alike), E.mul(E.clamp(E.sub(cos, margin), 0), unlike))
     return reduced(loss, reduction, "cosine_embedding_loss")

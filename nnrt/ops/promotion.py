@@ -30,7 +30,9 @@ def _category(dtype):
     try:
         return _CATEGORY[dtype.kind]
     except KeyError:
-        raise TypeError(f"promotion: dtypes are bool, integer and floating; {dtype} is none of them") from None
+        raise TypeError(
+            f"promotion: dtypes are bool, integer and floating; {dtype} is none of them"
+        ) from None
 
 
 def promote_types(type1, type2):
@@ -83,7 +85,9 @@ def _number_type(op, value):
         return INT64
     if isinstance(value, float):
         return default_float()
-    raise TypeError(f"{op}: an operand must be a Tensor, an array or a real number, got {type(value).__name__}")
+    raise TypeError(
+        f"{op}: an operand must be a Tensor, an array or a real number, got {type(value).__name__}"
+    )
 
 
 def operands(op, x, other):
@@ -96,7 +100,9 @@ def operands(op, x, other):
             return x, other
         x, other = as_operand(x), as_operand(other)
         if not (isinstance(x, Tensor) or isinstance(other, Tensor)):
-            raise TypeError(f"{op}: wants at least one Tensor, got {type(x).__name__} and {type(other).__name__}")
+            raise TypeError(
+                f"{op}: wants at least one Tensor, got {type(x).__name__} and {type(other).__name__}"
+            )
     dtype = common_type(op, x, other)
     return converted(x, dtype), converted(other, dtype)
 
@@ -126,7 +132,7 @@ def as_operand(value):
 
 
 def converted(value, dtype):
-    """A Tensor cast to dtype (on the tape), or a number made one of the dtype's kind, wrapped as an int is."""
+    """A Tensor cast to dtype (on the tape), or a number made one of its kind; ints wrap around."""
     if isinstance(value, Tensor):
         return value if value.array.dtype == dtype else cast(value, dtype)
     kind = dtype.kind
@@ -197,7 +203,7 @@ def empty_as(array, dtype):
 
 
 def result(op, u, v, dtype=None):
-    """Uninitialised array for an op on two arrays (or one and a number), in the memory order of one of its shape.
+    """Uninitialised array for an op on two arrays, or one and a number, in the memory order of one of its shape.
 
     dtype: that of the arrays unless given.
     """

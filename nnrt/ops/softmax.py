@@ -46,7 +46,7 @@ def log_softmax_backward(node, dy):
 
 def softmin(x, dim=None, dtype=None):
     """softmax(-x) along dim."""
-    from .elementwise import neg
+    from .unary import neg
 
     return softmax(neg(x), dim, dtype)
 

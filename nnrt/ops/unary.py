@@ -347,7 +347,6 @@ def sinc_backward(node, dy):
     return _backward(node, dy, K.sinc_backward)
 
 
-
 def logit(x, eps=None):
     """log(x / (1 - x)). eps: x is clamped to [eps, 1 - eps] first; without it, NaN outside [0, 1]."""
     x = as_float("logit", x)
@@ -380,8 +379,11 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
         return wrap(y)
     limit = float(np.finfo(u.dtype).max)
     K.nan_to_num(
-        y, u, 0.0 if nan is None else float(nan),
-        limit if posinf is None else float(posinf), -limit if neginf is None else float(neginf),
+        y,
+        u,
+        0.0 if nan is None else float(nan),
+        limit if posinf is None else float(posinf),
+        -limit if neginf is None else float(neginf),
     )
     return record(y, nan_to_num_backward, (x,), (x,))
 

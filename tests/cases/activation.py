@@ -9,16 +9,45 @@ LOOSE = {"float32": (1e-5, 2e-6), "float64": (1e-12, 1e-13)}
 
 # kernel name -> constants
 FORWARD = {
-    "relu": (), "hardtanh": (-1.0, 0.5), "leaky_relu": (0.01,), "elu": (0.7, 1.5, 0.8), "gelu": (), "gelu_tanh": (),
-    "silu": (1.3,), "mish": (), "softplus": (1.5, 3.0), "softsign": (), "hardsigmoid": (), "hardswish": (),
-    "logsigmoid": (), "tanhshrink": (), "softshrink": (0.4,), "hardshrink": (0.4,), "threshold": (0.2, -7.0),
-    "squared_relu": (), "step": (),
-}  # fmt: skip
+    "relu": (),
+    "hardtanh": (-1.0, 0.5),
+    "leaky_relu": (0.01,),
+    "elu": (0.7, 1.5, 0.8),
+    "gelu": (),
+    "gelu_tanh": (),
+    "silu": (1.3,),
+    "mish": (),
+    "softplus": (1.5, 3.0),
+    "softsign": (),
+    "hardsigmoid": (),
+    "hardswish": (),
+    "logsigmoid": (),
+    "tanhshrink": (),
+    "softshrink": (0.4,),
+    "hardshrink": (0.4,),
+    "threshold": (0.2, -7.0),
+    "squared_relu": (),
+    "step": (),
+}
 BACKWARD = {
-    "relu": (), "hardtanh": (-1.0, 0.5), "leaky_relu": (0.01,), "elu": (0.7, 1.5, 0.8), "gelu": (), "gelu_tanh": (),
-    "silu": (1.3,), "mish": (), "softplus": (1.5, 3.0), "softsign": (), "hardsigmoid": (), "hardswish": (),
-    "logsigmoid": (), "tanhshrink": (), "shrink": (0.4,), "threshold": (0.2,), "squared_relu": (),
-}  # fmt: skip
+    "relu": (),
+    "hardtanh": (-1.0, 0.5),
+    "leaky_relu": (0.01,),
+    "elu": (0.7, 1.5, 0.8),
+    "gelu": (),
+    "gelu_tanh": (),
+    "silu": (1.3,),
+    "mish": (),
+    "softplus": (1.5, 3.0),
+    "softsign": (),
+    "hardsigmoid": (),
+    "hardswish": (),
+    "logsigmoid": (),
+    "tanhshrink": (),
+    "shrink": (0.4,),
+    "threshold": (0.2,),
+    "squared_relu": (),
+}
 GATES = ["glu", "reglu", "geglu", "swiglu", "bilinear_gate"]
 SPECIAL = [
     np.nan,
@@ -54,60 +83,93 @@ def _kernels():
         for name, constants in FORWARD.items():
             if n <= 40 or name in ("relu", "gelu", "softplus"):
                 yield Kernel(
-                    f"activation.{name}", str(n),
-                    lambda rng, dtype, n=n, c=constants: [Output((n,)), _values(rng, dtype, n), *c], LOOSE,
-                )  # fmt: skip
+                    f"activation.{name}",
+                    str(n),
+                    lambda rng, dtype, n=n, c=constants: [Output((n,)), _values(rng, dtype, n), *c],
+                    LOOSE,
+                )
         for name, constants in BACKWARD.items():
             if n <= 40 or name in ("relu", "gelu", "softplus"):
                 yield Kernel(
-                    f"activation.{name}_backward", str(n),
+                    f"activation.{name}_backward",
+                    str(n),
                     lambda rng, dtype, n=n, c=constants: [
-                        Output((n,)), rng.standard_normal(n).astype(dtype), _values(rng, dtype, n), *c
-                    ], LOOSE,
-                )  # fmt: skip
+                        Output((n,)),
+                        rng.standard_normal(n).astype(dtype),
+                        _values(rng, dtype, n),
+                        *c,
+                    ],
+                    LOOSE,
+                )
         if n <= 40:
             for name in GATES:
                 yield Kernel(
-                    f"activation.{name}", str(n),
-                    lambda rng, dtype, n=n: [Output((3, n)), *np.split(_values(rng, dtype, 3, 2 * n), 2, 1)], LOOSE,
-                )  # fmt: skip
+                    f"activation.{name}",
+                    str(n),
+                    lambda rng, dtype, n=n: [Output((3, n)), *np.split(_values(rng, dtype, 3, 2 * n), 2, 1)],
+                    LOOSE,
+                )
                 yield Kernel(
-                    f"activation.{name}_backward", str(n),
+                    f"activation.{name}_backward",
+                    str(n),
                     lambda rng, dtype, n=n: [
-                        Output((3, n)), Output((3, n)), _values(rng, dtype, 3, n),
+                        Output((3, n)),
+                        Output((3, n)),
+                        _values(rng, dtype, 3, n),
                         *np.split(_values(rng, dtype, 3, 2 * n), 2, 1),
-                    ], LOOSE,
-                )  # fmt: skip
+                    ],
+                    LOOSE,
+                )
     for name, constants in FORWARD.items():
         yield Kernel(
-            f"activation.{name}", "special",
-            lambda rng, dtype, c=constants: [Output((len(SPECIAL),)), np.array(SPECIAL, dtype), *c], LOOSE,
-        )  # fmt: skip
+            f"activation.{name}",
+            "special",
+            lambda rng, dtype, c=constants: [Output((len(SPECIAL),)), np.array(SPECIAL, dtype), *c],
+            LOOSE,
+        )
         yield Kernel(
-            f"activation.{name}", "permuted",
+            f"activation.{name}",
+            "permuted",
             lambda rng, dtype, c=constants: [
-                Output((2, 3, 5), axes=(0, 2, 1)), _values(rng, dtype, 2, 5, 6)[:, :, ::2].swapaxes(1, 2), *c
-            ], LOOSE,
-        )  # fmt: skip
+                Output((2, 3, 5), axes=(0, 2, 1)),
+                _values(rng, dtype, 2, 5, 6)[:, :, ::2].swapaxes(1, 2),
+                *c,
+            ],
+            LOOSE,
+        )
     for name, constants in BACKWARD.items():
         yield Kernel(
-            f"activation.{name}_backward", "strided-dy",
+            f"activation.{name}_backward",
+            "strided-dy",
             lambda rng, dtype, c=constants: [
-                Output((4, 6)), np.broadcast_to(_values(rng, dtype, 4, 1), (4, 6)), _values(rng, dtype, 4, 6), *c
-            ], LOOSE,
-        )  # fmt: skip
+                Output((4, 6)),
+                np.broadcast_to(_values(rng, dtype, 4, 1), (4, 6)),
+                _values(rng, dtype, 4, 6),
+                *c,
+            ],
+            LOOSE,
+        )
     for wshape in [(), (1,), (5,), (5, 1)]:
         yield Kernel(
-            "activation.prelu", f"w{wshape}",
-            lambda rng, dtype, s=wshape: [Output((2, 5, 5)), _values(rng, dtype, 2, 5, 5), _values(rng, dtype, *s)],
-        )  # fmt: skip
-        yield Kernel(
-            "activation.prelu_backward", f"w{wshape}",
+            "activation.prelu",
+            f"w{wshape}",
             lambda rng, dtype, s=wshape: [
-                Output((2, 5, 5)), Output((2, 5, 5)), _values(rng, dtype, 2, 5, 5), _values(rng, dtype, 2, 5, 5),
+                Output((2, 5, 5)),
+                _values(rng, dtype, 2, 5, 5),
                 _values(rng, dtype, *s),
             ],
-        )  # fmt: skip
+        )
+        yield Kernel(
+            "activation.prelu_backward",
+            f"w{wshape}",
+            lambda rng, dtype, s=wshape: [
+                Output((2, 5, 5)),
+                Output((2, 5, 5)),
+                _values(rng, dtype, 2, 5, 5),
+                _values(rng, dtype, 2, 5, 5),
+                _values(rng, dtype, *s),
+            ],
+        )
 
 
 KERNELS = list(_kernels())
@@ -157,7 +219,10 @@ def _torch_tol(name):
 
 OPS = [
     Op("relu", lambda t, x: t.relu(x), _normal(3, 5)),
-    *[Op(name, lambda t, x, call=call: call(_F(t), x), _normal(3, 5), tol=_torch_tol(name)) for name, call in _CALLS.items()],
+    *[
+        Op(name, lambda t, x, call=call: call(_F(t), x), _normal(3, 5), tol=_torch_tol(name))
+        for name, call in _CALLS.items()
+    ],
     *[
         Op(f"{name}-size-{n}", lambda t, x, call=call: call(_F(t), x), _normal(*n))
         for name, call in _CALLS.items()
@@ -166,37 +231,72 @@ OPS = [
     ],
     Op("glu", lambda t, x: _F(t).glu(x), _normal(3, 6)),
     Op("glu-dim", lambda t, x: _F(t).glu(x, 1), _normal(3, 4, 5)),
-    Op("prelu", lambda t, x, w: _F(t).prelu(x, w), lambda rng: [rng.standard_normal((2, 3, 4)), rng.standard_normal(3)]),
-    Op("prelu-one", lambda t, x, w: _F(t).prelu(x, w), lambda rng: [rng.standard_normal((2, 3)), rng.standard_normal(1)]),
-    Op("prelu-1d", lambda t, x, w: _F(t).prelu(x, w), lambda rng: [rng.standard_normal(6), rng.standard_normal(1)]),
     Op(
-        "swish-learnt", lambda t, x, b: _F(t).swish(x, b),
-        lambda rng: [rng.standard_normal((3, 4)), rng.standard_normal(1)], torch=False,
+        "prelu",
+        lambda t, x, w: _F(t).prelu(x, w),
+        lambda rng: [rng.standard_normal((2, 3, 4)), rng.standard_normal(3)],
+    ),
+    Op(
+        "prelu-one",
+        lambda t, x, w: _F(t).prelu(x, w),
+        lambda rng: [rng.standard_normal((2, 3)), rng.standard_normal(1)],
+    ),
+    Op(
+        "prelu-1d",
+        lambda t, x, w: _F(t).prelu(x, w),
+        lambda rng: [rng.standard_normal(6), rng.standard_normal(1)],
+    ),
+    Op(
+        "swish-learnt",
+        lambda t, x, b: _F(t).swish(x, b),
+        lambda rng: [rng.standard_normal((3, 4)), rng.standard_normal(1)],
+        torch=False,
         expected=lambda x, b: [x / (1 + np.exp(-b * x))],
     ),
     Op(
-        "swish", lambda t, x: _F(t).swish(x, 0.7), _normal(3, 4), torch=False,
+        "swish",
+        lambda t, x: _F(t).swish(x, 0.7),
+        _normal(3, 4),
+        torch=False,
         expected=lambda x: [x / (1 + np.exp(-0.7 * x))],
     ),
     Op(
-        "squared_relu", lambda t, x: _F(t).squared_relu(x), _normal(3, 4), torch=False,
+        "squared_relu",
+        lambda t, x: _F(t).squared_relu(x),
+        _normal(3, 4),
+        torch=False,
         expected=lambda x: [np.maximum(x, 0) ** 2],
     ),
-    Op("step", lambda t, x: _F(t).step(x), _normal(3, 4), torch=False, expected=lambda x: [(x > 0).astype(x.dtype)]),
     Op(
-        "reglu", lambda t, x: _F(t).reglu(x), _normal(3, 4), torch=False,
+        "step",
+        lambda t, x: _F(t).step(x),
+        _normal(3, 4),
+        torch=False,
+        expected=lambda x: [(x > 0).astype(x.dtype)],
+    ),
+    Op(
+        "reglu",
+        lambda t, x: _F(t).reglu(x),
+        _normal(3, 4),
+        torch=False,
         expected=lambda x: [x[:, :2] * np.maximum(x[:, 2:], 0)],
     ),
     Op(
-        "swiglu", lambda t, x: _F(t).swiglu(x, 0), _normal(4, 3), torch=False,
+        "swiglu",
+        lambda t, x: _F(t).swiglu(x, 0),
+        _normal(4, 3),
+        torch=False,
         expected=lambda x: [x[:2] * x[2:] / (1 + np.exp(-x[2:]))],
     ),
     Op("geglu", lambda t, x: _F(t).geglu(x), _normal(3, 4), torch=False, expected=lambda x: [_geglu(x)]),
     Op(
-        "bilinear_gate", lambda t, x: _F(t).bilinear_gate(x), _normal(3, 4), torch=False,
+        "bilinear_gate",
+        lambda t, x: _F(t).bilinear_gate(x),
+        _normal(3, 4),
+        torch=False,
         expected=lambda x: [x[:, :2] * x[:, 2:]],
     ),
-]  # fmt: skip
+]
 
 
 def _geglu(x):

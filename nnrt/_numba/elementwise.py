@@ -1,0 +1,290 @@
+"""Arithmetic in Numba. See nnrt._ref.elementwise for what each computes.
+
+numpy's ufuncs where numpy has the function: they are vectorised, and maps.run threads them.
+"""
+
+import math
+
+import numpy as np
+from numba import vectorize
+
+from nnrt._ref import elementwise as ref
+from nnrt._ref.elementwise import (  # noqa: F401  as specified
+    cast,
+    clamp,
+    clamp_backward_hi,
+    clamp_backward_lo,
+    heaviside,
+    sum_to,
+    trunc_divide,
+)
+
+from .maps import floats, run
+
+
+def add(out, a, b):
+    if not floats(out):
+        return ref.add(out, a, b)
+    run(np.add, out, a, b)
+
+
+def sub(out, a, b):
+    if not floats(out):
+        return ref.sub(out, a, b)
+    run(np.subtract, out, a, b)
+
+
+def mul(out, a, b):
+    if not floats(out):
+        return ref.mul(out, a, b)
+    run(np.multiply, out, a, b)
+
+
+def div(out, a, b):
+    if not floats(out):
+        return ref.div(out, a, b)
+    run(np.divide, out, a, b)
+
+
+def floor_divide(out, a, b):
+    if not floats(out):
+        return ref.floor_divide(out, a, b)
+    run(np.floor_divide, out, a, b)
+
+
+def remainder(out, a, b):
+    if not floats(out):
+        return ref.remainder(out, a, b)
+    run(np.remainder, out, a, b)
+
+
+def fmod(out, a, b):
+    if not floats(out):
+        return ref.fmod(out, a, b)
+    run(np.fmod, out, a, b)
+
+
+def pow(out, a, b):
+    if not floats(out):
+        return ref.pow(out, a, b)
+    run(np.power, out, a, b)
+
+
+def maximum(out, a, b):
+    if not floats(out):
+        return ref.maximum(out, a, b)
+    run(np.maximum, out, a, b)
+
+
+def minimum(out, a, b):
+    if not floats(out):
+        return ref.minimum(out, a, b)
+    run(np.minimum, out, a, b)
+
+
+def fmax(out, a, b):
+    if not floats(out):
+        return ref.fmax(out, a, b)
+    run(np.fmax, out, a, b)
+
+
+def fmin(out, a, b):
+    if not floats(out):
+        return ref.fmin(out, a, b)
+    run(np.fmin, out, a, b)
+
+
+def atan2(out, a, b):
+    if not floats(out):
+        return ref.atan2(out, a, b)
+    run(np.arctan2, out, a, b)
+
+
+def hypot(out, a, b):
+    if not floats(out):
+        return ref.hypot(out, a, b)
+    run(np.hypot, out, a, b)
+
+
+def logaddexp(out, a, b):
+    if not floats(out):
+        return ref.logaddexp(out, a, b)
+    run(np.logaddexp, out, a, b)
+
+
+def neg(out, a):
+    if not floats(out):
+        return ref.neg(out, a)
+    run(np.negative, out, a)
+
+
+@vectorize(cache=True)
+def _div_backward(dy, a, b):
+    return -dy * ((a / b) / b)
+
+
+def div_backward(db, dy, a, b):
+    run(_div_backward, db, dy, a, b)
+
+
+@vectorize(cache=True)
+def _remainder_backward(dy, a, b):
+    return -dy * np.floor(a / b)
+
+
+def remainder_backward(db, dy, a, b):
+    run(_remainder_backward, db, dy, a, b)
+
+
+@vectorize(cache=True)
+def _fmod_backward(dy, a, b):
+    return -dy * np.trunc(a / b)
+
+
+def fmod_backward(db, dy, a, b):
+    run(_fmod_backward, db, dy, a, b)
+
+
+@vectorize(cache=True)
+def _pow_backward(dy, a, b):
+    return 0.0 if b == 0 else dy * (b * a ** (b - 1))
+
+
+def pow_backward(da, dy, a, b):
+    run(_pow_backward, da, dy, a, b)
+
+
+@vectorize(cache=True)
+def _pow_backward_exponent(dy, a, b, y):
+    return 0.0 if a == 0 and b >= 0 else dy * (y * math.log(a))
+
+
+def pow_backward_exponent(db, dy, a, b, y):
+    run(_pow_backward_exponent, db, dy, a, b, y)
+
+
+@vectorize(cache=True)
+def _maximum_backward(dy, a, b):
+    return dy / 2 if a == b else 0.0 if a < b else dy
+
+
+def maximum_backward(da, dy, a, b):
+    run(_maximum_backward, da, dy, a, b)
+
+
+@vectorize(cache=True)
+def _minimum_backward(dy, a, b):
+    return dy / 2 if a == b else 0.0 if a > b else dy
+
+
+def minimum_backward(da, dy, a, b):
+    run(_minimum_backward, da, dy, a, b)
+
+
+@vectorize(cache=True)
+def _atan2_backward(dy, a, b):
+    return 0.0 if a * a + b * b == 0 else dy * b / (a * a + b * b)
+
+
+def atan2_backward(da, dy, a, b):
+    run(_atan2_backward, da, dy, a, b)
+
+
+@vectorize(cache=True)
+def _hypot_backward(dy, a, y):
+    return dy * (a / y)
+
+
+def hypot_backward(da, dy, a, y):
+    run(_hypot_backward, da, dy, a, y)
+
+
+@vectorize(cache=True)
+def _logaddexp_backward(dy, a, y):
+    return dy if a == y else dy * math.exp(a - y)
+
+
+def logaddexp_backward(da, dy, a, y):
+    run(_logaddexp_backward, da, dy, a, y)
+
+
+@vectorize(cache=True)
+def _xlogy(a, b):
+    return b if b != b else 0.0 if a == 0 else a * math.log(b)
+
+
+def xlogy(out, a, b):
+    run(_xlogy, out, a, b)
+
+
+@vectorize(cache=True)
+def _xlogy_backward(dy, a, b):
+    return 0.0 if a == 0 and b <= 0 else dy * math.log(b)
+
+
+def xlogy_backward(da, dy, a, b):
+    run(_xlogy_backward, da, dy, a, b)
+
+
+@vectorize(cache=True)
+def _lerp(a, b, w):
+    return a + w * (b - a) if abs(w) < 0.5 else b - (b - a) * (1 - w)
+
+
+def lerp(out, a, b, w):
+    if not floats(out):
+        return ref.lerp(out, a, b, w)
+    run(_lerp, out, a, b, w)
+
+
+@vectorize(cache=True)
+def _addcmul(x, a, b, value):
+    return x + value * a * b
+
+
+def addcmul(out, x, a, b, value):
+    if not floats(out):
+        return ref.addcmul(out, x, a, b, value)
+    run(_addcmul, out, x, a, b, value)
+
+
+@vectorize(cache=True)
+def _addcdiv(x, a, b, value):
+    return x + value * a / b
+
+
+def addcdiv(out, x, a, b, value):
+    if not floats(out):
+        return ref.addcdiv(out, x, a, b, value)
+    run(_addcdiv, out, x, a, b, value)
+
+
+@vectorize(cache=True)
+def _axpy(a, b, alpha):
+    return a + alpha * b
+
+
+def axpy(out, a, b, alpha):
+    if not floats(out):
+        return ref.axpy(out, a, b, alpha)
+    run(_axpy, out, a, b, alpha)
+
+
+@vectorize(cache=True)
+def _where(condition, a, b):
+    return a if condition else b
+
+
+def where(out, condition, a, b):
+    if not floats(out):
+        return ref.where(out, condition, a, b)
+    run(_where, out, condition, a, b)
+
+
+@vectorize(cache=True)
+def _clamp_backward(dy, x, lo, hi):
+    return dy if lo <= x <= hi else 0.0
+
+
+def clamp_backward(dx, dy, x, lo, hi):
+    run(_clamp_backward, dx, dy, x, lo, hi)
