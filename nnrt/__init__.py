@@ -118,7 +118,6 @@ from .ops.elementwise import (
     addcmul,
     arctan2,
     atan2,
-    can_cast,
     clamp,
     clamp_max,
     clamp_min,
@@ -138,9 +137,7 @@ from .ops.elementwise import (
     mul,
     multiply,
     pow,
-    promote_types,
     remainder,
-    result_type,
     rsub,
     sub,
     subtract,
@@ -179,6 +176,7 @@ from .ops.join import (
     vstack,
 )
 from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer
+from .ops.promotion import can_cast, promote_types, result_type
 from .ops.random import (
     Generator,
     bernoulli,

@@ -75,7 +75,7 @@ def relu(y, x):
 
 @vectorize(cache=True)
 def _relu_backward(dy, y):
-    return dy if y > 0 else 0.0
+    return 0.0 if y <= 0 else dy
 
 
 def relu_backward(dx, dy, y):

@@ -35,17 +35,22 @@ def abs(y, x):
 
 @vectorize(cache=True)
 def _abs_backward(dy, x):
-    return dy if x > 0 else -dy if x < 0 else dy * x
+    return dy if x > 0 else -dy if x < 0 else 0.0
 
 
 def abs_backward(dx, dy, x):
     run(_abs_backward, dx, dy, x)
 
 
+@vectorize(cache=True)
+def _sign(x):
+    return 1.0 if x > 0 else -1.0 if x < 0 else 0.0
+
+
 def sign(y, x):
     if not floats(y):
         return ref.sign(y, x)
-    run(np.sign, y, x)
+    run(_sign, y, x)
 
 
 def exp(y, x):

@@ -23,8 +23,8 @@ def relu(y: Out, x):
 
 
 def relu_backward(dx: Out, dy, y):
-    """dx = dy where y > 0, else 0: relu'(0) = 0."""
-    dx[...] = np.where(y > 0, dy, 0)
+    """dx = 0 where y <= 0, else dy: relu'(0) = 0."""
+    dx[...] = np.where(y <= 0, 0, dy)
 
 
 def hardtanh(y: Out, x, lo, hi):

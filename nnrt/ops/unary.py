@@ -414,7 +414,7 @@ def _step(op, x, kernel):
 
 
 def sign(x):
-    """-1, 0 or 1; NaN stays NaN."""
+    """-1, 0 or 1; 0 for NaN, as in torch."""
     x = as_tensor("sign", x)
     y = empty_like(x.array)
     K.sign(y, x.array)

@@ -27,7 +27,7 @@ const nnrt_activation_table NNRT_SYM(activation) = {NNRT_ACTIVATION_MAPS(ENTRY)}
 #define M2(name, ...) MAP2(map_##name, __VA_ARGS__)
 
 M1(relu, x < 0 ? 0 : x)
-M2(relu_backward, x > 0 ? dy : 0)
+M2(relu_backward, x <= 0 ? 0 : dy)
 M1(hardtanh, x < c0 ? c0 : x > c1 ? c1 : x)
 M2(hardtanh_backward, (x > c0) & (x < c1) ? dy : 0)
 M1(leaky_relu, x > 0 ? x : x * c0)

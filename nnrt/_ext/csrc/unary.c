@@ -79,8 +79,8 @@ const nnrt_unary_table NNRT_SYM(unary) = {NNRT_UNARY_MAPS(ENTRY)};
 #define PI (REAL)3.14159265358979323846
 
 M1(abs, x < 0 ? -x : x == 0 ? 0 : x)
-M2(abs_backward, x > 0 ? dy : x < 0 ? -dy : dy * x)
-M1(sign, x > 0 ? 1 : x < 0 ? -1 : x == x ? 0 : x)
+M2(abs_backward, x > 0 ? dy : x < 0 ? -dy : 0)
+M1(sign, x > 0 ? 1 : x < 0 ? -1 : 0)
 M1(exp, K(exp)(x))
 M1(exp2, K(exp2)(x))
 M2(exp2_backward, dy * (x * (REAL)0.69314718055994531))
@@ -138,7 +138,7 @@ M1(trunc, LIBM(__builtin_trunc)(x))
 M1(frac, x - LIBM(__builtin_trunc)(x))
 M1(logit, K(log)(x / (1 - x)))
 M2(logit_backward, (x < 0) | (x > 1) ? (REAL)NAN : dy / (x * (1 - x)))
-TRIG1(sinc, x == 0 ? 1 : K(sin)(PI * x) / (PI * x), LIBM(sin)(PI * x) / (PI * x))
+TRIG1(sinc, x == 0 ? 1 : K(sin)(PI * x) / (PI * x), x == 0 ? 1 : LIBM(sin)(PI * x) / (PI * x))
 TRIG2(sinc_backward, x == 0 ? 0 : dy * ((K(cos)(PI * x) * (PI * x) - K(sin)(PI * x)) / (PI * x * x)),
       x == 0 ? 0 : dy * ((LIBM(cos)(PI * x) * (PI * x) - LIBM(sin)(PI * x)) / (PI * x * x)))
 M1(nan_to_num, x != x ? c0 : x == (REAL)INFINITY ? c1 : x == -(REAL)INFINITY ? c2 : x)
