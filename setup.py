@@ -64,7 +64,11 @@ KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one o
 # -O3 would add a third to the size of most kernels (unrolled remainders) and no speed; matrix products want it.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
 OPTIMISE_LINEAR = ["-O3"]
-DRIVER = ["-O2", "-fno-strict-aliasing", "-Wno-unused-function"]
+# For CPUs of before 2013: small before fast.
+OPTIMISE_BASELINE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
+# The way of every small op is worth its size; elsewhere -Os halves the modules.
+HOT = {"autograd", "elementwise", "linear", "maps", "promotion", "runtime", "tensor"}
+DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]
 # Nothing here throws or is unwound through: a tenth of the size.
 COMMON += [] if SANITIZE else ["-fno-asynchronous-unwind-tables"]
 
@@ -102,7 +106,7 @@ class Build(build_ext):
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
-        optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE
+        optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE_BASELINE if isa == "baseline" else OPTIMISE
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])
         return str(target)
@@ -119,7 +123,7 @@ def extensions():
             [str(source)],
             include_dirs=[numpy.get_include(), str(CSRC)],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-            extra_compile_args=COMMON + DRIVER + BASELINE,
+            extra_compile_args=COMMON + DRIVER + BASELINE + ["-O2" if source.stem in HOT else "-Os"],
             extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else ["-Wl,-s"],
             libraries=["m", "pthread"],
             depends=[str(p) for p in CSRC.glob("*.h")],
