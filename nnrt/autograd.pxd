@@ -24,7 +24,12 @@ cdef class Output:
 
 @cython.locals(t=Tensor, x=Tensor)
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
-@cython.locals(node=Node, made=Output, out=Tensor, version=Version, index=cython.int, position=cython.int)
+cdef long long _made
+cdef bint _anomaly
+
+@cython.locals(out=Tensor, version=Version, position=cython.int)
+cdef _save(Node node, tuple outs, tuple saved)
+@cython.locals(node=Node, made=Output, out=Tensor, index=cython.int)
 cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
 cpdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)

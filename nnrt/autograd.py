@@ -184,6 +184,17 @@ def attach(outs, backward, inputs, saved):
             made.index = index
             out.node = made
             out.requires_grad = True
+    if not saved:
+        node.saved_arrays = ()
+        node.versions = None
+    else:
+        _save(node, outs, saved)
+    if _anomaly:
+        _anomaly_recorded(node, outs)
+
+
+def _save(node, outs, saved):
+    """Keeps what backward needs: arrays of Tensors and of the op's own outputs with the version they have now."""
     arrays = []
     versions = []
     for position, x in enumerate(saved):
@@ -199,8 +210,6 @@ def attach(outs, backward, inputs, saved):
         arrays.append(x)
     node.saved_arrays = tuple(arrays)
     node.versions = tuple(versions) if versions else None
-    if _anomaly:
-        _anomaly_recorded(node, outs)
 
 
 def version_of(t):
