@@ -8,17 +8,54 @@ from nnrt._ref import activation as ref
 
 cdef extern from "activation.h" nogil:
     ctypedef struct nnrt_activation_table:
-        nnrt_kernel *relu, *relu_backward, *hardtanh, *hardtanh_backward, *leaky_relu
-        nnrt_kernel *leaky_relu_backward, *elu, *elu_backward, *gelu, *gelu_backward
-        nnrt_kernel *gelu_tanh, *gelu_tanh_backward, *silu, *silu_backward, *mish
-        nnrt_kernel *mish_backward, *softplus, *softplus_backward, *softsign
-        nnrt_kernel *softsign_backward, *hardsigmoid, *hardsigmoid_backward, *hardswish
-        nnrt_kernel *hardswish_backward, *logsigmoid, *logsigmoid_backward, *tanhshrink
-        nnrt_kernel *tanhshrink_backward, *softshrink, *hardshrink, *threshold
-        nnrt_kernel *threshold_backward, *squared_relu, *squared_relu_backward, *step
-        nnrt_kernel *shrink_backward, *prelu, *prelu_backward, *glu, *glu_backward, *reglu
-        nnrt_kernel *reglu_backward, *geglu, *geglu_backward, *swiglu, *swiglu_backward
-        nnrt_kernel *bilinear_gate, *bilinear_gate_backward
+        nnrt_kernel relu[2]
+        nnrt_kernel relu_backward[2]
+        nnrt_kernel hardtanh[2]
+        nnrt_kernel hardtanh_backward[2]
+        nnrt_kernel leaky_relu[2]
+        nnrt_kernel leaky_relu_backward[2]
+        nnrt_kernel elu[2]
+        nnrt_kernel elu_backward[2]
+        nnrt_kernel gelu[2]
+        nnrt_kernel gelu_backward[2]
+        nnrt_kernel gelu_tanh[2]
+        nnrt_kernel gelu_tanh_backward[2]
+        nnrt_kernel silu[2]
+        nnrt_kernel silu_backward[2]
+        nnrt_kernel mish[2]
+        nnrt_kernel mish_backward[2]
+        nnrt_kernel softplus[2]
+        nnrt_kernel softplus_backward[2]
+        nnrt_kernel softsign[2]
+        nnrt_kernel softsign_backward[2]
+        nnrt_kernel hardsigmoid[2]
+        nnrt_kernel hardsigmoid_backward[2]
+        nnrt_kernel hardswish[2]
+        nnrt_kernel hardswish_backward[2]
+        nnrt_kernel logsigmoid[2]
+        nnrt_kernel logsigmoid_backward[2]
+        nnrt_kernel tanhshrink[2]
+        nnrt_kernel tanhshrink_backward[2]
+        nnrt_kernel softshrink[2]
+        nnrt_kernel hardshrink[2]
+        nnrt_kernel threshold[2]
+        nnrt_kernel threshold_backward[2]
+        nnrt_kernel squared_relu[2]
+        nnrt_kernel squared_relu_backward[2]
+        nnrt_kernel step[2]
+        nnrt_kernel shrink_backward[2]
+        nnrt_kernel prelu[2]
+        nnrt_kernel prelu_backward[2]
+        nnrt_kernel glu[2]
+        nnrt_kernel glu_backward[2]
+        nnrt_kernel reglu[2]
+        nnrt_kernel reglu_backward[2]
+        nnrt_kernel geglu[2]
+        nnrt_kernel geglu_backward[2]
+        nnrt_kernel swiglu[2]
+        nnrt_kernel swiglu_backward[2]
+        nnrt_kernel bilinear_gate[2]
+        nnrt_kernel bilinear_gate_backward[2]
     const nnrt_activation_table *nnrt_activation(int isa)
 
 cdef const nnrt_activation_table *table = nnrt_activation(isa_level())

@@ -8,8 +8,19 @@ from nnrt._ref import compare as ref
 
 cdef extern from "compare.h" nogil:
     ctypedef struct nnrt_compare_table:
-        nnrt_kernel *eq, *ne, *lt, *le, *gt, *ge, *logical_and, *logical_or, *logical_xor
-        nnrt_kernel *logical_not, *isnan, *isinf, *isfinite
+        nnrt_kernel eq[2]
+        nnrt_kernel ne[2]
+        nnrt_kernel lt[2]
+        nnrt_kernel le[2]
+        nnrt_kernel gt[2]
+        nnrt_kernel ge[2]
+        nnrt_kernel logical_and[2]
+        nnrt_kernel logical_or[2]
+        nnrt_kernel logical_xor[2]
+        nnrt_kernel logical_not[2]
+        nnrt_kernel isnan[2]
+        nnrt_kernel isinf[2]
+        nnrt_kernel isfinite[2]
     const nnrt_compare_table *nnrt_compare(int isa)
 
 cdef const nnrt_compare_table *table = nnrt_compare(isa_level())

@@ -16,7 +16,7 @@ from numpy cimport (
 )
 
 from nnrt._ext.maps cimport map1, map2, map3, map4
-from nnrt._ext.runtime cimport contiguous, dtype_code, empty, isa_level, launch, nnrt_kernel, nnrt_work, span
+from nnrt._ext.runtime cimport alike, contiguous, dtype_code, empty, empty_like, isa_level, launch, nnrt_kernel, nnrt_work, span
 
 import numpy as np
 
@@ -25,16 +25,50 @@ from nnrt._ref import elementwise as ref
 
 cdef extern from "elementwise.h" nogil:
     ctypedef struct nnrt_elementwise_table:
-        nnrt_kernel *add, *sub, *mul, *div, *div_backward, *axpy, *neg, *floor_divide, *trunc_divide
-        nnrt_kernel *remainder, *remainder_backward, *fmod, *fmod_backward, *pow, *pow_backward
-        nnrt_kernel *pow_backward_exponent, *maximum, *maximum_backward, *minimum, *minimum_backward
-        nnrt_kernel *fmax, *fmin, *atan2, *atan2_backward, *hypot, *hypot_backward, *logaddexp
-        nnrt_kernel *logaddexp_backward, *xlogy, *xlogy_backward, *lerp, *addcmul, *addcdiv, *where
-        nnrt_kernel *clamp, *clamp_backward, *sum_axis, *sum_partials
+        nnrt_kernel add[2]
+        nnrt_kernel sub[2]
+        nnrt_kernel mul[2]
+        nnrt_kernel div[2]
+        nnrt_kernel div_backward[2]
+        nnrt_kernel axpy[2]
+        nnrt_kernel neg[2]
+        nnrt_kernel floor_divide[2]
+        nnrt_kernel trunc_divide[2]
+        nnrt_kernel remainder[2]
+        nnrt_kernel remainder_backward[2]
+        nnrt_kernel fmod[2]
+        nnrt_kernel fmod_backward[2]
+        nnrt_kernel pow[2]
+        nnrt_kernel pow_backward[2]
+        nnrt_kernel pow_backward_exponent[2]
+        nnrt_kernel maximum[2]
+        nnrt_kernel maximum_backward[2]
+        nnrt_kernel minimum[2]
+        nnrt_kernel minimum_backward[2]
+        nnrt_kernel fmax[2]
+        nnrt_kernel fmin[2]
+        nnrt_kernel atan2[2]
+        nnrt_kernel atan2_backward[2]
+        nnrt_kernel hypot[2]
+        nnrt_kernel hypot_backward[2]
+        nnrt_kernel logaddexp[2]
+        nnrt_kernel logaddexp_backward[2]
+        nnrt_kernel xlogy[2]
+        nnrt_kernel xlogy_backward[2]
+        nnrt_kernel lerp[2]
+        nnrt_kernel addcmul[2]
+        nnrt_kernel addcdiv[2]
+        nnrt_kernel where[2]
+        nnrt_kernel clamp[2]
+        nnrt_kernel clamp_numbers[2]
+        nnrt_kernel clamp_backward[2]
+        nnrt_kernel sum_axis[2]
+        nnrt_kernel sum_partials[2]
     ctypedef struct nnrt_sum_args:
         nnrt_work work
         void *out
         const void *x
+        const void *z
         int64_t outer, length, inner, pieces, piece, blocks, group
         int32_t partial
     int64_t NNRT_SUM_COLUMNS
@@ -223,6 +257,9 @@ def where(out, condition, a, b):
 
 
 def clamp(out, x, lo, hi):
+    if type(lo) is float and type(hi) is float and lo == lo and hi == hi:
+        if map1(table.clamp_numbers, 2, out, x, lo, hi):
+            return
     if not map3(table.clamp, 2, out, x, lo, hi):
         ref.clamp(out, x, lo, hi)
 
@@ -241,26 +278,46 @@ def clamp_backward_hi(dhi, dy, x, lo, hi):
 
 
 def sum_to(ndarray out, ndarray x):
-    cdef int num = PyArray_TYPE(x), i, nd = PyArray_NDIM(x), extra = nd - PyArray_NDIM(out)
-    cdef int64_t kept
-    if num != PyArray_TYPE(out) or (num != NPY_FLOAT32 and num != NPY_FLOAT64) \
-            or not PyArray_IS_C_CONTIGUOUS(out) or PyArray_SIZE(x) == 0:
-        ref.sum_to(out, x)
-        return
-    if PyArray_IS_C_CONTIGUOUS(x):
-        if PyArray_SIZE(out) == 1:
-            sum_axis(out, x, 1, PyArray_SIZE(x), 1)
-            return
-        kept = 1
-        for i in range(extra, nd):
-            if PyArray_DIM(x, i) != PyArray_DIM(out, i - extra):
-                kept = 0
-                break
-            kept *= PyArray_DIM(x, i)
-        if kept:
-            sum_axis(out, x, 1, PyArray_SIZE(x) // kept, kept)
-            return
-    _sum_general(out, x, extra)
+    if not _sum_simple(out, x, None):
+        if PyArray_TYPE(x) != PyArray_TYPE(out) or (PyArray_TYPE(x) != NPY_FLOAT32 and PyArray_TYPE(x) != NPY_FLOAT64) \
+                or not PyArray_IS_C_CONTIGUOUS(out) or PyArray_SIZE(x) == 0:
+            ref.sum_to(out, x)
+        else:
+            _sum_general(out, x, PyArray_NDIM(x) - PyArray_NDIM(out))
+
+
+def mul_sum_to(ndarray out, ndarray a, ndarray b):
+    if not _sum_simple(out, a, b):
+        product = empty_like(a)
+        mul(product, a, b)
+        sum_to(out, product)
+
+
+cdef int _sum_simple(ndarray out, ndarray x, ndarray z) except -1:
+    """The sum where x (and z) is contiguous and the summed axes are neighbours; 0 where that is not so."""
+    cdef int num = PyArray_TYPE(x), i, nd = PyArray_NDIM(x), extra = nd - PyArray_NDIM(out), phase = 0
+    cdef int64_t outer = 1, length = 1, inner = 1, size
+    if num != PyArray_TYPE(out) or (num != NPY_FLOAT32 and num != NPY_FLOAT64) or PyArray_SIZE(x) == 0 \
+            or not PyArray_IS_C_CONTIGUOUS(out) or not PyArray_IS_C_CONTIGUOUS(x):
+        return 0
+    if z is not None and (PyArray_TYPE(z) != num or not PyArray_IS_C_CONTIGUOUS(z) or not alike(x, z)):
+        return 0
+    for i in range(nd):
+        size = PyArray_DIM(x, i)
+        if size == 1:
+            continue
+        if i < extra or PyArray_DIM(out, i - extra) == 1:  # summed
+            if phase > 1:
+                return 0
+            phase = 1
+            length *= size
+        elif phase == 0:
+            outer *= size
+        else:
+            phase = 2
+            inner *= size
+    sum_axis(out, x, z, outer, length, inner)
+    return 1
 
 
 cdef object _sum_general(ndarray out, ndarray x, int extra):
@@ -294,15 +351,15 @@ cdef object _sum_general(ndarray out, ndarray x, int extra):
             outer *= other
         last = all([k for k, _ in groups])
         summed = out if last else empty((outer * inner,), x.dtype)
-        sum_axis(summed, x, outer, size, inner)
+        sum_axis(summed, x, None, outer, size, inner)
         if last:
             return
         x = summed
     out.reshape(-1)[...] = x.reshape(-1)  # nothing was summed
 
 
-cdef int sum_axis(ndarray out, ndarray x, int64_t outer, int64_t length, int64_t inner) except -1:
-    """out[outer, inner] = sum of x[outer, length, inner] over its middle axis."""
+cdef int sum_axis(ndarray out, ndarray x, ndarray z, int64_t outer, int64_t length, int64_t inner) except -1:
+    """out[outer, inner] = sum of x[outer, length, inner] (times z, unless None) over its middle axis."""
     cdef nnrt_sum_args args
     cdef ndarray partials
     cdef int dtype = dtype_code(x)
@@ -319,6 +376,7 @@ cdef int sum_axis(ndarray out, ndarray x, int64_t outer, int64_t length, int64_t
         args.piece, args.pieces = length, 1
     args.group = NNRT_SUM_TASK // (columns * (args.piece if args.piece < length else length)) + 1
     args.x = PyArray_DATA(x)
+    args.z = NULL if z is None else PyArray_DATA(z)
     args.partial = args.pieces > 1
     if not args.partial:
         args.out = PyArray_DATA(out)

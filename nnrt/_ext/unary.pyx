@@ -8,17 +8,70 @@ from nnrt._ref import unary as ref
 
 cdef extern from "unary.h" nogil:
     ctypedef struct nnrt_unary_table:
-        nnrt_kernel *abs, *abs_backward, *sign, *exp, *exp2, *exp2_backward, *expm1
-        nnrt_kernel *expm1_backward, *log, *log2, *log2_backward, *log10, *log10_backward
-        nnrt_kernel *log1p, *log1p_backward, *sqrt, *sqrt_backward, *rsqrt, *rsqrt_backward
-        nnrt_kernel *square, *square_backward, *reciprocal, *reciprocal_backward, *sin
-        nnrt_kernel *sin_backward, *cos, *cos_backward, *tan, *tan_backward, *asin
-        nnrt_kernel *asin_backward, *acos, *acos_backward, *atan, *atan_backward, *sinh
-        nnrt_kernel *sinh_backward, *cosh, *cosh_backward, *asinh, *asinh_backward, *acosh
-        nnrt_kernel *acosh_backward, *atanh, *atanh_backward, *tanh, *tanh_backward, *sigmoid
-        nnrt_kernel *sigmoid_backward, *erf, *erf_backward, *erfc, *erfc_backward, *floor
-        nnrt_kernel *ceil, *round, *trunc, *frac, *logit, *logit_backward, *sinc
-        nnrt_kernel *sinc_backward, *nan_to_num, *nan_to_num_backward
+        nnrt_kernel abs[2]
+        nnrt_kernel abs_backward[2]
+        nnrt_kernel sign[2]
+        nnrt_kernel exp[2]
+        nnrt_kernel exp2[2]
+        nnrt_kernel exp2_backward[2]
+        nnrt_kernel expm1[2]
+        nnrt_kernel expm1_backward[2]
+        nnrt_kernel log[2]
+        nnrt_kernel log2[2]
+        nnrt_kernel log2_backward[2]
+        nnrt_kernel log10[2]
+        nnrt_kernel log10_backward[2]
+        nnrt_kernel log1p[2]
+        nnrt_kernel log1p_backward[2]
+        nnrt_kernel sqrt[2]
+        nnrt_kernel sqrt_backward[2]
+        nnrt_kernel rsqrt[2]
+        nnrt_kernel rsqrt_backward[2]
+        nnrt_kernel square[2]
+        nnrt_kernel square_backward[2]
+        nnrt_kernel reciprocal[2]
+        nnrt_kernel reciprocal_backward[2]
+        nnrt_kernel sin[2]
+        nnrt_kernel sin_backward[2]
+        nnrt_kernel cos[2]
+        nnrt_kernel cos_backward[2]
+        nnrt_kernel tan[2]
+        nnrt_kernel tan_backward[2]
+        nnrt_kernel asin[2]
+        nnrt_kernel asin_backward[2]
+        nnrt_kernel acos[2]
+        nnrt_kernel acos_backward[2]
+        nnrt_kernel atan[2]
+        nnrt_kernel atan_backward[2]
+        nnrt_kernel sinh[2]
+        nnrt_kernel sinh_backward[2]
+        nnrt_kernel cosh[2]
+        nnrt_kernel cosh_backward[2]
+        nnrt_kernel asinh[2]
+        nnrt_kernel asinh_backward[2]
+        nnrt_kernel acosh[2]
+        nnrt_kernel acosh_backward[2]
+        nnrt_kernel atanh[2]
+        nnrt_kernel atanh_backward[2]
+        nnrt_kernel tanh[2]
+        nnrt_kernel tanh_backward[2]
+        nnrt_kernel sigmoid[2]
+        nnrt_kernel sigmoid_backward[2]
+        nnrt_kernel erf[2]
+        nnrt_kernel erf_backward[2]
+        nnrt_kernel erfc[2]
+        nnrt_kernel erfc_backward[2]
+        nnrt_kernel floor[2]
+        nnrt_kernel ceil[2]
+        nnrt_kernel round[2]
+        nnrt_kernel trunc[2]
+        nnrt_kernel frac[2]
+        nnrt_kernel logit[2]
+        nnrt_kernel logit_backward[2]
+        nnrt_kernel sinc[2]
+        nnrt_kernel sinc_backward[2]
+        nnrt_kernel nan_to_num[2]
+        nnrt_kernel nan_to_num_backward[2]
     const nnrt_unary_table *nnrt_unary(int isa)
 
 cdef const nnrt_unary_table *table = nnrt_unary(isa_level())

@@ -15,6 +15,7 @@ from nnrt._ref.elementwise import (  # noqa: F401  as specified
     clamp_backward_hi,
     clamp_backward_lo,
     heaviside,
+    mul_sum_to,
     sum_to,
     trunc_divide,
 )

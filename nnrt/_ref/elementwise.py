@@ -263,3 +263,9 @@ def sum_to(out: Out, x):
     wide = np.float64 if x.dtype.itemsize < 8 and x.dtype.kind == "f" else x.dtype
     summed = x.sum(axis=(*range(extra), *ones), dtype=wide)
     out[...] = summed.reshape(out.shape)
+
+
+@quiet
+def mul_sum_to(out: Out, a, b):
+    """out = a b summed as by sum_to; a and b are arrays of one shape."""
+    sum_to(out, a * b)

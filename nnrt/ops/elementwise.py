@@ -151,17 +151,30 @@ def mul(x, other):
 def mul_backward(node, dy):
     saved = node.saved
     da = db = None
+    if len(saved) > 2:
+        if node.needs(0):
+            da = product_to(dy, saved[1], saved[2])
+        if node.needs(1):
+            db = product_to(dy, saved[0], saved[3])
+        return da, db
     if node.needs(0):
         da = empty_like(dy)
         K.mul(da, dy, saved[1])
-        if len(saved) > 2:
-            da = sum_to(da, saved[2])
     if node.needs(1):
         db = empty_like(dy)
         K.mul(db, dy, saved[0])
-        if len(saved) > 2:
-            db = sum_to(db, saved[3])
     return da, db
+
+
+def product_to(dy, other, shape):
+    """dy other, summed to `shape`; other is an array that broadcasts to dy's shape, or a number."""
+    if shape != dy.shape and shape_of(other) == dy.shape:
+        out = memory.empty(shape, dy.dtype)
+        K.mul_sum_to(out, dy, other)
+        return out
+    out = empty_like(dy)
+    K.mul(out, dy, other)
+    return sum_to(out, shape)
 
 
 def div(x, other, rounding_mode=None):

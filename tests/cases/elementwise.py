@@ -233,6 +233,13 @@ def _kernels():
             lambda rng, dtype, s=shape, to=to: [Output(to), _values(rng, dtype, *s)],
             {"float32": (1e-5, 1e-4), "float64": (1e-12, 1e-11)},
         )
+    for shape, to in [((7, 5), (5,)), ((7, 5), (7, 1)), ((2, 3, 40), (3, 1)), ((3, 40000), ()), ((2, 3, 4), (1, 3, 1))]:
+        yield Kernel(
+            "elementwise.mul_sum_to",
+            f"{shape}-{to}",
+            lambda rng, dtype, s=shape, to=to: [Output(to), _values(rng, dtype, *s), _values(rng, dtype, *s)],
+            {"float32": (1e-5, 1e-3), "float64": (1e-12, 1e-10)},
+        )
     yield Kernel(
         "elementwise.sum_to",
         "channels-last",

@@ -84,16 +84,17 @@ static inline REAL K(power)(REAL a, REAL b)
 {
     if (IS_F64)
         return (REAL)pow(a, b);
-    double x = a < 0 ? -(double)a : (double)a, y = b;
-    double half = 0.5 * y;
-    int whole = __builtin_floor(y) == y, odd = whole & (__builtin_floor(half) != half);
-    double r = exp_f64(y * log_f64(x));
-    r = (a < 0) & !whole ? NAN : r;
-    r = (x == INFINITY) & (a < 0) & !whole ? (y > 0 ? INFINITY : 0) : r;
-    r = (x == 1) & ((a > 0) | (y == INFINITY) | (y == -INFINITY)) ? 1 : r;
-    r = odd ? __builtin_copysign(r, (double)a) : r;
-    r = (a != a) | (b != b) ? NAN : r;
-    r = (a == 1) | (b == 0) ? 1 : r;
+    double base = a, x = __builtin_fabs(base), y = b, half = 0.5 * y;
+    double r = exp_f64(y * log_f64(x)); /* NaN for 1^inf and 0 * inf */
+    r = x == 1 ? 1 : r;
+    double fractional = y - __builtin_floor(y); /* NaN for infinities, which count as even */
+    r = base < 0 ? (fractional > 0 ? (x == INFINITY ? r : NAN) : r) : r;
+    double odd = half - __builtin_floor(half);
+    r = odd == 0.5 ? __builtin_copysign(r, base) : r;
+    r = base != base ? base : r;
+    r = y != y ? y : r;
+    r = base == 1 ? 1 : r;
+    r = y == 0 ? 1 : r;
     return (REAL)r;
 }
 MAP_PAIR(pow, REAL, K(power)(a, b))
@@ -122,9 +123,16 @@ MAP_PAIR(logaddexp, REAL, K(logaddexp_of)(a, b))
 MAP3(logaddexp_backward, p * (q == r ? 1 : K(exp)(q - r)))
 MAP_PAIR(xlogy, REAL, b != b ? b : a == 0 ? 0 : a * K(log)(b))
 MAP3(xlogy_backward, (q == 0) & (r <= 0) ? 0 : p * K(log)(r))
+static inline REAL K(cut)(REAL x, REAL lo, REAL hi)
+{
+    REAL y = x < lo ? lo : x;
+    return y > hi ? hi : y;
+}
 MAP3(lerp, (r < (REAL)0.5) & (r > (REAL)-0.5) ? p + r * (q - p) : q - (q - p) * (1 - r))
 MAP3(addcmul, p + c0 * q * r)
 MAP3(addcdiv, p + c0 * q / r)
+
+MAP1(clamp_numbers, K(cut)(x, c0, c1))
 
 static inline REAL K(clamped)(REAL x, REAL lo, REAL hi)
 {
@@ -145,8 +153,11 @@ MAP_KERNEL(where, 0)
 
 /* ---- sums ---- */
 
-/* Sum of n contiguous elements: 32 running sums per 2048 elements, then those one by one. */
-static double K(sum_row)(const REAL *x, int64_t n)
+#define EIGHT(p) __builtin_convertvector(*(const K(load8) *)(p), vec8)
+
+/* Sum of n contiguous elements, or of their products with z: 32 running sums per 2048 elements,
+ * then those one by one. */
+__attribute__((always_inline)) static inline double K(sum_row_of)(const REAL *x, const REAL *z, int64_t n, int product)
 {
     double total = 0;
     while (n > 0) {
@@ -154,36 +165,50 @@ static double K(sum_row)(const REAL *x, int64_t n)
         double rest = 0;
         vec8 s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
         for (; i + 32 <= m; i += 32) {
-            s0 += __builtin_convertvector(*(const K(load8) *)(x + i), vec8);
-            s1 += __builtin_convertvector(*(const K(load8) *)(x + i + 8), vec8);
-            s2 += __builtin_convertvector(*(const K(load8) *)(x + i + 16), vec8);
-            s3 += __builtin_convertvector(*(const K(load8) *)(x + i + 24), vec8);
+            s0 += product ? EIGHT(x + i) * EIGHT(z + i) : EIGHT(x + i);
+            s1 += product ? EIGHT(x + i + 8) * EIGHT(z + i + 8) : EIGHT(x + i + 8);
+            s2 += product ? EIGHT(x + i + 16) * EIGHT(z + i + 16) : EIGHT(x + i + 16);
+            s3 += product ? EIGHT(x + i + 24) * EIGHT(z + i + 24) : EIGHT(x + i + 24);
         }
         for (; i < m; i++)
-            rest += x[i];
+            rest += product ? (double)x[i] * z[i] : x[i];
         vec8 s = (s0 + s1) + (s2 + s3);
         total += (((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))) + rest;
         x += m;
+        z += product ? m : 0;
         n -= m;
     }
     return total;
 }
+static double K(sum_row)(const REAL *x, const REAL *z, int64_t n)
+{
+    return z ? K(sum_row_of)(x, z, n, 1) : K(sum_row_of)(x, x, n, 0);
+}
 
-/* columns[c] = sum over rows of x[row, c], m columns; 64 rows at a time. */
-static void K(sum_columns)(double *columns, const REAL *x, int64_t rows, int64_t stride, int64_t m)
+/* columns[c] = sum over rows of x[row, c] (times z[row, c]), m columns; 64 rows at a time. */
+__attribute__((always_inline)) static inline void K(sum_columns_of)(double *columns, const REAL *x, const REAL *z,
+                                                                    int64_t rows, int64_t stride, int64_t m, int product)
 {
     double some[NNRT_SUM_COLUMNS];
     memset(columns, 0, (size_t)m * sizeof *columns);
     for (int64_t r = 0; r < rows; r += 64) {
         int64_t last = r + 64 < rows ? r + 64 : rows;
         for (int64_t i = 0; i < m; i++)
-            some[i] = x[r * stride + i];
+            some[i] = product ? (double)x[r * stride + i] * z[r * stride + i] : x[r * stride + i];
         for (int64_t k = r + 1; k < last; k++)
             for (int64_t i = 0; i < m; i++)
-                some[i] += x[k * stride + i];
+                some[i] += product ? (double)x[k * stride + i] * z[k * stride + i] : x[k * stride + i];
         for (int64_t i = 0; i < m; i++)
             columns[i] += some[i];
     }
+}
+
+static void K(sum_columns)(double *columns, const REAL *x, const REAL *z, int64_t rows, int64_t stride, int64_t m)
+{
+    if (z)
+        K(sum_columns_of)(columns, x, z, rows, stride, m, 1);
+    else
+        K(sum_columns_of)(columns, x, x, rows, stride, m, 0);
 }
 
 static void K(sum_axis)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -197,11 +222,12 @@ static void K(sum_axis)(const void *args, int64_t begin, int64_t end, void *scra
         int64_t length = p->length - first < p->piece ? p->length - first : p->piece;
         int64_t m = p->inner - column < NNRT_SUM_COLUMNS ? p->inner - column : NNRT_SUM_COLUMNS;
         int64_t at = (o * p->pieces + piece) * p->inner + column;
-        const REAL *x = (const REAL *)p->x + (o * p->length + first) * p->inner + column;
+        int64_t from = (o * p->length + first) * p->inner + column;
+        const REAL *x = (const REAL *)p->x + from, *z = p->z ? (const REAL *)p->z + from : NULL;
         if (p->inner == 1)
-            columns[0] = K(sum_row)(x, length);
+            columns[0] = K(sum_row)(x, z, length);
         else
-            K(sum_columns)(columns, x, length, p->inner, m);
+            K(sum_columns)(columns, x, z, length, p->inner, m);
         for (int64_t i = 0; i < m; i++)
             if (p->partial)
                 ((double *)p->out)[at + i] = columns[i];
@@ -209,6 +235,8 @@ static void K(sum_axis)(const void *args, int64_t begin, int64_t end, void *scra
                 ((REAL *)p->out)[at + i] = (REAL)columns[i];
     }
 }
+
+#undef EIGHT
 
 /* out[o, c] = sum over the pieces of the partial sums x[o, piece, c]; one task per o */
 static void K(sum_partials)(const void *args, int64_t begin, int64_t end, void *scratch)

@@ -10,7 +10,7 @@
     X(pow_backward_exponent) X(maximum) X(maximum_backward) X(minimum) X(minimum_backward)    \
     X(fmax) X(fmin) X(atan2) X(atan2_backward) X(hypot) X(hypot_backward) X(logaddexp)        \
     X(logaddexp_backward) X(xlogy) X(xlogy_backward) X(lerp) X(addcmul) X(addcdiv) X(where)   \
-    X(clamp) X(clamp_backward)
+    X(clamp) X(clamp_numbers) X(clamp_backward)
 
 /* Sums along the middle axis of x, a dense array [outer, length, inner], in pieces: out is
  * [outer, pieces, inner]. An item is a piece of a block of columns, a task is `group` items.
@@ -19,6 +19,7 @@ typedef struct {
     nnrt_work work;
     void *out;
     const void *x;
+    const void *z; /* where not NULL, x z is summed: an array like x */
     int64_t outer, length, inner;
     int64_t pieces, piece; /* the axis is cut into `pieces` of `piece` elements */
     int64_t blocks;        /* of NNRT_SUM_COLUMNS columns each */

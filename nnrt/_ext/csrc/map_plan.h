@@ -89,6 +89,7 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
     int num = -1, same = PyArray_IS_C_CONTIGUOUS(out), nd = PyArray_NDIM(out);
     const npy_intp *dims = PyArray_DIMS(out);
     int64_t n = PyArray_SIZE(out);
+    int repeated[NNRT_MAP_OPERANDS]; /* is the operand one number for the whole map? */
     for (int k = 0; k < operands && num < 0; k++)
         if (!(bools >> k & 1) && PyArray_Check(objects[k]))
             num = PyArray_TYPE((PyArrayObject *)objects[k]);
@@ -107,8 +108,11 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
                 return -1;
             p->data[k] = PyArray_BYTES(a);
             bytes += PyArray_NBYTES(a);
-            same = same && PyArray_NDIM(a) == nd && PyArray_IS_C_CONTIGUOUS(a)
-                   && PyArray_CompareLists(PyArray_DIMS(a), dims, nd);
+            repeated[k] = k >= outs && n != 1 && PyArray_SIZE(a) == 1;
+            same = same
+                   && (repeated[k]
+                       || (PyArray_NDIM(a) == nd && PyArray_IS_C_CONTIGUOUS(a)
+                           && PyArray_CompareLists(PyArray_DIMS(a), dims, nd)));
         } else {
             double value = PyFloat_AsDouble(object);
             if (value == -1 && PyErr_Occurred())
@@ -120,6 +124,7 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
             else
                 *(float *)&p->number[k] = (float)value;
             p->data[k] = (char *)&p->number[k];
+            repeated[k] = 1;
         }
         if (k < 2)
             p->work.out[k].count = 0;
@@ -131,7 +136,7 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
         p->axes = 0;
         p->inner = n;
         for (int k = 0; k < operands; k++)
-            p->step[k] = PyArray_Check(objects[k]) ? p->item[k] : 0;
+            p->step[k] = repeated[k] ? 0 : p->item[k];
     } else
         nnrt_map_axes(p, nd, dims, objects);
     p->rows = n / p->inner;

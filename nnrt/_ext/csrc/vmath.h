@@ -102,8 +102,8 @@ static inline double real_f64_(uint64_t u)
 #define DENORMAL_SCALE 18014398509481984.0 /* 2^54 */
 #define DENORMAL_SHIFT 54
 #define HALF_BITS 0xfffffffff8000000u /* keeps 26 bits: squares of what is left are exact */
-#define ERFC_MAX 26.62 /* e^(-a^2) is 0 from here on */
-#define TAIL_MAX 37.65 /* e^(-a^2/2) is */
+#define ERFC_MAX 26.63 /* e^(-a^2) is 0 from here on */
+#define TAIL_MAX 37.66 /* e^(-a^2/2) is */
 #define SINH_LARGE 22.0
 #define LOG_LARGE 1e20 /* log1p is log here, and squares do not overflow yet */
 #define FABS __builtin_fabs
@@ -628,14 +628,14 @@ static inline REAL V(erfc_tail)(REAL a)
 static inline REAL V(erf)(REAL x)
 {
     REAL a = FABS(x);
-    REAL near = a + a * V(erf_poly)(a * a);
+    REAL near = a * (1 + V(erf_poly)(a * a));
     return COPYSIGN(a > 1 ? 1 - V(erfc_tail)(a) : near, x);
 }
 
 static inline REAL V(erfc)(REAL x)
 {
     REAL a = FABS(x);
-    REAL near = 1 - (x + x * V(erf_poly)(x * x));
+    REAL near = 1 - x * (1 + V(erf_poly)(x * x));
     REAL tail = V(erfc_tail)(a);
     return a <= (REAL)0.5 ? near : x > 0 ? tail : 2 - tail;
 }
