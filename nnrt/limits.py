@@ -1,11 +1,11 @@
 """What the machine lets this process have: CPUs and memory, by affinity and control groups.
 
-`root` stands for "/" everywhere, so that tests can point at a directory of fake files.
+`root` stands for "/" everywhere, so that tests can point at a directory of fake files. Paths are
+plain strings: pathlib would take a sixth of the time of `import nnrt`.
 """
 
 import math
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 
@@ -39,9 +39,9 @@ def cpu_quota(root="/"):
     grants = []
     for version, group in _groups(root, "cpu"):
         if version == 2:
-            quota, _, period = (_read(group / "cpu.max") or "max").partition(" ")
+            quota, _, period = (_read(os.path.join(group, "cpu.max")) or "max").partition(" ")
         else:
-            quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+            quota, period = _read(os.path.join(group, "cpu.cfs_quota_us")), _read(os.path.join(group, "cpu.cfs_period_us"))
         quota, period = _number(quota), _number(period) or 100_000
         if quota and quota > 0:
             grants.append(quota / period)
@@ -56,34 +56,35 @@ def memory(root="/"):
     except (AttributeError, ValueError, OSError):
         pass
     for version, group in _groups(root, "memory"):
-        sizes.append(_number(_read(group / ("memory.max" if version == 2 else "memory.limit_in_bytes"))))
+        sizes.append(_number(_read(os.path.join(group, "memory.max" if version == 2 else "memory.limit_in_bytes"))))
     return min((size for size in sizes if size and size > 0), default=None)
 
 
 def _groups(root, controller):
     """(version, directory) of this process's control groups for a controller, from leaf to root."""
-    base = Path(root) / "sys/fs/cgroup"
-    for line in (_read(Path(root) / "proc/self/cgroup") or "").splitlines():
+    base = os.path.join(root, "sys/fs/cgroup")
+    for line in (_read(os.path.join(root, "proc/self/cgroup")) or "").splitlines():
         number, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
         if number == "0" and not names:
-            version, mounts = 2, [base, base / "unified"]
+            version, mounts = 2, [base, os.path.join(base, "unified")]
         elif controller in names.split(","):
-            version, mounts = 1, [base / names, base / controller]
+            version, mounts = 1, [os.path.join(base, names), os.path.join(base, controller)]
         else:
             continue
         # Inside a container the path may be the host's: the mount itself is then the group.
         steps = [part for part in path.split("/") if part and part != ".."]
         for mount in mounts:
             for depth in range(len(steps), -1, -1):
-                group = mount.joinpath(*steps[:depth])
-                if group.is_dir():
+                group = os.path.join(mount, *steps[:depth])
+                if os.path.isdir(group):
                     yield version, group
 
 
 def _read(path):
     try:
-        return path.read_text().strip()
+        with open(path) as file:
+            return file.read().strip()
     except OSError:
         return None
 

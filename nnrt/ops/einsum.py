@@ -5,8 +5,6 @@ in the result are batch, axes in both and not in the result are summed, the othe
 right. The gradient is that of the permutations, reshapes and the product.
 """
 
-import string
-
 import numpy as np
 
 from .linear import matmul
@@ -59,7 +57,7 @@ def _parse(equation, operands):
     parsed = []
     for position, (term, x) in enumerate(zip(terms, operands)):
         names = list(term.replace("...", "\0"))
-        bad = [n for n in names if n != "\0" and n not in string.ascii_letters]
+        bad = [n for n in names if n != "\0" and not (n.isascii() and n.isalpha())]
         if bad or names.count("\0") > 1:
             raise ValueError(f"einsum: {term!r} in {equation!r} is not a list of axis letters")
         extra = x.ndim - len(names) + ("\0" in names)
