@@ -40,6 +40,7 @@ cdef extern from "elementwise.h" nogil:
         nnrt_kernel fmod_backward[2]
         nnrt_kernel pow[2]
         nnrt_kernel pow_backward[2]
+        nnrt_kernel pow_backward_number[2]
         nnrt_kernel pow_backward_exponent[2]
         nnrt_kernel maximum[2]
         nnrt_kernel maximum_backward[2]
@@ -153,6 +154,8 @@ def pow(out, a, b):
 
 
 def pow_backward(da, dy, a, b):
+    if type(b) is float and b != 0 and map2(table.pow_backward_number, 30, da, dy, a, 0, b):
+        return
     if not map3(table.pow_backward, 60, da, dy, a, b):
         ref.pow_backward(da, dy, a, b)
 

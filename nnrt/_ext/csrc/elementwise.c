@@ -5,10 +5,17 @@
 #include "elementwise.h"
 #include "vmath.h"
 
-/* Eight doubles, one or more registers; loads need no alignment. */
-typedef double vec8 __attribute__((vector_size(64)));
-typedef double load8_f64 __attribute__((vector_size(64), aligned(8), may_alias));
-typedef float load8_f32 __attribute__((vector_size(32), aligned(4), may_alias));
+/* A register of doubles (wider vectors would live in memory), and as many elements unaligned. */
+#if defined(__AVX512F__)
+enum { LANES = 8 };
+#elif defined(__AVX__)
+enum { LANES = 4 };
+#else
+enum { LANES = 2 };
+#endif
+typedef double vec __attribute__((vector_size(LANES * 8)));
+typedef double load_f64 __attribute__((vector_size(LANES * 8), aligned(8), may_alias));
+typedef float load_f32 __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 #define REAL float
 #define K(name) name##_f32
@@ -80,6 +87,11 @@ MAP3(fmod_backward, -p * (REAL)__builtin_trunc(q / r))
 /* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
  * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
 #define IS_F64 (sizeof(REAL) == 8)
+static inline REAL K(copysign_of)(REAL x, REAL y)
+{
+    return IS_F64 ? (REAL)__builtin_copysign(x, y) : (REAL)__builtin_copysignf((float)x, (float)y);
+}
+static inline REAL K(root)(REAL x) { return IS_F64 ? (REAL)__builtin_sqrt(x) : (REAL)__builtin_sqrtf((float)x); }
 static inline REAL K(power)(REAL a, REAL b)
 {
     if (IS_F64)
@@ -97,8 +109,52 @@ static inline REAL K(power)(REAL a, REAL b)
     r = y == 0 ? 1 : r;
     return (REAL)r;
 }
-MAP_PAIR(pow, REAL, K(power)(a, b))
+/* a^b for one b: the common exponents without exp and log. a + 0 makes -0 a 0, as pow does. */
+static void K(power_row)(REAL *out, const REAL *pa, REAL b, int64_t n)
+{
+#define EACH(...) MAP_LOOP { const REAL a = pa[i]; out[i] = (__VA_ARGS__); }
+    if (b == 1)
+        EACH(a)
+    else if (b == 2)
+        EACH(a * a)
+    else if (b == 3)
+        EACH(a * a * a)
+    else if (b == (REAL)0.5)
+        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : K(root)(a + 0))
+    else if (b == (REAL)1.5)
+        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : (a + 0) * K(root)(a + 0))
+    else if (b == (REAL)-0.5)
+        EACH(a == -(REAL)INFINITY ? 0 : 1 / K(root)(a + 0))
+    else if (b == -1)
+        EACH(1 / a)
+    else if (b == -2)
+        EACH(1 / (a * a))
+    else
+        EACH(K(power)(a, b))
+#undef EACH
+}
+MAP_ROW(pow)
+{
+    REAL *out = (REAL *)d[0];
+    const REAL *pa = (const REAL *)d[1], *pb = (const REAL *)d[2];
+    if (step[2] == 0) {
+        K(power_row)(out, pa, *pb, n);
+    } else if (step[1] == 0) {
+        const REAL a = *pa;
+        MAP_LOOP out[i] = K(power)(a, pb[i]);
+    } else
+        MAP_LOOP out[i] = K(power)(pa[i], pb[i]);
+}
+MAP_KERNEL(pow, 1)
 MAP3(pow_backward, r == 0 ? 0 : p * (r * K(power)(q, r - 1)))
+MAP_ROW(pow_backward_number)
+{
+    const REAL b = (REAL)c[0], *dy = (const REAL *)d[1];
+    REAL *out = (REAL *)d[0];
+    K(power_row)(out, (const REAL *)d[2], (REAL)(c[0] - 1), n);
+    MAP_LOOP out[i] = dy[i] * (b * out[i]);
+}
+MAP_KERNEL(pow_backward_number, 0)
 MAP4(pow_backward_exponent, (q == 0) & (r >= 0) ? 0 : p * (t * K(log)(q)))
 
 MAP_PAIR(maximum, REAL, (a >= b) | (a != a) ? a : b)
@@ -107,9 +163,36 @@ MAP3(maximum_backward, q == r ? p / 2 : q < r ? 0 : p)
 MAP3(minimum_backward, q == r ? p / 2 : q > r ? 0 : p)
 MAP_PAIR(fmax, REAL, (a >= b) | (b != b) ? a : b)
 MAP_PAIR(fmin, REAL, (a <= b) | (b != b) ? a : b)
-MAP_PAIR(atan2, REAL, (REAL)atan2(a, b))
+/* The angle within the first octant is atan of a quotient below 1; atan is the polynomial of
+ * vmath.h, once more reduced by pi/4 above tan(pi/8). */
+static inline REAL K(angle)(REAL y, REAL x)
+{
+    REAL ay = y < 0 ? -y : y, ax = x < 0 ? -x : x;
+    int steep = ay > ax;
+    REAL low = steep ? ax : ay, high = steep ? ay : ax;
+    int mid = (low > (REAL)0.41421356237309503 * high) | (low == (REAL)INFINITY);
+    REAL r = (mid ? low - high : low) / (mid ? low + high : high);
+    r = (low == high) ? 0 : r; /* also 0 / 0 and inf / inf */
+    REAL z = r * r;
+    REAL v = r + r * z * K(atan_poly)(z);
+    v = mid ? (REAL)0.78539816339744831 + v : v;
+    v = steep ? (REAL)1.5707963267948966 - v : v;
+    int left = K(copysign_of)(1, x) < 0;
+    v = left ? (REAL)3.1415926535897931 - v : v;
+    v = (x != x) | (y != y) ? x + y : v;
+    return K(copysign_of)(v, y);
+}
+MAP_PAIR(atan2, REAL, K(angle)(a, b))
 MAP3(atan2_backward, q * q + r * r == 0 ? 0 : p * r / (q * q + r * r))
-MAP_PAIR(hypot, REAL, (REAL)hypot(a, b))
+static inline REAL K(length)(REAL a, REAL b)
+{
+    if (IS_F64)
+        return (REAL)hypot(a, b);
+    REAL r = (REAL)__builtin_sqrt((double)a * a + (double)b * b);
+    REAL x = a < 0 ? -a : a, y = b < 0 ? -b : b;
+    return (x == (REAL)INFINITY) | (y == (REAL)INFINITY) ? (REAL)INFINITY : r;
+}
+MAP_PAIR(hypot, REAL, K(length)(a, b))
 MAP3(hypot_backward, p * (q / r))
 
 static inline REAL K(logaddexp_of)(REAL a, REAL b)
@@ -153,9 +236,10 @@ MAP_KERNEL(where, 0)
 
 /* ---- sums ---- */
 
-#define EIGHT(p) __builtin_convertvector(*(const K(load8) *)(p), vec8)
+#define AT(p, k) (*(const K(load) *)(p + i + k * LANES))
+#define ADD(k) s##k += __builtin_convertvector(product ? AT(x, k) * AT(z, k) : AT(x, k), vec)
 
-/* Sum of n contiguous elements, or of their products with z: 32 running sums per 2048 elements,
+/* Sum of n contiguous elements, or of their products with z: some running sums per 2048 elements,
  * then those one by one. */
 __attribute__((always_inline)) static inline double K(sum_row_of)(const REAL *x, const REAL *z, int64_t n, int product)
 {
@@ -163,17 +247,16 @@ __attribute__((always_inline)) static inline double K(sum_row_of)(const REAL *x,
     while (n > 0) {
         int64_t m = n < 2048 ? n : 2048, i = 0;
         double rest = 0;
-        vec8 s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-        for (; i + 32 <= m; i += 32) {
-            s0 += product ? EIGHT(x + i) * EIGHT(z + i) : EIGHT(x + i);
-            s1 += product ? EIGHT(x + i + 8) * EIGHT(z + i + 8) : EIGHT(x + i + 8);
-            s2 += product ? EIGHT(x + i + 16) * EIGHT(z + i + 16) : EIGHT(x + i + 16);
-            s3 += product ? EIGHT(x + i + 24) * EIGHT(z + i + 24) : EIGHT(x + i + 24);
+        vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, s4 = {0}, s5 = {0}, s6 = {0}, s7 = {0};
+        for (; i + 8 * LANES <= m; i += 8 * LANES) {
+            ADD(0), ADD(1), ADD(2), ADD(3), ADD(4), ADD(5), ADD(6), ADD(7);
         }
         for (; i < m; i++)
-            rest += product ? (double)x[i] * z[i] : x[i];
-        vec8 s = (s0 + s1) + (s2 + s3);
-        total += (((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))) + rest;
+            rest += product ? x[i] * z[i] : x[i];
+        vec s = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7));
+        for (int k = 0; k < LANES; k++)
+            rest += s[k];
+        total += rest;
         x += m;
         z += product ? m : 0;
         n -= m;
@@ -194,10 +277,10 @@ __attribute__((always_inline)) static inline void K(sum_columns_of)(double *colu
     for (int64_t r = 0; r < rows; r += 64) {
         int64_t last = r + 64 < rows ? r + 64 : rows;
         for (int64_t i = 0; i < m; i++)
-            some[i] = product ? (double)x[r * stride + i] * z[r * stride + i] : x[r * stride + i];
+            some[i] = product ? x[r * stride + i] * z[r * stride + i] : x[r * stride + i];
         for (int64_t k = r + 1; k < last; k++)
             for (int64_t i = 0; i < m; i++)
-                some[i] += product ? (double)x[k * stride + i] * z[k * stride + i] : x[k * stride + i];
+                some[i] += product ? x[k * stride + i] * z[k * stride + i] : x[k * stride + i];
         for (int64_t i = 0; i < m; i++)
             columns[i] += some[i];
     }
@@ -236,7 +319,8 @@ static void K(sum_axis)(const void *args, int64_t begin, int64_t end, void *scra
     }
 }
 
-#undef EIGHT
+#undef AT
+#undef ADD
 
 /* out[o, c] = sum over the pieces of the partial sums x[o, piece, c]; one task per o */
 static void K(sum_partials)(const void *args, int64_t begin, int64_t end, void *scratch)

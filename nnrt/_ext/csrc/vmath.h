@@ -640,12 +640,24 @@ static inline REAL V(erfc)(REAL x)
     return a <= (REAL)0.5 ? near : x > 0 ? tail : 2 - tail;
 }
 
-/* Phi(x), the normal distribution function: Phi(-a) = e^(-a^2/2) w R(w), w = 1 / (a + TAIL_SHIFT).
+/* min(a, limit) for a >= 0; by bits for float, as numbers would be compared and chosen one by one in
+ * all that follows. NaN may become the limit. */
+static inline REAL V(least)(REAL a, REAL limit)
+{
+#if VMATH_F64
+    return a > limit ? limit : a;
+#else
+    UINT u = V(bits)(a), top = V(bits)(limit);
+    return V(real)(u < top ? u : top);
+#endif
+}
+
+/* Phi(x), the normal distribution function (x must not be NaN): Phi(-a) = e^(-a^2/2) w R(w), w = 1 / (a + TAIL_SHIFT).
  * *density = Phi'(x) */
 static inline REAL V(normal)(REAL x, REAL *density)
 {
     REAL a = FABS(x);
-    a = a > TAIL_MAX ? TAIL_MAX : a;
+    a = V(least)(a, TAIL_MAX);
     REAL low, square = V(square)(a, &low);
     REAL e = V(exp_core)((REAL)-0.5 * square, (REAL)-0.5 * low);
     REAL w = 1 / (a + TAIL_SHIFT);
