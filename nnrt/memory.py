@@ -9,6 +9,7 @@ K = registry.family("shape")
 try:
     from ._ext.runtime import (
         alike,
+        c_order,
         contiguous,
         copy,
         dense,
@@ -17,6 +18,7 @@ try:
         empty_like,
         reset_peak,
         set_copy_kernel,
+        strided,
         zeros,
     )
     from ._ext.runtime import memory_stats as stats
@@ -29,6 +31,9 @@ except ImportError:
     def contiguous(a):
         return np.asarray(a, order="C")  # ascontiguousarray would give a 0-d array an axis
 
+    def c_order(a):
+        return a.flags.c_contiguous
+
     def alike(a, b):
         return a.shape == b.shape and a.dtype == b.dtype
 
@@ -38,6 +43,10 @@ except ImportError:
     def dense(a):
         order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
         return a if a.transpose(order).flags.c_contiguous else np.ascontiguousarray(a)
+
+    def strided(a, offset, shape, strides, writeable=True):
+        first = np.lib.stride_tricks.as_strided(a, (2,), (offset,))[1:]
+        return np.lib.stride_tricks.as_strided(first, shape, strides, writeable=writeable and a.flags.writeable)
 
     def stats():
         return {}
@@ -67,6 +76,7 @@ def as_like(a, other):
 __all__ = [
     "alike",
     "as_like",
+    "c_order",
     "contiguous",
     "copy",
     "dense",
@@ -76,5 +86,6 @@ __all__ = [
     "reset_peak",
     "set_limit",
     "stats",
+    "strided",
     "zeros",
 ]

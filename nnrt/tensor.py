@@ -426,30 +426,6 @@ class Tensor:
     def __contains__(self, value):
         return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
 
-    # shapes given as arguments or as one sequence
-
-    def view(self, *size):
-        """Reshaped to size (one -1 is inferred), or reinterpreted as a dtype of the same width."""
-        return shape.reshape(self, *size)
-
-    def reshape(self, *size):
-        return shape.reshape(self, *size)
-
-    def permute(self, *dims):
-        return shape.permute(self, *dims)
-
-    def expand(self, *size):
-        return shape.expand(self, *size)
-
-    def repeat(self, *repeats):
-        return arrange.repeat(self, *repeats)
-
-    def tile(self, *repeats):
-        return arrange.tile(self, *repeats)
-
-    def flip(self, *dims):
-        return arrange.flip(self, *dims)
-
     # conversion
 
     def numpy(self):

@@ -342,7 +342,7 @@ def test_stubs_list_the_methods_of_the_class():
     attributes = {n.target.id for n in stub_class().body if isinstance(n, ast.AnnAssign)}
     public = {n for n in vars(nnrt.Tensor) if not n.startswith("_")}
     names = {n for n in listed if not n.startswith("_")} | attributes
-    assert names == public, "run tools/make_stubs.py"
+    assert names == public | attributes, "run tools/make_stubs.py"  # uncompiled, attributes are not in the class
     for name in public - attributes:
         function = vars(nnrt.Tensor)[name]
         if callable(function):

@@ -62,6 +62,8 @@ cdef extern from "array.h":
     ndarray nnrt_np_like(ndarray a)
     int nnrt_np_dense(ndarray a)
     ndarray nnrt_np_copy(ndarray a)
+    ndarray nnrt_np_strided(ndarray a, cnp.npy_intp offset, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides,
+                            int writeable)
     ndarray nnrt_np_clone(ndarray a)
 
 cdef extern from *:
@@ -217,6 +219,27 @@ cdef ndarray _new(tuple shape, dtype, int zero):
 cpdef ndarray empty_like(ndarray a):
     """Uninitialised array of a's shape, dtype and memory order (numpy's order K)."""
     return nnrt_np_like(a)
+
+
+cpdef bint c_order(ndarray a):
+    """Whether a's memory is filled in the order of its shape."""
+    return cnp.PyArray_IS_C_CONTIGUOUS(a)
+
+
+cpdef ndarray strided(ndarray a, Py_ssize_t offset, tuple shape, tuple strides, bint writeable=True):
+    """A view of a's memory, `offset` bytes after its first element, strides in bytes; nothing is checked.
+
+    It can be changed in place where a can, unless writeable is False.
+    """
+    cdef cnp.npy_intp dims[64]
+    cdef cnp.npy_intp steps[64]
+    cdef int i, nd = <int>len(shape)
+    if nd > 64:
+        raise ValueError(f"strided: at most 64 dimensions, got {nd}")
+    for i in range(nd):
+        dims[i] = shape[i]
+        steps[i] = strides[i]
+    return nnrt_np_strided(a, offset, nd, dims, steps, writeable)
 
 
 cdef object _copy_kernel = None

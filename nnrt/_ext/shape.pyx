@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ISALIGNED, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE
+from numpy cimport PyArray_DATA, PyArray_DESCR, PyArray_DIM, PyArray_IS_C_CONTIGUOUS, PyArray_ISALIGNED, PyArray_ITEMSIZE
+from numpy cimport PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE
 from numpy cimport PyArray_STRIDE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work
@@ -12,6 +13,7 @@ from nnrt._ref import shape as _ref
 cdef extern from "shape.h" nogil:
     enum:
         NNRT_SHAPE_AXES
+        NNRT_SHAPE_JOINED
         NNRT_SHAPE_TASK
     ctypedef struct nnrt_shape_args:
         nnrt_work work
@@ -23,9 +25,19 @@ cdef extern from "shape.h" nogil:
         int64_t src[32]
         int64_t blocks
         int64_t rows
+    ctypedef struct nnrt_join_args:
+        nnrt_work work
+        char *out
+        int64_t outer
+        int64_t width
+        int64_t rows
+        int count
+        const char *x[64]
+        int64_t widths[64]
     ctypedef struct nnrt_shape_table:
         nnrt_kernel rows[2]
         nnrt_kernel transpose[2]
+        nnrt_kernel join[1]
     const nnrt_shape_table *nnrt_shape(int isa)
 
 cdef const nnrt_shape_table *table = nnrt_shape(isa_level())
@@ -103,3 +115,41 @@ cdef bint plan(nnrt_shape_args *args, ndarray out, ndarray x, int64_t each) noex
         args.src[j] = args.src[i]
     args.axes = j + 1
     return args.dst[j] == 1
+
+
+def cat(ndarray out, list arrays, int axis):
+    if not join(out, arrays, axis):
+        _ref.cat(out, arrays, axis)
+
+
+def stack(ndarray out, list arrays, int axis):
+    if not join(out, arrays, axis):
+        _ref.stack(out, arrays, axis)
+
+
+cdef bint join(ndarray out, list arrays, int axis) except -1:
+    """Rows one after the other; False for what memcpy cannot do: other memory orders, dtypes that differ."""
+    cdef nnrt_join_args args
+    cdef ndarray a
+    cdef int i, count = <int>len(arrays)
+    if count > NNRT_SHAPE_JOINED or not PyArray_IS_C_CONTIGUOUS(out):
+        return False
+    args.outer = 1
+    for i in range(axis):
+        args.outer *= PyArray_DIM(out, i)
+    if PyArray_SIZE(out) == 0:
+        return True
+    for i in range(count):
+        a = arrays[i]
+        if not PyArray_IS_C_CONTIGUOUS(a) or PyArray_DESCR(a) is not PyArray_DESCR(out):
+            return False
+        args.x[i] = <const char *>PyArray_DATA(a)
+        args.widths[i] = PyArray_NBYTES(a) // args.outer
+    memset(&args.work, 0, sizeof(nnrt_work))
+    args.work.bytes = 2.0 * PyArray_NBYTES(out)
+    args.out = <char *>PyArray_DATA(out)
+    args.width = PyArray_NBYTES(out) // args.outer
+    args.count = count
+    args.rows = max(1, 4 * NNRT_SHAPE_TASK // args.width)
+    launch(table.join, &args, (args.outer + args.rows - 1) // args.rows)
+    return True

@@ -125,6 +125,9 @@ def _array_of(op, data, dtype, copy):
 
 def _store(out, array):
     """out[...] = array as C converts; what does not fit wraps or saturates silently, as in torch."""
+    if array.dtype.kind != "f" and out.dtype != np.float16:  # numpy has nothing to warn of; errstate takes 2 us
+        np.copyto(out, array, casting="unsafe")
+        return
     with np.errstate(invalid="ignore", over="ignore"):
         np.copyto(out, array, casting="unsafe")
 

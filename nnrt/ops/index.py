@@ -12,9 +12,10 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import create, shape
-from .shape import axis_of, put_backward, viewed
+from .shape import axis_of, part
 
 K = registry.family("index")
+E = registry.family("elementwise")
 
 _BASIC = (int, slice, type(None), type(Ellipsis))
 
@@ -33,9 +34,9 @@ def getitem(base, key):
     try:
         if kind is int:
             key = (key, Ellipsis)
-            return viewed(base, a[key], put_backward, (a.shape, key))
+            return part(base, a[key], key)
         if kind is slice or key is None or key is Ellipsis:
-            return viewed(base, a[key], put_backward, (a.shape, key))
+            return part(base, a[key], key)
         if kind is tuple:
             for k in key:
                 if type(k) not in _BASIC:
@@ -45,9 +46,11 @@ def getitem(base, key):
                 if type(b) is not np.ndarray:
                     key = key + (Ellipsis,)
                     b = a[key]
-                return viewed(base, b, put_backward, (a.shape, key))
+                return part(base, b, key)
+        if kind is Tensor and key.array.ndim == 1 and key.array.dtype == np.int64 and a.ndim:
+            return _take(base, 0, key.array, "getitem", True)
         basic, advanced = parsed(key, a.ndim)
-        view = base if basic is None else viewed(base, a[basic], put_backward, (a.shape, basic))
+        view = base if basic is None else part(base, a[basic], basic)
         return view if advanced is None else _pick(view, advanced)
     except IndexError as error:
         raise index_error("getitem", error, a) from None
@@ -267,12 +270,23 @@ def index_select(x, dim, index):
     return _take(x, dim, memory.contiguous(index.reshape(-1)), "index_select")
 
 
-def _take(x, dim, index, op):
+def _take(x, dim, index, op, wrapping=False):
+    """Slices of x along dim at index [N]. wrapping: negative ones count from the end."""
     a = memory.contiguous(x.array)
     index = memory.contiguous(index)
-    check_range(op, index, a.shape[dim], dim)
-    out = memory.empty(a.shape[:dim] + (index.size,) + a.shape[dim + 1 :], a.dtype)
-    K.take(folded(out, dim), folded(a, dim), index)
+    n = a.shape[dim]
+    bad = memory.empty((1,), np.int64)
+    K.check(bad, index, n)
+    if bad[0] >= 0:
+        if wrapping:
+            index = _wrapped(index, n)
+        check_range(op, index, n, dim)
+    if dim == 0 and a.ndim == 2:
+        out = memory.empty((index.size, a.shape[1]), a.dtype)
+        K.take(out[None], a[None], index)
+    else:
+        out = memory.empty(a.shape[:dim] + (index.size,) + a.shape[dim + 1 :], a.dtype)
+        K.take(folded(out, dim), folded(a, dim), index)
     return record(out, index_select_backward, (x,), (a.shape, dim, index))
 
 
@@ -404,10 +418,15 @@ def masked_fill(x, mask, value):
         raise RuntimeError(
             f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
         )
-    size = shape.broadcast_shapes(a.shape, mask.shape)
+    size = a.shape
+    if mask.shape != size:
+        size = shape.broadcast_shapes(size, mask.shape)
     out = memory.empty_like(a) if size == a.shape else memory.empty(size, a.dtype)
-    out[...] = a
-    np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
+    if out.dtype.kind == "f":
+        E.where(out, mask, float(value) if given is None else given.array.astype(out.dtype), a)
+    else:
+        out[...] = a
+        np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
     return record(out, masked_fill_backward, (x, given), (mask, a.shape))
 
 
@@ -416,8 +435,7 @@ def masked_fill_backward(node, dy):
     dx = dvalue = None
     if node.needs(0):
         dx = memory.empty_like(dy)
-        dx[...] = dy
-        np.copyto(dx, 0, where=mask)
+        E.where(dx, mask, 0.0, dy)
         dx = elementwise.sum_to(dx, size)
     if node.needs(1):
         dvalue = elementwise.sum_to(memory.contiguous(dy[np.broadcast_to(mask, dy.shape)]), ())

@@ -1,14 +1,14 @@
 """Putting tensors together: along an axis, as a grid, as blocks."""
 
-import numpy as np
-
-from .. import memory
+from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
 from . import shape
 from .create import in_order_of
 from .promotion import promote_types
 from .shape import axis_of
+
+K = registry.family("shape")
 
 
 def cat(tensors, dim=0):
@@ -18,54 +18,60 @@ def cat(tensors, dim=0):
     promoted. Memory order is that of the first tensor.
     """
     tensors = tuple(tensors)
-    if not tensors:
-        raise ValueError("cat: wants at least one tensor")
+    try:
+        arrays = [x.array for x in tensors]
+        first = arrays[0]
+    except (AttributeError, IndexError):
+        raise _cat_refused(tensors) from None
+    dtype = first.dtype
+    skipped = False
+    for a in arrays:
+        if a.dtype is not dtype:
+            dtype = promote_types(dtype, a.dtype)
+        if not a.size and a.ndim == 1:
+            skipped = True
+    if skipped:  # those without elements, but for the case that all are
+        arrays = [a for a in arrays if a.shape != (0,)] or [first]
+        first = arrays[0]
+    ndim = first.ndim
+    if not ndim:
+        raise RuntimeError("cat: 0-d tensors cannot be joined; use stack")
+    axis = dim if 0 <= dim < ndim else axis_of("cat", dim, ndim)
+    shape0 = first.shape
+    lead, tail = shape0[:axis], shape0[axis + 1 :]
+    total = 0
+    for a in arrays:
+        s = a.shape
+        if s != shape0 and (len(s) != ndim or s[:axis] != lead or s[axis + 1 :] != tail):
+            raise RuntimeError(f"cat: along dim {dim}, a tensor of shape {s} does not fit the first one of shape {shape0}")
+        total += s[axis]
+    size = lead + (total,) + tail
+    out = memory.empty(size, dtype) if memory.c_order(first) else in_order_of(first, size, dtype)
+    K.cat(out, arrays, axis)
+    return record(out, cat_backward, tensors, (axis, ndim, [(x.array.shape, x.array.dtype) for x in tensors]))
+
+
+def _cat_refused(tensors):
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"cat: tensors[{i}] is a {type(x).__name__}, not a Tensor")
-    full = [x for x in tensors if x.array.shape != (0,)] or [tensors[0]]
-    arrays = [x.array for x in full]
-    first = arrays[0]
-    if not first.ndim:
-        raise RuntimeError("cat: 0-d tensors cannot be joined; use stack")
-    dim = axis_of("cat", dim, first.ndim)
-    dtype = _dtype_of(tensors)
-    size = 0
-    for i, a in enumerate(arrays):
-        if (
-            a.ndim != first.ndim
-            or a.shape[:dim] != first.shape[:dim]
-            or a.shape[dim + 1 :] != first.shape[dim + 1 :]
-        ):
-            raise RuntimeError(
-                f"cat: along dim {dim}, tensors[{i}] of shape {a.shape} does not fit tensors[0] "
-                f"of shape {first.shape}"
-            )
-        size += a.shape[dim]
-    out = in_order_of(first, first.shape[:dim] + (size,) + first.shape[dim + 1 :], dtype)
-    np.concatenate(arrays, axis=dim, out=out)
-    sizes = tuple(
-        [None if x.array.shape == (0,) and len(out.shape) > 1 else x.array.shape[dim] for x in tensors]
-    )
-    return record(out, cat_backward, tensors, (dim, sizes, tuple([x.array.dtype for x in tensors])))
+            return TypeError(f"cat: tensors[{i}] is a {type(x).__name__}, not a Tensor")
+    return ValueError("cat: wants at least one tensor")
 
 
 def cat_backward(node, dy):
     """Each input's gradient is its part of dy: a view."""
-    dim, sizes, dtypes = node.saved
-    lead = (slice(None),) * dim
+    axis, ndim, inputs = node.saved
+    lead = (slice(None),) * axis
     dxs = []
     start = 0
-    for i, size in enumerate(sizes):
-        if size is None:
-            dxs.append(memory.zeros((0,), dtypes[i]) if node.needs(i) else None)
+    for i, (size, dtype) in enumerate(inputs):
+        if len(size) != ndim:  # a skipped one
+            dxs.append(memory.zeros(size, dtype) if node.needs(i) else None)
             continue
-        if node.needs(i):
-            dx = dy[lead + (slice(start, start + size),)]
-            dxs.append(dx if dx.dtype == dtypes[i] else dx.astype(dtypes[i]))
-        else:
-            dxs.append(None)
-        start += size
+        stop = start + size[axis]
+        dx = dy[lead + (slice(start, stop),)] if node.needs(i) else None
+        dxs.append(dx if dx is None or dx.dtype == dtype else dx.astype(dtype))
+        start = stop
     return tuple(dxs)
 
 
@@ -77,24 +83,24 @@ def stack(tensors, dim=0):
     tensors = tuple(tensors)
     if not tensors:
         raise RuntimeError("stack: wants at least one tensor")
-    first = tensors[0].array
-    dim = axis_of("stack", dim, first.ndim + 1)
-    for i, x in enumerate(tensors):
-        if x.array.shape != first.shape:
-            raise RuntimeError(
-                f"stack: tensors[{i}] has shape {x.array.shape}, tensors[0] {first.shape}: they must agree"
-            )
-    dtype = _dtype_of(tensors)
-    out = memory.empty(first.shape[:dim] + (len(tensors),) + first.shape[dim:], dtype)
-    lead = (slice(None),) * dim
-    np.concatenate([x.array[lead + (None,)] for x in tensors], axis=dim, out=out)
-    return record(out, stack_backward, tensors, (dim, tuple([x.array.dtype for x in tensors])))
+    arrays = [x.array for x in tensors]
+    size = arrays[0].shape
+    dtype = arrays[0].dtype
+    axis = dim if 0 <= dim <= len(size) else axis_of("stack", dim, len(size) + 1)
+    for i, a in enumerate(arrays):
+        if a.shape != size:
+            raise RuntimeError(f"stack: tensors[{i}] has shape {a.shape}, tensors[0] {size}: they must agree")
+        if a.dtype is not dtype:
+            dtype = promote_types(dtype, a.dtype)
+    out = memory.empty(size[:axis] + (len(arrays),) + size[axis:], dtype)
+    K.stack(out, arrays, axis)
+    return record(out, stack_backward, tensors, (axis, [a.dtype for a in arrays]))
 
 
 def stack_backward(node, dy):
     """Each input's gradient is its slice of dy: a view."""
-    dim, dtypes = node.saved
-    lead = (slice(None),) * dim
+    axis, dtypes = node.saved
+    lead = (slice(None),) * axis
     dxs = []
     for i, dtype in enumerate(dtypes):
         dx = dy[lead + (i, Ellipsis)] if node.needs(i) else None

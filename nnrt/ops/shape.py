@@ -42,23 +42,31 @@ def reshape(x, *size):
     memory is reinterpreted (no gradient).
     """
     a = x.array
-    if len(size) == 1 and not hasattr(size[0], "__index__"):
-        if isinstance(size[0], (np.dtype, type)):
-            return _reinterpreted(x, size[0])
-        size = size[0]
-        size = tuple(size) if hasattr(size, "__len__") else (size,)
+    if len(size) == 1 and type(size[0]) is not int:
+        only = size[0]
+        if type(only) is tuple or type(only) is list:
+            size = tuple(only)
+        elif isinstance(only, (np.dtype, type)):
+            return _reinterpreted(x, only)
     try:
-        if a.flags.c_contiguous:
-            b, shares = a.reshape(size), True
+        for n in size:
+            if n < -1:  # numpy takes every negative size for -1
+                raise _reshape_error(a, size)
+        if memory.c_order(a):
+            b = a.reshape(size)
         else:
             b, shares = reshaped(a, size)
+            if not shares:
+                return record(b, reshape_backward, (x,), (a.shape,))
     except (ValueError, TypeError):
         raise _reshape_error(a, size) from None
-    if b.shape != size and -1 not in size:  # numpy takes every negative size for -1
-        raise _reshape_error(a, size)
-    if shares:
-        return viewed(x, b, reshape_backward, (a.shape,))
-    return record(b, reshape_backward, (x,), (a.shape,))
+    t = view_of(x, b)
+    if x.requires_grad and grad_enabled():
+        attach((t,), reshape_backward, (x,), (a.shape,))
+    return t
+
+
+view = reshape
 
 
 def reshape_backward(node, dy):
@@ -68,7 +76,7 @@ def reshape_backward(node, dy):
 
 def reshaped(a, size):
     """(array a in another shape, whether it shares a's memory)."""
-    if a.flags.c_contiguous:
+    if memory.c_order(a):
         return a.reshape(size), True
     # numpy merges axes where strides allow; a view's base is then a or a's own base.
     b = a[...]
@@ -118,6 +126,8 @@ def reshape_as(x, other):
 def flatten(x, start_dim=0, end_dim=-1):
     """Axes start_dim..end_dim merged into one."""
     shape = x.array.shape
+    if start_dim == 0 and end_dim == -1 and len(shape) != 1:
+        return reshape(x, x.array.size)
     first, last = axis_of("flatten", start_dim, len(shape)), axis_of("flatten", end_dim, len(shape))
     if first > last:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} for shape {shape}")
@@ -187,7 +197,7 @@ def atleast_3d(x):
 def permute(x, *dims):
     """A view with the axes in the order dims: permute(2, 0, 1) or permute((2, 0, 1))."""
     a = x.array
-    if len(dims) == 1 and not hasattr(dims[0], "__index__"):
+    if len(dims) == 1 and type(dims[0]) is not int:
         dims = tuple(dims[0])
     try:
         b = a.transpose(dims) if dims or not a.ndim else None
@@ -267,15 +277,28 @@ def expand(x, *size):
     RuntimeError where an axis is neither 1 nor the wanted size. The view cannot be changed in place.
     """
     a = x.array
-    if len(size) == 1 and not hasattr(size[0], "__index__"):
+    if len(size) == 1 and type(size[0]) is not int and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
-    lead = len(size) - a.ndim
-    wanted = tuple([a.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(size)])
-    try:
-        b = np.broadcast_to(a, wanted)
-    except ValueError:
-        raise RuntimeError(f"expand: a tensor of shape {a.shape} cannot be expanded to {size}") from None
-    return viewed(x, b, expand_backward, (a.shape,))
+    sizes, steps = a.shape, a.strides
+    lead = len(size) - len(sizes)
+    wanted, strides = [], []
+    for i in range(len(size)):
+        n = size[i]
+        old = sizes[i - lead] if i >= lead else 1
+        if n == -1 and i >= lead or n == old:
+            wanted.append(old)
+            strides.append(steps[i - lead] if i >= lead else 0)
+        elif old == 1 and n >= 0:
+            wanted.append(n)
+            strides.append(0)
+        else:
+            lead = -1
+            break
+    if lead < 0:
+        raise RuntimeError(f"expand: a tensor of shape {sizes} cannot be expanded to {size}")
+    wanted = tuple(wanted)
+    b = memory.strided(a, 0, wanted, tuple(strides), wanted == sizes)
+    return viewed(x, b, expand_backward, (sizes,))
 
 
 def expand_backward(node, dy):
@@ -312,6 +335,14 @@ def broadcast_shapes(*shapes):
 # ---- some of the elements ----
 
 
+def part(base, array, key):
+    """The Tensor of the view `array` = base.array[key] for a basic index, recorded where base needs it."""
+    t = view_of(base, array)
+    if base.requires_grad and grad_enabled():
+        attach((t,), put_backward, (base,), (base.array.shape, key))
+    return t
+
+
 def put_backward(node, dy):
     """Zeros with dy at the basic index `key`."""
     shape, key = node.saved
@@ -329,7 +360,7 @@ def select(x, dim, index):
             f"select: index {index} is out of range for dim {dim} of a tensor of shape {a.shape}"
         )
     key = (slice(None),) * dim + (index, Ellipsis)
-    return viewed(x, a[key], put_backward, (a.shape, key))
+    return part(x, a[key], key)
 
 
 def narrow(x, dim, start, length):
@@ -344,7 +375,7 @@ def narrow(x, dim, start, length):
             f"narrow: {length} elements from {start} are not within dim {dim} of a tensor of shape {a.shape}"
         )
     key = (slice(None),) * dim + (slice(first, first + length),)
-    return viewed(x, a[key], put_backward, (a.shape, key))
+    return part(x, a[key], key)
 
 
 def diagonal(x, offset=0, dim1=0, dim2=1):
@@ -370,7 +401,10 @@ def diagonal_of(a, offset, axis1, axis2):
 
 
 def unfold(x, dimension, size, step):
-    """A view of windows of `size` elements along an axis, `step` apart; their elements make the last axis."""
+    """A view of windows of `size` elements along an axis, `step` apart; their elements make the last axis.
+
+    The view cannot be changed in place where windows overlap.
+    """
     a = x.array
     dim = axis_of("unfold", dimension, a.ndim)
     n = a.shape[dim] if a.ndim else 1
@@ -401,8 +435,7 @@ def _windows(a, dim, size, step):
     count = (a.shape[dim] - size) // step + 1
     shape = a.shape[:dim] + (count,) + a.shape[dim + 1 :] + (size,)
     strides = a.strides[:dim] + (a.strides[dim] * step,) + a.strides[dim + 1 :] + (a.strides[dim],)
-    apart = a.flags.writeable and step >= size
-    return np.lib.stride_tricks.as_strided(a, shape, strides, writeable=apart)
+    return memory.strided(a, 0, shape, strides, step >= size)
 
 
 def as_strided(x, size, stride, storage_offset=None):
@@ -415,14 +448,17 @@ def as_strided(x, size, stride, storage_offset=None):
     size, stride = tuple(size), tuple(stride)
     if len(size) != len(stride) or min(size, default=0) < 0 or min(stride, default=0) < 0:
         raise RuntimeError(f"as_strided: size {size} and stride {stride} must be as long and not negative")
-    owner = a if a.base is None or not isinstance(a.base, np.ndarray) else a.base
+    owner = link = a
+    while link is not None:
+        if isinstance(link, np.ndarray):
+            owner = link
+        link = getattr(link, "base", None)
     flat = owner.transpose(sorted(range(owner.ndim), key=lambda i: -abs(owner.strides[i])))
     if not flat.flags.c_contiguous:
         raise RuntimeError("as_strided: the memory that the tensor lies in has gaps")
-    flat = flat.reshape(-1)
     start = (a.ctypes.data - flat.ctypes.data) // a.itemsize
     offset = start if storage_offset is None else storage_offset
-    room = flat.size
+    room = flat.nbytes // a.itemsize
     last = offset + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else offset
     if offset < 0 or (last >= room and 0 not in size):
         raise RuntimeError(
@@ -430,7 +466,7 @@ def as_strided(x, size, stride, storage_offset=None):
             f"element {last} of {room}"
         )
     strides = tuple([s * a.itemsize for s in stride])
-    b = np.lib.stride_tricks.as_strided(flat[offset:], size, strides, writeable=a.flags.writeable)
+    b = memory.strided(a, (offset - start) * a.itemsize, size, strides)
     geometry = (start, a.shape, x.stride())
     return viewed(x, b, as_strided_backward, (room, geometry, (offset, size, stride)))
 
@@ -551,7 +587,7 @@ def tensor_split(x, indices_or_sections, dim=0):
     bounds = [0, *indices_or_sections, n]
     keys = tuple([lead + (slice(a, b),) for a, b in zip(bounds, bounds[1:])])
     # Pieces may overlap or leave gaps here: one node each.
-    return tuple([viewed(x, a[key], put_backward, (a.shape, key)) for key in keys])
+    return tuple([part(x, a[key], key) for key in keys])
 
 
 # ---- copies ----

@@ -55,6 +55,35 @@ KERNELS = [
     ),
 ]
 
+def parts(rng, dtype, *shapes):
+    return [np.array(rng.standard_normal(s), dtype) for s in shapes]
+
+
+KERNELS += [
+    *[
+        Kernel(f"shape.{kind}", id, lambda rng, dtype, out=out, axis=axis, shapes=shapes: [
+            Output(out), parts(rng, dtype, *shapes), axis
+        ])
+        for kind, id, out, axis, shapes in (
+            ("cat", "rows", (7, 3), 0, [(2, 3), (4, 3), (1, 3)]),
+            ("cat", "columns", (3, 7), 1, [(3, 2), (3, 0), (3, 5)]),
+            ("cat", "middle", (2, 5, 3), 1, [(2, 1, 3), (2, 4, 3)]),
+            ("cat", "large", (300, 701), 1, [(300, 200), (300, 501)]),
+            ("cat", "nothing", (0, 5), 1, [(0, 2), (0, 3)]),
+            ("cat", "many", (100, 2), 0, [(1, 2)] * 100),
+            ("stack", "first", (2, 3, 4), 0, [(3, 4)] * 2),
+            ("stack", "last", (3, 4, 2), 2, [(3, 4)] * 2),
+            ("stack", "0d", (3,), 0, [(3,)[:0]] * 3),
+        )
+    ],
+    Kernel("shape.cat", "transposed", lambda rng, dtype: [
+        Output((4, 5)), [rng.standard_normal((5, 1)).astype(dtype).T, rng.standard_normal((3, 5)).astype(dtype)], 0
+    ]),
+    Kernel("shape.cat", "to-nhwc", lambda rng, dtype: [
+        Output((2, 3, 4, 5), axes=(0, 2, 3, 1)), parts(rng, dtype, (2, 1, 4, 5), (2, 2, 4, 5)), 1
+    ]),
+]  # fmt: skip
+
 VIEWS = [
     op("reshape", lambda t, x: t.reshape(x, (4, 6)), X),
     op("reshape-infer", lambda t, x: x.reshape(-1, 2), X),

@@ -164,4 +164,22 @@ static PyObject *nnrt_np_clone(PyArrayObject *a)
     return copy;
 }
 
+/* A view of a's memory from `offset` bytes after its first element. */
+static PyObject *nnrt_np_strided(PyArrayObject *a, npy_intp offset, int nd, npy_intp *dims, npy_intp *strides,
+                                 int writeable)
+{
+    PyArray_Descr *descr = PyArray_DESCR(a);
+    int flags = writeable && PyArray_ISWRITEABLE(a) ? NPY_ARRAY_WRITEABLE : 0;
+    Py_INCREF(descr); /* the view takes this one */
+    PyObject *view =
+        PyArray_NewFromDescr(&PyArray_Type, descr, nd, dims, strides, PyArray_BYTES(a) + offset, flags, NULL);
+    if (!view) return NULL;
+    Py_INCREF(a); /* and its base this one */
+    if (PyArray_SetBaseObject((PyArrayObject *)view, (PyObject *)a) < 0) {
+        Py_DECREF(view);
+        return NULL;
+    }
+    return view;
+}
+
 #endif

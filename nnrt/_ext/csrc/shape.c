@@ -33,6 +33,19 @@ static inline void advance(const nnrt_shape_args *p, int inner, place *q)
     }
 }
 
+static void join(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_join_args *p = args;
+    int64_t stop = end * p->rows < p->outer ? end * p->rows : p->outer;
+    for (int64_t o = begin * p->rows; o < stop; o++) {
+        char *out = p->out + o * p->width;
+        for (int k = 0; k < p->count; k++) {
+            memcpy(out, p->x[k] + o * p->widths[k], (size_t)p->widths[k]);
+            out += p->widths[k];
+        }
+    }
+}
+
 #define BITS uint32_t
 #define LANES 8
 #define K(name) name##_32
@@ -49,7 +62,8 @@ static inline void advance(const nnrt_shape_args *p, int inner, place *q)
     .name = {{"shape/" #name "/32/" NNRT_STR(NNRT_ISA), name##_32},   \
              {"shape/" #name "/64/" NNRT_STR(NNRT_ISA), name##_64}}
 
-const nnrt_shape_table NNRT_SYM(shape) = {ENTRY(rows), ENTRY(transpose)};
+const nnrt_shape_table NNRT_SYM(shape) = {
+    ENTRY(rows), ENTRY(transpose), .join = {{"shape/join/" NNRT_STR(NNRT_ISA), join}}};
 
 #else
 

@@ -16,12 +16,25 @@ typedef struct {
     int64_t blocks, rows; /* transpose: tasks per plane, rows of a task; else rows of a task */
 } nnrt_shape_args;
 
+enum { NNRT_SHAPE_JOINED = 64 };
+
+/* out [outer, sum of the widths] = inputs [outer, width], all C-ordered; widths in bytes. */
+typedef struct {
+    nnrt_work work;
+    char *out;
+    int64_t outer, width; /* width: of out */
+    int64_t rows;         /* of a task */
+    int count;
+    const char *x[NNRT_SHAPE_JOINED];
+    int64_t widths[NNRT_SHAPE_JOINED];
+} nnrt_join_args;
+
 /* Elements of a task: 128 or 256 kB each way, below which a second thread gains nothing. */
 enum { NNRT_SHAPE_TASK = 32768 };
 
-/* Indexed by the element's width: 4 or 8 bytes. */
+/* rows and transpose are indexed by the element's width: 4 or 8 bytes. */
 typedef struct {
-    nnrt_kernel rows[2], transpose[2];
+    nnrt_kernel rows[2], transpose[2], join[1];
 } nnrt_shape_table;
 
 NNRT_TABLES(shape)
