@@ -237,7 +237,9 @@ MAP_KERNEL(where, 0)
 /* ---- sums ---- */
 
 #define AT(p, k) (*(const K(load) *)(p + i + k * LANES))
-#define ADD(k) s##k += __builtin_convertvector(product ? AT(x, k) * AT(z, k) : AT(x, k), vec)
+#define ADD(k)                                                                  \
+    s##k += product ? __builtin_convertvector(AT(x, k) * AT(z, k), vec)         \
+                    : __builtin_convertvector(AT(x, k), vec)
 
 /* Sum of n contiguous elements, or of their products with z: some running sums per 2048 elements,
  * then those one by one. */
