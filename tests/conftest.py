@@ -2,11 +2,15 @@
 
 import importlib
 import pkgutil
+import signal
 
 import numpy as np
 import pytest
 
 import tests.cases
+
+# A suite started in the background inherits an ignored SIGINT; the tests of Ctrl-C need the usual one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def families():
