@@ -27,10 +27,7 @@ CSRC = EXT / "csrc"
 COMPILED = [
     "nnrt/autograd.py",
     "nnrt/ops/activation.py",
-    "nnrt/ops/compare.py",
     "nnrt/ops/elementwise.py",
-    "nnrt/ops/index.py",
-    "nnrt/ops/join.py",
     "nnrt/ops/linear.py",
     "nnrt/ops/loss.py",
     "nnrt/ops/promotion.py",
