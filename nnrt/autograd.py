@@ -96,7 +96,7 @@ class Node:
     def add_hook(self, index, hook):
         """Calls hook(gradient of output index) -> Tensor or None when the walk reaches this node.
 
-        Returns a handle whose remove() takes the hook off.
+        The hooks of index ~i see output i's gradient after those of index i. Returns a handle whose remove() takes the hook off.
         """
         if self.hooks is None:
             self.hooks = {}
@@ -240,7 +240,7 @@ def backward(tensors, grad_tensors=None, retain_graph=False, create_graph=False,
     found = grad(tensors, inputs, grad_tensors, retain_graph, allow_unused=True)
     for leaf, g in zip(inputs, found):
         if g is not None:
-            accumulate(leaf, g.array, True)
+            accumulate(leaf, g.array if isinstance(g, Tensor) else g, True)
 
 
 def grad(
@@ -255,12 +255,18 @@ def grad(
     """
     roots, grads = _roots("autograd.grad", outputs, grad_outputs, create_graph)
     inputs = _sequence(inputs)
-    wanted = {}
+    wanted, hooked = {}, {}
     for i, x in enumerate(inputs):
         if not x.requires_grad:
             raise RuntimeError(f"autograd.grad: inputs[{i}] does not require a gradient")
-        wanted[_key(target_of(x))] = None
+        key = _key(target_of(x))
+        wanted[key] = None
+        if x.node is None and x.hooks:
+            hooked[key] = x.hooks
     walk(roots, grads, bool(retain_graph), wanted)
+    for key, hooks in hooked.items():
+        if wanted[key] is not None:
+            wanted[key] = run_hooks(hooks, wanted[key])
     result = []
     for i, x in enumerate(inputs):
         g = wanted[_key(target_of(x))]
@@ -271,7 +277,7 @@ def grad(
                 f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
                 "pass allow_unused=True to get None for it"
             )
-        result.append(None if g is None else wrap(memory.copy(g)))
+        result.append(wrap(memory.copy(g)) if isinstance(g, np.ndarray) else g)
     return tuple(result)
 
 
@@ -370,6 +376,8 @@ def walk(roots, grads, retain_graph, wanted):
                 if node.outputs > 1 and any([dx is dy for dy in dys]):
                     owned = False
             deliver(pending, queue, target, dx, owned, wanted)
+    for leaf, g in pending.items():
+        accumulate(leaf, run_hooks(leaf.hooks, g), False)
 
 
 def deliver(pending, queue, target, g, owned, wanted):
@@ -377,7 +385,10 @@ def deliver(pending, queue, target, g, owned, wanted):
     index = 0
     if isinstance(target, Tensor):
         if wanted is None:
-            accumulate(target, g, owned)
+            if target.hooks:  # they get the whole gradient, which is there when the walk ends
+                pending[target] = added(pending[target], g) if target in pending else g
+            else:
+                accumulate(target, g, owned)
         elif (id(target), 0) in wanted:
             before = wanted[(id(target), 0)]
             wanted[(id(target), 0)] = g if before is None else added(before, g)
@@ -411,13 +422,6 @@ def added(a, b):
 
 def accumulate(leaf, g, owned):
     """leaf.grad += g, the only place where gradients are accumulated."""
-    hooks = leaf.hooks
-    if hooks is not None:
-        for hook in list(hooks.values()):
-            changed = hook(wrap(g))
-            if changed is not None:
-                g = changed.array
-                owned = False
     before = leaf.grad
     if before is None:
         if not isinstance(g, np.ndarray):
@@ -438,14 +442,29 @@ def accumulate(leaf, g, owned):
 
 def _run_hooks(node, dys):
     slots = [dys] if node.outputs == 1 else dys
-    for index, hooks in node.hooks.items():
-        for hook in list(hooks.values()):
-            if slots[index] is None:
-                continue
-            changed = hook(wrap(slots[index]))
-            if changed is not None:
-                slots[index] = changed.array
+    for key in sorted(node.hooks, reverse=True):
+        index = key if key >= 0 else ~key
+        if slots[index] is not None:
+            slots[index] = run_hooks(node.hooks[key], slots[index])
     return slots[0] if node.outputs == 1 else slots
+
+
+def run_hooks(hooks, g):
+    """The gradient g, or what the hooks made of it: TypeError or RuntimeError for what cannot stand for it."""
+    for hook in list(hooks.values()):
+        changed = hook(wrap(g) if isinstance(g, np.ndarray) else g)
+        if changed is None:
+            continue
+        name = getattr(hook, "__name__", type(hook).__name__)
+        if not isinstance(changed, (Tensor, type(g))):
+            raise TypeError(f"backward: hook {name} returned a {type(changed).__name__}; wants a Tensor or None")
+        if tuple(changed.shape) != tuple(g.shape) or changed.dtype != g.dtype:
+            raise RuntimeError(
+                f"backward: hook {name} returned {changed.dtype} of shape {tuple(changed.shape)} "
+                f"for a gradient that is {g.dtype} of shape {tuple(g.shape)}"
+            )
+        g = changed.array if isinstance(changed, Tensor) else changed
+    return g
 
 
 def _anomaly_recorded(node, outs):

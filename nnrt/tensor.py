@@ -174,7 +174,9 @@ class Tensor:
         if not self.requires_grad:
             raise RuntimeError("retain_grad: the tensor does not require a gradient")
         if self.node is not None:
-            self.register_hook(self._keep)
+            key = ~(self.node.index if isinstance(self.node, autograd.Output) else 0)
+            if not (self.grad_fn.hooks and self.grad_fn.hooks.get(key)):
+                self.grad_fn.add_hook(key, self._keep)
 
     def _keep(self, g):
         self.grad = g if self.grad is None else elementwise.add(self.grad, g)

@@ -247,6 +247,58 @@ def test_hooks_on_leaves_and_intermediates():
     assert len(seen) == 1
 
 
+def test_a_hook_on_a_leaf_sees_the_whole_gradient_once():
+    x = leaf(1.0, 2.0)
+    seen = []
+    x.register_hook(lambda g: seen.append(g.tolist()) or g.clamp(max=4))
+    y = (x * 2 + x * 3).sum()
+    y.backward(retain_graph=True)
+    assert x.grad.tolist() == [4, 4]
+    assert nnrt.autograd.grad(y, x, retain_graph=True)[0].tolist() == [4, 4]
+    y.backward(inputs=[x])
+    assert x.grad.tolist() == [8, 8] and seen == [[5, 5]] * 3
+
+
+def test_what_a_hook_keeps_does_not_change():
+    x = leaf(1.0)
+    seen = []
+    x.register_hook(lambda g: seen.append(g))
+    for _ in range(2):
+        (x * 2).sum().backward()
+    assert [g.tolist() for g in seen] == [[2], [2]]
+
+
+def test_retain_grad_keeps_what_the_hooks_made():
+    x = leaf(1.0, 2.0)
+    h = x * 1
+    h.retain_grad()
+    h.retain_grad()
+    h.register_hook(lambda g: g * 10)
+    (h * 2).sum().backward()
+    assert h.grad.tolist() == x.grad.tolist() == [20, 20]
+
+
+@pytest.mark.parametrize("on_leaf", [True, False])
+def test_a_hook_that_returns_no_gradient_is_named(on_leaf):
+    answers = []
+
+    def careless(g):
+        return answers[-1]
+
+    for answer, error, message in (
+        (3.0, TypeError, "hook careless returned a float; wants a Tensor"),
+        (nnrt.ones(3), RuntimeError, r"careless returned float32 of shape \(3,\) .* float64 of shape \(2,\)"),
+        (nnrt.ones(2), RuntimeError, "careless returned float32"),
+    ):
+        answers.append(answer)
+        x = leaf(1.0, 2.0)
+        y = x * 1
+        (x if on_leaf else y).register_hook(careless)
+        with pytest.raises(error, match=message):
+            y.sum().backward()
+        assert x.grad is None
+
+
 def test_several_outputs_some_unused():
     x = leaf(1.0, 2.0, 3.0)
     a, b, c = x.unbind(0)

@@ -267,3 +267,22 @@ def test_sparse_rows():
         SparseRows(np.array([0]), np.ones((1, 2)), (4, 1))
     with pytest.raises(ValueError, match="cannot add shapes"):
         s.added(np.ones((3, 1)))
+
+
+def test_sparse_gradients_pass_hooks_and_autograd_grad_as_they_are():
+    w = nnrt.ones(4, 2, requires_grad=True)
+    index = nnrt.tensor([1, 3, 1])
+    total = embedding(index, w, sparse=True).sum()
+    (g,) = nnrt.autograd.grad(total, w, retain_graph=True)
+    assert isinstance(g, SparseRows) and g.to_dense().tolist() == [[0, 0], [2, 2], [0, 0], [1, 1]]
+    total.backward(inputs=w, retain_graph=True)
+    assert isinstance(w.grad, SparseRows)
+    w.grad = None
+    w.register_hook(lambda g: g * 3 if isinstance(g, SparseRows) else None)
+    total.backward()
+    assert w.grad.to_dense().tolist() == [[0, 0], [6, 6], [0, 0], [3, 3]]
+    h = w * 1
+    h.register_hook(lambda g: g.to_dense())
+    w.grad = None
+    embedding(index, h, sparse=True).sum().backward()
+    assert w.grad.tolist() == [[0, 0], [2, 2], [0, 0], [1, 1]]
