@@ -1,5 +1,6 @@
 cimport cython
 
+from nnrt._ext.runtime cimport alike, copy, empty, empty_like
 from nnrt.tensor cimport Tensor, Version, wrap
 
 
@@ -34,13 +35,30 @@ cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
 cpdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)
 
-@cython.locals(node=Node, i=cython.int, index=cython.int)
-cpdef walk(list roots, list grads, bint retain_graph, dict wanted)
+@cython.final
+cdef class Walk:
+    cdef bint retain_graph
+    cdef dict wanted
+    cdef Node node
+    cdef object dys
+    cdef list queue
+    cdef dict pending
+    cdef dict hooked
 
-@cython.locals(node=Node)
-cdef deliver(dict pending, list queue, target, g, bint owned, dict wanted)
+    @cython.locals(node=Node)
+    cdef run(self)
+    @cython.locals(targets=tuple, i=cython.int, j=cython.int, count=cython.int, index=cython.int, owned=cython.bint)
+    cdef visit(self, Node node, dys)
+    @cython.locals(node=Node, index=cython.int)
+    cdef deliver(self, target, g, bint owned)
+    cdef wait(self, Node node, dys)
+    cdef deliver_to_leaf(self, Tensor leaf, g, bint owned)
+
+
+@cython.locals(walk=Walk, t=Tensor)
+cdef _walk(op, tensors, grads, bint retain_graph, create_graph, dict wanted)
+cdef _met(Node node, int index, dys, g)
+cdef added(a, b)
 @cython.locals(held=Tensor)
 cdef accumulate(Tensor leaf, g, bint owned)
-@cython.locals(t=Tensor, position=cython.int)
-cdef tuple _roots(op, tensors, grads, create_graph)
 cdef _root_gradient(op, Tensor t, g)

@@ -23,6 +23,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import config, memory, registry
+from .memory import alike, copy, empty, empty_like
 from .tensor import Tensor, Version, wrap
 
 try:
@@ -172,7 +173,10 @@ def attach(outs, backward, inputs, saved):
     node.outputs = len(outs)
     node.hooks = None
     node.trace = None
-    node.targets = tuple([target_of(x) for x in inputs])
+    if len(inputs) == 2:
+        node.targets = (target_of(inputs[0]), target_of(inputs[1]))
+    else:
+        node.targets = tuple([target_of(x) for x in inputs])
     if len(outs) == 1:
         out = outs[0]
         out.node = node
@@ -232,9 +236,8 @@ def backward(tensors, grad_tensors=None, retain_graph=False, create_graph=False,
     leaves to accumulate into (default: all). Raises RuntimeError for tensors that are not on the
     tape, for a non-scalar without gradient, and for wrong shapes.
     """
-    roots, grads = _roots("backward", tensors, grad_tensors, create_graph)
     if inputs is None:
-        walk(roots, grads, retain_graph, None)
+        _walk("backward", tensors, grad_tensors, retain_graph, create_graph, None)
         return
     inputs = _sequence(inputs)
     found = grad(tensors, inputs, grad_tensors, retain_graph, allow_unused=True)
@@ -253,7 +256,6 @@ def grad(
     that outputs do not depend on raises RuntimeError, or gives None with allow_unused=True, or
     zeros with materialize_grads=True.
     """
-    roots, grads = _roots("autograd.grad", outputs, grad_outputs, create_graph)
     inputs = _sequence(inputs)
     wanted, hooked = {}, {}
     for i, x in enumerate(inputs):
@@ -263,7 +265,7 @@ def grad(
         wanted[key] = None
         if x.node is None and x.hooks:
             hooked[key] = x.hooks
-    walk(roots, grads, bool(retain_graph), wanted)
+    _walk("autograd.grad", outputs, grad_outputs, bool(retain_graph), create_graph, wanted)
     for key, hooks in hooked.items():
         if wanted[key] is not None:
             wanted[key] = run_hooks(hooks, wanted[key])
@@ -277,7 +279,7 @@ def grad(
                 f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
                 "pass allow_unused=True to get None for it"
             )
-        result.append(wrap(memory.copy(g)) if isinstance(g, np.ndarray) else g)
+        result.append(wrap(copy(g)) if isinstance(g, np.ndarray) else g)
     return tuple(result)
 
 
@@ -289,28 +291,30 @@ def _key(target):
     return (id(target.node), target.index) if isinstance(target, Output) else (id(target), 0)
 
 
-def _roots(op, tensors, grads, create_graph):
+def _walk(op, tensors, grads, retain_graph, create_graph, wanted):
     if create_graph:
         raise NotImplementedError(
             f"{op}: create_graph=True: nnrt's backward passes are hand-written kernels, not recorded on the tape, "
             "so gradients of gradients are not available"
         )
+    walk = Walk.__new__(Walk)
+    walk.retain_graph = retain_graph
+    walk.wanted = wanted
+    walk.node = walk.dys = walk.queue = walk.pending = walk.hooked = None
     if isinstance(tensors, Tensor):
         tensors = (tensors,)
-    if grads is None:
-        grads = (None,) * len(tensors)
-    elif isinstance(grads, Tensor):
+    if isinstance(grads, Tensor):
         grads = (grads,)
-    if len(grads) != len(tensors):
+    elif grads is not None and len(grads) != len(tensors):
         raise RuntimeError(f"{op}: {len(tensors)} tensors but {len(grads)} gradients")
-    roots, arrays = [], []
-    for position in range(len(tensors)):
-        t = tensors[position]
+    roots = []
+    for i, t in enumerate(tensors):
         if not t.requires_grad:
             raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
-        roots.append(target_of(t))
-        arrays.append(_root_gradient(op, t, grads[position]))
-    return roots, arrays
+        roots.append((target_of(t), _root_gradient(op, t, None if grads is None else grads[i])))
+    for target, g in roots:
+        walk.deliver(target, g, False)
+    walk.run()
 
 
 def _root_gradient(op, t, g):
@@ -322,91 +326,126 @@ def _root_gradient(op, t, g):
                 f"{op}: a gradient can be made up for scalars only; the tensor has shape {tuple(t.shape)}: "
                 "pass gradient="
             )
-        g = memory.empty(array.shape, array.dtype)
+        g = empty(array.shape, array.dtype)
         g.fill(1)
         return g
     g = g.array if isinstance(g, Tensor) else np.asarray(g)
-    if memory.alike(g, array):
+    if alike(g, array):
         return g
     if g.shape != array.shape:
         raise RuntimeError(f"{op}: gradient has shape {g.shape}, the tensor {array.shape}")
     return g.astype(array.dtype)
 
 
-def walk(roots, grads, retain_graph, wanted):
-    """Runs the backward functions from the roots to the leaves.
+class Walk:
+    """One backward pass, from the roots to the leaves.
 
     wanted: None to accumulate into the leaves, else a dict whose keys (see _key) are the only
-    targets of interest; their gradients are put there and nothing is accumulated.
+    targets of interest; their gradients are put there and nothing is accumulated. While a single
+    node waits, as in a chain of layers, it is `node` with its gradients `dys`; from the second on,
+    nodes wait in `queue` (a heap, youngest first) and their gradients in `pending`.
     """
-    pending = {}
-    queue = []
-    for i in range(len(roots)):
-        deliver(pending, queue, roots[i], grads[i], False, wanted)
-    while queue:
-        node = heappop(queue)[1]
-        dys = pending.pop(node)
+
+    def run(self):
+        while True:
+            if self.node is not None:
+                node, dys = self.node, self.dys
+                self.node = self.dys = None
+            elif self.queue:
+                node = heappop(self.queue)[1]
+                dys = self.pending.pop(node)
+            else:
+                break
+            self.visit(node, dys)
+        if self.hooked is not None:
+            for leaf, g in self.hooked.items():
+                accumulate(leaf, run_hooks(leaf.hooks, g), False)
+
+    def visit(self, node, dys):
+        """Runs one node's backward function and hands on what it returns."""
         if node.hooks is not None:
             dys = _run_hooks(node, dys)
-        if wanted is not None:
+        if self.wanted is not None:
             for index in range(node.outputs):
-                dy = dys[index] if node.outputs > 1 else dys
-                if (id(node), index) in wanted:
-                    wanted[(id(node), index)] = dy
+                if (id(node), index) in self.wanted:
+                    self.wanted[(id(node), index)] = dys[index] if node.outputs > 1 else dys
         if node.saved_arrays is None:
             raise _freed(node)
         dxs = node.backward(node, *dys) if node.outputs > 1 else node.backward(node, dys)
-        if not retain_graph:
+        if not self.retain_graph:
             node.saved_arrays = None
         targets = node.targets
-        if len(dxs) != len(targets):
-            raise RuntimeError(f"{node.name}: backward returned {len(dxs)} gradients for {len(targets)} inputs")
+        count = len(targets)
+        if len(dxs) != count:
+            raise RuntimeError(f"{node.name}: backward returned {len(dxs)} gradients for {count} inputs")
         if _anomaly:
             _anomaly_checked(node, dxs)
-        for i in range(len(targets)):
+        for i in range(count):
             dx = dxs[i]
             target = targets[i]
             if target is None or dx is None:
                 continue
             owned = dx is not dys and getattr(dx, "base", None) is None
-            if owned and len(targets) > 1:
-                for j in range(len(targets)):
+            if owned and count > 1:
+                for j in range(count):
                     if j != i and dxs[j] is dx:
                         owned = False
                 if node.outputs > 1 and any([dx is dy for dy in dys]):
                     owned = False
-            deliver(pending, queue, target, dx, owned, wanted)
-    for leaf, g in pending.items():
-        accumulate(leaf, run_hooks(leaf.hooks, g), False)
+            self.deliver(target, dx, owned)
 
-
-def deliver(pending, queue, target, g, owned, wanted):
-    """Hands gradient g to a target. owned: nobody else refers to g, it may be kept and changed."""
-    index = 0
-    if isinstance(target, Tensor):
-        if wanted is None:
-            if target.hooks:  # they get the whole gradient, which is there when the walk ends
-                pending[target] = added(pending[target], g) if target in pending else g
-            else:
-                accumulate(target, g, owned)
-        elif (id(target), 0) in wanted:
-            before = wanted[(id(target), 0)]
-            wanted[(id(target), 0)] = g if before is None else added(before, g)
-        return
-    if isinstance(target, Output):
-        index = target.index
-        target = target.node
-    node = target
-    if node not in pending:
-        heappush(queue, (-node.order, node))
-        pending[node] = g if node.outputs == 1 else [None] * node.outputs
-        if node.outputs == 1:
+    def deliver(self, target, g, owned):
+        """Hands gradient g to a target. owned: nobody else refers to g, it may be kept and changed."""
+        if isinstance(target, Tensor):
+            self.deliver_to_leaf(target, g, owned)
             return
+        index = 0
+        if isinstance(target, Output):
+            index = target.index
+            target = target.node
+        node = target
+        if self.node is node:
+            self.dys = _met(node, index, self.dys, g)
+        elif self.node is None and not self.queue:
+            self.node = node
+            self.dys = _met(node, index, None, g)
+        else:
+            if self.node is not None:
+                self.wait(self.node, self.dys)
+                self.node = self.dys = None
+            if node in self.pending:
+                self.pending[node] = _met(node, index, self.pending[node], g)
+            else:
+                self.wait(node, _met(node, index, None, g))
+
+    def wait(self, node, dys):
+        if self.queue is None:
+            self.queue, self.pending = [], {}
+        heappush(self.queue, (-node.order, node))
+        self.pending[node] = dys
+
+    def deliver_to_leaf(self, leaf, g, owned):
+        if self.wanted is not None:
+            key = (id(leaf), 0)
+            if key in self.wanted:
+                before = self.wanted[key]
+                self.wanted[key] = g if before is None else added(before, g)
+        elif leaf.hooks:  # they get the whole gradient, which is there when the walk ends
+            if self.hooked is None:
+                self.hooked = {}
+            self.hooked[leaf] = added(self.hooked[leaf], g) if leaf in self.hooked else g
+        else:
+            accumulate(leaf, g, owned)
+
+
+def _met(node, index, dys, g):
+    """The gradients of a node's outputs when g arrives for output `index`."""
     if node.outputs == 1:
-        pending[node] = added(pending[node], g)
-    else:
-        slots = pending[node]
-        slots[index] = g if slots[index] is None else added(slots[index], g)
+        return g if dys is None else added(dys, g)
+    if dys is None:
+        dys = [None] * node.outputs
+    dys[index] = g if dys[index] is None else added(dys[index], g)
+    return dys
 
 
 def added(a, b):
@@ -415,7 +454,7 @@ def added(a, b):
         return a.added(b)
     if not isinstance(b, np.ndarray):
         return b.added(a)
-    out = memory.empty_like(a)
+    out = empty_like(a)
     K.add(out, a, b)
     return out
 
@@ -428,7 +467,7 @@ def accumulate(leaf, g, owned):
             leaf.grad = g
             return
         if not owned:
-            g = memory.copy(g)
+            g = copy(g)
         leaf.grad = wrap(g)
     elif isinstance(before, Tensor) and isinstance(g, np.ndarray):
         held = before

@@ -16,6 +16,7 @@ try:
         empty,
         empty_cache,
         empty_like,
+        empty_product,
         reset_peak,
         set_copy_kernel,
         strided,
@@ -39,6 +40,11 @@ except ImportError:
 
     def copy(a):
         return a.copy(order="K")
+
+    def empty_product(a, b):
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype.char not in "fd":
+            return None
+        return empty((a.shape[0], b.shape[1]), a.dtype)
 
     def dense(a):
         order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
@@ -83,6 +89,7 @@ __all__ = [
     "empty",
     "empty_cache",
     "empty_like",
+    "empty_product",
     "reset_peak",
     "set_limit",
     "stats",

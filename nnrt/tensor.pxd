@@ -22,3 +22,5 @@ cdef class Tensor:
 cpdef Tensor wrap(array)
 @cython.locals(t=Tensor)
 cpdef Tensor view_of(Tensor base, array)
+
+cdef object _add, _sub, _mul, _div, _matmul

@@ -199,28 +199,28 @@ class Tensor:
     # operators
 
     def __add__(self, other):
-        return elementwise.add(self, other)
+        return _add(self, other)
 
     def __radd__(self, other):
-        return elementwise.add(self, other)
+        return _add(self, other)
 
     def __sub__(self, other):
-        return elementwise.sub(self, other)
+        return _sub(self, other)
 
     def __rsub__(self, other):
-        return elementwise.sub(other, self)
+        return _sub(other, self)
 
     def __mul__(self, other):
-        return elementwise.mul(self, other)
+        return _mul(self, other)
 
     def __rmul__(self, other):
-        return elementwise.mul(self, other)
+        return _mul(self, other)
 
     def __truediv__(self, other):
-        return elementwise.div(self, other)
+        return _div(self, other)
 
     def __rtruediv__(self, other):
-        return elementwise.div(other, self)
+        return _div(other, self)
 
     def __floordiv__(self, other):
         return elementwise.floor_divide(self, other)
@@ -241,10 +241,10 @@ class Tensor:
         return elementwise.pow(other, self)
 
     def __matmul__(self, other):
-        return linear.matmul(self, other)
+        return _matmul(self, other)
 
     def __rmatmul__(self, other):
-        return linear.matmul(other, self)
+        return _matmul(other, self)
 
     def __neg__(self):
         return unary.neg(self)
@@ -642,6 +642,9 @@ from .ops import (  # noqa: E402
     sort,
     unary,
 )
+
+# Bound here, where the compiler finds them at once.
+_add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
 _WITH_METHODS = (
     elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, scatter, shape, arrange,

@@ -41,6 +41,8 @@ cpdef ndarray empty_like(ndarray a)
 cpdef ndarray zeros(tuple shape, dtype)
 # A copy in the memory order of a.
 cpdef ndarray copy(ndarray a)
+# [M, N] for the product of two matrices, or None.
+cpdef ndarray empty_product(ndarray a, ndarray b)
 # Whether shapes and dtypes are the same.
 cpdef bint alike(ndarray a, ndarray b) noexcept
 # a itself when its memory is filled in some order of the axes, else a C-ordered copy.

@@ -246,7 +246,8 @@ cdef object _copy_kernel = None
 
 
 def set_copy_kernel(kernel):
-    """kernel(out, x) does the copies of dense() and contiguous() from 4096 elements on; numpy's loop those below."""
+    """kernel(out, x) does the copies of dense() and contiguous() from 4096 elements on, numpy's loop those below; those of
+    copy() from 65536 on."""
     global _copy_kernel
     _copy_kernel = kernel
 
@@ -262,7 +263,25 @@ cdef ndarray _copied(ndarray a):
 
 cpdef ndarray copy(ndarray a):
     """A copy in the memory order of a."""
-    return nnrt_np_clone(a)
+    cdef ndarray out
+    if _copy_kernel is None or cnp.PyArray_SIZE(a) < 65536:
+        return nnrt_np_clone(a)
+    out = nnrt_np_like(a)
+    _copy_kernel(out, a)
+    return out
+
+
+cpdef ndarray empty_product(ndarray a, ndarray b):
+    """Uninitialised [M, N] for the product of a [M, K] and b [K, N], both float32 or both float64; None for anything else."""
+    cdef cnp.npy_intp dims[2]
+    cdef int num = cnp.PyArray_TYPE(a)
+    if (
+        num != cnp.PyArray_TYPE(b) or num != cnp.NPY_FLOAT32 and num != cnp.NPY_FLOAT64
+        or cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_NDIM(b) != 2 or cnp.PyArray_DIM(a, 1) != cnp.PyArray_DIM(b, 0)
+    ):
+        return None
+    dims[0], dims[1] = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(b, 1)
+    return nnrt_np_new(a.dtype, 2, dims, NULL, 0)
 
 
 cpdef bint alike(ndarray a, ndarray b) noexcept:

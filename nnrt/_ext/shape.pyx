@@ -34,11 +34,24 @@ cdef extern from "shape.h" nogil:
         int count
         const char *x[64]
         int64_t widths[64]
+    ctypedef struct nnrt_flat_args:
+        nnrt_work work
+        char *out
+        const char *x
+        int64_t bytes
+        int stream
+    enum:
+        NNRT_SHAPE_BYTES
     ctypedef struct nnrt_shape_table:
         nnrt_kernel rows[2]
         nnrt_kernel transpose[2]
         nnrt_kernel join[1]
+        nnrt_kernel flat[1]
     const nnrt_shape_table *nnrt_shape(int isa)
+
+cdef extern from "stream.h" nogil:
+    enum:
+        NNRT_STREAM_BYTES
 
 cdef const nnrt_shape_table *table = nnrt_shape(isa_level())
 
@@ -55,6 +68,9 @@ def copy(ndarray out, ndarray x):
     args.out = PyArray_DATA(out)
     args.x = PyArray_DATA(x)
     args.work.bytes = 2.0 * total * each
+    if args.axes == 1 and args.src[0] == 1:
+        flat(<char *>args.out, <const char *>args.x, total * each)
+        return
     last = args.axes - 1
     q = -1
     if args.src[last] != 1:
@@ -74,6 +90,15 @@ def copy(ndarray out, ndarray x):
     launch(
         &table.transpose[0 if each == 4 else 1], &args, total // (args.size[q] * args.size[last]) * args.blocks
     )
+
+
+cdef int flat(char *out, const char *x, int64_t bytes) except -1:
+    cdef nnrt_flat_args args
+    memset(&args, 0, sizeof(args))
+    args.out, args.x, args.bytes = out, x, bytes
+    args.stream = bytes >= NNRT_STREAM_BYTES and <size_t>out % 64 == 0
+    args.work.bytes = 2.0 * bytes
+    return launch(table.flat, &args, (bytes + NNRT_SHAPE_BYTES - 1) // NNRT_SHAPE_BYTES)
 
 
 cdef void swap(nnrt_shape_args *args, int a, int b) noexcept:

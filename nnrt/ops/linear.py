@@ -11,6 +11,8 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..memory import empty_product
+from ..tensor import Tensor
 
 K = registry.family("linear")
 
@@ -84,12 +86,17 @@ def matmul(x, other):
     [K]·[K] -> scalar; [M, K]·[K] -> [M]; [K]·[..., K, N] -> [..., N];
     [..., M, K]·[..., K, N] -> [..., M, N]. Raises RuntimeError for sizes or dtypes that do not fit.
     """
-    from ..tensor import Tensor
-    from .create import as_tensor
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        left, right = x, other
+    else:
+        from .create import as_tensor
 
-    x = x if isinstance(x, Tensor) else as_tensor(x)
-    other = other if isinstance(other, Tensor) else as_tensor(other)
-    a, b = x.array, other.array
+        left, right = as_tensor(x), as_tensor(other)
+    a, b = left.array, right.array
+    out = empty_product(a, b)
+    if out is not None:
+        K.gemm(out, a, b)
+        return record(out, matmul_backward, (left, right), (left, right))
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"matmul: both arguments must have at least 1 dimension, got shapes {a.shape} and {b.shape}")
     if a.dtype != b.dtype:
@@ -99,15 +106,13 @@ def matmul(x, other):
             f"matmul: shapes {a.shape} and {b.shape} do not fit: "
             f"{a.shape[-1]} columns meet {b.shape[0 if b.ndim == 1 else -2]} rows"
         )
-    left = a if a.ndim > 1 else a[None, :]
-    right = b if b.ndim > 1 else b[:, None]
-    out = _product(left, right)
+    out = _product(a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None])
     shape = out.shape
     if b.ndim == 1:
         shape = shape[:-1]
     if a.ndim == 1:
         shape = shape[:-1] if b.ndim == 1 else shape[:-2] + shape[-1:]
-    return record(out if shape == out.shape else out.reshape(shape), matmul_backward, (x, other), (x, other))
+    return record(out if shape == out.shape else out.reshape(shape), matmul_backward, (left, right), (left, right))
 
 
 def matmul_backward(node, dy):

@@ -9,11 +9,7 @@
 #define NNRT_MAP_H
 
 #include "nnrt.h"
-
-#include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "stream.h"
 
 enum {
     NNRT_MAP_OPERANDS = 6,
@@ -75,23 +71,6 @@ static inline void nnrt_map_scatter(char *to, const char *from, int64_t step, in
             to[i * step] = from[i];
 }
 
-/* Copies past the caches; `to` is 64-byte aligned. */
-static inline void nnrt_map_stream(char *to, const char *from, int64_t bytes)
-{
-    int64_t i = 0;
-#if defined(__AVX512F__)
-    for (; i + 64 <= bytes; i += 64)
-        _mm512_stream_si512((void *)(to + i), _mm512_load_si512((const void *)(from + i)));
-#elif defined(__AVX2__)
-    for (; i + 32 <= bytes; i += 32)
-        _mm256_stream_si256((__m256i *)(to + i), _mm256_load_si256((const __m256i *)(from + i)));
-#elif defined(__SSE2__)
-    for (; i + 16 <= bytes; i += 16)
-        _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((const __m128i *)(from + i)));
-#endif
-    memcpy(to + i, from + i, (size_t)(bytes - i));
-}
-
 /* One row, or a piece of one. `repeats`: the row function takes an input of step 0. */
 static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_map_row row, int repeats)
 {
@@ -127,7 +106,7 @@ static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_m
         row(block, step, m, p->constant);
         for (int k = 0; k < p->outs; k++)
             if (p->stream)
-                nnrt_map_stream(data[k] + i * p->step[k], buffer[k], m * p->item[k]);
+                nnrt_stream(data[k] + i * p->step[k], buffer[k], m * p->item[k]);
             else if (!direct[k])
                 nnrt_map_scatter(data[k] + i * p->step[k], buffer[k], p->step[k], p->item[k], m);
     }
@@ -232,10 +211,8 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
             nnrt_map_long(p, at.data, n, row, repeats);
         }
     }
-#if defined(__x86_64__)
     if (p->stream)
-        _mm_sfence();
-#endif
+        nnrt_stream_end();
 }
 
 /* ---- for kernel files: REAL and K(name) are set, see activation.c ---- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shape.h"
+#include "stream.h"
 
 /* Where an odometer over the first `inner` axes stands. */
 typedef struct {
@@ -46,6 +47,17 @@ static void join(const void *args, int64_t begin, int64_t end, void *s)
     }
 }
 
+static void flat(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_flat_args *p = args;
+    int64_t from = begin * NNRT_SHAPE_BYTES, to = end * NNRT_SHAPE_BYTES < p->bytes ? end * NNRT_SHAPE_BYTES : p->bytes;
+    if (p->stream) {
+        nnrt_stream(p->out + from, p->x + from, to - from);
+        nnrt_stream_end();
+    } else
+        memcpy(p->out + from, p->x + from, (size_t)(to - from));
+}
+
 #define BITS uint32_t
 #define LANES 8
 #define K(name) name##_32
@@ -63,7 +75,8 @@ static void join(const void *args, int64_t begin, int64_t end, void *s)
              {"shape/" #name "/64/" NNRT_STR(NNRT_ISA), name##_64}}
 
 const nnrt_shape_table NNRT_SYM(shape) = {
-    ENTRY(rows), ENTRY(transpose), .join = {{"shape/join/" NNRT_STR(NNRT_ISA), join}}};
+    ENTRY(rows), ENTRY(transpose), .join = {{"shape/join/" NNRT_STR(NNRT_ISA), join}},
+    .flat = {{"shape/flat/" NNRT_STR(NNRT_ISA), flat}}};
 
 #else
 

@@ -29,12 +29,22 @@ typedef struct {
     int64_t widths[NNRT_SHAPE_JOINED];
 } nnrt_join_args;
 
+/* out = x, both without gaps. */
+typedef struct {
+    nnrt_work work;
+    char *out;
+    const char *x;
+    int64_t bytes;
+    int stream; /* bypass the caches */
+} nnrt_flat_args;
+enum { NNRT_SHAPE_BYTES = 131072 }; /* of a task */
+
 /* Elements of a task: 128 or 256 kB each way, below which a second thread gains nothing. */
 enum { NNRT_SHAPE_TASK = 32768 };
 
 /* rows and transpose are indexed by the element's width: 4 or 8 bytes. */
 typedef struct {
-    nnrt_kernel rows[2], transpose[2], join[1];
+    nnrt_kernel rows[2], transpose[2], join[1], flat[1];
 } nnrt_shape_table;
 
 NNRT_TABLES(shape)

@@ -1,0 +1,40 @@
+/* Copies that bypass the caches. */
+#ifndef NNRT_STREAM_H
+#define NNRT_STREAM_H
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* Outputs of at least this many bytes are written past the caches: they would not stay there.
+ * Measured on a 32 MB L3. */
+enum { NNRT_STREAM_BYTES = 16 << 20 };
+
+/* `to` is 64-byte aligned. */
+static inline void nnrt_stream(char *to, const char *from, int64_t bytes)
+{
+    int64_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 64 <= bytes; i += 64)
+        _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512((const void *)(from + i)));
+#elif defined(__AVX2__)
+    for (; i + 32 <= bytes; i += 32)
+        _mm256_stream_si256((__m256i *)(to + i), _mm256_loadu_si256((const __m256i *)(from + i)));
+#elif defined(__SSE2__)
+    for (; i + 16 <= bytes; i += 16)
+        _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
+#endif
+    memcpy(to + i, from + i, (size_t)(bytes - i));
+}
+
+/* Makes what was streamed visible to other threads; once per task. */
+static inline void nnrt_stream_end(void)
+{
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
+#endif
