@@ -5,40 +5,23 @@
 /* The largest element; a NaN need not show, it reaches the sum of the exponentials. */
 ROW_BEST(top, -(REAL)INFINITY, v > m)
 
-/* exp(x) for x <= 1 or so, 0 where the result is not normal: what differences to a maximum or to a
- * log-sum-exp need. One power of two and no upper bound make it half as long as vmath.h's. The
- * clamp puts the exponent field at 0, hence the product, for all that is smaller and for -inf. */
-INLINE REAL K(exp_below)(REAL x)
-{
-    enum { SINGLE = sizeof(REAL) == 4 };
-    const REAL magic = SINGLE ? (REAL)12582912.0 : (REAL)6755399441055744.0; /* 1.5 * 2^mantissa */
-    const REAL least = SINGLE ? (REAL)-88.0 : (REAL)-709.09;
-    const REAL high = SINGLE ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
-    const REAL low = SINGLE ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
-    x = x < least ? least : x;
-    REAL t = x * (REAL)1.4426950408889634 + magic, n = t - magic;
-    REAL r = (x - n * high) - n * low;
-    REAL p = 1 + (r + r * r * K(exp_poly)(r));
-    return p * K(real)((K(bits)(t) + (SINGLE ? 127 : 1023)) << (SINGLE ? 23 : 52));
-}
-
 /* Σ exp(x - m), in y the terms where KEEP. */
 #define EXP_ROW(name, KEEP)                                                       \
     static inline double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m) \
     {                                                                             \
-        enum { WIDE = 32 };                                                       \
+        enum { WIDE = LANES };                                                    \
         double total = 0;                                                         \
         for (int64_t from = 0; from < n; from += RUN) {                           \
             int64_t i = from, stop = n - from < RUN ? n : from + RUN;             \
             REAL s[WIDE] = {0};                                                   \
             for (; i + WIDE <= stop; i += WIDE)                                   \
                 for (int j = 0; j < WIDE; j++) {                                  \
-                    REAL e = K(exp_below)(x[i + j] - m);                                \
+                    REAL e = K(exp_neg)(x[i + j] - m);                          \
                     KEEP(y[i + j] = e);                                           \
                     s[j] += e;                                                    \
                 }                                                                 \
             for (int j = 0; i + j < stop; j++) {                                  \
-                REAL e = K(exp_below)(x[i + j] - m);                                    \
+                REAL e = K(exp_neg)(x[i + j] - m);                              \
                 KEEP(y[i + j] = e);                                               \
                 s[j] += e;                                                        \
             }                                                                     \
@@ -82,12 +65,12 @@ static void K(exp_cols)(double *restrict s, REAL *restrict y, const REAL *restri
             if (y) {
                 REAL *out = y + r * step;
                 for (int64_t i = 0; i < w; i++) {
-                    out[i] = K(exp_below)(row[i] - m[i]);
+                    out[i] = K(exp_neg)(row[i] - m[i]);
                     part[i] += out[i];
                 }
             } else {
                 for (int64_t i = 0; i < w; i++)
-                    part[i] += K(exp_below)(row[i] - m[i]);
+                    part[i] += K(exp_neg)(row[i] - m[i]);
             }
         }
         for (int64_t i = 0; i < w; i++)
@@ -98,7 +81,7 @@ static void K(exp_cols)(double *restrict s, REAL *restrict y, const REAL *restri
 /* The shift that keeps exp(x - shift) from overflow; 0 for a top of -inf, whose row sums to 0. */
 static inline REAL K(shift_of)(REAL top) { return top - top == 0 ? top : 0; }
 
-/* The log-sum-exp of a column whose top is +inf, which exp_below does not take: inf, or NaN with a NaN. */
+/* The log-sum-exp of a column whose top is +inf, which exp_neg does not take: inf, or NaN with a NaN. */
 static inline REAL K(lse_of_inf)(const REAL *x, int64_t n, int64_t step)
 {
     for (int64_t r = 0; r < n; r++)

@@ -237,16 +237,16 @@ static void K(cross_entropy_backward)(const void *args, int64_t begin, int64_t e
         } else if (step == 1 && rest == 0) {
             REAL s = *scaled, l = *lse;
             for (int64_t r = 0; r < n; r++)
-                dx[r] = s * K(exp_below)(x[r] - l);
+                dx[r] = s * K(exp_neg)(x[r] - l);
         } else if (step == 1) {
             REAL s = *scaled, l = *lse, b = *g;
             for (int64_t r = 0; r < n; r++)
-                dx[r] = s * K(exp_below)(x[r] - l) - b * (weight ? weight[r] : 1);
+                dx[r] = s * K(exp_neg)(x[r] - l) - b * (weight ? weight[r] : 1);
         } else {
             for (int64_t r = 0; r < n; r++) {
                 REAL by = weight ? weight[r] : 1;
                 for (int64_t i = 0; i < w; i++)
-                    dx[r * step + i] = scaled[i] * K(exp_below)(x[r * step + i] - lse[i]) - g[i] * by;
+                    dx[r * step + i] = scaled[i] * K(exp_neg)(x[r * step + i] - lse[i]) - g[i] * by;
             }
             for (int64_t i = 0; i < w; i++) /* not 0 * inf */
                 for (int64_t r = 0; target[i] == p->ignore_index && r < n; r++)
@@ -294,7 +294,7 @@ static void K(cross_entropy_soft_backward)(const void *args, int64_t begin, int6
         for (int64_t i = 0; i < w; i++) {
             REAL g = dy[p->dy_each ? i : 0] * (REAL)p->scale, s = (REAL)total[i], l = lse[i];
             for (int64_t k = i, r = 0; dx && r < n; r++, k += step)
-                dx[k] = g * (s * K(exp_below)(x[k] - l) - (weight ? weight[r] : 1) * (sure * q[k] + rest));
+                dx[k] = g * (s * K(exp_neg)(x[k] - l) - (weight ? weight[r] : 1) * (sure * q[k] + rest));
             for (int64_t k = i, r = 0; dq && r < n; r++, k += step)
                 dq[k] = g * sure * (weight ? weight[r] : 1) * (l - x[k]);
         }

@@ -137,7 +137,7 @@ ROW_SUM(plain, v, v)
 COLUMN_SUM(dot)
 COLUMN_SUM(plain)
 BACKWARD(softmax_backward, dot, v * (g - s))
-BACKWARD(log_softmax_backward, plain, g - K(exp_below)(v) * s)
+BACKWARD(log_softmax_backward, plain, g - K(exp_neg)(v) * s)
 #undef COLUMN_SUM
 #undef BACKWARD
 
@@ -160,12 +160,12 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
         if (step == 1) {
             REAL g = *dy, l = *lse;
             for (int64_t i = 0; i < n; i++)
-                dx[i] = g * K(exp_below)(x[i] - l);
+                dx[i] = g * K(exp_neg)(x[i] - l);
             continue;
         }
         for (int64_t r = 0; r < n; r++)
             for (int64_t i = 0; i < w; i++)
-                dx[r * step + i] = dy[i] * K(exp_below)(x[r * step + i] - lse[i]);
+                dx[r * step + i] = dy[i] * K(exp_neg)(x[r * step + i] - lse[i]);
     }
 }
 

@@ -29,6 +29,12 @@ static inline double real_f64_(uint64_t u)
     return x;
 }
 
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define NNRT_FUSED 1
+#else
+#define NNRT_FUSED 0
+#endif
+
 /* Beyond this, sin and cos must come from libm: quadrants no longer fit. */
 #define NNRT_TRIG_LIMIT 1e6
 
@@ -48,13 +54,18 @@ static inline double real_f64_(uint64_t u)
 #undef V
 #undef VMATH_F64
 #undef H
+#undef H2
 
 #elif defined(VMATH_F64)
 
 #undef H
+#undef H2
 #define H(c) p = p * z + (c);
+/* Two steps of Horner's rule: half as long a chain of dependent operations. */
+#define H2(a, b) p = p * z2 + ((a) * z + (b));
 
 #undef UINT
+#undef INT
 #undef MANTISSA
 #undef BIAS
 #undef MAGIC
@@ -79,13 +90,12 @@ static inline double real_f64_(uint64_t u)
 #undef SQRT
 #undef COPYSIGN
 #undef FMA
-#undef TAIL_SHIFT
-#undef TAIL_CENTRE
 #undef MAGIC_BIAS
 #undef REDUCE
 
 #if VMATH_F64
 #define UINT uint64_t
+#define INT int64_t
 #define MANTISSA 52
 #define BIAS 1023
 #define MAGIC 6755399441055744.0         /* 1.5 * 2^52: adding it rounds to a whole number */
@@ -110,15 +120,13 @@ static inline double real_f64_(uint64_t u)
 #define SQRT __builtin_sqrt
 #define COPYSIGN __builtin_copysign
 #define FMA __builtin_fma
-#define TAIL_SHIFT 5.0
-#define TAIL_CENTRE 0.109375
 /* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
 static inline REAL V(exp_poly)(REAL z)
 {
-    REAL p = 2.0914686968086876e-09;
-    H(2.5105217004720745e-08) H(2.7557273643110297e-07) H(2.7557255400206422e-06)
-    H(2.4801587325547743e-05) H(0.00019841269874820627) H(0.0013888888888883748)
-    H(0.0083333333333261358) H(0.041666666666666671) H(0.16666666666666671) H(0.5)
+    REAL z2 = z * z, p = 2.5100375832561234e-08 * z + 2.7620075879983367e-07;
+    H2(2.7557268480310026e-06, 2.4801521322368693e-05)
+    H2(0.00019841269863040545, 0.0013888888917196719)
+    H2(0.0083333333333300644, 0.041666666666624162) H2(0.16666666666666667, 0.5)
     return p;
 }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
@@ -181,9 +189,10 @@ static inline REAL V(erfcx_poly)(REAL z)
     H(-0.047562294353449081) H(-0.13562110612458136) H(1.2530080582697296)
     return p;
 }
-/* e^(a^2/2) Phi(-a) / w in z = w - TAIL_CENTRE, w = 1 / (a + TAIL_SHIFT), a >= 0 */
-static inline REAL V(tail_poly)(REAL z)
+/* e^(a^2/2) Phi(-a), a >= 0: w times a polynomial in z = w - 0.109375, w = 1 / (a + 5) */
+static inline REAL V(tail)(REAL a)
 {
+    REAL w = 1 / (a + 5), z = w - 0.109375;
     REAL p = -2224938767716.4434;
     H(325006221893.14343) H(208187172712.43704) H(-37457583006.55407) H(-13417562190.372541)
     H(2860449339.9560828) H(895974132.49478579) H(-187671902.57779509) H(-71172599.565593988)
@@ -191,7 +200,7 @@ static inline REAL V(tail_poly)(REAL z)
     H(-127375.07447408655) H(22180.533569899366) H(22524.618346741925) H(8132.6140961099145)
     H(2002.4277258460052) H(381.84110451987226) H(59.278311653641076) H(7.6709079740551482)
     H(0.83619753706079603)
-    return p;
+    return w * p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
 static inline double V(sin_poly)(double z)
@@ -212,6 +221,7 @@ static inline double V(cos_poly)(double z)
 
 #else
 #define UINT uint32_t
+#define INT int32_t
 #define MANTISSA 23
 #define BIAS 127
 #define MAGIC 12582912.0f
@@ -236,13 +246,11 @@ static inline double V(cos_poly)(double z)
 #define SQRT __builtin_sqrtf
 #define COPYSIGN __builtin_copysignf
 #define FMA __builtin_fmaf
-#define TAIL_SHIFT 3.5f
-#define TAIL_CENTRE 0.171875f
 /* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
 static inline REAL V(exp_poly)(REAL z)
 {
-    REAL p = 0.000198909908f;
-    H(0.001393365f) H(0.00833331093f) H(0.0416664649f) H(0.166666667f) H(0.500000001f)
+    REAL z2 = z * z, p = 0.00139261761f;
+    H2(0.00836317307f, 0.0416665547f) H2(0.16666577f, 0.5f)
     return p;
 }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
@@ -289,13 +297,15 @@ static inline REAL V(erfcx_poly)(REAL z)
     H(0.129642145f) H(-0.0475622368f) H(-0.135621032f) H(1.25300806f)
     return p;
 }
-/* e^(a^2/2) Phi(-a) / w in z = w - TAIL_CENTRE, w = 1 / (a + TAIL_SHIFT), a >= 0 */
-static inline REAL V(tail_poly)(REAL z)
+/* e^(a^2/2) Phi(-a), 0 <= a <= TAIL_MAX; least squares with Lawson's weights, error 5e-9 */
+static inline REAL V(tail)(REAL z)
 {
-    REAL p = -5120.04008f;
-    H(1259.19191f) H(855.148785f) H(-242.417928f) H(-164.205183f) H(21.6968401f) H(43.5689361f)
-    H(19.1018249f) H(4.96013011f) H(0.873309965f)
-    return p;
+    REAL p = 0.39894795f;
+    H(3.96786827f) H(17.9921383f) H(43.2356924f) H(49.6178714f)
+    REAL top = p;
+    p = z + 9.94670327f;
+    H(46.0831997f) H(118.535642f) H(165.650087f) H(99.2357423f)
+    return top / p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
 static inline double V(sin_poly)(double z)
@@ -327,6 +337,9 @@ static inline REAL V(real)(UINT u)
     return x;
 }
 
+/* Is the sign bit set? One instruction less than x < 0: it chooses by itself. */
+static inline int V(minus)(REAL x) { return (INT)V(bits)(x) < 0; }
+
 /* The bits of n + MAGIC + BIAS, n whole, hold the exponent field of 2^n at their low end. */
 #define MAGIC_BIAS (MAGIC + (REAL)BIAS)
 static inline REAL V(exp2i)(REAL n_magic_bias) { return V(real)(V(bits)(n_magic_bias) << MANTISSA); }
@@ -349,18 +362,30 @@ static inline REAL V(exp)(REAL x)
     return x <= EXP_MAX ? y : x * (REAL)INFINITY;
 }
 
-/* e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1. 2^n is 0 at n = -BIAS. */
+/* 2^n e^r from the t of a reduction; 0 at n = -BIAS */
+static inline REAL V(exp_of)(REAL t, REAL r)
+{
+    REAL scale = V(exp2i)(t), e = r + r * r * V(exp_poly)(r);
+#if NNRT_FUSED
+    return FMA(e, scale, scale);
+#else
+    return (1 + e) * scale; /* e * scale may be denormal */
+#endif
+}
+
+/* e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1 */
 static inline REAL V(exp_core)(REAL x, REAL low)
 {
     REDUCE(x, t, n, r)
-    r = r + low;
-    return (1 + (r + r * r * V(exp_poly)(r))) * V(exp2i)(t);
+    return V(exp_of)(t, r + low);
 }
 
-/* e^x for x <= 0 */
+/* e^x for x <= 1, 0 where that is denormal */
 static inline REAL V(exp_neg)(REAL x)
 {
-    return V(exp_core)(x < (REAL)-0.6931472 * BIAS ? (REAL)-0.6931472 * BIAS : x, 0);
+    x = x < (REAL)-0.6931472 * BIAS ? (REAL)-0.6931472 * BIAS : x;
+    REDUCE(x, t, n, r)
+    return V(exp_of)(t, r);
 }
 
 static inline REAL V(exp2)(REAL x)
@@ -464,7 +489,7 @@ static inline REAL V(tanh)(REAL x)
 static inline REAL V(sigmoid)(REAL x)
 {
     REAL z = V(exp_neg)(-FABS(x));
-    return (x < 0 ? z : 1) / (1 + z);
+    return (V(minus)(x) ? z : 1) / (1 + z);
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
@@ -602,17 +627,17 @@ static inline REAL V(atanh)(REAL x)
     return COPYSIGN((REAL)0.5 * V(log1p)(2 * a / (1 - a)), x);
 }
 
-/* a^2 = square + low exactly */
-static inline REAL V(square)(REAL a, REAL *low)
+/* by a^2 = square + low exactly; by is a power of two */
+static inline REAL V(square)(REAL a, REAL by, REAL *low)
 {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    REAL square = a * a;
-    *low = FMA(a, a, -square);
+#if NNRT_FUSED
+    REAL scaled = by * a, square = scaled * a;
+    *low = FMA(scaled, a, -square);
     return square;
 #else
     REAL high = V(real)(V(bits)(a) & HALF_BITS);
-    *low = (a - high) * (a + high);
-    return high * high;
+    *low = by * (a - high) * (a + high);
+    return by * high * high;
 #endif
 }
 
@@ -620,9 +645,9 @@ static inline REAL V(square)(REAL a, REAL *low)
 static inline REAL V(erfc_tail)(REAL a)
 {
     a = a > ERFC_MAX ? ERFC_MAX : a;
-    REAL low, square = V(square)(a, &low);
+    REAL low, square = V(square)(a, -1, &low);
     REAL z = (a - 3) / (a + 3);
-    return V(exp_core)(-square, -low) * (V(erfcx_poly)(z) / (1 + 2 * a));
+    return V(exp_core)(square, low) * (V(erfcx_poly)(z) / (1 + 2 * a));
 }
 
 static inline REAL V(erf)(REAL x)
@@ -652,17 +677,16 @@ static inline REAL V(least)(REAL a, REAL limit)
 #endif
 }
 
-/* Phi(x), the normal distribution function (x must not be NaN): Phi(-a) = e^(-a^2/2) w R(w), w = 1 / (a + TAIL_SHIFT).
+/* Phi(x), the normal distribution function (x must not be NaN): Phi(-a) = e^(-a^2/2) tail(a).
  * *density = Phi'(x) */
 static inline REAL V(normal)(REAL x, REAL *density)
 {
     REAL a = FABS(x);
     a = V(least)(a, TAIL_MAX);
-    REAL low, square = V(square)(a, &low);
-    REAL e = V(exp_core)((REAL)-0.5 * square, (REAL)-0.5 * low);
-    REAL w = 1 / (a + TAIL_SHIFT);
-    REAL tail = e * (w * V(tail_poly)(w - TAIL_CENTRE));
+    REAL low, square = V(square)(a, (REAL)-0.5, &low);
+    REAL e = V(exp_core)(square, low);
+    REAL tail = e * V(tail)(a);
     *density = e * (REAL)0.3989422804014327;
-    return x < 0 ? tail : 1 - tail;
+    return V(minus)(x) ? tail : 1 - tail;
 }
 #endif
