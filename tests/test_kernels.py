@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from nnrt import registry
+from nnrt import config, registry
 from nnrt._ref import Out
 from tests.cases import Output
 from tests.conftest import collect, families
@@ -114,3 +114,43 @@ def test_cases_mark_the_outputs_that_ref_marks(family):
         unmarked = [i for i, a in enumerate(args) if a is None or isinstance(a, list) and not a]
         absent = [i for i in marked if i in unmarked]
         assert sorted(given + absent) == [i for i in marked if i < len(args)], case.kernel
+
+
+
+def poisoned(arg):
+    """arg, or NaN in its place where it is an array of floats."""
+    if isinstance(arg, list):
+        return [poisoned(a) for a in arg]
+    return np.full_like(arg, np.nan) if isinstance(arg, np.ndarray) and arg.dtype.kind == "f" else arg
+
+
+ONE_OF_EACH = {
+    case.values[0].kernel: case
+    for case in collect("KERNELS")
+    if not case.values[0].kernel.startswith("shape.")  # what only moves a NaN did not make it
+}
+
+
+@pytest.mark.skipif("cython" not in OTHERS, reason="the check hangs on compiled launches")
+@pytest.mark.parametrize("case", ONE_OF_EACH.values())
+def test_nan_check_names_the_kernel(case, rng):
+    """Kernels fed with NaN: where one comes out, the check has seen it, whatever output it is in."""
+    args, outputs = make([poisoned(a) for a in case.args(rng, case.dtypes[0])], case.dtypes[0])
+    kernel = kernel_of("cython", case.kernel)
+    if kernel is None:
+        pytest.skip("not compiled")
+    for i in outputs:
+        for a in arrays_of(args[i]):
+            a.fill(1)
+    runtime = importlib.import_module("nnrt._ext.runtime")
+    runtime.nan_kernel()
+    runtime.profile_take()
+    runtime.profile_start()
+    with config.use(check_nan=True):
+        kernel(*args)
+        named = runtime.nan_kernel()
+    runtime.profile_stop()
+    if not runtime.profile_take():
+        pytest.skip("left to numpy")
+    came_out = any(np.isnan(a).any() for i in outputs for a in arrays_of(args[i]) if a.dtype.kind == "f")
+    assert bool(named) == came_out

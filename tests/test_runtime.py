@@ -182,7 +182,7 @@ def test_profiler_says_how_many_it_lost():
 
 
 @pytest.mark.parametrize("dtype, short", [(np.float32, "f32"), (np.float64, "f64")])
-def test_nan_check_names_the_first_kernel(dtype, short):
+def test_nan_check_names_the_first_kernel(dtype, short, capfd):
     x, y = np.ones(100_000, dtype), np.empty(100_000, dtype)
     mask = np.ones(x.shape, np.uint8)
     x[-1] = np.nan
@@ -193,8 +193,10 @@ def test_nan_check_names_the_first_kernel(dtype, short):
         assert runtime.nan_kernel() is None
         kernels.dropout_backward(y, mask, x, 0.0)
         kernels.dropout_forward(y, mask, x, 0.0, 0, 0)
-        assert runtime.nan_kernel() == f"random/dropout_backward/{short}/{runtime.isa_name()}"
+        name = f"random/dropout_backward/{short}/{runtime.isa_name()}"
+        assert runtime.nan_kernel() == name
         assert runtime.nan_kernel() is None
+    assert capfd.readouterr().err == f"nnrt: NaN: the first kernel to write one is {name}\n"
 
 
 # ---- instruction sets, threads, grad mode ----

@@ -16,7 +16,9 @@ from numpy cimport (
     dtype as np_dtype, ndarray,
 )
 
-from nnrt._ext.runtime cimport NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, take
+from nnrt._ext.runtime cimport (
+    NNRT_F32, NNRT_F64, dtype_code, give, has_nan, isa_level, launch_nogil, nnrt_span, span, take,
+)
 
 import numpy as np
 
@@ -71,6 +73,7 @@ cdef int multiply(nnrt_gemm *g, int dtype) noexcept nogil:
         return 0
     g.work.flops = 2 * macs
     g.work.bytes = elements * size
+    g.work.nan, g.work.out[0].dtype = gemm_nan, dtype
     g.splits, g.split, g.depth, g.partial = 1, g.k, g.k, NULL
     if g.k == 0 or g.alpha == 0:
         g.alpha = 0
@@ -92,6 +95,19 @@ cdef int multiply(nnrt_gemm *g, int dtype) noexcept nogil:
             if g.batch == 1 and (g.m <= 4 and g.b_row == 1 or g.n <= 4 and g.a_col == 1):
                 return dot_gathered(g, ops, size, serial)
     return tiles(g, ops, size, serial)
+
+
+cdef int gemm_nan(const void *args) noexcept nogil:
+    cdef const nnrt_gemm *g = <const nnrt_gemm *>args
+    cdef nnrt_span row
+    cdef int64_t i, j
+    row.count, row.dtype = g.n, g.work.out[0].dtype
+    for i in range(g.batch):
+        for j in range(g.m):
+            row.data = <const char *>g.c + (i * g.c_batch + j * g.c_row) * (4 if row.dtype == NNRT_F32 else 8)
+            if has_nan(&row):
+                return 1
+    return 0
 
 
 cdef int finish(nnrt_gemm *g, const nnrt_gemm_ops *ops) noexcept nogil:
@@ -163,8 +179,10 @@ cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *ke
     g.partial = take(g.splits * g.m * g.n * size)
     if g.partial == NULL:
         return -1
+    g.work.nan = NULL
     rc = launch_nogil(kernel, g, g.splits * tasks)
     if rc == 0:
+        g.work.nan = gemm_nan
         g.work.scratch = 0
         g.work.flops = <double>g.splits * g.m * g.n
         rc = finish(g, ops)
@@ -419,8 +437,6 @@ cdef int run(nnrt_gemm *g, str op, int dtype, ndarray c, bint packed) except -1:
         transpose(g, c_col)
     elif g.n == 1 and g.c_row == 1 and g.m > 1 and not packed:
         transpose(g, g.m)
-    if g.batch == 1 and (g.c_row == g.n or g.m == 1):
-        g.work.out[0].data, g.work.out[0].count, g.work.out[0].dtype = g.c, g.m * g.n, dtype
     if 2.0 * g.batch * g.m * g.n * g.k > 1e6:  # 10 us, what giving the GIL away is worth
         with nogil:
             rc = multiply(g, dtype)
@@ -514,6 +530,7 @@ def bias_grad(ndarray db not None, ndarray dy not None):
     if s.n == 0:
         return
     s.work.bytes = <double>s.m * s.n * size
+    span(&s.work.out[0], db)
     # 65536 elements a task, and sums that stay in L1
     s.cols = min(s.n, 1024)
     s.rows = clamp(65536.0 / s.cols, 1, max(1, s.m))
@@ -521,11 +538,12 @@ def bias_grad(ndarray db not None, ndarray dy not None):
     tasks = s.chunks * ceil_div(s.n, s.cols)
     with nogil:
         if s.chunks > 1:
-            s.partial = take(s.chunks * s.n * size)
+            s.partial, s.work.out[0].count = take(s.chunks * s.n * size), 0
             rc = -1 if s.partial == NULL else launch_nogil(&ops.colsum, &s, tasks)
             if rc == 0:
                 total = s
                 total.x, total.x_row, total.x_col, total.m = s.partial, s.n, 1, s.chunks
+                total.work.out[0].count = s.n
                 total.rows, total.chunks, total.partial = s.chunks, 1, NULL
                 rc = launch_nogil(&ops.colsum, &total, ceil_div(s.n, s.cols))
             give(s.partial, s.chunks * s.n * size)

@@ -5,7 +5,7 @@ from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
 
 from nnrt._ext.runtime cimport (
-    NNRT_F32, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
+    NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
 )
 
 
@@ -109,6 +109,7 @@ def pointwise_total(ndarray y, ndarray x, ndarray t, ndarray w, kind, double a, 
     if args.partial == NULL:
         raise MemoryError(f"pointwise_total: no memory for {bytes} bytes of partial results")
     try:
+        args.work.out[0].data, args.work.out[0].count, args.work.out[0].dtype = args.partial, tasks, NNRT_F64
         launch(&table.total[kind_of(kind, w)][code], &args, tasks)
         for i in range(tasks):
             total += args.partial[i]

@@ -14,7 +14,9 @@ from numpy cimport (
     PyArray_TYPE, ndarray,
 )
 
-from nnrt._ext.runtime cimport dense, dtype_code, isa_level, launch, nnrt_kernel, nnrt_work, span
+from nnrt._ext.runtime cimport (
+    dense, dtype_code, has_nan, isa_level, launch, nnrt_kernel, nnrt_span, nnrt_work, span,
+)
 
 
 cdef extern from "optim.h" nogil:
@@ -124,6 +126,21 @@ cdef void constants(nnrt_optim_args *q, double lr, double weight_decay, bint dec
     q.sign = -1 if maximize else 1
 
 
+cdef int any_nan(const void *args) noexcept nogil:
+    cdef const nnrt_optim_args *q = <const nnrt_optim_args *>args
+    cdef nnrt_span part
+    cdef int64_t i
+    cdef int j
+    part.dtype = q.work.out[0].dtype
+    for i in range(q.count):
+        part.count = q.tensors[i].n
+        for j in range(4):
+            part.data = q.tensors[i].p if j == 0 else q.tensors[i].s[j - 1]
+            if part.data != NULL and has_nan(&part):
+                return 1
+    return 0
+
+
 # flops are per element; align is where tensors begin in the numbering.
 cdef int run(const nnrt_kernel *kernels, nnrt_optim_args *q, list p, list s0, list s1, list s2, list g,
              double flops, int64_t align=NNRT_OPTIM_ALIGN) except -1:
@@ -158,8 +175,9 @@ cdef int run(const nnrt_kernel *kernels, nnrt_optim_args *q, list p, list s0, li
         q.tensors = tensors
         q.count = count
         q.elements = start
-        if count == 1 and p is not None:
-            span(&q.work.out[0], a)
+        q.work.out[0].dtype = dtype_code(a)
+        if p is not None:
+            q.work.nan = any_nan
         launch(&kernels[dtype_code(leading[0])], q, (start + NNRT_OPTIM_CHUNK - 1) // NNRT_OPTIM_CHUNK)
     finally:
         if tensors != few:
@@ -318,6 +336,7 @@ def grad_norm(ndarray partials, list grads, double order):
     constants(&q, 0, 0, False, False)
     q.a = order
     q.partials = <double *>PyArray_DATA(partials)
+    span(&q.work.out[1], partials)
     run(table.grad_norm, &q, None, None, None, None, grads, 2, NNRT_OPTIM_CHUNK)
 
 

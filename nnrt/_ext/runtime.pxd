@@ -19,6 +19,7 @@ cdef extern from "nnrt.h" nogil:
         double bytes
         size_t scratch
         nnrt_span out[2]
+        int (*nan)(const void *args) noexcept nogil
 
 
 # Runs a kernel; releases the GIL when the work is worth it; raises MemoryError.
@@ -32,6 +33,8 @@ cdef void give(void *block, size_t bytes) noexcept nogil
 cdef int isa_level() noexcept nogil
 # NNRT_F32 or NNRT_F64; TypeError for other dtypes.
 cdef int dtype_code(ndarray a) except -1
+# Whether a span holds a NaN.
+cdef int has_nan(const nnrt_span *span) noexcept nogil
 # Fills a span of the work header.
 cdef void span(nnrt_span *out, ndarray a) noexcept
 

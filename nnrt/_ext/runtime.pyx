@@ -35,6 +35,9 @@ cdef extern from "pool.h" nogil:
     void nnrt_check_nan(int on)
     const char *nnrt_nan_kernel()
 
+cdef extern from "observe.h" nogil:
+    int nnrt_has_nan(const nnrt_span *span)
+
 cdef extern from "memory.h" nogil:
     ctypedef struct nnrt_memory_stats:
         int64_t allocated
@@ -114,6 +117,10 @@ cdef int dtype_code(ndarray a) except -1:
     if num == cnp.NPY_FLOAT64:
         return NNRT_F64
     raise TypeError(f"kernels work on float32 and float64, not {a.dtype}")
+
+
+cdef int has_nan(const nnrt_span *span) noexcept nogil:
+    return nnrt_has_nan(span)
 
 
 cdef void span(nnrt_span *out, ndarray a) noexcept:

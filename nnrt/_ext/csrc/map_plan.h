@@ -106,12 +106,33 @@ static int nnrt_map_plan_small(nnrt_map_args *p, PyObject *const *objects, int o
     p->work.flops = flops * (double)n;
     p->work.bytes = (double)(n * width * operands);
     p->work.scratch = 0;
+    p->work.nan = NULL;
     for (int k = 0; k < 2; k++) {
         p->work.out[k].data = p->data[k];
         p->work.out[k].count = k < outs ? n : 0;
         p->work.out[k].dtype = num == NPY_FLOAT64 ? NNRT_F64 : NNRT_F32;
     }
     return 1;
+}
+
+/* The NaN check of outputs with gaps: row by row. */
+static int nnrt_map_nan(const void *args)
+{
+    const nnrt_map_args *p = args;
+    for (int k = 0; k < p->outs; k++)
+        for (int64_t row = 0; row < p->rows; row++) {
+            const char *x = p->data[k];
+            int64_t i = row;
+            for (int a = p->axes - 1; a >= 0; a--) {
+                x += i % p->size[a] * p->stride[a][k];
+                i /= p->size[a];
+            }
+            for (i = 0; i < p->inner; i++, x += p->step[k])
+                if (p->item[k] == 4 ? *(const float *)x != *(const float *)x
+                                    : p->item[k] == 8 && *(const double *)x != *(const double *)x)
+                    return 1;
+        }
+    return 0;
 }
 
 /* Fills p for a map over `objects`: arrays, or numbers among the inputs. bools: bit k set where
@@ -185,8 +206,11 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
     p->work.flops = flops * (double)n;
     p->work.bytes = (double)bytes;
     p->work.scratch = 0;
-    for (int k = 0; k < 2; k++)
-        if (k < outs && !(bools >> k & 1) && (p->rows == 1 || p->flat[k])) {
+    p->work.nan = NULL;
+    for (int k = 0; k < outs; k++)
+        if (!same && !(p->flat[k] || bools >> k & 1))
+            p->work.nan = nnrt_map_nan;
+        else if (!(bools >> k & 1)) {
             p->work.out[k].data = p->data[k];
             p->work.out[k].count = n;
             p->work.out[k].dtype = *dtype;

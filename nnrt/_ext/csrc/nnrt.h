@@ -35,6 +35,7 @@ typedef struct {
     double bytes;      /* read and written by the whole launch */
     size_t scratch;    /* bytes of scratch each worker needs, 64-byte aligned */
     nnrt_span out[2];  /* what the NaN check looks at; count 0: unused */
+    int (*nan)(const void *args); /* the check where there are more outputs; NULL: those of out */
 } nnrt_work;
 
 /* The one seam: runs kernel over tasks 0..tasks-1, on the pool when tasks > 1

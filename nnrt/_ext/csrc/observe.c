@@ -2,6 +2,7 @@
 #include "observe.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "pool.h"
@@ -33,7 +34,7 @@ static void record(const nnrt_kernel *kernel, const nnrt_work *work, int64_t tas
 }
 
 /* Counts without a branch, so that the loop is vectorised. */
-static int has_nan(const nnrt_span *span)
+int nnrt_has_nan(const nnrt_span *span)
 {
     int64_t found = 0;
     if (span->dtype == NNRT_F32) {
@@ -54,8 +55,11 @@ void nnrt_observe(const nnrt_kernel *kernel, const void *args, int64_t tasks, in
     int on = nnrt_observed();
     if (on & PROFILE)
         record(kernel, work, tasks, start_ns);
-    if ((on & NAN_CHECK) && !nan_kernel && (has_nan(&work->out[0]) || has_nan(&work->out[1])))
+    if (!(on & NAN_CHECK) || nan_kernel) return;
+    if (work->nan ? work->nan(args) : nnrt_has_nan(&work->out[0]) || nnrt_has_nan(&work->out[1])) {
         nan_kernel = kernel->name;
+        fprintf(stderr, "nnrt: NaN: the first kernel to write one is %s\n", nan_kernel);
+    }
 }
 
 void nnrt_profile(int on)

@@ -10,6 +10,9 @@
 extern int nnrt_observers;
 static inline int nnrt_observed(void) { return __atomic_load_n(&nnrt_observers, __ATOMIC_RELAXED); }
 
+/* Whether the span holds a NaN. */
+int nnrt_has_nan(const nnrt_span *span);
+
 /* Called after each launch while nnrt_observed(). */
 void nnrt_observe(const nnrt_kernel *kernel, const void *args, int64_t tasks, int64_t start_ns);
 
