@@ -211,6 +211,11 @@ def _default(row):
 settings = Settings(os.environ)
 
 
+def environment(**changes):
+    """The environment for a child process: this one's, with changes."""
+    return {**os.environ, **changes}
+
+
 def default(name):
     """The value a setting had at import: its variable's, or its own default."""
     return settings._at_import[name]

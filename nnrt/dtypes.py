@@ -124,6 +124,5 @@ def check_device(op, where):
     where = device(where)
     if where.type != "cpu":
         raise RuntimeError(
-            f"{op}: device '{where}' is not available: this installation computes on the CPU "
-            "(GPU kernels are in the extra nnrt[cuda])"
+            f"{op}: device '{where}' is not available: nnrt computes on the CPU only; pass device='cpu' or leave it out"
         )

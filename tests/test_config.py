@@ -20,6 +20,17 @@ def settings(**environ):
 # ---- the environment ----
 
 
+def test_only_config_reads_the_environment():
+    readers = [p.name for p in (ROOT / "nnrt").rglob("*.py*") if re.search(r"\bos\.(environ|getenv)|getenvb?\(", p.read_text())]
+    assert readers == ["config.py"]
+
+
+def test_environment_for_a_child(monkeypatch):
+    monkeypatch.setenv("NNRT_LOG", "plan")
+    made = config.environment(NNRT_ISA="avx2")
+    assert made["NNRT_LOG"] == "plan" and made["NNRT_ISA"] == "avx2" and "NNRT_ISA" not in os.environ
+
+
 def test_defaults():
     s = settings()
     assert s.backend == ("cython", "numba", "ref") and s.isa is None and s.log == ()

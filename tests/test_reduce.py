@@ -171,3 +171,12 @@ X = np.zeros((2, 3), np.float32)
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call(tensor(X))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dim, shape", [(None, (0,)), (1, (2, 0)), ((0, 1), (0, 3))])
+def test_mean_of_nothing_has_an_empty_gradient(dim, shape):
+    x = nnrt.zeros(shape, requires_grad=True)
+    y = x.mean(dim)
+    y.sum().backward()
+    assert np.isnan(y.detach().numpy()).all() and x.grad.shape == shape

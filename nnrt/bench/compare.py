@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import environment
 from .workloads import all_workloads
 
 # Modules a peer needs; a peer that is not installed is named in the report and left out.
@@ -25,13 +26,12 @@ class Worker:
 
     def __init__(self, peer, threads):
         self.peer = peer
-        environment = dict(os.environ)
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NNRT_NUM_THREADS"):
-            environment[name] = str(threads)
+        pools = ("OMP", "OPENBLAS", "MKL", "NUMBA", "NNRT")
         cpus = sorted(os.sched_getaffinity(0))[-threads:]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nnrt.bench.worker", peer, str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=environment(**{f"{pool}_NUM_THREADS": str(threads) for pool in pools}),
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
         self.answer()

@@ -123,14 +123,3 @@ def expand(dy, shape, axes, keepdim):
     if not keepdim:
         dy = dy.reshape(tuple([1 if i in axes else s for i, s in enumerate(shape)]))
     return np.broadcast_to(dy, shape)
-
-
-def sum_to(a, shape):
-    """Sums the array a, a broadcast of `shape`, back to that shape."""
-    from .reduce import sum_array
-
-    if a.shape == shape:
-        return a
-    lead = a.ndim - len(shape)
-    axes = tuple([i for i in range(a.ndim) if i < lead or (shape[i - lead] == 1 and a.shape[i] != 1)])
-    return sum_array(a, axes).reshape(shape)

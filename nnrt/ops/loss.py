@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ._axes import sum_to
+from .promotion import sum_to
 
 K = registry.family("loss")
 R = registry.family("reduce")

@@ -56,7 +56,7 @@ def sum_array(a, axes, keepdim=False, divisor=1):
 
 def sum_backward(node, dy):
     shape, axes, keepdim, divisor, dtype = node.saved
-    if divisor != 1:
+    if divisor > 1:
         dy = dy / dy.dtype.type(divisor)
     if dy.dtype != dtype:
         dy = dy.astype(dtype)
