@@ -28,18 +28,24 @@ R = registry.family("reduce")
 # ---- one loss for each element ----
 
 
-def mse_loss(x, target, *, reduction="mean", weight=None):
+def mse_loss(x, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(x - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("mse_loss", size_average, reduce)
     return _pointwise("mse_loss", "mse", x, target, reduction, 0.0, weight, True)
 
 
-def l1_loss(x, target, *, reduction="mean", weight=None):
+def l1_loss(x, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|x - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("l1_loss", size_average, reduce)
     return _pointwise("l1_loss", "l1", x, target, reduction, 0.0, weight, True)
 
 
-def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
+def smooth_l1_loss(x, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """Quadratic where |x - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("smooth_l1_loss", size_average, reduce)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
     if beta == 0:
@@ -47,18 +53,20 @@ def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
     return _pointwise("smooth_l1_loss", "smooth_l1", x, target, reduction, beta, None, False)
 
 
-def huber_loss(x, target, *, reduction="mean", delta=1.0, weight=None):
+def huber_loss(x, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic where |x - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0."""
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}")
     return _pointwise("huber_loss", "huber", x, target, reduction, delta, weight, True)
 
 
-def kl_div(x, target, *, reduction="mean", log_target=False):
+def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log target - x) for log-probabilities x; target is log-probabilities too with log_target.
 
     reduction "batchmean" divides the sum by the first size, which is the divergence's definition.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("kl_div", size_average, reduce)
     kind = "kl_log" if log_target else "kl"
     if reduction == "batchmean":
         total = _pointwise("kl_div", kind, x, target, "sum", 0.0, None, False)
@@ -68,11 +76,13 @@ def kl_div(x, target, *, reduction="mean", log_target=False):
     return _pointwise("kl_div", kind, x, target, reduction, 0.0, None, False)
 
 
-def binary_cross_entropy(x, target, weight=None, *, reduction="mean"):
+def binary_cross_entropy(x, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """-t log x - (1-t) log(1-x) for probabilities x; weight multiplies and is broadcast to target.
 
     ValueError when the shapes differ, RuntimeError when some x is outside [0, 1].
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("binary_cross_entropy", size_average, reduce)
     a = x.array
     _same_shape("binary_cross_entropy", x, target)
     if a.size:
@@ -93,12 +103,16 @@ def binary_cross_entropy(x, target, weight=None, *, reduction="mean"):
     return _pointwise("binary_cross_entropy", "bce", x, target, reduction, 0.0, None, False)
 
 
-def binary_cross_entropy_with_logits(x, target, weight=None, *, reduction="mean", pos_weight=None):
+def binary_cross_entropy_with_logits(
+    x, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
     """Binary cross entropy of sigmoid(x), without overflow.
 
     pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);
     weight multiplies the loss. ValueError when the shapes of x and target differ.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
     op = "binary_cross_entropy_with_logits"
     _same_shape(op, x, target)
     if weight is not None:
@@ -215,6 +229,12 @@ def reduced(loss, reduction, op):
     return loss
 
 
+def refuse_legacy(op, size_average, reduce):
+    """ValueError: what torch called size_average and reduce, and says by reduction since."""
+    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    raise ValueError(f"{op}: size_average and reduce are old names that are not taken: pass reduction={meant!r}")
+
+
 def _refuse_reduction(op, reduction):
     raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
@@ -222,7 +242,10 @@ def _refuse_reduction(op, reduction):
 # ---- classes ----
 
 
-def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+def cross_entropy(
+    x, target, weight=None, size_average=None, ignore_index=-100,
+    reduce=None, reduction="mean", label_smoothing=0.0,
+):
     """Cross entropy of softmax(x) with classes or class probabilities.
 
     x: [C], [N, C] or [N, C, d1, ...] unnormalised; target: class indices of x's shape without C
@@ -232,6 +255,8 @@ def cross_entropy(x, target, weight=None, *, ignore_index=-100, reduction="mean"
     distribution (Szegedy et al. 2016, section 7). ValueError or RuntimeError for shapes and dtypes,
     IndexError for a class out of range.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("cross_entropy", size_average, reduce)
     a, t = x.array, target.array
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("cross_entropy", reduction)
@@ -311,11 +336,13 @@ def cross_entropy_soft_backward(node, dy):
     return dx, dq
 
 
-def nll_loss(x, target, weight=None, *, ignore_index=-100, reduction="mean"):
+def nll_loss(x, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-weight[target] x[target] for log-probabilities x: [C], [N, C] or [N, C, d1, ...].
 
     Everything else is as for :func:`cross_entropy` with class indices.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("nll_loss", size_average, reduce)
     a, t = x.array, target.array
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("nll_loss", reduction)

@@ -12,17 +12,21 @@ from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import elementwise as E
 from . import unary
-from .loss import binary_cross_entropy_with_logits, reduced
+from .loss import binary_cross_entropy_with_logits, reduced, refuse_legacy
 from .reduce import mean, sum, vector_norm
 
 # ---- densities ----
 
 
-def poisson_nll_loss(x, target, *, log_input=True, full=False, eps=1e-8, reduction="mean"):
+def poisson_nll_loss(
+    x, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
     """The negative log-likelihood of counts under Poisson(exp x), or Poisson(x) with log_input=False.
 
     full adds Stirling's approximation of log target! where target > 1.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("poisson_nll_loss", size_average, reduce)
     if log_input:
         loss = E.sub(unary.exp(x), E.mul(target, x))
     else:
@@ -35,7 +39,7 @@ def poisson_nll_loss(x, target, *, log_input=True, full=False, eps=1e-8, reducti
     return reduced(loss, reduction, "poisson_nll_loss")
 
 
-def gaussian_nll_loss(x, target, var, *, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(x, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log-likelihood of target under N(x, var), var at least eps.
 
     var: x's shape, that without the last axis, or with size 1 there (or a number). ValueError for
@@ -77,11 +81,13 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0.0, *, reduction="mean"):
+def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1.
 
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("cosine_embedding_loss", size_average, reduce)
     want = input1.array.shape[:-1]
     if (
         input1.array.shape != input2.array.shape
@@ -103,13 +109,16 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, *, reduction="mean
 
 
 def triplet_margin_loss(
-    anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, *, reduction="mean"
+    anchor, positive, negative, margin=1.0, p=2, eps=1e-6,
+    swap=False, size_average=None, reduce=None, reduction="mean",
 ):
     """max(0, margin + d(anchor, positive) - d(anchor, negative)) with the p-norm distance.
 
     swap takes the nearer of anchor and positive for the negative (Balntas et al. 2016).
     RuntimeError for different numbers of dimensions.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("triplet_margin_loss", size_average, reduce)
 
     def distance(a, b):
         return pairwise_distance(a, b, p, eps)
@@ -145,8 +154,10 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 # ---- margins ----
 
 
-def hinge_embedding_loss(x, target, margin=1.0, *, reduction="mean"):
+def hinge_embedding_loss(x, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """x where target is 1, max(0, margin - x) where it is -1."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("hinge_embedding_loss", size_average, reduce)
     dtype = x.array.dtype
     alike = wrap((target.array != -1).astype(dtype))
     unlike = wrap((target.array != 1).astype(dtype))
@@ -154,8 +165,10 @@ def hinge_embedding_loss(x, target, margin=1.0, *, reduction="mean"):
     return reduced(loss, reduction, "hinge_embedding_loss")
 
 
-def margin_ranking_loss(input1, input2, target, margin=0.0, *, reduction="mean"):
+def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target (input1 - input2) + margin). RuntimeError for different numbers of dimensions."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("margin_ranking_loss", size_average, reduce)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:
         raise RuntimeError(
             "margin_ranking_loss: input1, input2 and target must have as many dimensions, got shapes "
@@ -165,23 +178,29 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, *, reduction="mean")
     return reduced(loss, reduction, "margin_ranking_loss")
 
 
-def soft_margin_loss(x, target, *, reduction="mean"):
+def soft_margin_loss(x, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(-target x)), target -1 or 1."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("soft_margin_loss", size_average, reduce)
     z = E.mul(x, target)
     return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
 
 
-def multilabel_soft_margin_loss(x, target, weight=None, *, reduction="mean"):
+def multilabel_soft_margin_loss(x, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """The mean over the classes (last axis) of binary cross entropy of sigmoid(x)."""
+    if size_average is not None or reduce is not None:
+        refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
     loss = binary_cross_entropy_with_logits(x, target, weight, reduction="none")
     return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
 
 
-def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, *, reduction="mean"):
+def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for x [N, C] or [C] and class indices [N] or a 0-d one.
 
     ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("multi_margin_loss", size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     a, t = _rows("multi_margin_loss", x, target, 0)
@@ -206,12 +225,14 @@ def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, *, reduction="mea
     return reduced(out, reduction, "multi_margin_loss")
 
 
-def multilabel_margin_loss(x, target, *, reduction="mean"):
+def multilabel_margin_loss(x, target, size_average=None, reduce=None, reduction="mean"):
     """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for x [N, C] or [C].
 
     target: class indices of x's shape, in front; -1 ends them. RuntimeError for shapes,
     IndexError for a class out of range.
     """
+    if size_average is not None or reduce is not None:
+        refuse_legacy("multilabel_margin_loss", size_average, reduce)
     a, t = _rows("multilabel_margin_loss", x, target, 1)
     n, classes = a.shape
     listed = np.cumprod(t >= 0, axis=1, dtype=bool) if classes else np.zeros_like(t, bool)

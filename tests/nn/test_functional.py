@@ -38,12 +38,24 @@ def test_names_and_arguments_are_torchs(torch):
             wanted = list(inspect.signature(theirs).parameters.values())
         except ValueError:  # a built-in of torch
             continue
-        dropped = {"size_average", "reduce", "_stacklevel", "out"}
+        dropped = {"_stacklevel", "out"}
         wanted = [p for p in wanted if p.name not in dropped and p.kind is not p.VAR_POSITIONAL]
         got = {p.name: p for p in inspect.signature(function).parameters.values()}
         for p in wanted[1:]:
             assert p.name in got, (name, p.name)
             assert got[p.name].default == p.default, (name, p.name, got[p.name].default, p.default)
+        if name.endswith(("_loss", "_div", "entropy", "_logits")):
+            assert list(got)[1:] == [p.name for p in wanted[1:]], name  # also by position
+
+
+@pytest.mark.parametrize("name", [n for n in functions() if "size_average" in inspect.signature(functions()[n]).parameters])
+def test_old_names_of_reduction_are_refused_by_the_new_one(name):
+    function = functions()[name]
+    required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    arguments = [nnrt.ones(2, 3)] * len(required)
+    for old, new in (({"size_average": False}, "sum"), ({"reduce": False}, "none"), ({"reduce": True}, "mean")):
+        with pytest.raises(ValueError, match=f"^{name}: size_average and reduce are .* reduction='{new}'"):
+            function(*arguments, **old)
 
 
 def test_every_layer_has_its_function():

@@ -1,6 +1,7 @@
 """Every layer against torch's of the same name: repr, state, forward, gradients of inputs and parameters."""
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -435,3 +436,23 @@ def test_residual_passes_other_arguments_on():
 
     x = nnrt.ones(2)
     assert nn.Residual(Plus())(x, nnrt.ones(2), scale=3).tolist() == [4.0, 4.0]
+
+
+LOSSES = [getattr(nn, name) for name in dir(nn) if name.endswith("Loss")]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda c: c.__name__)
+def test_losses_take_torchs_arguments_in_torchs_order(loss, torch):
+    ours, theirs = [
+        [(p.name, p.default) for p in inspect.signature(c).parameters.values()]
+        for c in (loss, getattr(torch.nn, loss.__name__))
+    ]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda c: c.__name__)
+def test_losses_refuse_the_old_names_of_reduction(loss):
+    if "reduce" not in inspect.signature(loss).parameters:
+        pytest.skip("torch never had them here")
+    with pytest.raises(ValueError, match=f"^{loss.__name__}: size_average and reduce are .* reduction='sum'"):
+        loss(size_average=False)
