@@ -271,6 +271,24 @@ def test_sigkill_in_the_middle_of_a_save(tmp_path):
             assert (array == i + got["i"]).all()
         left = [p for p in tmp_path.iterdir() if p.name.endswith(".tmp")]
         caught += bool(left)
-        for p in left:
-            p.unlink()
+        if left:
+            nnrt.save(got, path)
+            assert list(tmp_path.iterdir()) == [path], "the next save removes what a killed one left"
     assert caught, "no kill fell into a save: the test has lost its grip"
+
+
+def test_a_save_leaves_other_temporary_files_alone(tmp_path):
+    """Those of a living writer, of other names, and what only looks like one."""
+    path = tmp_path / "c"
+    others = [tmp_path / f".d.{'0' * 16}.tmp", tmp_path / ".c.tmp", tmp_path / f".c.{'x' * 16}.tmp"]
+    for other in others:
+        other.write_bytes(b"")
+    os.mkfifo(tmp_path / f".c.{'1' * 16}.tmp")
+    (tmp_path / f".c.{'2' * 16}.tmp").symlink_to(others[0])
+    kept = set(tmp_path.iterdir())
+    with replacing(path) as file:
+        (own,) = set(tmp_path.iterdir()) - kept
+        nnrt.save([1], path)
+        assert set(tmp_path.iterdir()) == {*kept, own, path}
+        file.write(b"later")
+    assert path.read_bytes() == b"later" and set(tmp_path.iterdir()) == {*kept, path}
