@@ -319,15 +319,23 @@ class Tensor:
 
     def add_(self, other, alpha=1):
         """self += alpha * other; returns self."""
+        if type(alpha) is int and alpha == 1 and _fits(self, other):
+            return _in_place("add_", self, other, elementwise.K.add)
         return _assign("add_", self, other, lambda: elementwise.add(self, other, alpha))
 
     def sub_(self, other, alpha=1):
+        if type(alpha) is int and alpha == 1 and _fits(self, other):
+            return _in_place("sub_", self, other, elementwise.K.sub)
         return _assign("sub_", self, other, lambda: elementwise.sub(self, other, alpha))
 
     def mul_(self, other):
+        if _fits(self, other):
+            return _in_place("mul_", self, other, elementwise.K.mul)
         return _assign("mul_", self, other, lambda: elementwise.mul(self, other))
 
     def div_(self, other):
+        if _fits(self, other):
+            return _in_place("div_", self, other, elementwise.K.div)
         return _assign("div_", self, other, lambda: elementwise.div(self, other))
 
     def pow_(self, exponent):
@@ -346,25 +354,25 @@ class Tensor:
         return _assign("clamp_", self, None, lambda: elementwise.clamp(self, min, max))
 
     def neg_(self):
-        return _assign("neg_", self, None, lambda: unary.neg(self))
+        return _overwrite("neg_", self, elementwise.K.neg, unary.neg)
 
     def abs_(self):
-        return _assign("abs_", self, None, lambda: unary.abs(self))
+        return _overwrite("abs_", self, unary.K.abs, unary.abs)
 
     def exp_(self):
-        return _assign("exp_", self, None, lambda: unary.exp(self))
+        return _overwrite("exp_", self, unary.K.exp, unary.exp)
 
     def sqrt_(self):
-        return _assign("sqrt_", self, None, lambda: unary.sqrt(self))
+        return _overwrite("sqrt_", self, unary.K.sqrt, unary.sqrt)
 
     def relu_(self):
-        return _assign("relu_", self, None, lambda: activation.relu(self))
+        return _overwrite("relu_", self, activation.K.relu, activation.relu)
 
     def sigmoid_(self):
-        return _assign("sigmoid_", self, None, lambda: unary.sigmoid(self))
+        return _overwrite("sigmoid_", self, unary.K.sigmoid, unary.sigmoid)
 
     def tanh_(self):
-        return _assign("tanh_", self, None, lambda: unary.tanh(self))
+        return _overwrite("tanh_", self, unary.K.tanh, unary.tanh)
 
     def masked_fill_(self, mask, value):
         return _assign("masked_fill_", self, None, lambda: index.masked_fill(self, mask, value))
@@ -604,13 +612,55 @@ def _check_free(op, t, other):
         )
 
 
+def _fits(t, other):
+    """Whether t's memory can take the result of arithmetic with `other` as it is computed.
+
+    That wants floats, no conversion, t's shape as the result's, and no overlap but that of t with itself.
+    """
+    a = t.array
+    if a.dtype.kind != "f" or not a.flags.writeable:
+        return False
+    if not isinstance(other, Tensor):
+        return type(other) is float or type(other) is int
+    b = other.array
+    if b is a:
+        return True
+    if b.dtype != a.dtype or b.ndim > a.ndim or np.may_share_memory(a, b):
+        return False
+    for i in range(1, b.ndim + 1):
+        if b.shape[-i] != 1 and b.shape[-i] != a.shape[-i]:
+            return False
+    return True
+
+
+def _in_place(op, t, other, kernel):
+    """kernel(t, t, other), the output being the input; see _fits."""
+    _check_free(op, t, other)
+    kernel(t.array, t.array, other.array if isinstance(other, Tensor) else float(other))
+    return bump(t)
+
+
+def _overwrite(op, t, kernel, function):
+    """t = kernel(t) in its own memory, or function(t) copied there where t does not hold floats."""
+    a = t.array
+    if a.dtype.kind != "f" or not a.flags.writeable:
+        return _assign(op, t, None, lambda: function(t))
+    _check_free(op, t, None)
+    kernel(a, a)
+    return bump(t)
+
+
 def _assign(op, t, other, compute):
     """t[...] = compute(), checked; the new values are complete before the first is stored."""
     _check_free(op, t, other)
+    if not t.array.flags.writeable:
+        raise RuntimeError(f"{op}: this tensor's memory is read-only: it was expanded, or an array lent it; clone() it first")
     value = compute()
+    if isinstance(value, Tensor) and value.requires_grad:
+        _check_free(op, t, value)
     array = value.array if isinstance(value, Tensor) else value
     if isinstance(array, np.ndarray):
-        if array.dtype.kind == "f" and t.array.dtype.kind in "iub":
+        if op not in ("copy_", "fill_") and not promotion.can_cast(array.dtype, t.array.dtype):
             raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
         try:
             fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
@@ -634,6 +684,7 @@ from .ops import (  # noqa: E402
     index,
     join,
     linear,
+    promotion,
     random,
     reduce,
     scatter,

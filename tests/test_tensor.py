@@ -353,3 +353,94 @@ def test_stubs_list_the_methods_of_the_class():
 
 def test_the_package_is_typed():
     assert (Path(nnrt.__file__).parent / "py.typed").exists()
+
+
+IN_PLACE = ("add_", "sub_", "mul_", "div_")
+ALONE = ("neg_", "abs_", "exp_", "sqrt_", "sigmoid_", "tanh_", "relu_")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_arithmetic_in_place_is_that_out_of_place(name, dtype, rng):
+    out_of_place = getattr(nnrt, name[:-1])
+    a = (rng.random((6, 4, 5)) + 1).astype(dtype)
+    for view in (lambda x: x, lambda x: x[::2], lambda x: x.transpose(0, 2), lambda x: x[:, 1:3]):
+        x = view(nnrt.tensor(a))
+        for other in (
+            3, -0.5, True, nnrt.tensor(2.0), nnrt.tensor(a[0, 0, 0]), view(nnrt.tensor(a)), view(nnrt.tensor(a))[:1],
+            view(nnrt.tensor(a))[..., :1], view(nnrt.tensor(a)).double(), nnrt.ones(1, dtype=nnrt.int32),
+        ):  # fmt: skip
+            if other is True and name == "sub_":
+                continue
+            changed = view(nnrt.tensor(a))
+            memory = changed.array
+            assert getattr(changed, name)(other) is changed and changed.array is memory
+            want = out_of_place(x, other).to(x.dtype)
+            np.testing.assert_array_equal(changed.numpy(), want.numpy())
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_functions_in_place_are_those_out_of_place(name, rng):
+    for dtype in (np.float32, np.float64):
+        a = rng.random((5, 40)).astype(dtype)
+        x = nnrt.tensor(a)[:, ::3]
+        want = getattr(x, name[:-1])()
+        assert getattr(x, name)() is x
+        np.testing.assert_array_equal(x.numpy(), want.numpy())
+
+
+def test_overlapping_operands_in_place_use_the_old_values():
+    x = nnrt.arange(5.0)
+    x[1:].add_(x[:-1])
+    assert x.tolist() == [0, 1, 3, 5, 7]
+    x.mul_(x[2])
+    assert x.tolist() == [0, 3, 9, 15, 21]
+    x.sub_(x)
+    assert x.tolist() == [0] * 5
+
+
+def test_in_place_makes_no_temporary():
+    x, y = nnrt.ones(1 << 20), nnrt.ones(1 << 20)
+    nnrt.memory.reset_peak()
+    before = nnrt.memory.stats()["peak_allocated"]
+    for name in IN_PLACE:
+        getattr(x, name)(y)
+    for name in ALONE:
+        getattr(x, name)()
+    assert nnrt.memory.stats()["peak_allocated"] == before
+
+
+def test_in_place_refuses_what_would_be_lost():
+    w = nnrt.ones(3, requires_grad=True)
+    ones, mask = nnrt.ones(3), nnrt.tensor([True, False, True])
+    for change in (
+        lambda x: x.add_(w),
+        lambda x: x.addcmul_(ones, w),
+        lambda x: x.lerp_(ones, w),
+        lambda x: x.clamp_(ones, w),
+        lambda x: x.masked_fill_(mask, w.sum()),
+        lambda x: x.copy_(w),
+    ):
+        x = nnrt.zeros(3)
+        with pytest.raises(RuntimeError, match="_: changes in place are not recorded on the tape"):
+            change(x)
+        assert x.tolist() == [0, 0, 0]
+    for x, change, message in (
+        (nnrt.tensor([1, 2]), lambda x: x.add_(1.5), "add_: the result is float32, which does not fit a tensor of int64"),
+        (nnrt.tensor([True]), lambda x: x.add_(1), "add_: the result is int64, which does not fit a tensor of bool"),
+        (nnrt.tensor([1, 2]), lambda x: x.sqrt_(), "sqrt_: the result is float32"),
+        (nnrt.zeros(3), lambda x: x.add_(nnrt.ones(2, 3)), r"add_: a result of shape \(2, 3\) does not fit .* shape \(3,\)"),
+        (nnrt.zeros(1).expand(3), lambda x: x.add_(1), "add_: this tensor's memory is read-only"),
+        (nnrt.zeros(1).expand(3), lambda x: x.exp_(), "exp_: this tensor's memory is read-only"),
+        (nnrt.zeros(1).expand(3), lambda x: x.zero_(), "zero_: this tensor's memory is read-only"),
+    ):
+        before = x.tolist()
+        with pytest.raises(RuntimeError, match=message):
+            change(x)
+        assert x.tolist() == before
+
+
+def test_copy_and_fill_convert():
+    assert nnrt.tensor([1, 2]).copy_(nnrt.tensor([1.5, -2.5])).tolist() == [1, -2]
+    assert nnrt.tensor([True, True]).copy_(nnrt.tensor([0.0, 2.0])).tolist() == [False, True]
+    assert nnrt.tensor([1, 2]).fill_(nnrt.tensor(2.7)).tolist() == [2, 2]
