@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnrt import registry
+from nnrt import config, registry
 from nnrt._ref import linear as ref
 from tests.cases.linear import TOL, matrix
 from tests.test_kernels import kernel_of
@@ -123,23 +123,16 @@ MANY_TASKS = [
 
 @pytest.mark.parametrize("shape", MANY_TASKS, ids=str)
 def test_bit_equal_at_any_thread_count(backend, shape, rng):
-    if backend != "cython":
-        pytest.skip("set_num_threads is the compiled runtime's")
-    from nnrt._ext import runtime
-
     m, n, k = shape
     a, b = (rng.standard_normal(s).astype("f4") for s in ((m, k), (k, n)))
-    results, threads = [], runtime.get_num_threads()
-    try:
-        for count in (1, 2, 3):
-            runtime.set_num_threads(count)
+    results = []
+    for count in (1, 2, 3):
+        with config.use(num_threads=count):
             for b_view in (b, np.asfortranarray(b)):
                 c, db = np.full((m, n), np.nan, "f4"), np.full(k, np.nan, "f4")
                 kernels(backend).gemm(c, a, b_view, None, None, 1.0, 0.0, "relu")
                 kernels(backend).bias_grad(db, a)
                 results.append((c, db))
-    finally:
-        runtime.set_num_threads(threads)
     for i in (2, 4):
         for parity in (0, 1):
             for x, y in zip(results[parity], results[i + parity]):

@@ -6,63 +6,62 @@ constants is done in float64 and rounded once.
 
 from math import erfc, exp, expm1, log1p, tanh
 
-from numba import njit, vectorize
-
 from nnrt._ref import activation as ref
 
+from .compiled import jit, ufunc
 from .maps import floats, run
 
 
-@njit
+@jit
 def _sigmoid(x):
     z = exp(-abs(x))
     return (z if x < 0 else 1.0) / (1 + z)
 
 
-@njit
+@jit
 def _log1p_exp(x):
     return (0.0 if x < 0 else x) + log1p(exp(-abs(x)))
 
 
-@njit
+@jit
 def _normal(x):
     return 0.5 * erfc(-x * 0.7071067811865476)
 
 
-@njit
+@jit
 def _density(x):
     return 0.3989422804014327 * exp(-0.5 * x * x)
 
 
-@njit
+@jit
 def _inner(x):
     return 0.7978845608028654 * (x + 0.044715 * x * x * x)
 
 
-@njit
+@jit
 def _gelu_tanh_slope(x):
     s = _sigmoid(2 * _inner(x))
     return s + x * 2 * s * (1 - s) * 0.7978845608028654 * (1 + 0.134145 * x * x)
 
 
-@njit
+@jit
 def _silu_slope(x, beta):
     s = _sigmoid(beta * x)
     return s * (1 + beta * x * (1 - s))
 
 
-@njit
+@jit
 def _mish_slope(x):
     t = tanh(_log1p_exp(x))
     return t + x * (1 - t * t) * _sigmoid(x)
 
 
-@njit
+@jit
 def _cut6(x):
     return 0.0 if x < 0 else 6.0 if x > 6 else x
 
 
-@vectorize(cache=True)
+@ufunc
 def _relu(x):
     return 0.0 if x < 0 else x
 
@@ -73,7 +72,7 @@ def relu(y, x):
     run(_relu, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _relu_backward(dy, y):
     return 0.0 if y <= 0 else dy
 
@@ -84,7 +83,7 @@ def relu_backward(dx, dy, y):
     run(_relu_backward, dx, dy, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardtanh(x, lo, hi):
     return lo if x < lo else hi if x > hi else x
 
@@ -95,7 +94,7 @@ def hardtanh(y, x, lo, hi):
     run(_hardtanh, y, x, lo, hi)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardtanh_backward(dy, x, lo, hi):
     return dy if lo < x < hi else 0.0
 
@@ -106,7 +105,7 @@ def hardtanh_backward(dx, dy, x, lo, hi):
     run(_hardtanh_backward, dx, dy, x, lo, hi)
 
 
-@vectorize(cache=True)
+@ufunc
 def _leaky_relu(x, slope):
     return x if x > 0 else x * slope
 
@@ -117,7 +116,7 @@ def leaky_relu(y, x, slope):
     run(_leaky_relu, y, x, slope)
 
 
-@vectorize(cache=True)
+@ufunc
 def _leaky_relu_backward(dy, x, slope):
     return dy if x > 0 else dy * slope
 
@@ -128,7 +127,7 @@ def leaky_relu_backward(dx, dy, x, slope):
     run(_leaky_relu_backward, dx, dy, x, slope)
 
 
-@vectorize(cache=True)
+@ufunc
 def _prelu(x, w):
     return x if x > 0 else w * x
 
@@ -139,7 +138,7 @@ def prelu(y, x, w):
     run(_prelu, y, x, w)
 
 
-@vectorize(cache=True)
+@ufunc
 def _elu(x, alpha, scale, inner):
     return scale * x if x > 0 else scale * alpha * expm1(inner * x)
 
@@ -150,7 +149,7 @@ def elu(y, x, alpha, scale, inner):
     run(_elu, y, x, alpha, scale, inner)
 
 
-@vectorize(cache=True)
+@ufunc
 def _elu_backward(dy, x, alpha, scale, inner):
     return scale * dy if x > 0 else dy * (scale * alpha * inner * exp(inner * x))
 
@@ -161,7 +160,7 @@ def elu_backward(dx, dy, x, alpha, scale, inner):
     run(_elu_backward, dx, dy, x, alpha, scale, inner)
 
 
-@vectorize(cache=True)
+@ufunc
 def _gelu(x):
     return x * _normal(x)
 
@@ -172,7 +171,7 @@ def gelu(y, x):
     run(_gelu, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _gelu_backward(dy, x):
     return dy * (_normal(x) + x * _density(x))
 
@@ -183,7 +182,7 @@ def gelu_backward(dx, dy, x):
     run(_gelu_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _gelu_tanh(x):
     return x * _sigmoid(2 * _inner(x))
 
@@ -194,7 +193,7 @@ def gelu_tanh(y, x):
     run(_gelu_tanh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _gelu_tanh_backward(dy, x):
     return dy * _gelu_tanh_slope(x)
 
@@ -205,7 +204,7 @@ def gelu_tanh_backward(dx, dy, x):
     run(_gelu_tanh_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _silu(x, beta):
     return x * _sigmoid(beta * x)
 
@@ -216,7 +215,7 @@ def silu(y, x, beta):
     run(_silu, y, x, beta)
 
 
-@vectorize(cache=True)
+@ufunc
 def _silu_backward(dy, x, beta):
     return dy * _silu_slope(x, beta)
 
@@ -227,7 +226,7 @@ def silu_backward(dx, dy, x, beta):
     run(_silu_backward, dx, dy, x, beta)
 
 
-@vectorize(cache=True)
+@ufunc
 def _mish(x):
     return x * tanh(_log1p_exp(x))
 
@@ -238,7 +237,7 @@ def mish(y, x):
     run(_mish, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _mish_backward(dy, x):
     return dy * _mish_slope(x)
 
@@ -249,7 +248,7 @@ def mish_backward(dx, dy, x):
     run(_mish_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _softplus(x, beta, threshold):
     return x if x * beta > threshold else _log1p_exp(x * beta) / beta
 
@@ -260,7 +259,7 @@ def softplus(y, x, beta, threshold):
     run(_softplus, y, x, beta, threshold)
 
 
-@vectorize(cache=True)
+@ufunc
 def _softplus_backward(dy, x, beta, threshold):
     return dy if x * beta > threshold else dy * _sigmoid(x * beta)
 
@@ -271,7 +270,7 @@ def softplus_backward(dx, dy, x, beta, threshold):
     run(_softplus_backward, dx, dy, x, beta, threshold)
 
 
-@vectorize(cache=True)
+@ufunc
 def _softsign(x):
     return x / (1 + abs(x))
 
@@ -282,7 +281,7 @@ def softsign(y, x):
     run(_softsign, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _softsign_backward(dy, x):
     return dy / ((1 + abs(x)) * (1 + abs(x)))
 
@@ -293,7 +292,7 @@ def softsign_backward(dx, dy, x):
     run(_softsign_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardsigmoid(x):
     return _cut6(x + 3) / 6
 
@@ -304,7 +303,7 @@ def hardsigmoid(y, x):
     run(_hardsigmoid, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardsigmoid_backward(dy, x):
     return dy / 6 if -3 < x < 3 else 0.0
 
@@ -315,7 +314,7 @@ def hardsigmoid_backward(dx, dy, x):
     run(_hardsigmoid_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardswish(x):
     return x * _cut6(x + 3) / 6
 
@@ -326,7 +325,7 @@ def hardswish(y, x):
     run(_hardswish, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardswish_backward(dy, x):
     return 0.0 if x <= -3 else dy * (x / 3 + 0.5) if x < 3 else dy
 
@@ -337,7 +336,7 @@ def hardswish_backward(dx, dy, x):
     run(_hardswish_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _logsigmoid(x):
     return -_log1p_exp(-x)
 
@@ -348,7 +347,7 @@ def logsigmoid(y, x):
     run(_logsigmoid, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _logsigmoid_backward(dy, x):
     return dy * _sigmoid(-x)
 
@@ -359,7 +358,7 @@ def logsigmoid_backward(dx, dy, x):
     run(_logsigmoid_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _tanhshrink(x):
     return x - tanh(x)
 
@@ -370,7 +369,7 @@ def tanhshrink(y, x):
     run(_tanhshrink, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _tanhshrink_backward(dy, x):
     return dy * tanh(x) ** 2
 
@@ -381,7 +380,7 @@ def tanhshrink_backward(dx, dy, x):
     run(_tanhshrink_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _softshrink(x, lambd):
     return x - lambd if x > lambd else x + lambd if x < -lambd else x * 0
 
@@ -392,7 +391,7 @@ def softshrink(y, x, lambd):
     run(_softshrink, y, x, lambd)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hardshrink(x, lambd):
     return 0.0 if -lambd <= x <= lambd else x
 
@@ -403,7 +402,7 @@ def hardshrink(y, x, lambd):
     run(_hardshrink, y, x, lambd)
 
 
-@vectorize(cache=True)
+@ufunc
 def _threshold(x, threshold, value):
     return value if x <= threshold else x
 
@@ -414,7 +413,7 @@ def threshold(y, x, threshold, value):
     run(_threshold, y, x, threshold, value)
 
 
-@vectorize(cache=True)
+@ufunc
 def _threshold_backward(dy, x, threshold):
     return 0.0 if x <= threshold else dy
 
@@ -425,7 +424,7 @@ def threshold_backward(dx, dy, x, threshold):
     run(_threshold_backward, dx, dy, x, threshold)
 
 
-@vectorize(cache=True)
+@ufunc
 def _squared_relu(x):
     return 0.0 if x < 0 else x * x
 
@@ -436,7 +435,7 @@ def squared_relu(y, x):
     run(_squared_relu, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _squared_relu_backward(dy, x):
     return dy * (2 * (0.0 if x < 0 else x))
 
@@ -447,7 +446,7 @@ def squared_relu_backward(dx, dy, x):
     run(_squared_relu_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _step(x):
     return 1.0 if x > 0 else 0.0 if x == x else x
 
@@ -458,7 +457,7 @@ def step(y, x):
     run(_step, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _shrink_backward(dy, x, lambd):
     return 0.0 if -lambd <= x <= lambd else dy
 
@@ -469,7 +468,7 @@ def shrink_backward(dx, dy, x, lambd):
     run(_shrink_backward, dx, dy, x, lambd)
 
 
-@vectorize(cache=True)
+@ufunc
 def _prelu_weight(dy, x):
     return 0.0 if x > 0 else x * dy
 
@@ -479,17 +478,17 @@ def prelu_backward(dx, dw, dy, x, w):
     run(_prelu_input, dx, dy, x, w)
 
 
-@vectorize(cache=True)
+@ufunc
 def _prelu_input(dy, x, w):
     return dy if x > 0 else w * dy
 
 
-@vectorize(cache=True)
+@ufunc
 def _glu(a, b):
     return a * (_sigmoid(b))
 
 
-@vectorize(cache=True)
+@ufunc
 def _glu_slope(dy, a, b):
     return dy * (a * _sigmoid(b) * (1 - _sigmoid(b)))
 
@@ -503,12 +502,12 @@ def glu_backward(da, db, dy, a, b):
     run(_glu_slope, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _reglu(a, b):
     return a * (0.0 if b < 0 else b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _reglu_slope(dy, a, b):
     return dy * a if b > 0 else 0.0
 
@@ -522,12 +521,12 @@ def reglu_backward(da, db, dy, a, b):
     run(_reglu_slope, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _geglu(a, b):
     return a * (b * _normal(b))
 
 
-@vectorize(cache=True)
+@ufunc
 def _geglu_slope(dy, a, b):
     return dy * (a * (_normal(b) + b * _density(b)))
 
@@ -541,12 +540,12 @@ def geglu_backward(da, db, dy, a, b):
     run(_geglu_slope, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _swiglu(a, b):
     return a * (b * _sigmoid(b))
 
 
-@vectorize(cache=True)
+@ufunc
 def _swiglu_slope(dy, a, b):
     return dy * (a * _silu_slope(b, 1))
 
@@ -560,12 +559,12 @@ def swiglu_backward(da, db, dy, a, b):
     run(_swiglu_slope, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _bilinear_gate(a, b):
     return a * b
 
 
-@vectorize(cache=True)
+@ufunc
 def _bilinear_gate_slope(dy, a, b):
     return dy * a
 

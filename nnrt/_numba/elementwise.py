@@ -6,7 +6,6 @@ numpy's ufuncs where numpy has the function: they are vectorised, and maps.run t
 import math
 
 import numpy as np
-from numba import vectorize
 
 from nnrt._ref import elementwise as ref
 from nnrt._ref.elementwise import (  # noqa: F401  as specified
@@ -20,6 +19,7 @@ from nnrt._ref.elementwise import (  # noqa: F401  as specified
     trunc_divide,
 )
 
+from .compiled import ufunc
 from .maps import floats, run
 
 
@@ -119,7 +119,7 @@ def neg(out, a):
     run(np.negative, out, a)
 
 
-@vectorize(cache=True)
+@ufunc
 def _div_backward(dy, a, b):
     return -dy * ((a / b) / b)
 
@@ -128,7 +128,7 @@ def div_backward(db, dy, a, b):
     run(_div_backward, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _remainder_backward(dy, a, b):
     return -dy * np.floor(a / b)
 
@@ -137,7 +137,7 @@ def remainder_backward(db, dy, a, b):
     run(_remainder_backward, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _fmod_backward(dy, a, b):
     return -dy * np.trunc(a / b)
 
@@ -146,7 +146,7 @@ def fmod_backward(db, dy, a, b):
     run(_fmod_backward, db, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _pow_backward(dy, a, b):
     return 0.0 if b == 0 else dy * (b * a ** (b - 1))
 
@@ -155,7 +155,7 @@ def pow_backward(da, dy, a, b):
     run(_pow_backward, da, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _pow_backward_exponent(dy, a, b, y):
     return 0.0 if a == 0 and b >= 0 else dy * (y * math.log(a))
 
@@ -164,7 +164,7 @@ def pow_backward_exponent(db, dy, a, b, y):
     run(_pow_backward_exponent, db, dy, a, b, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _maximum_backward(dy, a, b):
     return dy / 2 if a == b else 0.0 if a < b else dy
 
@@ -173,7 +173,7 @@ def maximum_backward(da, dy, a, b):
     run(_maximum_backward, da, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _minimum_backward(dy, a, b):
     return dy / 2 if a == b else 0.0 if a > b else dy
 
@@ -182,7 +182,7 @@ def minimum_backward(da, dy, a, b):
     run(_minimum_backward, da, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _atan2_backward(dy, a, b):
     return 0.0 if a * a + b * b == 0 else dy * b / (a * a + b * b)
 
@@ -191,7 +191,7 @@ def atan2_backward(da, dy, a, b):
     run(_atan2_backward, da, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _hypot_backward(dy, a, y):
     return dy * (a / y)
 
@@ -200,7 +200,7 @@ def hypot_backward(da, dy, a, y):
     run(_hypot_backward, da, dy, a, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _logaddexp_backward(dy, a, y):
     return dy if a == y else dy * math.exp(a - y)
 
@@ -209,7 +209,7 @@ def logaddexp_backward(da, dy, a, y):
     run(_logaddexp_backward, da, dy, a, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _xlogy(a, b):
     return b if b != b else 0.0 if a == 0 else a * math.log(b)
 
@@ -218,7 +218,7 @@ def xlogy(out, a, b):
     run(_xlogy, out, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _xlogy_backward(dy, a, b):
     return 0.0 if a == 0 and b <= 0 else dy * math.log(b)
 
@@ -227,7 +227,7 @@ def xlogy_backward(da, dy, a, b):
     run(_xlogy_backward, da, dy, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _lerp(a, b, w):
     return a + w * (b - a) if abs(w) < 0.5 else b - (b - a) * (1 - w)
 
@@ -238,7 +238,7 @@ def lerp(out, a, b, w):
     run(_lerp, out, a, b, w)
 
 
-@vectorize(cache=True)
+@ufunc
 def _addcmul(x, a, b, value):
     return x + value * a * b
 
@@ -249,7 +249,7 @@ def addcmul(out, x, a, b, value):
     run(_addcmul, out, x, a, b, value)
 
 
-@vectorize(cache=True)
+@ufunc
 def _addcdiv(x, a, b, value):
     return x + value * a / b
 
@@ -260,7 +260,7 @@ def addcdiv(out, x, a, b, value):
     run(_addcdiv, out, x, a, b, value)
 
 
-@vectorize(cache=True)
+@ufunc
 def _axpy(a, b, alpha):
     return a + alpha * b
 
@@ -271,7 +271,7 @@ def axpy(out, a, b, alpha):
     run(_axpy, out, a, b, alpha)
 
 
-@vectorize(cache=True)
+@ufunc
 def _where(condition, a, b):
     return a if condition else b
 
@@ -282,7 +282,7 @@ def where(out, condition, a, b):
     run(_where, out, condition, a, b)
 
 
-@vectorize(cache=True)
+@ufunc
 def _clamp_backward(dy, x, lo, hi):
     return dy if lo <= x <= hi else 0.0
 

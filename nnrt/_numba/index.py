@@ -4,9 +4,9 @@ take and gather are numpy's own there, which no loop beats; these are the ones n
 """
 
 import numpy as np
-from numba import njit
 
 from .._ref import index as _ref
+from .compiled import jit
 
 _FLOATS = (np.float32, np.float64)
 
@@ -15,7 +15,7 @@ def check(bad, index, size):
     bad[0] = _check(index.reshape(-1), size)
 
 
-@njit(cache=True)
+@jit
 def _check(index, size):
     for i in range(index.size):
         if index[i] < 0 or index[i] >= size:
@@ -27,7 +27,7 @@ def counting_sort(order, starts, index):
     _counting_sort(order, starts, index.reshape(-1))
 
 
-@njit(cache=True)
+@jit
 def _counting_sort(order, starts, index):
     starts[:] = 0
     for k in range(index.size):
@@ -60,7 +60,7 @@ def segment_sum(out, base, weights, x, order, starts):
     )
 
 
-@njit(cache=True)
+@jit
 def _segment_sum(out, base, based, weights, weighted, x, order, starts):
     columns = out.shape[2]
     total = np.empty(columns, np.float64)
@@ -83,7 +83,7 @@ def scatter_add(out, base, x, index):
     _scatter_add(out, x, index)
 
 
-@njit(cache=True)
+@jit
 def _scatter_add(out, x, index):
     for o in range(index.shape[0]):
         for n in range(index.shape[1]):

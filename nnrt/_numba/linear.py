@@ -1,301 +1,245 @@
 """Matrix products in Numba. See nnrt._ref.linear for what each computes.
 
-Loops that LLVM vectorises by itself stay at a tenth of the machine's peak, so the register
-tile is emitted as LLVM vectors: `_tile` sums MR rows by two vectors over k in registers, from
-panels that were packed before. Everything around it is ordinary Numba.
+Both operands are packed into panels, a of MR rows and b of two vectors, then tiles of c are summed in
+registers (native.tile). Threads take first panels, then blocks of tiles, by number; how the work is cut
+depends on the shape alone. Everything but alpha a b is left to ufuncs before and after.
 """
 
-import math
 import threading
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import get_num_threads, njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import types
 
 from nnrt._ref.linear import ACTIVATIONS, _check
 
-_FEATURES = binding.get_host_cpu_features()
-# Register tile: MR rows by two vectors of VECTOR bytes, as in _ext/csrc/gemm_vec.h.
-if _FEATURES.get("avx512f"):
-    VECTOR, MR = 64, 14
-elif _FEATURES.get("avx2") and _FEATURES.get("fma"):
-    VECTOR, MR = 32, 6
-else:
-    VECTOR, MR = 16, 6
-# A panel of b this deep stays in L1 together with one of a.
-DEPTH_BYTES = 1024
-# Multiply-adds below which packing, and a second thread, cost more than they bring.
-PACK_MACS, THREAD_MACS = 32**3, 1 << 19
-# Tiles of rows that share a pass over b.
-HIGH = 8
+from . import activation as functions
+from . import reduce, threads, unary
+from .compiled import array, jit, typed
+from .native import MR, VECTOR, address, count, load, move, stack, store, tile
+
+# A panel of b this deep and HIGH of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
+# of it, for L1, was 2% slower at 1024: c is visited more often.
+DEPTH_BYTES, HIGH = 4096, 8
+# Multiply-adds of a block, and those below which a second thread costs more than it brings.
+TASK_MACS, THREAD_MACS = 1 << 18, 1 << 19
+# Blocks that keep any usual number of threads busy.
+TASKS = 24
+# Panels packed at a time.
+GROUP_A, GROUP_B = 16, 8
+# Scratch up to this size is kept by each thread: fresh pages cost a twentieth of a product of 512.
+KEPT = 64 << 20
 
 
-@intrinsic
-def _tile(typingctx, alpha, c, c_row, a, b, k):
-    """c[MR, 2 vectors] += alpha a b, for panels a[k, MR] and b[k, 2 vectors]; c, a, b are addresses,
-    c_row bytes between the rows of c, alpha of the dtype."""
-
-    def codegen(context, builder, signature, args):
-        real = context.get_data_type(signature.args[0])
-        size = signature.args[0].bitwidth // 8
-        vl = VECTOR // size
-        vector = ir.VectorType(real, vl)
-        name = f"llvm.fma.v{vl}f{8 * size}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        alpha, c, c_row, a, b, k = args
-        pa, pb = (builder.inttoptr(x, real.as_pointer()) for x in (a, b))
-        index = k.type
-
-        def splat(x):
-            x = builder.insert_element(ir.Constant(vector, ir.Undefined), x, ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(x, ir.Constant(vector, ir.Undefined), lanes)
-
-        def load(pointer, offset):
-            at = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
-            return builder.load(at, align=size)
-
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vl), [0] * vl)
-        entry = builder.block
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        p = builder.phi(index)
-        sums = [builder.phi(vector) for _ in range(2 * MR)]
-        row = builder.mul(p, ir.Constant(index, 2 * vl))
-        b0, b1 = load(pb, row), load(pb, builder.add(row, ir.Constant(index, vl)))
-        column = builder.mul(p, ir.Constant(index, MR))
-        after = []
-        for i in range(MR):
-            x = splat(builder.load(builder.gep(pa, [builder.add(column, ir.Constant(index, i))]), align=size))
-            after += [builder.call(fma, [x, y, s]) for y, s in zip((b0, b1), sums[2 * i : 2 * i + 2])]
-        following = builder.add(p, ir.Constant(index, 1))
-        builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
-        for phi, first, again in [
-            (p, ir.Constant(index, 0), following),
-            *zip(sums, [ir.Constant(vector, [0.0] * vl)] * len(sums), after),
-        ]:
-            phi.add_incoming(first, entry)
-            phi.add_incoming(again, loop)
-        builder.position_at_end(done)
-        scale = splat(alpha)
-        for i, s in enumerate(after):
-            row = builder.add(c, builder.mul(c_row, ir.Constant(index, i // 2)))
-            at = builder.inttoptr(builder.add(row, ir.Constant(index, i % 2 * VECTOR)), vector.as_pointer())
-            builder.store(builder.call(fma, [scale, s, builder.load(at, align=size)]), at, align=size)
-        return context.get_dummy_value()
-
-    address = types.intp
-    return types.void(alpha, address, address, address, address, address), codegen
-
-
-@njit(cache=True)
-def _pack(panels, x, t):
-    """Panel t of x^T: panels[t, k, w] = x[t w' + w, k], zero beyond x."""
-    depth, width = panels.shape[1:]
-    lines = min(width, x.shape[0] - t * width)
-    if x.strides[0] <= x.strides[1]:
-        for p in range(depth):
+@jit
+def _pack(one, size, to, source, k, lines, width, k_step, line_step):
+    """A panel: to[k, width] = source[k, lines], zero beyond its lines."""
+    if line_step == size and lines * size == 2 * VECTOR:
+        for p in range(k):
+            move(one, to + p * width * size, source + p * k_step)
+        return
+    if lines < width:
+        for i in range(k * width):
+            store(one, 0, to, i * size)
+    if abs(line_step) < abs(k_step):
+        for p in range(k):
             for w in range(lines):
-                panels[t, p, w] = x[t * width + w, p]
+                store(one, load(one, source, p * k_step + w * line_step), to, (p * width + w) * size)
     else:
         for w in range(lines):
-            for p in range(depth):
-                panels[t, p, w] = x[t * width + w, p]
-    for w in range(lines, width):
-        for p in range(depth):
-            panels[t, p, w] = 0
+            for p in range(k):
+                store(one, load(one, source, p * k_step + w * line_step), to, (p * width + w) * size)
 
 
-@njit(cache=True)
-def _prepare(c, bias, row_bias, residual, beta):
-    """c = beta c + bias + row_bias + residual, each where it is not empty: all terms but the product."""
-    for i in range(c.shape[0]):
-        for j in range(c.shape[1]):
-            y = c[i, j] * beta if beta != 0 else beta
-            if bias.size:
-                y += bias[j]
-            if row_bias.size:
-                y += row_bias[i]
-            if residual.size:
-                y += residual[i, j]
-            c[i, j] = y
+@typed(
+    lambda T: [
+        T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(T, 1),
+        array(types.uint8, 1), array(types.int64, 1), types.intp, types.intp, types.intp,
+    ]
+)  # fmt: skip
+def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
+    """c (+)= alpha a b: this thread's share.
+
+    packed: the panels of b, or empty; others are made in memory. rows, cols: how many blocks a matrix c is
+    cut into. numbers: the next group to pack, groups packed, the next block, blocks done.
+    """
+    batch, m, n = c.shape
+    k, size = a.shape[2], a.itemsize
+    c_batch, c_row, _ = c.strides
+    a_batch, a_row, a_col = a.strides
+    b_batch, b_row, b_col = b.strides
+    a_count, b_count = batch if a_batch else 1, batch if b_batch else 1
+    nr = 2 * VECTOR // size
+    down, across = (m + MR - 1) // MR, (n + nr - 1) // nr
+    panel_a, panel_b = k * MR * size, k * nr * size
+    to_a = (address(memory) + 63) // 64 * 64
+    to_b = to_a + (a_count * down * panel_a + 63) // 64 * 64
+    groups_a, groups_b = (down + GROUP_A - 1) // GROUP_A, (across + GROUP_B - 1) // GROUP_B
+    if packed.size:
+        to_b, groups_b = address(packed), 0
+    packs = a_count * groups_a + b_count * groups_b
+    numbers = address(numbers)
+    while True:
+        t = count(numbers, 1)
+        if t >= packs:
+            break
+        if t < a_count * groups_a:
+            i, first, beyond, width, lines, group = t // groups_a, t % groups_a * GROUP_A, down, MR, m, GROUP_A
+            to, source, k_step, line_step = to_a, address(a) + i * a_batch, a_col, a_row
+        else:
+            t -= a_count * groups_a
+            i, first, beyond, width, lines, group = t // groups_b, t % groups_b * GROUP_B, across, nr, n, GROUP_B
+            to, source, k_step, line_step = to_b, address(b) + i * b_batch, b_row, b_col
+        for u in range(first, min(first + group, beyond)):
+            at, line = to + (i * beyond + u) * k * width * size, u * width
+            _pack(alpha, size, at, source + line * line_step, k, min(width, lines - line), width, k_step, line_step)
+        count(numbers + 64, 1)
+    while count(numbers + 64, 0) < packs:  # at most another thread's last group
+        pass
+    edge = stack(alpha)
+    blocks = batch * rows * cols
+    while True:
+        t = count(numbers + 128, 1)
+        if t >= blocks:
+            break
+        i, row, col = t // (rows * cols), t // cols % rows, t % cols
+        from_a = to_a + (i % a_count) * down * panel_a
+        from_b = to_b + (i % b_count) * across * panel_b
+        for p in range(0, k, depth):
+            deep, first = min(depth, k - p), fresh and p == 0
+            for v in range(col * across // cols, (col + 1) * across // cols):
+                at_b, width = from_b + v * panel_b + p * nr * size, min(nr, n - v * nr)
+                for u in range(row * down // rows, (row + 1) * down // rows):
+                    at_a, lines = from_a + u * panel_a + p * MR * size, min(MR, m - u * MR)
+                    at_c = address(c) + i * c_batch + u * MR * c_row + v * nr * size
+                    whole = lines == MR and width == nr
+                    to, step = (at_c, c_row) if whole else (edge, nr * size)
+                    tile(alpha, to, step, at_a, at_b, deep, first or not whole)
+                    if whole:
+                        continue
+                    for y in range(lines):
+                        for x in range(width):
+                            s = load(alpha, edge, (y * nr + x) * size)
+                            if not first:
+                                s += load(alpha, at_c, y * c_row + x * size)
+                            store(alpha, s, at_c, y * c_row + x * size)
+        count(numbers + 192, 1)
+    while count(numbers + 192, 0) < blocks:
+        pass
 
 
-@njit(cache=True)
-def _activate(c, activation):
-    for i in range(c.shape[0]):
-        for j in range(c.shape[1]):
-            x = c[i, j]
-            if activation == 1:
-                x = 0 * x if x < 0 else x
-            elif activation == 2:
-                x = x * (1 + math.erf(x * math.sqrt(0.5))) / 2
-            elif activation == 3:
-                x = x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))) / 2
-            elif activation == 4:
-                x = math.tanh(x)
-            elif activation == 5:
-                x = 1 / (1 + math.exp(-x))
-            elif activation == 6:
-                x = x / (1 + math.exp(-x))
-            c[i, j] = x
-
-
-@njit(cache=True)
-def _strip(c, a, b, first, depth, alpha, activation):
-    """c += alpha a b and the activation, for HIGH tiles of rows from `first` on; a and b are panels."""
-    m, n = c.shape
-    length, mr, nr, size = a.shape[1], a.shape[2], b.shape[2], a.itemsize
-    beyond = min(first + HIGH, a.shape[0])
-    edge = np.empty((mr, nr), a.dtype)
-    at_a, at_b, at_edge = np.intp(a.ctypes.data), np.intp(b.ctypes.data), np.intp(edge.ctypes.data)
-    at_c, c_row, unit = np.intp(c.ctypes.data), np.intp(c.strides[0]), c.strides[1] == size
-    for p in range(0, length, depth):
-        k = min(depth, length - p)
-        for u in range(b.shape[0]):
-            cols = min(nr, n - u * nr)
-            for t in range(first, beyond):
-                rows = min(mr, m - t * mr)
-                to_a = at_a + (t * length + p) * mr * size
-                to_b = at_b + (u * length + p) * nr * size
-                if rows == mr and cols == nr and unit:
-                    _tile(alpha, at_c + t * mr * c_row + u * nr * size, c_row, to_a, to_b, k)
-                else:
-                    edge[:] = 0
-                    _tile(alpha, at_edge, nr * size, to_a, to_b, k)
-                    for i in range(rows):
-                        for j in range(cols):
-                            c[t * mr + i, u * nr + j] += edge[i, j]
-    if activation:
-        _activate(c[first * mr : beyond * mr], activation)
-
-
-# Serial and threaded loops over panels and strips. The arrays that may have any strides meet in no
-# function: each is compiled once per memory order of one array.
-
-
-@njit(cache=True)
-def _pack_all(panels, x):
-    for t in range(panels.shape[0]):
-        _pack(panels, x, t)
-
-
-@njit(cache=True, parallel=True)
-def _pack_all_threaded(panels, x):
-    for t in prange(panels.shape[0]):
-        _pack(panels, x, t)
-
-
-@njit(cache=True)
-def _strips(c, a, b, depth, alpha, activation):
-    for t in range(0, a.shape[0], HIGH):
-        _strip(c, a, b, t, depth, alpha, activation)
-
-
-@njit(cache=True, parallel=True)
-def _strips_threaded(c, a, b, depth, alpha, activation):
-    for t in prange((a.shape[0] + HIGH - 1) // HIGH):
-        _strip(c, a, b, t * HIGH, depth, alpha, activation)
-
-
-@njit(cache=True)
-def _small(c, a, b, alpha, activation):
-    """c += alpha a b along the rows of b, and the activation: without panels."""
-    for i in range(a.shape[0]):
-        for p in range(a.shape[1]):
-            x = alpha * a[i, p]
-            for j in range(b.shape[1]):
-                c[i, j] += x * b[p, j]
-    if activation:
-        _activate(c, activation)
-
-
-@njit(cache=True)
-def _dots(c, a, b, alpha, activation):
-    """The same by dots along k, in eight sums that one vector holds."""
-    for i in range(a.shape[0]):
-        for j in range(b.shape[1]):
-            s = np.zeros(8, a.dtype)
-            whole = a.shape[1] // 8 * 8
-            for p in range(0, whole, 8):
-                for q in range(8):
-                    s[q] += a[i, p + q] * b[p + q, j]
-            for p in range(whole, a.shape[1]):
-                s[0] += a[i, p] * b[p, j]
-            c[i, j] += alpha * (((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])))
-    if activation:
-        _activate(c, activation)
+@typed(
+    lambda T: [T, T, types.boolean, array(T, 1), array(T, 2), array(T, 1)],
+    fastmath={"reassoc", "contract", "nsz"},
+)
+def _vector(alpha, zero, fresh, y, a, x):
+    """y[m] (+)= alpha a[m, k] x[k], reading a in its memory order."""
+    (m, k), (a_row, a_col), size = a.shape, a.strides, a.itemsize
+    to, y_step, of_a, of_x, x_step = address(y), y.strides[0], address(a), address(x), x.strides[0]
+    if a_col == size and x_step == size:
+        for i in range(m):
+            s = zero
+            for p in range(k):
+                s += load(zero, of_a + i * a_row, p * size) * load(zero, of_x, p * size)
+            store(zero, alpha * s if fresh else alpha * s + load(zero, to, i * y_step), to, i * y_step)
+        return
+    if fresh:
+        for i in range(m):
+            store(zero, 0, to, i * y_step)
+    for p in range(k):
+        s, column = alpha * load(zero, of_x, p * x_step), of_a + p * a_col
+        if a_row == size and y_step == size:
+            for i in range(m):
+                store(zero, load(zero, to, i * size) + s * load(zero, column, i * size), to, i * size)
+        else:
+            for i in range(m):
+                store(zero, load(zero, to, i * y_step) + s * load(zero, column, i * a_row), to, i * y_step)
 
 
 _scratch = threading.local()
 
 
-def _panels(name, lines, k, width, dtype):
-    """This thread's memory for the panels of `lines` lines of length k, on a 64-byte border.
-
-    It is kept: fresh memory would cost page faults, a twentieth of a product of 512.
-    """
-    size = -(-lines // width) * width * k * dtype.itemsize
-    memory = getattr(_scratch, name, None)
-    if memory is None or memory.size < size:
-        memory = np.empty(size + 64, np.uint8)
-        memory = memory[-memory.ctypes.data % 64 :][:size]
-        setattr(_scratch, name, memory)
-    return memory[:size].view(dtype).reshape(-(-lines // width), k, width)
+def _take(size):
+    memory, _scratch.spare = getattr(_scratch, "spare", None), None
+    return np.empty(size, np.uint8) if memory is None or memory.size < size else memory
 
 
-def _code(activation):
+def _give(memory):
+    if memory.size <= KEPT:
+        _scratch.spare = memory
+
+
+def _activate(c, activation):
     if isinstance(activation, int) and 0 <= activation < len(ACTIVATIONS):
-        return activation
+        activation = ACTIVATIONS[activation]
     if activation not in ACTIVATIONS:
         raise ValueError(f"gemm: activation {activation!r} is none of {ACTIVATIONS}")
-    return ACTIVATIONS.index(activation)
+    if activation == "silu":
+        functions.silu(c, c, 1.0)
+    elif activation is not None:
+        getattr(unary if activation in ("tanh", "sigmoid") else functions, activation)(c, c)
 
 
-def _gemm(c, a, b, bias, residual, alpha, beta, activation, panels=None):
-    """gemm; with panels, b is packed in them."""
-    dtype, empty = c.dtype.type, np.empty(0, c.dtype)
-    bias = empty if bias is None else bias
-    row_bias = empty
-    residual = np.empty((0, 0), c.dtype) if residual is None else residual
-    if c.strides[1] != c.itemsize and c.shape[1] > 1 and c.strides[0] == c.itemsize and panels is None:
-        c, a, b, residual, bias, row_bias = c.T, b.T, a.T, residual.T, row_bias, bias
-    code = _code(activation)
-    m, k, n = *a.shape, c.shape[1]
-    alpha, beta = dtype(alpha), dtype(beta)
-    _prepare(c, bias, row_bias, residual, beta)
-    if alpha == 0 or k == 0:
-        _activate(c, code)
-        return
-    nr = 2 * VECTOR // c.itemsize
-    if panels is None and (min(m, n) == 1 or m * n * k <= PACK_MACS):
-        along_k = a.strides[1] == c.itemsize and b.strides[0] == c.itemsize
-        (_dots if along_k else _small)(c, a, b, alpha, code)
-        return
-    threads = m * n * k >= THREAD_MACS and get_num_threads() > 1
-    pack = _pack_all_threaded if threads else _pack_all
-    rows = _panels("a", m, k, MR, c.dtype)
-    pack(rows, a)
-    if panels is None:
-        panels = _panels("b", n, k, nr, c.dtype)
-        pack(panels, b.T)
-    depth = -(-k // -(-k // (DEPTH_BYTES // c.itemsize)))
-    (_strips_threaded if threads else _strips)(c, rows, panels, depth, alpha, code)
+def _tiles(c, a, b, packed, alpha, fresh):
+    """c (+)= alpha a b for [batch, rows, columns]; b or, unless empty, its panels."""
+    size = c.itemsize
+    (batch, m, n), k = c.shape, a.shape[2]
+    nr = 2 * VECTOR // size
+    down, across = -(-m // MR), -(-n // nr)
+    macs = batch * m * n * k
+    want = max(1, min(macs // TASK_MACS // batch, TASKS))
+    if down >= TASKS:
+        rows = -(-down // (4 * HIGH)) * 4
+        cols = min(across, -(-want // rows))
+    else:
+        cols = min(across, want)
+        rows = min(down, -(-want // cols))
+    depth = -(-k // -(-k // (DEPTH_BYTES // size)))
+    memory = _take(batch * (down * MR + across * nr) * k * size + 128)
+    args = alpha, fresh, c, a, b, packed, memory, np.zeros(32, np.int64), depth, rows, cols
+    product = _product[c.dtype]
+    helpers = min(threads.count(), batch * rows * cols) - 1 if macs >= THREAD_MACS else 0
+    if helpers:
+        threads.help_with(product, *args, helpers=helpers)
+    product(*args)  # a helper that comes later reads the numbers and leaves
+    _give(memory)
+
+
+def _gemm(c, a, b, bias, residual, alpha, beta, activation, packed=None):
+    """gemm for [batch, rows, columns]."""
+    alpha = c.dtype.type(alpha)
+    empty = alpha == 0 or a.shape[2] == 0
+    fresh = beta == 0 and bias is None and residual is None
+    if fresh and empty:
+        c[...] = 0
+    elif beta == 0 and not fresh:
+        c[...] = 0 if bias is None else bias
+    elif not fresh:
+        c *= c.dtype.type(beta)
+        if bias is not None:
+            c += bias
+    if residual is not None:
+        c += residual
+    if c.size and not empty:
+        if c.strides[2] != c.itemsize and c.shape[2] > 1 and packed is None:
+            c, a, b = (x.transpose(0, 2, 1) for x in (c, b, a))
+        if packed is None and c.shape[0] == 1 and 1 in c.shape[1:]:
+            y, x, v = (c[0, 0], b[0].T, a[0, 0]) if c.shape[2] != 1 else (c[0, :, 0], a[0], b[0, :, 0])
+            _vector[c.dtype](alpha, c.dtype.type(0), fresh, y, x, v)
+        else:
+            _tiles(c, a, b, np.empty(0, c.dtype) if packed is None else packed, alpha, fresh)
+    _activate(c, activation)
 
 
 def gemm(c, a, b, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):
     """c[M, N] = act(alpha a[M, K] @ b[K, N] + beta c + bias[N] + residual[M, N])."""
     _check("gemm", c, a, b)
-    _gemm(c, a, b, bias, residual, alpha, beta, activation)
+    _gemm(c[None], a[None], b[None], bias, residual, alpha, beta, activation)
 
 
 def gemm_batched(c, a, b, alpha=1.0, beta=0.0):
     """c[B, M, N] = alpha a[B, M, K] @ b[B, K, N] + beta c; a batch stride of 0 repeats a matrix."""
     _check("gemm_batched", c, a, b)
-    for ci, ai, bi in zip(c, a, b):
-        _gemm(ci, ai, bi, None, None, alpha, beta, None)
+    _gemm(c, a, b, None, None, alpha, beta, None)
 
 
 def packed_size(k, n, dtype):
@@ -309,10 +253,18 @@ def gemm_tile(dtype):
     return MR, 2 * VECTOR // np.dtype(dtype).itemsize
 
 
+@typed(lambda T: [T, array(T, 1), array(T, 2)])
+def _pack_b(one, packed, b):
+    (k, n), size = b.shape, b.itemsize
+    nr = 2 * VECTOR // size
+    for u in range(0, n, nr):
+        source = address(b) + u * b.strides[1]
+        _pack(one, size, address(packed) + u * k * size, source, k, min(nr, n - u), nr, *b.strides)
+
+
 def pack_b(packed, b):
     """Stores b[K, N] in packed[packed_size(K, N)], a copy in the order gemm_packed reads it."""
-    if packed.size:
-        _pack_all(packed.reshape(-1, b.shape[0], 2 * VECTOR // b.itemsize), b.T)
+    _pack_b[b.dtype](b.dtype.type(1), packed, b)
 
 
 def gemm_packed(c, a, packed, n, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):
@@ -320,23 +272,12 @@ def gemm_packed(c, a, packed, n, bias=None, residual=None, alpha=1.0, beta=0.0, 
     k = a.shape[1]
     if packed.shape != (packed_size(k, n, a.dtype),) or c.shape != (len(a), n):
         raise ValueError(f"gemm_packed: shapes {a.shape} @ packed {packed.shape} do not give {c.shape}")
-    panels = packed.reshape(-1, k, 2 * VECTOR // a.itemsize) if packed.size else packed.reshape(0, 0, 1)
-    _gemm(c, a, None, bias, residual, alpha, beta, activation, panels)
+    _gemm(c[None], a[None], a[None], bias, residual, alpha, beta, activation, packed)  # the panels stand for b
 
 
 def bias_grad(db, dy):
     """db[N] = column sums of dy[M, N]: the gradient of a bias that was added to every row."""
-    _column_sums(db, dy)
-
-
-@njit(cache=True)
-def _column_sums(db, dy):
-    db[:] = 0
-    part = np.empty_like(db)
-    for first in range(0, dy.shape[0], 256):  # in chunks, so that rounding errors grow with their length only
-        part[:] = 0
-        for i in range(first, min(first + 256, dy.shape[0])):
-            for j in range(dy.shape[1]):
-                part[j] += dy[i, j]
-        for j in range(db.size):
-            db[j] += part[j]
+    if dy.flags.c_contiguous and dy.size:
+        reduce.sum(db, dy, 1, *dy.shape, 1.0)
+    else:
+        np.sum(dy, axis=0, dtype=np.float64, out=db)

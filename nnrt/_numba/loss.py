@@ -1,8 +1,8 @@
 """Cross entropy in Numba. See nnrt._ref.loss for what each computes; the other losses run there."""
 
 import numpy as np
-from numba import njit
 
+from .compiled import jit
 from .reduce import _cube, _flat
 from .softmax import _exp_sum, _top
 
@@ -13,7 +13,7 @@ def cross_entropy(loss, lse, x, target, weight, outer, n, inner, ignore_index, s
     _cross_entropy(loss, lse, _cube(x, outer, n, inner), target, w, ignore_index, float(smoothing))
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _cross_entropy(loss, lse, x, target, weight, ignore_index, smoothing):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -42,7 +42,7 @@ def cross_entropy_backward(dx, dy, x, lse, target, weight, outer, n, inner, igno
     _cross_entropy_backward(dx, g, x, lse, target, w, ignore_index, float(smoothing), float(scale))
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _cross_entropy_backward(dx, dy, x, lse, target, weight, ignore_index, smoothing, scale):
     outer, n, inner = x.shape
     total = weight.sum()

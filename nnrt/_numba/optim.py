@@ -5,7 +5,8 @@ the dtype of the parameters, so that float32 stays float32.
 """
 
 import numpy as np
-from numba import njit
+
+from .compiled import jit
 
 CHUNK = 16384
 
@@ -29,7 +30,7 @@ def sgd(params, buffers, grads, first, lr, momentum, dampening, nesterov, weight
     _each(_sgd, params, (buffers,), grads, bool(first), bool(nesterov), *constants)
 
 
-@njit(cache=True)
+@jit
 def _sgd(p, buffer, grad, first, nesterov, lr, momentum, rest, decay, sign):
     has_momentum = buffer.size == p.size
     for i in range(p.size):
@@ -58,7 +59,7 @@ def _decay(lr, weight_decay, decoupled):
     return (0.0, 1.0 - lr * weight_decay) if decoupled else (float(weight_decay), 1.0)
 
 
-@njit(cache=True)
+@jit
 def _adam(p, ms, vs, tops, grad, lr, a, beta2, c, correction, eps, decay, shrink, sign):
     amsgrad = tops.size == p.size
     for i in range(p.size):
@@ -87,7 +88,7 @@ def nadam(
     _each(_nadam, params, (exp_avgs, exp_avg_sqs), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _nadam(p, ms, vs, grad, of_m, of_g, a, beta2, c, correction, eps, decay, shrink, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -116,7 +117,7 @@ def radam(
     _each(_radam, params, (exp_avgs, exp_avg_sqs), grads, rho > 5, *constants)
 
 
-@njit(cache=True)
+@jit
 def _radam(p, ms, vs, grad, adapted, lr, a, beta2, c, eps, decay, shrink, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -138,7 +139,7 @@ def adamax(params, exp_avgs, exp_infs, grads, step, lr, beta1, beta2, eps, weigh
     _each(_adamax, params, (exp_avgs, exp_infs), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _adamax(p, ms, us, grad, lr, a, beta2, eps, decay, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -156,7 +157,7 @@ def adagrad(params, sums, grads, step, lr, lr_decay, eps, weight_decay, maximize
     _each(_adagrad, params, (sums,), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _adagrad(p, sums, grad, lr, eps, decay, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -171,7 +172,7 @@ def adadelta(params, square_avgs, acc_deltas, grads, lr, rho, eps, weight_decay,
     _each(_adadelta, params, (square_avgs, acc_deltas), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _adadelta(p, vs, deltas, grad, lr, rho, rest, eps, decay, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -193,7 +194,7 @@ def rmsprop(
     _each(_rmsprop, params, (square_avgs, grad_avgs, buffers), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _rmsprop(p, vs, means, buffers, grad, lr, alpha, rest, eps, decay, momentum, sign):
     centered = means.size == p.size
     has_momentum = buffers.size == p.size
@@ -221,7 +222,7 @@ def rprop(params, prevs, step_sizes, grads, etaminus, etaplus, low, high, maximi
     _each(_rprop, params, (prevs, step_sizes), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _rprop(p, prevs, step_sizes, grad, etaminus, etaplus, low, high, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -248,7 +249,7 @@ def asgd(params, averages, grads, eta, mu, lambd, weight_decay, maximize):
     _each(_asgd, params, (averages,), grads, *constants)
 
 
-@njit(cache=True)
+@jit
 def _asgd(p, averages, grad, eta, mu, shrink, decay, sign):
     for i in range(p.size):
         g = sign * grad[i]
@@ -267,7 +268,7 @@ def grad_norm(partials, grads, order):
         at += pieces
 
 
-@njit(cache=True)
+@jit
 def _grad_norm(partials, grad, order):
     for piece in range(partials.size):
         total = 0.0

@@ -1,7 +1,8 @@
 """Random numbers in Numba. See nnrt._ref.random for the streams."""
 
 import numpy as np
-from numba import njit
+
+from .compiled import jit
 
 LOW = np.uint64(0xFFFFFFFF)
 
@@ -46,7 +47,7 @@ def _scale(p, dtype):
     return dtype.type(1 / (1 - p) if p < 1 else 0)
 
 
-@njit(cache=True)
+@jit
 def _block(index, stream, seed):
     """The four words, in the low halves of uint64."""
     c0, c1, c2, c3 = index & LOW, index >> np.uint64(32), stream, np.uint64(0)
@@ -59,20 +60,20 @@ def _block(index, stream, seed):
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@jit
 def _words(e, seed):
     """The block that holds w(e)."""
     return _block(e >> np.uint64(2), np.uint64(0), seed)
 
 
-@njit(cache=True)
+@jit
 def _doubles(e, seed):
     """d of e's pair: of the even index, of the odd one."""
     c0, c1, c2, c3 = _block(e >> np.uint64(1), np.uint64(1), seed)
     return c0 | c1 << np.uint64(32), c2 | c3 << np.uint64(32)
 
 
-@njit(cache=True)
+@jit
 def _uniform32(out, seed, offset):
     w = _words(offset, seed)
     for i in range(out.size):
@@ -83,7 +84,7 @@ def _uniform32(out, seed, offset):
         out[i] = np.float32(np.int64(w[r] >> np.uint64(8))) * np.float32(2**-24)
 
 
-@njit(cache=True)
+@jit
 def _uniform64(out, seed, offset):
     d = _doubles(offset, seed)
     for i in range(out.size):
@@ -94,7 +95,7 @@ def _uniform64(out, seed, offset):
         out[i] = np.float64(np.int64(d[r] >> np.uint64(11))) * 2.0**-53
 
 
-@njit(cache=True)
+@jit
 def _normal32(out, seed, offset):
     for i in range(out.size):
         e = offset + np.uint64(i)
@@ -113,7 +114,7 @@ def _normal32(out, seed, offset):
                 out[i + 1] = radius * np.sin(angle)
 
 
-@njit(cache=True)
+@jit
 def _normal64(out, seed, offset):
     for i in range(out.size):
         e = offset + np.uint64(i)
@@ -131,7 +132,7 @@ def _normal64(out, seed, offset):
                 out[i + 1] = radius * np.sin(angle)
 
 
-@njit(cache=True)
+@jit
 def _integers(out, low, span, seed, offset):
     s0, s1 = span & LOW, span >> np.uint64(32)
     for i in range(out.size):
@@ -143,7 +144,7 @@ def _integers(out, low, span, seed, offset):
         out[i] = np.int64(low + d1 * s1 + (middle >> np.uint64(32)) + carry)
 
 
-@njit(cache=True)
+@jit
 def _bernoulli(out, below, seed, offset):
     w = _words(offset, seed)
     for i in range(out.size):
@@ -154,13 +155,13 @@ def _bernoulli(out, below, seed, offset):
         out[i] = 1 if w[r] < below else 0
 
 
-@njit(cache=True)
+@jit
 def _flip(mask):
     for i in range(mask.size):
         mask[i] ^= 1
 
 
-@njit(cache=True)
+@jit
 def _masked(y, mask, x, scale):
     for i in range(y.size):
         y[i] = x[i] * scale if mask[i] else 0

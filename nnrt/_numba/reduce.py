@@ -5,9 +5,10 @@ dtypes other than float32 and float64 go to _ref.
 """
 
 import numpy as np
-from numba import njit
 
 from nnrt._ref import reduce as ref
+
+from .compiled import jit
 
 # Reordering for vectors; NaN and infinities keep their meaning.
 _SUMS = {"reassoc", "contract", "nsz"}
@@ -31,7 +32,7 @@ def sum(y, x, outer, n, inner, divisor):
     _sum(_flat(y, outer, inner), _cube(x, outer, n, inner), float(divisor))
 
 
-@njit(cache=True, fastmath=_SUMS, error_model="numpy")
+@jit(fastmath=_SUMS)
 def _sum(y, x, divisor):
     outer, n, inner = x.shape
     total = np.empty(inner)
@@ -62,7 +63,7 @@ def amin(y, x, outer, n, inner):
     _best(_flat(y, outer, inner), _cube(x, outer, n, inner), -1)
 
 
-@njit(cache=True)
+@jit
 def _best(y, x, sign):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -87,7 +88,7 @@ def min_at(y, index, x, outer, n, inner):
     _at(_flat(y, outer, inner), _flat(index, outer, inner), _cube(x, outer, n, inner), -1)
 
 
-@njit(cache=True)
+@jit
 def _at(y, index, x, sign):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -108,7 +109,7 @@ def select_backward(dx, dy, index, outer, n, m, inner):
     _select_backward(_cube(dx, outer, n, inner), _cube(dy, outer, m, inner), _cube(index, outer, m, inner))
 
 
-@njit(cache=True)
+@jit
 def _select_backward(dx, dy, index):
     dx[:] = 0
     outer, m, inner = dy.shape
@@ -124,7 +125,7 @@ def cumprod_backward(dx, dy, x, outer, n, inner):
     _cumprod_backward(*[_cube(a, outer, n, inner) for a in (dx, dy, x)])
 
 
-@njit(cache=True)
+@jit
 def _cumprod_backward(dx, dy, x):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -151,7 +152,7 @@ def cummin(y, index, x, outer, n, inner):
     _cumulative(*[_cube(a, outer, n, inner) for a in (y, index, x)], -1)
 
 
-@njit(cache=True)
+@jit
 def _cumulative(y, index, x, sign):
     outer, n, inner = x.shape
     for o in range(outer):

@@ -1,8 +1,8 @@
 """Softmax and its relatives in Numba. See nnrt._ref.softmax for what each computes."""
 
 import numpy as np
-from numba import njit
 
+from .compiled import jit
 from .reduce import _SUMS, _cube, _flat
 
 
@@ -10,7 +10,7 @@ def softmax(y, x, outer, n, inner):
     _softmax(_cube(y, outer, n, inner), _cube(x, outer, n, inner))
 
 
-@njit(cache=True, fastmath=_SUMS, error_model="numpy")
+@jit(fastmath=_SUMS)
 def _softmax(y, x):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -25,7 +25,7 @@ def _softmax(y, x):
                 y[o, j, i] /= s
 
 
-@njit(cache=True)
+@jit
 def _top(x, o, i):
     m = -np.inf
     for j in range(x.shape[1]):
@@ -34,7 +34,7 @@ def _top(x, o, i):
     return x.dtype.type(m)
 
 
-@njit(cache=True, fastmath=_SUMS, error_model="numpy")
+@jit(fastmath=_SUMS)
 def _exp_sum(x, o, i, m):
     s = 0.0
     for j in range(x.shape[1]):
@@ -46,7 +46,7 @@ def softmax_backward(dx, dy, y, outer, n, inner):
     _softmax_backward(*[_cube(a, outer, n, inner) for a in (dx, dy, y)])
 
 
-@njit(cache=True, fastmath=_SUMS)
+@jit(fastmath=_SUMS)
 def _softmax_backward(dx, dy, y):
     outer, n, inner = y.shape
     for o in range(outer):
@@ -62,7 +62,7 @@ def log_softmax(y, x, outer, n, inner):
     _log_softmax(_cube(y, outer, n, inner), _cube(x, outer, n, inner))
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _log_softmax(y, x):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -77,7 +77,7 @@ def log_softmax_backward(dx, dy, y, outer, n, inner):
     _log_softmax_backward(*[_cube(a, outer, n, inner) for a in (dx, dy, y)])
 
 
-@njit(cache=True, fastmath=_SUMS)
+@jit(fastmath=_SUMS)
 def _log_softmax_backward(dx, dy, y):
     outer, n, inner = y.shape
     for o in range(outer):
@@ -93,7 +93,7 @@ def logsumexp(y, x, outer, n, inner):
     _logsumexp(_flat(y, outer, inner), _cube(x, outer, n, inner))
 
 
-@njit(cache=True, error_model="numpy")
+@jit
 def _logsumexp(y, x):
     outer, n, inner = x.shape
     for o in range(outer):

@@ -7,7 +7,6 @@ import math
 from math import nan
 
 import numpy as np
-from numba import vectorize
 
 from nnrt._ref import unary as ref
 from nnrt._ref.unary import (  # noqa: F401  as specified
@@ -24,6 +23,7 @@ from nnrt._ref.unary import (  # noqa: F401  as specified
     sinc_backward,
 )
 
+from .compiled import ufunc
 from .maps import floats, run
 
 
@@ -33,7 +33,7 @@ def abs(y, x):
     run(np.absolute, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _abs_backward(dy, x):
     return dy if x > 0 else -dy if x < 0 else 0.0
 
@@ -42,7 +42,7 @@ def abs_backward(dx, dy, x):
     run(_abs_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sign(x):
     return 1.0 if x > 0 else -1.0 if x < 0 else 0.0
 
@@ -65,7 +65,7 @@ def exp2(y, x):
     run(np.exp2, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _exp2_backward(dy, y):
     return dy * (y * 0.6931471805599453)
 
@@ -80,7 +80,7 @@ def expm1(y, x):
     run(np.expm1, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _expm1_backward(dy, y):
     return dy * (y + 1)
 
@@ -101,7 +101,7 @@ def log2(y, x):
     run(np.log2, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _log2_backward(dy, x):
     return dy / (x * 0.6931471805599453)
 
@@ -116,7 +116,7 @@ def log10(y, x):
     run(np.log10, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _log10_backward(dy, x):
     return dy / (x * 2.302585092994046)
 
@@ -131,7 +131,7 @@ def log1p(y, x):
     run(np.log1p, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _log1p_backward(dy, x):
     return dy / (1 + x)
 
@@ -146,7 +146,7 @@ def sqrt(y, x):
     run(np.sqrt, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sqrt_backward(dy, y):
     return dy / (2 * y)
 
@@ -155,7 +155,7 @@ def sqrt_backward(dx, dy, y):
     run(_sqrt_backward, dx, dy, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _rsqrt(x):
     return 1 / math.sqrt(x)
 
@@ -166,7 +166,7 @@ def rsqrt(y, x):
     run(_rsqrt, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _rsqrt_backward(dy, y):
     return -0.5 * dy * (y * y * y)
 
@@ -175,7 +175,7 @@ def rsqrt_backward(dx, dy, y):
     run(_rsqrt_backward, dx, dy, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _square(x):
     return x * x
 
@@ -186,7 +186,7 @@ def square(y, x):
     run(_square, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _square_backward(dy, x):
     return dy * (2 * x)
 
@@ -201,7 +201,7 @@ def reciprocal(y, x):
     run(np.reciprocal, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _reciprocal_backward(dy, y):
     return -dy * (y * y)
 
@@ -216,7 +216,7 @@ def sin(y, x):
     run(np.sin, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sin_backward(dy, x):
     return dy * math.cos(x)
 
@@ -231,7 +231,7 @@ def cos(y, x):
     run(np.cos, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _cos_backward(dy, x):
     return -dy * math.sin(x)
 
@@ -246,7 +246,7 @@ def tan(y, x):
     run(np.tan, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _tan_backward(dy, y):
     return dy * (1 + y * y)
 
@@ -261,7 +261,7 @@ def asin(y, x):
     run(np.arcsin, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _asin_backward(dy, x):
     return dy / math.sqrt(1 - x * x)
 
@@ -276,7 +276,7 @@ def acos(y, x):
     run(np.arccos, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _acos_backward(dy, x):
     return -dy / math.sqrt(1 - x * x)
 
@@ -291,7 +291,7 @@ def atan(y, x):
     run(np.arctan, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _atan_backward(dy, x):
     return dy / (1 + x * x)
 
@@ -306,7 +306,7 @@ def sinh(y, x):
     run(np.sinh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sinh_backward(dy, x):
     return dy * math.cosh(x)
 
@@ -321,7 +321,7 @@ def cosh(y, x):
     run(np.cosh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _cosh_backward(dy, x):
     return dy * math.sinh(x)
 
@@ -336,7 +336,7 @@ def asinh(y, x):
     run(np.arcsinh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _asinh_backward(dy, x):
     return dy / math.sqrt(x * x + 1)
 
@@ -351,7 +351,7 @@ def acosh(y, x):
     run(np.arccosh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _acosh_backward(dy, x):
     return dy / math.sqrt(x * x - 1)
 
@@ -366,7 +366,7 @@ def atanh(y, x):
     run(np.arctanh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _atanh_backward(dy, x):
     return dy / (1 - x * x)
 
@@ -381,7 +381,7 @@ def tanh(y, x):
     run(np.tanh, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _tanh_backward(dy, y):
     return dy * (1 - y * y)
 
@@ -390,7 +390,7 @@ def tanh_backward(dx, dy, y):
     run(_tanh_backward, dx, dy, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sigmoid(x):
     return (math.exp(-math.fabs(x)) if x < 0 else 1.0) / (1 + math.exp(-math.fabs(x)))
 
@@ -401,7 +401,7 @@ def sigmoid(y, x):
     run(_sigmoid, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _sigmoid_backward(dy, y):
     return dy * (y * (1 - y))
 
@@ -410,7 +410,7 @@ def sigmoid_backward(dx, dy, y):
     run(_sigmoid_backward, dx, dy, y)
 
 
-@vectorize(cache=True)
+@ufunc
 def _erf(x):
     return math.erf(x)
 
@@ -421,7 +421,7 @@ def erf(y, x):
     run(_erf, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _erf_backward(dy, x):
     return dy * (1.1283791670955126 * math.exp(-x * x))
 
@@ -430,7 +430,7 @@ def erf_backward(dx, dy, x):
     run(_erf_backward, dx, dy, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _erfc(x):
     return math.erfc(x)
 
@@ -441,7 +441,7 @@ def erfc(y, x):
     run(_erfc, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _erfc_backward(dy, x):
     return -dy * (1.1283791670955126 * math.exp(-x * x))
 
@@ -474,7 +474,7 @@ def trunc(y, x):
     run(np.trunc, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _logit(x):
     return math.log(x / (1 - x))
 
@@ -485,7 +485,7 @@ def logit(y, x):
     run(_logit, y, x)
 
 
-@vectorize(cache=True)
+@ufunc
 def _logit_backward(dy, x):
     return nan if x < 0 or x > 1 else dy / (x * (1 - x))
 

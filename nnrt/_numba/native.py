@@ -1,0 +1,166 @@
+"""What Numba's language lacks: memory by address, atomic counters, register tiles as LLVM vectors.
+
+Loops that LLVM vectorises by itself stay at a tenth of the machine's peak in a matrix product, so
+the tile is emitted as vectors. Addresses and offsets are integers, in bytes: a function of addresses
+is compiled once per dtype, not once per memory order of every array. `one` stands for the dtype.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, codegen, config
+from numba.extending import intrinsic
+
+# Register tile: MR rows by two vectors of VECTOR bytes, as in _ext/csrc/gemm_vec.h.
+_features = config.CPU_FEATURES or codegen.get_host_cpu_features()
+if "+avx512f" in _features:
+    VECTOR, MR = 64, 14
+elif "+avx2" in _features and "+fma" in _features:
+    VECTOR, MR = 32, 6
+else:
+    VECTOR, MR = 16, 6
+
+_address = types.intp
+_byte = ir.IntType(8).as_pointer()
+
+
+def _at(builder, address, offset, kind):
+    """A pointer to `kind`. The base alone is made from an integer, so that LLVM can follow the offsets."""
+    return builder.bitcast(builder.gep(builder.inttoptr(address, _byte), [offset]), kind.as_pointer())
+
+
+@intrinsic
+def address(typingctx, array):
+    """Where an array's first element lies."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, context.get_value_type(_address))
+
+    return _address(array), codegen
+
+
+@intrinsic
+def load(typingctx, one, address, offset):
+    """The number of one's dtype at address + offset."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _at(builder, args[1], args[2], context.get_data_type(signature.args[0]))
+        return builder.load(pointer, align=1)
+
+    return one(one, _address, _address), codegen
+
+
+@intrinsic
+def store(typingctx, one, value, address, offset):
+    """Writes value, in one's dtype, at address + offset."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _at(builder, args[2], args[3], context.get_data_type(signature.args[0]))
+        builder.store(context.cast(builder, args[1], signature.args[1], signature.args[0]), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(one, value, _address, _address), codegen
+
+
+@intrinsic
+def count(typingctx, address, step):
+    """Adds step to the int64 at the address, in one go with respect to other threads; what was there before."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
+
+    return types.int64(_address, types.int64), codegen
+
+
+def _vector(context, one):
+    real = context.get_data_type(one)
+    return ir.VectorType(real, VECTOR * 8 // one.bitwidth), one.bitwidth // 8
+
+
+@intrinsic
+def stack(typingctx, one):
+    """The address of room for a tile, which lasts until the function returns."""
+
+    def codegen(context, builder, signature, args):
+        vector, _ = _vector(context, signature.args[0])
+        room = cgutils.alloca_once(builder, vector, size=2 * MR)
+        return builder.ptrtoint(room, context.get_value_type(_address))
+
+    return _address(one), codegen
+
+
+@intrinsic
+def move(typingctx, one, to, source):
+    """Copies two vectors."""
+
+    def codegen(context, builder, signature, args):
+        vector, size = _vector(context, signature.args[0])
+        for i in range(2):
+            offset = ir.Constant(args[1].type, i * VECTOR)
+            value = builder.load(_at(builder, args[2], offset, vector), align=size)
+            builder.store(value, _at(builder, args[1], offset, vector), align=size)
+        return context.get_dummy_value()
+
+    return types.void(one, _address, _address), codegen
+
+
+@intrinsic
+def tile(typingctx, alpha, c, c_row, a, b, k, fresh):
+    """c[MR, 2 vectors] += alpha a b, or = where fresh, for panels a[k, MR] and b[k, 2 vectors]; k > 0.
+
+    c_row bytes between the rows of c, alpha of the dtype.
+    """
+
+    def codegen(context, builder, signature, args):
+        one = signature.args[0]
+        vector, size = _vector(context, one)
+        alpha, c, c_row, a, b, k, fresh = args
+        index = k.type
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+        # fused where the CPU can; llvm.fma would call libm elsewhere
+        name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+
+        def number(x):
+            return ir.Constant(index, x)
+
+        def splat(x):
+            none = ir.Constant(vector, ir.Undefined)
+            return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
+
+        entry = builder.block
+        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        p = builder.phi(index)
+        sums = [builder.phi(vector) for _ in range(2 * MR)]
+        to_a, to_b = builder.mul(p, number(MR * size)), builder.mul(p, number(2 * VECTOR))
+        bs = [builder.load(_at(builder, b, builder.add(to_b, number(j * VECTOR)), vector), align=size) for j in range(2)]
+        after = []
+        for i in range(MR):
+            x = splat(builder.load(_at(builder, a, builder.add(to_a, number(i * size)), vector.element), align=size))
+            after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, sums[2 * i :])]
+        following = builder.add(p, number(1))
+        builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
+        for phi, first, again in [
+            (p, number(0), following),
+            *zip(sums, [ir.Constant(vector, [0.0] * vector.count)] * len(sums), after),
+        ]:
+            phi.add_incoming(first, entry)
+            phi.add_incoming(again, loop)
+
+        builder.position_at_end(done)
+        scale = splat(alpha)
+        rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(MR)]
+        places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * MR)]
+        with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
+            with then:
+                for s, place in zip(after, places):
+                    builder.store(builder.fmul(scale, s), place, align=size)
+            with otherwise:
+                for s, place in zip(after, places):
+                    builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(alpha, _address, _address, _address, _address, _address, types.boolean), codegen
