@@ -35,6 +35,18 @@ def test_float32_sums_are_as_accurate_as_pairwise_ones(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_extremes_find_a_nan_anywhere_and_take_infinities_for_none(backend):
+    x = np.random.default_rng(0).standard_normal((75, 75)).astype(np.float32)
+    nans = np.where(np.eye(75, dtype=bool), np.float32(np.nan), x)
+    both = np.where(x > 0, np.float32(np.inf), np.float32(-np.inf))
+    with registry.using(backend, "ref"):
+        for op in (nnrt.amax, nnrt.amin):
+            assert np.isnan(op(tensor(nans), 1).numpy()).all()
+        assert (nnrt.amax(tensor(both), 1).numpy() == np.inf).all()
+        assert (nnrt.amin(tensor(both), 1).numpy() == -np.inf).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("shape,axes", [((3_000_000,), 0), ((300_000, 10), 0), ((3, 1_000_000), 1)])
 def test_variance_keeps_its_accuracy_under_a_large_offset(backend, shape, axes):
     x = (np.random.default_rng(1).standard_normal(shape) + 1e5).astype(np.float32)

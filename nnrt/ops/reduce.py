@@ -35,22 +35,33 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     depends on the shape alone.
     """
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
-    if dim is None and a.dtype.kind == "f" and a.flags.c_contiguous and not keepdim:
-        y = memory.empty((), a.dtype)
-        K.sum(y, a, 1, a.size, 1, 1)
-        return record(y, sum_backward, (x,), (a.shape, (), False, 1, x.array.dtype))
-    axes = axes_of("sum", dim, a.ndim)
-    y = sum_array(a, axes, keepdim)
+    axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
+    K.sum(y, b, outer, n, inner, 1)
     return record(y, sum_backward, (x,), (a.shape, axes, keepdim, 1, x.array.dtype))
 
 
-def sum_array(a, axes, keepdim=False, divisor=1):
-    """Σ a / divisor over a tuple of axes, on arrays."""
+def _arranged(op, a, dim, keepdim, dtype):
+    """(axes, *arrange(a, axes, ...)); the short way to all axes or one of memory in C order. axes are () for all."""
+    if not keepdim and memory.c_order(a):
+        if dim is None:
+            return (), a, memory.empty((), dtype), 1, a.size, 1
+        shape = a.shape
+        if type(dim) is int and -len(shape) <= dim < len(shape):
+            axis = dim % len(shape)
+            before, after = shape[:axis], shape[axis + 1 :]
+            y = memory.empty(before + after, dtype)
+            return (axis,), a, y, math.prod(before), shape[axis], math.prod(after)
+    axes = axes_of(op, dim, a.ndim)
+    return (axes, *arrange(a, axes, keepdim, dtype))
+
+
+def sum_array(a, axes, keepdim=False):
+    """Σ a over a tuple of axes, on arrays."""
     dtype = a.dtype
     if dtype.kind in "iub":
         dtype = np.int64
     b, y, outer, n, inner = arrange(a, axes, keepdim, dtype)
-    K.sum(y, b, outer, n, inner, divisor)
+    K.sum(y, b, outer, n, inner, 1)
     return y
 
 
@@ -70,22 +81,9 @@ def mean(x, dim=None, keepdim=False, dtype=None):
         raise RuntimeError(
             f"mean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
         )
-    if dim is None and a.flags.c_contiguous and not keepdim:
-        y = memory.empty((), a.dtype)
-        n = a.size
-        K.sum(y, a, 1, n, 1, n)
-        return record(y, sum_backward, (x,), (a.shape, (), False, n, x.array.dtype))
-    axes = axes_of("mean", dim, a.ndim)
-    n = _count(a.shape, axes)
-    y = sum_array(a, axes, keepdim, n)
+    axes, b, y, outer, n, inner = _arranged("mean", a, dim, keepdim, a.dtype)
+    K.sum(y, b, outer, n, inner, n)
     return record(y, sum_backward, (x,), (a.shape, axes, keepdim, n, x.array.dtype))
-
-
-def _count(shape, axes):
-    n = 1
-    for i in axes:
-        n *= shape[i]
-    return n
 
 
 def nansum(x, dim=None, keepdim=False, dtype=None):
@@ -194,10 +192,9 @@ def aminmax(x, *, dim=None, keepdim=False):
 
 def _extreme(op, kernel, x, dim, keepdim):
     a = x.array
-    axes = axes_of(op, dim, a.ndim)
     if a.size == 0:
-        check_not_empty(op, a.shape, axes, dim)
-    b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
+        check_not_empty(op, a.shape, axes_of(op, dim, a.ndim), dim)
+    _, b, y, outer, n, inner = _arranged(op, a, dim, keepdim, a.dtype)
     kernel(y, b, outer, n, inner)
     saved = (x if b is a else b, y, outer, n, inner)
     return record(y, extreme_backward, (x,), saved)

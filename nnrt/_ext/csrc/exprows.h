@@ -2,8 +2,7 @@
  * per dtype after rows.h and vmath.h. Rows are consecutive; columns are w <= MOST wide, with
  * `step` elements from row to row. */
 
-/* The largest element; a NaN need not show, it reaches the sum of the exponentials. */
-ROW_BEST(top, -(REAL)INFINITY, v > m)
+ROW_BEST(top, -(REAL)INFINITY, max, >)
 
 /* Σ exp(x - m), in y the terms where KEEP. */
 #define EXP_ROW(name, KEEP)                                                       \

@@ -334,6 +334,10 @@ static void K(nll_backward)(const void *args, int64_t begin, int64_t end, void *
 #undef UNIT
 #undef ROW_SUM
 #undef ROW_BEST
+#undef LANES_BEST
+#undef TREE
+#undef PLUS
+#undef BEST_AT
 #undef AT
 #undef LANES
 

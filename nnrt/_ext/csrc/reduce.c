@@ -204,9 +204,8 @@ KERNEL(squares, K(squares_unit), 1, s)
             total[i] = (double)s[i];                                              \
     }
 
-/* NaN wins: once in m it is never less than v. */
-ROW_BEST(amax, -(REAL)INFINITY, (v > m) | (v != v))
-ROW_BEST(amin, (REAL)INFINITY, (v < m) | (v != v))
+ROW_BEST(amax, -(REAL)INFINITY, max, >)
+ROW_BEST(amin, (REAL)INFINITY, min, <)
 UNIT_FOLD(amax, REAL, -(REAL)INFINITY, K(amax_f), K(amax_row))
 UNIT_FOLD(amin, REAL, (REAL)INFINITY, K(amin_f), K(amin_row))
 KERNEL(amax, K(amax_unit), 0, s)
@@ -297,7 +296,7 @@ static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
 
 /* ---- extremes with their index ---- */
 
-#define BEST_AT(name, BEST, WINS)                                                     \
+#define FIND_BEST(name, BEST, WINS)                                                     \
     static int64_t K(name##_find)(const REAL *x, int64_t n, REAL m)               \
     {                                                                             \
         enum { WIDE = 64 };                                                       \
@@ -348,9 +347,9 @@ static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
         }                                                                         \
     }
 
-BEST_AT(max_at, K(amax_row), >)
-BEST_AT(min_at, K(amin_row), <)
-#undef BEST_AT
+FIND_BEST(max_at, K(amax_row), >)
+FIND_BEST(min_at, K(amin_row), <)
+#undef FIND_BEST
 
 /* ---- gradients spread over the reduced axis ---- */
 
@@ -524,6 +523,10 @@ CUMULATIVE(cummin, <=)
 #undef COLUMN_SUM
 #undef ROW_SUM
 #undef ROW_BEST
+#undef LANES_BEST
+#undef TREE
+#undef PLUS
+#undef BEST_AT
 #undef AT
 #undef LANES
 

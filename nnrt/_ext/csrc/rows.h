@@ -7,6 +7,9 @@
 
 #ifndef NNRT_ROWS_H
 #define NNRT_ROWS_H
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 enum { RUN = 8192, VECTOR = 32 };
 #define INLINE static inline __attribute__((always_inline))
 #endif
@@ -24,12 +27,12 @@ INLINE K(vec) K(pick)(K(mask) m, K(vec) a, K(vec) b)
 INLINE K(vec) K(vabs)(K(vec) v) { return K(pick)(v < 0, -v, v); }
 
 /* The lanes as a tree: 8 in float, 4 in double. */
-INLINE REAL K(total)(K(vec) v)
-{
-    if (LANES == 4)
-        return (v[0] + v[2]) + (v[1] + v[3]);
-    return ((v[0] + v[4 % LANES]) + (v[2] + v[6 % LANES])) + ((v[1] + v[5 % LANES]) + (v[3] + v[7 % LANES]));
-}
+#define TREE(F, v)                                                                \
+    (LANES == 4 ? F(F(v[0], v[2]), F(v[1], v[3]))                                 \
+                : F(F(F(v[0], v[4 % LANES]), F(v[2], v[6 % LANES])),              \
+                    F(F(v[1], v[5 % LANES]), F(v[3], v[7 % LANES]))))
+#define PLUS(a, b) ((a) + (b))
+INLINE REAL K(total)(K(vec) v) { return TREE(PLUS, v); }
 
 /* Σ f over a row x and, where f uses w, a second row z (else z is x again). TERM is f of
  * vectors v and w, ONE of single values; both may use m, one value for the whole row. */
@@ -71,29 +74,47 @@ INLINE REAL K(total)(K(vec) v)
     }
 #define AT(name, k) K(name##_v)(K(load)(x + i + k * LANES), K(load)(z + i + k * LANES), m)
 
-/* The element of a row that beats the others: BETTER of v and the best m so far, for vectors and values. */
-#define ROW_BEST(name, START, BETTER)                                             \
-    INLINE K(vec) K(name##_v)(K(vec) v, K(vec) m) { return K(pick)(BETTER, v, m); } \
-    INLINE REAL K(name##_f)(REAL v, REAL m) { return (BETTER) ? v : m; }          \
+/* Lane by lane the larger or the smaller of v and m; m where one is NaN. */
+#if defined(__AVX__)
+#define LANES_BEST(name, OP)                                                      \
+    INLINE K(vec) K(name)(K(vec) v, K(vec) m)                                     \
+    {                                                                             \
+        return sizeof(REAL) == 4 ? (K(vec))_mm256_##name##_ps((__m256)v, (__m256)m) \
+                                 : (K(vec))_mm256_##name##_pd((__m256d)v, (__m256d)m); \
+    }
+#else
+#define LANES_BEST(name, OP) INLINE K(vec) K(name)(K(vec) v, K(vec) m) { return K(pick)(v OP m, v, m); }
+#endif
+
+/* The largest or smallest element of a row. Sums show whether there may be a NaN, which wins: then
+ * the elements are looked at one by one. */
+#define ROW_BEST(name, START, BEST, OP)                                           \
+    LANES_BEST(BEST, OP)                                                          \
+    INLINE REAL K(name##_of)(REAL v, REAL m) { return v OP m ? v : m; }           \
+    INLINE REAL K(name##_f)(REAL v, REAL m) { return (v OP m) | (v != v) ? v : m; } \
     static REAL K(name##_row)(const REAL *x, int64_t n)                           \
     {                                                                             \
         REAL best = START;                                                        \
+        K(vec) a = (K(vec)){0} + best, b = a, c = a, d = a, e = {0}, f = e, g = e, h = e; \
         int64_t i = 0;                                                            \
-        if (n >= LANES) {                                                         \
-            K(vec) a = K(load)(x), b = a, c = a, d = a;                           \
-            for (; i + 4 * LANES <= n; i += 4 * LANES) {                          \
-                a = K(name##_v)(K(load)(x + i), a);                               \
-                b = K(name##_v)(K(load)(x + i + LANES), b);                       \
-                c = K(name##_v)(K(load)(x + i + 2 * LANES), c);                   \
-                d = K(name##_v)(K(load)(x + i + 3 * LANES), d);                   \
-            }                                                                     \
-            for (; i + LANES <= n; i += LANES)                                    \
-                a = K(name##_v)(K(load)(x + i), a);                               \
-            a = K(name##_v)(K(name##_v)(a, b), K(name##_v)(c, d));                \
-            for (int j = 0; j < LANES; j++)                                       \
-                best = K(name##_f)(a[j], best);                                   \
+        for (; i + 4 * LANES <= n; i += 4 * LANES) {                              \
+            BEST_AT(BEST, a, e, 0);                                               \
+            BEST_AT(BEST, b, f, 1);                                               \
+            BEST_AT(BEST, c, g, 2);                                               \
+            BEST_AT(BEST, d, h, 3);                                               \
         }                                                                         \
+        for (; i + LANES <= n; i += LANES)                                        \
+            BEST_AT(BEST, a, e, 0);                                               \
+        a = K(BEST)(K(BEST)(a, b), K(BEST)(c, d));                                \
+        e = (e + f) + (g + h);                                                    \
+        REAL sum = K(total)(e);                                                   \
+        if (sum != sum)                                                           \
+            i = 0;                                                                \
+        else                                                                      \
+            best = TREE(K(name##_of), a);                                         \
         for (; i < n; i++)                                                        \
             best = K(name##_f)(x[i], best);                                       \
         return best;                                                              \
     }
+#define BEST_AT(BEST, m, sum, k)                                                  \
+    (m = K(BEST)(K(load)(x + i + k * LANES), m), sum += K(load)(x + i + k * LANES))

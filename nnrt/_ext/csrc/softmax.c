@@ -173,6 +173,10 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
 #undef UNIT
 #undef ROW_SUM
 #undef ROW_BEST
+#undef LANES_BEST
+#undef TREE
+#undef PLUS
+#undef BEST_AT
 #undef AT
 #undef LANES
 

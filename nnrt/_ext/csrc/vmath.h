@@ -367,7 +367,7 @@ static inline REAL V(exp_of)(REAL t, REAL r)
 {
     REAL scale = V(exp2i)(t), e = r + r * r * V(exp_poly)(r);
 #if NNRT_FUSED
-    return FMA(e, scale, scale);
+    return e * scale + scale; /* one operation */
 #else
     return (1 + e) * scale; /* e * scale may be denormal */
 #endif
