@@ -30,7 +30,7 @@ cdef extern from "linear.h" nogil:
         double alpha, beta
         int32_t activation
         int32_t pack_a, packed_a, pack_b, packed_b
-        int64_t rows, cols, high, depth, splits, split
+        int64_t rows, cols, high, block, depth, splits, split
         void *partial
     ctypedef struct nnrt_gemm_pack:
         nnrt_work work
@@ -59,7 +59,7 @@ cdef extern from "linear.h" nogil:
     ctypedef void (*nnrt_copy_fn)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols,
                                   int64_t row_stride, int64_t col_stride) noexcept
     ctypedef struct nnrt_gemm_ops:
-        int64_t mr, nr, vl, a_step, depth, high
+        int64_t mr, nr, vl, a_step, depth
         nnrt_tile_fn tile
         nnrt_copy_fn copy
         nnrt_kernel tiles, dot, axpy, finish, pack, colsum

@@ -34,9 +34,14 @@ cdef const nnrt_linear_table *table = nnrt_linear(isa_level())
 # (109 GFLOP/s and 25 GB/s were measured), and the work below which a second thread costs more
 # than it brings.
 cdef double MAC_NS = 0.02, ELEMENT_NS = 0.16, SERIAL_NS = 10e3
-# From this many tiles of rows on, a panel of b is copied before use; from this many on, b is packed
-# by a launch of its own, because more than one task wants it.
-cdef int64_t PANEL_TILES = 3, PACK_TILES = 24
+# From this many tiles of rows on, a panel of b is copied before use.
+cdef int64_t PANEL_TILES = 3
+# Many rows over few panels: tasks are strips of rows, and b is packed by a launch of its own, because
+# each of them wants it. Else they are strips of columns, and each packs its own panels: no cache line
+# of them passes from core to core.
+cdef int64_t STRIP_TILES = 24, STRIP_PANELS = 16
+# Rows of a that stay in L2: this many bytes.
+cdef int64_t BLOCK_BYTES = 256 << 10
 # Panels copied at a time: 512 B of each row of b, 128 kB in all.
 cdef int64_t PANELS = 8
 # a is copied when its rows are a multiple of this many bytes apart.
@@ -194,7 +199,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want
     cdef int64_t a_matrices, a_count, b_matrices, b_count
     cdef double macs = <double>g.batch * g.m * g.n * g.k
-    cdef bint whole_b = not g.packed_b and not serial and down >= PACK_TILES, whole_a
+    cdef bint strips = not serial and down >= STRIP_TILES and (across < STRIP_PANELS or g.packed_b)
+    cdef bint whole_b = strips and not g.packed_b, whole_a
     cdef void *panels_a = NULL
     cdef void *panels_b = NULL
     cdef int rc = 0
@@ -205,12 +211,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     # depth: equal blocks of k
     g.depth = ceil_div(g.k, ceil_div(g.k, ops.depth))
     g.depth = (g.depth + 7) // 8 * 8
-    # Tasks are strips of rows over all columns where there are many rows, else strips of columns.
+    g.block = max(2, BLOCK_BYTES // (ops.a_step * g.depth * size))
     g.high = down
     if not serial:
         want = clamp(macs / 262144, 2, 24)
-        if whole_b or g.packed_b and down >= PACK_TILES:
-            g.high = min(ops.high, max(2, down * g.batch // want))
+        if strips:
+            g.high = min(g.block, max(2, down * g.batch // want))
         else:
             # Narrower strips read too little of each row of b for prefetching.
             wide = max(min(across, 4), across * g.batch // want)
@@ -219,9 +225,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     g.cols = wide * ops.nr
     if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
         g.pack_b = min(wide, PANELS)
-    # In place, the rows of a's tile take a cache line each; rows a multiple of 2 kB apart compete for
-    # the same lines, and columns that far apart for the entries of the TLB.
-    g.pack_a = across >= 4 and g.k >= 32 and (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0
+    # In place, the columns of a's tile take a cache line each; those a multiple of 2 kB apart compete for the
+    # same lines and entries of the TLB. Rows do not: a tile has fewer of them than a set has lines.
+    g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0
     whole_a = g.pack_a and wide < across
     if whole_a:
         a_matrices = g.batch if g.a_batch != 0 else 1

@@ -1,30 +1,9 @@
 /* Packing: dst[k, j] = src[k, j] in panels whose rows over j are contiguous. */
 
-#define Q ((int64_t)(16 / sizeof(REAL)))
-#define LINE ((int64_t)(64 / sizeof(REAL)))
-
-/* Transposes Q x Q: dst[i, j] = src[j, i]. */
-INLINE void K(transpose)(REAL *dst, int64_t dst_row, const REAL *s0, const REAL *s1, const REAL *s2, const REAL *s3)
-{
-#define LOAD(p) (*(const K(loose_quad) *)(p))
-#define PUT(i, v) (*(K(loose_quad) *)(dst + (i)*dst_row) = (v))
-    K(quad) a = LOAD(s0), b = LOAD(s1);
-#if REAL_BYTES == 4
-    K(quad) c = LOAD(s2), d = LOAD(s3);
-    K(quad) ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    K(quad) cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    PUT(0, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
-    PUT(1, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
-    PUT(2, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
-    PUT(3, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
-#else
-    (void)s2, (void)s3;
-    PUT(0, __builtin_shufflevector(a, b, 0, 2));
-    PUT(1, __builtin_shufflevector(a, b, 1, 3));
-#endif
-#undef LOAD
-#undef PUT
-}
+#define ELEMENT REAL
+#define ELEMENT_BYTES REAL_BYTES
+#include "transpose.h"
+#define STRETCH ((int64_t)(512 / sizeof(REAL)))
 
 /* dst[width] = src[cols], both contiguous; what lies behind cols is undefined. */
 INLINE void K(copy_row)(REAL *dst, const REAL *src, int64_t cols, K(mask) tail)
@@ -48,18 +27,17 @@ static void K(pack_panel)(REAL *dst, int64_t width, const REAL *src, int64_t k, 
             K(copy_row)(dst + p * width, src + p * k_stride, cols, tail);
     }
     if (k_stride == 1)
-        for (int64_t step; p + Q <= k; p += step) {
-            /* A cache line of each row at a time: rows whose lines compete for the same set are
-             * then done with before the next ones come. */
-            step = MIN(LINE, (k - p) / Q * Q);
-            for (int64_t j = 0; j < cols; j += Q) {
-                const REAL *s[4]; /* rows beyond cols repeat the last one */
-                for (int64_t i = 0; i < Q; i++)
-                    s[i] = src + p + MIN(j + i, cols - 1) * j_stride;
-                for (int64_t q = 0; q < step; q += Q)
-                    K(transpose)(dst + (p + q) * width + j, width, s[0] + q, s[1] + q, s[Q > 2 ? 2 : 0] + q,
-                                 s[Q > 2 ? 3 : 0] + q);
-            }
+        for (int64_t step; p + SIDE <= k; p += step) {
+            /* Of SIDE rows at a time a stretch that the hardware prefetches, short enough that rows whose
+             * lines compete for the same sets are done with before the next ones come. */
+            step = MIN(STRETCH, (k - p) / SIDE * SIDE);
+            for (int64_t j = 0; j < cols; j += SIDE)
+                for (int64_t q = 0; q < step; q += SIDE) {
+                    const REAL *rows[SIDE]; /* rows beyond cols repeat the last one */
+                    for (int64_t i = 0; i < SIDE; i++)
+                        rows[i] = src + p + q + MIN(j + i, cols - 1) * j_stride;
+                    K(transpose_tile)(dst + (p + q) * width + j, width, rows);
+                }
         }
     for (; p < k; p++)
         for (int64_t j = 0; j < cols; j++)

@@ -78,30 +78,34 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                 K(pack_panel)(a_room + (t - w->t0) * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k, rows,
                               g->a_col, g->a_row);
             }
-        for (int64_t j = w->j0; j < w->j1; j += NR) {
-            const int64_t cols = MIN(NR, w->j1 - j), width = CEIL(cols, VL) * VL;
-            const REAL *bp = g->packed_b ? b + j * g->k + p * width : b + p * g->b_row + j * g->b_col;
-            const int64_t b_row = g->packed_b || g->pack_b ? width : g->b_row;
-            if (g->pack_b) {
-                const int64_t step = k * NR, at = (j - w->j0) / NR % g->pack_b;
-                if (at == 0)
-                    K(pack_panels)(room, step, bp, k, MIN(g->pack_b * NR, w->j1 - j), g->b_row, g->b_col);
-                bp = room + at * step;
-            }
-            tail.bias = bias ? bias + j : NULL;
-            for (int64_t t = w->t0, i = w->i0; t < w->t1; t++) {
-                const int64_t rows = gemm_row(g->m, t + 1) - i;
-                const REAL *ap = g->pack_a     ? a_room + (t - w->t0) * k * A_STEP
-                                 : g->packed_a ? a + (t * g->k + p) * A_STEP
-                                               : a + i * a_row + p * a_col;
-                if (src)
-                    tail.src = src + i * tail.src_row + j;
-                K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
-                i += rows;
-            }
+        /* Panels that are packed together stay in L2 with a block of rows of a. */
+        const int64_t group = g->pack_b ? g->pack_b * NR : w->j1 - w->j0;
+        for (int64_t j0 = w->j0; j0 < w->j1; j0 += group) {
+            const int64_t j1 = MIN(j0 + group, w->j1);
+            if (g->pack_b)
+                K(pack_panels)(room, k * NR, b + p * g->b_row + j0 * g->b_col, k, j1 - j0, g->b_row, g->b_col);
+            for (int64_t t0 = w->t0; t0 < w->t1; t0 += g->block)
+                for (int64_t j = j0; j < j1; j += NR) {
+                    const int64_t cols = MIN(NR, j1 - j), width = CEIL(cols, VL) * VL;
+                    const int64_t b_row = g->packed_b || g->pack_b ? width : g->b_row;
+                    const REAL *bp = g->pack_b     ? room + (j - j0) * k
+                                     : g->packed_b ? b + j * g->k + p * width
+                                                   : b + p * g->b_row + j * g->b_col;
+                    tail.bias = bias ? bias + j : NULL;
+                    for (int64_t t = t0, i = gemm_row(g->m, t); t < MIN(t0 + g->block, w->t1); t++) {
+                        const int64_t rows = gemm_row(g->m, t + 1) - i;
+                        const REAL *ap = g->pack_a     ? a_room + (t - w->t0) * k * A_STEP
+                                         : g->packed_a ? a + (t * g->k + p) * A_STEP
+                                                       : a + i * a_row + p * a_col;
+                        if (src)
+                            tail.src = src + i * tail.src_row + j;
+                        K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
+                        i += rows;
+                    }
+                }
             if (last && !partial && g->activation > NNRT_ACT_RELU)
                 for (int64_t i = w->i0; i < w->i1; i++)
-                    K(activate)(g->activation, c + i * c_row + j, cols);
+                    K(activate)(g->activation, c + i * c_row + j0, j1 - j0);
         }
     }
 }

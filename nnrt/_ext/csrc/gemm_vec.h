@@ -13,7 +13,7 @@
 #define VBYTES 32
 #define MR 6 /* 6 x 2 + 2 + 1: 15 of 16 */
 #define A_STEP 8
-#define DEPTH_BYTES 1024 /* 64 B of b + 32 B of a per k: 24 of 32 kB of L1 */
+#define DEPTH_BYTES 4096 /* 64 B of b + 32 B of a per k come from L2 as fast as from L1 */
 #elif defined(__aarch64__)
 #define VBYTES 16
 #define MR 8 /* 8 x 2 + 2 + 8 */

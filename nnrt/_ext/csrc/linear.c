@@ -20,7 +20,7 @@
 #define OPS(type)                                                                                       \
     {                                                                                                   \
         .mr = MR, .nr = 2 * VBYTES / sizeof(type##_), .vl = VBYTES / sizeof(type##_), .a_step = A_STEP, \
-        .depth = DEPTH_BYTES / sizeof(type##_), .high = 96 / MR,                                        \
+        .depth = DEPTH_BYTES / sizeof(type##_),                                                         \
         .tile = any_tile_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
         KERNEL(axpy, type), KERNEL(finish, type), KERNEL(pack, type), KERNEL(colsum, type),             \
     }
@@ -42,7 +42,9 @@ static inline REAL K(erf_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)erff((floa
 #include "gemm_vector.h"
 #undef VL
 #undef NR
-#undef Q
-#undef LINE
+#undef SIDE
+#undef ELEMENT
+#undef ELEMENT_BYTES
+#undef STRETCH
 
 #endif

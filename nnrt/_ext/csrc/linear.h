@@ -39,6 +39,7 @@ typedef struct {
     int32_t packed_b;   /* b points to panels written by kernel `pack` */
     int64_t rows, cols; /* of c per task; kernel `tiles` takes `high` tiles of rows instead of rows */
     int64_t high;
+    int64_t block;      /* tiles of rows that stay in L2 while several panels of b pass */
     int64_t depth;      /* of k between two visits of the same tile of c */
     int64_t splits;     /* parts of k that are summed separately, into partial */
     int64_t split;      /* length of one part */
@@ -87,8 +88,7 @@ typedef struct {
     int64_t mr, nr;      /* register tile */
     int64_t vl;          /* elements in a vector */
     int64_t a_step;      /* elements per k in a packed panel of a (mr, rounded up) */
-    int64_t depth;       /* of k: a panel of b and one of a fit in L1 */
-    int64_t high;        /* tiles in a block of a that stays in L2 */
+    int64_t depth;       /* most of k between two visits of the same tile of c */
     nnrt_tile_fn tile;   /* the micro-kernel, for other families */
     /* dst[rows, cols] = src, rows of dst contiguous and dst_row apart */
     void (*copy)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols, int64_t row_stride,

@@ -59,14 +59,14 @@ static void flat(const void *args, int64_t begin, int64_t end, void *s)
 }
 
 #define BITS uint32_t
-#define LANES 8
+#define ELEMENT_BYTES 4
 #define K(name) name##_32
 #include "shape.c"
 #undef BITS
-#undef LANES
+#undef ELEMENT_BYTES
 #undef K
 #define BITS uint64_t
-#define LANES 4
+#define ELEMENT_BYTES 8
 #define K(name) name##_64
 #include "shape.c"
 
@@ -80,8 +80,8 @@ const nnrt_shape_table NNRT_SYM(shape) = {
 
 #else
 
-typedef BITS K(vec) __attribute__((vector_size(32)));
-typedef BITS K(loose) __attribute__((vector_size(32), aligned(sizeof(BITS)), may_alias));
+#define ELEMENT BITS
+#include "transpose.h"
 
 /* Both innermost along the same axis, or x has no axis of stride one: row by row. */
 static void K(rows)(const void *args, int64_t begin, int64_t end, void *s)
@@ -105,60 +105,24 @@ static void K(rows)(const void *args, int64_t begin, int64_t end, void *s)
     }
 }
 
-/* A LANES x LANES tile, transposed in registers. */
-static inline void K(tile)(BITS *out, const BITS *x, int64_t to, int64_t from)
-{
-#define LOAD(k) *(const K(loose) *)(x + (k) * from)
-#define STORE(k, v) *(K(loose) *)(out + (k) * to) = v
-#define MIX __builtin_shufflevector
-#if LANES == 8
-    K(vec) a0 = LOAD(0), a1 = LOAD(1), a2 = LOAD(2), a3 = LOAD(3), a4 = LOAD(4), a5 = LOAD(5), a6 = LOAD(6), a7 = LOAD(7);
-#define LOW(u, v) MIX(u, v, 0, 8, 1, 9, 4, 12, 5, 13)
-#define HIGH(u, v) MIX(u, v, 2, 10, 3, 11, 6, 14, 7, 15)
-    K(vec) b0 = LOW(a0, a1), b1 = HIGH(a0, a1), b2 = LOW(a2, a3), b3 = HIGH(a2, a3);
-    K(vec) b4 = LOW(a4, a5), b5 = HIGH(a4, a5), b6 = LOW(a6, a7), b7 = HIGH(a6, a7);
-#undef LOW
-#undef HIGH
-#define LOW(u, v) MIX(u, v, 0, 1, 8, 9, 4, 5, 12, 13)
-#define HIGH(u, v) MIX(u, v, 2, 3, 10, 11, 6, 7, 14, 15)
-    a0 = LOW(b0, b2), a1 = HIGH(b0, b2), a2 = LOW(b1, b3), a3 = HIGH(b1, b3);
-    a4 = LOW(b4, b6), a5 = HIGH(b4, b6), a6 = LOW(b5, b7), a7 = HIGH(b5, b7);
-#undef LOW
-#undef HIGH
-#define LOW(u, v) MIX(u, v, 0, 1, 2, 3, 8, 9, 10, 11)
-#define HIGH(u, v) MIX(u, v, 4, 5, 6, 7, 12, 13, 14, 15)
-    STORE(0, LOW(a0, a4)), STORE(1, LOW(a1, a5)), STORE(2, LOW(a2, a6)), STORE(3, LOW(a3, a7));
-    STORE(4, HIGH(a0, a4)), STORE(5, HIGH(a1, a5)), STORE(6, HIGH(a2, a6)), STORE(7, HIGH(a3, a7));
-#else
-    K(vec) a0 = LOAD(0), a1 = LOAD(1), a2 = LOAD(2), a3 = LOAD(3);
-    K(vec) b0 = MIX(a0, a1, 0, 4, 2, 6), b1 = MIX(a0, a1, 1, 5, 3, 7);
-    K(vec) b2 = MIX(a2, a3, 0, 4, 2, 6), b3 = MIX(a2, a3, 1, 5, 3, 7);
-#define LOW(u, v) MIX(u, v, 0, 1, 4, 5)
-#define HIGH(u, v) MIX(u, v, 2, 3, 6, 7)
-    STORE(0, LOW(b0, b2)), STORE(1, LOW(b1, b3)), STORE(2, HIGH(b0, b2)), STORE(3, HIGH(b1, b3));
-#endif
-#undef LOW
-#undef HIGH
-#undef MIX
-#undef LOAD
-#undef STORE
-}
-
-/* Two tiles by two: whole cache lines on both sides. */
-enum { K(SIDE) = 2 * LANES };
+/* Several tiles by as many: whole cache lines on both sides. */
+enum { K(SQUARE) = 64 / ELEMENT_BYTES };
 
 static inline void K(square)(BITS *out, const BITS *x, int64_t i, int64_t i1, int64_t j, int64_t nj, int64_t to,
                              int64_t from)
 {
-    if (i1 > i + K(SIDE)) i1 = i + K(SIDE);
-    if (nj > j + K(SIDE)) nj = j + K(SIDE);
-    for (int64_t b = j; b < nj; b += LANES)
-        for (int64_t a = i; a < i1; a += LANES)
-            if (a + LANES <= i1 && b + LANES <= nj)
-                K(tile)(out + a * to + b, x + b * from + a, to, from);
-            else
-                for (int64_t c = a; c < i1 && c < a + LANES; c++)
-                    for (int64_t d = b; d < nj && d < b + LANES; d++)
+    if (i1 > i + K(SQUARE)) i1 = i + K(SQUARE);
+    if (nj > j + K(SQUARE)) nj = j + K(SQUARE);
+    for (int64_t b = j; b < nj; b += SIDE)
+        for (int64_t a = i; a < i1; a += SIDE)
+            if (a + SIDE <= i1 && b + SIDE <= nj) {
+                const BITS *rows[SIDE];
+                for (int64_t d = 0; d < SIDE; d++)
+                    rows[d] = x + (b + d) * from + a;
+                K(transpose_tile)(out + a * to + b, to, rows);
+            } else
+                for (int64_t c = a; c < i1 && c < a + SIDE; c++)
+                    for (int64_t d = b; d < nj && d < b + SIDE; d++)
                         out[c * to + d] = x[d * from + c];
 }
 
@@ -176,14 +140,17 @@ static void K(transpose)(const void *args, int64_t begin, int64_t end, void *s)
         BITS *out = (BITS *)p->out + q.to;
         const BITS *x = (const BITS *)p->x + q.from;
         if (ni < nj)
-            for (int64_t i = i0; i < i1; i += K(SIDE))
-                for (int64_t j = 0; j < nj; j += K(SIDE))
+            for (int64_t i = i0; i < i1; i += K(SQUARE))
+                for (int64_t j = 0; j < nj; j += K(SQUARE))
                     K(square)(out, x, i, i1, j, nj, to, from);
         else
-            for (int64_t j = 0; j < nj; j += K(SIDE))
-                for (int64_t i = i0; i < i1; i += K(SIDE))
+            for (int64_t j = 0; j < nj; j += K(SQUARE))
+                for (int64_t i = i0; i < i1; i += K(SQUARE))
                     K(square)(out, x, i, i1, j, nj, to, from);
     }
 }
+
+#undef SIDE
+#undef ELEMENT
 
 #endif
