@@ -1,5 +1,7 @@
 """Arrays in nnrt's cached memory; numpy's own where the extension is missing."""
 
+import weakref
+
 import numpy as np
 
 from . import registry
@@ -79,6 +81,23 @@ def as_like(a, other):
     return copy
 
 
+_lenders = {}
+
+
+def lent(array):
+    """A view for a tensor: the lender may change the shape of its own object, and cannot move the memory.
+
+    numpy refuses to resize, even with refcheck=False, what has a weak reference.
+    """
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    key = id(owner)
+    if key not in _lenders:
+        _lenders[key] = weakref.ref(owner, lambda dead: _lenders.pop(key, None))
+    return array.view(np.ndarray)
+
+
 __all__ = [
     "alike",
     "as_like",
@@ -90,6 +109,7 @@ __all__ = [
     "empty_cache",
     "empty_like",
     "empty_product",
+    "lent",
     "reset_peak",
     "set_limit",
     "stats",

@@ -439,10 +439,10 @@ class Tensor:
     # conversion
 
     def numpy(self):
-        """The array itself, no copy; refused on the tape, as in torch."""
+        """The memory as an array, no copy; refused on the tape, as in torch."""
         if self.requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
-        return self.array
+        return self.array.view()
 
     def item(self):
         """The one element as a Python number."""

@@ -62,7 +62,7 @@ def from_numpy(array):
         )
     if array.dtype not in SUPPORTED or not array.dtype.isnative:
         raise TypeError(f"from_numpy: dtype {array.dtype} is not supported")
-    return wrap(array if type(array) is np.ndarray else array.view(np.ndarray))
+    return wrap(memory.lent(array))
 
 
 def from_dlpack(x):
@@ -92,7 +92,7 @@ def _array_of(op, data, dtype, copy):
                 f"{op}: arrays of dtype {data.dtype} are not supported{_complex_hint(data.dtype)}"
             )
         if not copy and data.dtype == wanted and data.dtype.isnative:
-            return data
+            return memory.lent(data)
         made = memory.empty(data.shape, wanted)
         _store(made, data)
         return made

@@ -127,7 +127,7 @@ def all_operands(op, *values):
 def as_operand(value):
     """numpy arrays and scalars as Tensors, anything else as it is."""
     if isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, float):
-        return wrap(np.asarray(value))
+        return wrap(memory.lent(np.asarray(value)))
     return value
 
 
