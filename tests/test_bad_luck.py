@@ -223,13 +223,12 @@ def test_ten_threads_train_their_own_models_and_read_a_shared_one():
 
 NOWHERE = """
 import nnrt, os
-from nnrt import nn, config
+from nnrt import config
 assert not os.access(nnrt.__path__[0], os.W_OK) and not os.access(os.path.expanduser("~"), os.W_OK), "writable"
 for backend in {backends!r}:
     with config.use(backend=(backend, "ref")):
         w = nnrt.ones(3, requires_grad=True)
-        (w.exp() * 2).sum().backward()
-        assert nn.Linear(3, 2)(w).shape == (2,)
+        (w.exp() * 2).backward(nnrt.ones(3))
         assert abs(float(w.grad[0]) - 5.43656) < 1e-4
 print("works")
 """
