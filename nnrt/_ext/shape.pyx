@@ -71,9 +71,23 @@ def copy(ndarray out, ndarray x):
     if args.axes == 1 and args.src[0] == 1:
         flat(<char *>args.out, <const char *>args.x, total * each)
         return
+    if args.axes == 1 and total >= NNRT_SHAPE_TASK:  # rows of a task each, then the rest
+        args.axes, args.rows = 2, 1
+        args.size[0], args.size[1] = total // NNRT_SHAPE_TASK, NNRT_SHAPE_TASK
+        args.dst[0], args.dst[1] = NNRT_SHAPE_TASK, 1
+        args.src[0], args.src[1] = args.src[0] * NNRT_SHAPE_TASK, args.src[0]
+        args.work.bytes -= 2.0 * (total % NNRT_SHAPE_TASK) * each
+        launch(&table.rows[0 if each == 4 else 1], &args, args.size[0])
+        args.out = <char *>args.out + args.size[0] * args.dst[0] * each
+        args.x = <char *>args.x + args.size[0] * args.src[0] * each
+        total %= NNRT_SHAPE_TASK
+        if total == 0:
+            return
+        args.work.bytes = 2.0 * total * each
+        args.axes, args.size[0], args.dst[0], args.src[0] = 1, total, 1, args.src[1]
     last = args.axes - 1
     q = -1
-    if args.src[last] != 1:
+    if args.src[last] > 1 or args.src[last] < 0:
         for i in range(last):
             if args.src[i] == 1:
                 q = i

@@ -53,6 +53,15 @@ KERNELS = [
             np.broadcast_to(rng.standard_normal((9, 1)).astype(dtype), (9, 20)),
         ],
     ),
+    *[
+        Kernel(
+            "shape.copy",
+            f"one-value-{n}",
+            lambda rng, dtype, n=n: [Output((n,)), np.broadcast_to(rng.standard_normal(1).astype(dtype), n)],
+        )
+        for n in (7, 32768, 70001)
+    ],
+    Kernel("shape.copy", "every-second", copied((70001,), (0,), step=2)),
 ]
 
 def parts(rng, dtype, *shapes):

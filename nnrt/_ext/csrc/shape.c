@@ -99,7 +99,11 @@ static void K(rows)(const void *args, int64_t begin, int64_t end, void *s)
         const BITS *x = (const BITS *)p->x + q.from;
         if (step == 1)
             memcpy(out, x, (size_t)n * sizeof(BITS));
-        else
+        else if (step == 0) { /* not streamed: to memory that was written before plain stores are faster, to 64 MB */
+            const BITS v = *x;
+            for (int64_t j = 0; j < n; j++)
+                out[j] = v;
+        } else
             for (int64_t j = 0; j < n; j++)
                 out[j] = x[j * step];
     }
