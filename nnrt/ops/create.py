@@ -403,6 +403,8 @@ def to(x, args, dtype, where, copy, memory_format=None):
             dtype = arg.array.dtype
         elif isinstance(arg, (device, str)) and not _names_dtype(arg):
             where = arg
+        elif isinstance(arg, str) and not hasattr(np, arg):
+            raise RuntimeError(f"to: {arg!r} is neither a dtype nor a device")
         elif isinstance(arg, builtins.bool):
             continue  # non_blocking: copies here always block
         elif arg is not None:

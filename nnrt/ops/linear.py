@@ -13,6 +13,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..memory import empty_product
 from ..tensor import Tensor
+from .promotion import not_tensors
 
 K = registry.family("linear")
 
@@ -23,8 +24,11 @@ def linear(input, weight, bias=None):
     input: [..., K]; weight: [N, K]; bias: [N] or None; result: [..., N]. All of one floating
     dtype. Raises RuntimeError for sizes or dtypes that do not fit.
     """
-    x, w = input.array, weight.array
-    b = None if bias is None else memory.contiguous(bias.array)
+    try:
+        x, w = input.array, weight.array
+        b = None if bias is None else memory.contiguous(bias.array)
+    except AttributeError:
+        raise not_tensors("linear", input=input, weight=weight, bias=bias) from None
     if x.ndim == 0 or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b is not None and b.shape != (w.shape[0],)):
         if not (x.ndim and w.ndim == 1 and b is None and x.shape[-1] == w.shape[0]):
             _refuse_linear(x, w, b)

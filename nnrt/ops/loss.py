@@ -19,7 +19,8 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from .promotion import sum_to
+from ..tensor import Tensor
+from .promotion import not_tensors, sum_to
 
 K = registry.family("loss")
 R = registry.family("reduce")
@@ -83,8 +84,8 @@ def binary_cross_entropy(x, target, weight=None, size_average=None, reduce=None,
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("binary_cross_entropy", size_average, reduce)
-    a = x.array
     _same_shape("binary_cross_entropy", x, target)
+    a = x.array
     if a.size:
         low, high = memory.empty((), a.dtype), memory.empty((), a.dtype)
         b = memory.dense(a)
@@ -127,13 +128,18 @@ def binary_cross_entropy_with_logits(
 
 
 def _same_shape(op, x, target):
+    if not isinstance(x, Tensor) or not isinstance(target, Tensor):
+        raise not_tensors(op, x=x, target=target)
     if x.array.shape != target.array.shape:
         raise ValueError(f"{op}: target must have the shape of x, {x.array.shape}, got {target.array.shape}")
 
 
 def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
     """The loss `kind`. weight is the whole element's with `weighted`, else bce_logits' pos_weight."""
-    a, t = x.array, target.array
+    try:
+        a, t = x.array, target.array
+    except AttributeError:
+        raise not_tensors(op, x=x, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction(op, reduction)
     if a.dtype.kind != "f" or t.dtype != a.dtype:
@@ -257,7 +263,10 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("cross_entropy", size_average, reduce)
-    a, t = x.array, target.array
+    try:
+        a, t = x.array, target.array
+    except AttributeError:
+        raise not_tensors("cross_entropy", x=x, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
@@ -343,7 +352,10 @@ def nll_loss(x, target, weight=None, size_average=None, ignore_index=-100, reduc
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("nll_loss", size_average, reduce)
-    a, t = x.array, target.array
+    try:
+        a, t = x.array, target.array
+    except AttributeError:
+        raise not_tensors("nll_loss", x=x, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("nll_loss", reduction)
     b, outer, n, inner = _classes("nll_loss", a, t, weight)

@@ -158,6 +158,15 @@ def as_tensor(op, x):
     return x
 
 
+def not_tensors(op, **given):
+    """TypeError naming the first of the arguments that is no Tensor; None may be left out."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Tensor):
+            kind = type(value).__name__
+            return TypeError(f"{op}: {name} must be a Tensor, got {kind}; nnrt.as_tensor makes one of arrays and lists")
+    return TypeError(f"{op}: {next(iter(given))} must be a Tensor, got None")
+
+
 def cast(x, dtype):
     """x converted to dtype, in its memory order; x itself when it has it. Differentiable between floats."""
     if x.array.dtype == dtype:

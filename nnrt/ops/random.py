@@ -311,6 +311,8 @@ def multinomial(x, num_samples, replacement=False, generator=None):
     if num_samples <= 0:
         raise RuntimeError(f"multinomial: num_samples must be positive, got {num_samples}")
     rows = p.reshape(-1, p.shape[-1])
+    if not rows.size:
+        return wrap(memory.zeros((*p.shape[:-1], num_samples), np.int64))
     if not replacement:
         possible = int((rows > 0).sum(-1).min())
         if num_samples > possible:

@@ -11,7 +11,9 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..tensor import Tensor
 from ._axes import axis_of
+from .promotion import not_tensors
 
 K = registry.family("softmax")
 
@@ -52,6 +54,8 @@ def softmin(x, dim=None, dtype=None):
 
 
 def _along(op, kernel, backward, x, dim, dtype):
+    if not isinstance(x, Tensor):
+        raise not_tensors(op, x=x)
     a = x.array
     before = a.dtype
     if dtype is not None:

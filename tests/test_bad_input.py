@@ -1,0 +1,194 @@
+"""Bad input: the error's kind and its words, and that nothing was done. Empty input: what it means."""
+
+import numpy as np
+import pytest
+
+import nnrt
+import nnrt.nn.functional as F
+from nnrt import data, nn, optim
+
+INT = np.int64
+
+
+def ones(*shape, dtype=np.float32):
+    return nnrt.ones(*shape, dtype=dtype)
+
+
+def ints(*values):
+    return nnrt.tensor(list(values), dtype=INT)
+
+
+X = ones(4, 3)
+
+BAD = {
+    # shapes
+    "linear": (lambda: nn.Linear(5, 2)(X), RuntimeError, r"linear: input of shape \(4, 3\) must end in in_features = 5"),
+    "bias": (lambda: F.linear(X, ones(2, 3), ones(3)), RuntimeError, r"linear: bias must have shape \(2,\).*got \(3,\)"),
+    "matmul": (lambda: X @ X, RuntimeError, r"matmul: shapes \(4, 3\) and \(4, 3\) do not fit: 3 columns meet 4 rows"),
+    "bmm": (lambda: nnrt.bmm(ones(2, 3, 4), ones(3, 4, 5)), RuntimeError, r"bmm: .*\(2, 3, 4\) and \(3, 4, 5\)"),
+    "broadcast": (lambda: X + ones(5), RuntimeError, r"add: shapes \(4, 3\) and \(5,\) do not broadcast: sizes 3 and 5"),
+    "cat": (lambda: nnrt.cat([X, ones(4, 2)]), RuntimeError, r"cat: .*\(4, 2\) does not fit .* \(4, 3\)"),
+    "stack": (lambda: nnrt.stack([X, ones(3, 4)]), RuntimeError, r"stack: .*1\] has shape \(3, 4\), tensors\[0\] \(4, 3\)"),
+    "view": (lambda: X.view(5, 3), RuntimeError, r"a tensor of shape \(4, 3\) has 12 elements, which do not fill \(5, 3\)"),
+    "einsum": (lambda: nnrt.einsum("ij,jk->ik", X, X), RuntimeError, "einsum: axis 'j' of operand 1 has size 4, elsewhere 3"),
+    "mse": (lambda: F.mse_loss(X, ones(4, 2)), RuntimeError, r"mse_loss: shapes \(4, 3\) of x and \(4, 2\) of target"),
+    "bce": (lambda: F.binary_cross_entropy(X, ones(4)), ValueError, r"binary_cross_entropy: target .* \(4, 3\), got \(4,\)"),
+    "classes": (lambda: F.cross_entropy(X, ints(0, 1, 2)), ValueError, r"cross_entropy: .* indices of shape \(4,\), got \(3,\)"),
+    "setitem": (lambda: X.__setitem__(0, ones(5)), RuntimeError, r"setitem: .*shape \(5,\) into shape \(3,\)"),
+    "dim": (lambda: X.sum(2), IndexError, "sum: dim 2 is out of range for a tensor with 2 dimensions"),
+    # dtypes
+    "linear dtype": (lambda: nn.Linear(3, 2)(X.double()), RuntimeError, "linear: .*one dtype, got input float64, weight float32"),
+    "matmul dtype": (lambda: X @ ones(3, 2, dtype=np.float64), RuntimeError, "matmul: .*one dtype, got x float32, other float64"),
+    "mse dtype": (lambda: F.mse_loss(X, X.double()), RuntimeError, "mse_loss: .*one dtype, got float32 and float64"),
+    "mean": (lambda: X.long().mean(), RuntimeError, "mean: wants a floating tensor, got int64; pass dtype=nnrt.float32"),
+    "classes dtype": (lambda: F.cross_entropy(X, ones(4)), RuntimeError, "cross_entropy: .*integer class indices, got float32"),
+    "gather dtype": (lambda: nnrt.gather(X, 1, X), RuntimeError, "gather: index must be of an integer dtype, got float32"),
+    "where": (lambda: nnrt.where(X, X, X), RuntimeError, "where: condition must be a bool tensor, got float32"),
+    "complex": (lambda: nnrt.zeros(2, dtype=np.complex64), TypeError, "zeros: .*complex numbers are not supported"),
+    # devices
+    "cuda": (lambda: X.to("cuda"), RuntimeError, "to: device 'cuda' is not available: nnrt computes on the CPU only"),
+    "cuda:1": (lambda: nn.Linear(3, 2, device="cuda:1"), RuntimeError, "device 'cuda:1' is not available"),
+    "device": (lambda: X.to("gpu"), RuntimeError, "to: 'gpu' is neither a dtype nor a device"),
+    # positions
+    "class": (lambda: F.cross_entropy(X, ints(0, 1, 2, 3)), IndexError, r"cross_entropy: target 3 at position \(3,\).*3 classes"),
+    "class < 0": (lambda: F.nll_loss(X, ints(0, -1, 2, 2)), IndexError, r"nll_loss: target -1 at position \(1,\) is no class"),
+    "margin": (lambda: F.multi_margin_loss(X, ints(0, 1, 2, 3)), IndexError, "multi_margin_loss: target 3 at position 3"),
+    "embedding": (lambda: nn.Embedding(5, 2)(ints(1, 5)), IndexError, r"embedding: index 5 at position \(1,\) .* of size 5"),
+    "bag": (lambda: F.embedding_bag(ints(1, 5), ones(5, 2), ints(0)), IndexError, r"embedding_bag: index 5 at position \(1,\)"),
+    "gather": (lambda: nnrt.gather(X, 1, ints(3).reshape(1, 1)), IndexError, r"gather: index 3 at position \(0, 0\)"),
+    "select": (lambda: nnrt.index_select(X, 0, ints(4)), IndexError, r"index_select: index 4 at position \(0,\) .* of size 4"),
+    "take": (lambda: nnrt.take(X, ints(12)), IndexError, "take: index 12 at"),
+    "scatter": (lambda: X.scatter(0, ints(5).reshape(1, 1), X), IndexError, r"scatter: index 5 at position \(0, 0\)"),
+    "index_add": (lambda: X.index_add(0, ints(5), ones(1, 3)), IndexError, r"index_add: index 5 at position \(0,\)"),
+    "getitem": (lambda: X[4], IndexError, r"getitem: index 4 is out of bounds .*\(a tensor of shape \(4, 3\)\)"),
+    "getitem[]": (lambda: X[ints(0, 9)], IndexError, r"getitem: index 9 at position \(1,\) is out of range for dim 0 of size 4"),
+    "mask": (lambda: X[nnrt.tensor([True, False])], IndexError, r"getitem: boolean index .* \(4, 3\)"),
+    "one_hot": (lambda: F.one_hot(ints(0, 5), 3), RuntimeError, r"one_hot: index 5 at position \(1,\)"),
+    # what is no tensor
+    "list": (lambda: nn.Linear(3, 2)([1, 2, 3]), TypeError, "linear: input must be a Tensor, got list; nnrt.as_tensor"),
+    "array": (lambda: F.cross_entropy(X, np.zeros(4, INT)), TypeError, "cross_entropy: target must be a Tensor, got ndarray"),
+    "loss": (lambda: F.mse_loss(X, [1.0]), TypeError, "mse_loss: target must be a Tensor, got list"),
+    "bce list": (lambda: F.binary_cross_entropy([1.0], X), TypeError, "binary_cross_entropy: x must be a Tensor, got list"),
+    "nll None": (lambda: F.nll_loss(X, None), TypeError, "nll_loss: .*must be a Tensor"),
+    "softmax": (lambda: F.softmax([1.0], 0), TypeError, "softmax: x must be a Tensor, got list"),
+    # gradients
+    "ints": (lambda: nnrt.tensor([1], requires_grad=True), RuntimeError, "only floating tensors can require gradients.*int64"),
+    "ints_": (lambda: ints(1).requires_grad_(), RuntimeError, "requires_grad_: only floating tensors .* int64"),
+    "parameter": (lambda: nn.Parameter(ints(1)), RuntimeError, "only floating tensors .* int64"),
+    "bools": (lambda: ones(2, dtype=np.bool_).requires_grad_(), RuntimeError, "only floating tensors .* bool"),
+    # nothing to choose from
+    "max": (lambda: ones(0).max(), RuntimeError, r"max: a tensor of shape \(0,\) has no element"),
+    "argmax": (lambda: ones(0, 3).argmax(0), IndexError, r"argmax: dim 0 of shape \(0, 3\) is empty"),
+    "ragged": (lambda: nnrt.tensor([[1, 2], [3]]), ValueError, "tensor: sequences of different lengths"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(name):
+    call, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        call()
+    assert (X.numpy() == 1).all()
+
+
+def empty(*shape):
+    return nnrt.zeros(*shape, requires_grad=True)
+
+
+NAN = float("nan")
+LOSSES = [
+    "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "soft_margin_loss", "kl_div", "poisson_nll_loss", "hinge_embedding_loss", "multilabel_soft_margin_loss",
+]  # fmt: skip
+
+
+def nothing(name):
+    """Losses of an empty batch by reduction."""
+    x = empty(0, 3)
+    if name in ("cross_entropy", "nll_loss", "multi_margin_loss"):
+        return x, lambda reduction: getattr(F, name)(x, nnrt.zeros(0, dtype=INT), reduction=reduction)
+    return x, lambda reduction: getattr(F, name)(x, nnrt.zeros(0, 3), reduction=reduction)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [*LOSSES, "cross_entropy", "nll_loss", "multi_margin_loss"])
+def test_losses_of_an_empty_batch(name):
+    x, loss = nothing(name)
+    assert np.isnan(loss("mean").item()) and loss("sum").item() == 0 and loss("none").numel() == 0
+    for reduction in ("mean", "sum"):
+        x.grad = None
+        loss(reduction).backward()
+        assert x.grad.shape == (0, 3)
+
+
+EMPTY = {
+    "softmax": (lambda: F.softmax(empty(0, 3), 1), (0, 3), None),
+    "softmax of nothing": (lambda: F.softmax(empty(3, 0), 1), (3, 0), None),
+    "relu": (lambda: F.relu(empty(0, 3)), (0, 3), None),
+    "dropout": (lambda: F.dropout(empty(0, 3)), (0, 3), None),
+    "flatten": (lambda: nn.Flatten()(empty(0, 3, 4)), (0, 12), None),
+    "no rows": (lambda: empty(0, 3) @ ones(3, 2), (0, 2), None),
+    "no products": (lambda: ones(2, 0) @ ones(0, 2), (2, 2), 0),
+    "bmm": (lambda: nnrt.bmm(empty(0, 2, 3), empty(0, 3, 4)), (0, 2, 4), None),
+    "sum": (lambda: empty(0, 3).sum(0), (3,), 0),
+    "prod": (lambda: empty(0, 3).prod(0), (3,), 1),
+    "mean": (lambda: empty(0, 3).mean(0), (3,), NAN),
+    "var": (lambda: empty(0, 3).var(0), (3,), NAN),
+    "logsumexp": (lambda: empty(0, 3).logsumexp(0), (3,), -np.inf),
+    "any": (lambda: (empty(2, 0) > 0).any(1), (2,), False),
+    "all": (lambda: (empty(2, 0) > 0).all(1), (2,), True),
+    "amax": (lambda: empty(0, 3).amax(1), (0,), None),
+    "cumsum": (lambda: empty(0, 3).cumsum(0), (0, 3), None),
+    "sort": (lambda: empty(3, 0).sort().values, (3, 0), None),
+    "topk": (lambda: empty(0, 3).topk(2).values, (0, 2), None),
+    "embedding": (lambda: nn.Embedding(4, 2)(nnrt.zeros(0, dtype=INT)), (0, 2), None),
+    "bags": (lambda: F.embedding_bag(nnrt.zeros(0, dtype=INT), ones(4, 2), ints(0, 0)), (2, 2), 0),
+    "select": (lambda: X[nnrt.zeros(0, dtype=INT)], (0, 3), None),
+    "mask": (lambda: X[X > 9], (0,), None),
+    "cat": (lambda: nnrt.cat([empty(0, 3), X]), (4, 3), 1),
+    "nonzero": (lambda: nnrt.nonzero(empty(0, 3)), (0, 2), None),
+    "multinomial": (lambda: nnrt.multinomial(empty(0, 3).detach(), 2), (0, 2), None),
+    "einsum": (lambda: nnrt.einsum("ij,jk->ik", empty(2, 0), empty(0, 3)), (2, 3), 0),
+    "bilinear": (lambda: nn.Bilinear(2, 3, 4)(empty(0, 2), empty(0, 3)), (0, 4), None),
+    "ignored": (lambda: F.cross_entropy(ones(2, 3), ints(-100, -100)), (), NAN),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_input(name):
+    call, shape, value = EMPTY[name]
+    y = call()
+    assert y.shape == shape
+    if value is not None:
+        np.testing.assert_array_equal(y.detach().numpy(), np.full(shape, value))
+    if y.requires_grad:
+        y.sum().backward()
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_empty_batch_trains_nothing():
+    layer = nn.Linear(3, 2)
+    x = empty(0, 3)
+    layer(x).sum().backward()
+    assert x.grad.shape == (0, 3) and not layer.weight.grad.any() and not layer.bias.grad.any()
+    assert list(data.DataLoader(data.TensorDataset(nnrt.zeros(0, 3)), batch_size=2)) == []
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"])
+def test_steps_take_parameters_without_elements(name):
+    nothing, some = nn.Parameter(nnrt.zeros(0, 3)), nn.Parameter(ones(2))
+    nothing.grad, some.grad = nnrt.zeros(0, 3), ones(2)
+    getattr(optim, name)([nothing, some], lr=0.1).step()
+    assert nothing.shape == (0, 3) and (some.detach().numpy() < 1).all()
+
+
+@pytest.mark.parametrize("change", ["itself", "view", "detach", "data", "row"])
+def test_a_change_of_what_the_tape_saved_is_noticed(change):
+    x, w = ones(3, 2), nnrt.ones(3, 2, requires_grad=True)
+    loss = (w * x).sum()
+    of = {"itself": x, "view": x.view(6), "detach": x.detach(), "data": x.data, "row": x.T[0]}[change]
+    of.mul_(2)
+    with pytest.raises(RuntimeError, match="mul: saved argument .* was changed in place"):
+        loss.backward()
+    assert w.grad is None
