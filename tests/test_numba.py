@@ -13,6 +13,8 @@ from nnrt import config
 
 pytest.importorskip("numba", reason="the back-end is optional")
 from nnrt._numba import activation, linear, maps, reduce  # noqa: E402
+from tests.conftest import collect  # noqa: E402
+from tests.test_kernels import kernel_of  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,6 +43,11 @@ def results(rng):
     activation.gelu(found[-2], x)
     reduce.sum(found[-1], x, 3, maps.LARGE, 1, 1.0)
     return found
+
+
+def test_no_kernel_is_missing():
+    kernels = {case.values[0].kernel for case in collect("KERNELS")}
+    assert [name for name in sorted(kernels) if kernel_of("numba", name) is None] == []
 
 
 def test_bit_equal_at_any_thread_count():
@@ -92,7 +99,7 @@ for _ in range(3):
 print("same")
 """
     assert python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "same\n"
-    assert list(tmp_path.rglob("linear.*.nbi")), "nothing was cached"
+    assert list(tmp_path.rglob("linear.*.nbc")), "nothing was cached"
 
 
 def test_compiles_where_nothing_can_be_cached():

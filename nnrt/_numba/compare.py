@@ -1,23 +1,11 @@
 """Comparisons in Numba. See nnrt._ref.compare for what each computes.
 
-numpy's ufuncs, threaded by maps.run; what is rare is as specified.
+numpy's ufuncs, threaded by maps.run.
 """
 
 import numpy as np
 
-from nnrt._ref.compare import (  # noqa: F401  as specified
-    bitwise_and,
-    bitwise_left_shift,
-    bitwise_not,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
-    isclose,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-)
+from nnrt._ref.compare import isclose  # noqa: F401  as specified
 
 from .maps import run
 
@@ -56,3 +44,43 @@ def isinf(out, a):
 
 def isfinite(out, a):
     run(np.isfinite, out, a)
+
+
+def logical_and(out, a, b):
+    run(np.logical_and, out, a, b)
+
+
+def logical_or(out, a, b):
+    run(np.logical_or, out, a, b)
+
+
+def logical_xor(out, a, b):
+    run(np.logical_xor, out, a, b)
+
+
+def bitwise_and(out, a, b):
+    run(np.bitwise_and, out, a, b)
+
+
+def bitwise_or(out, a, b):
+    run(np.bitwise_or, out, a, b)
+
+
+def bitwise_xor(out, a, b):
+    run(np.bitwise_xor, out, a, b)
+
+
+def bitwise_left_shift(out, a, b):
+    run(np.left_shift, out, a, b)
+
+
+def bitwise_right_shift(out, a, b):
+    run(np.right_shift, out, a, b)
+
+
+def logical_not(out, a):
+    run(np.logical_not, out, a)
+
+
+def bitwise_not(out, a):
+    run(np.invert, out, a)

@@ -4,19 +4,28 @@ Numba keeps compiled functions in NUMBA_CACHE_DIR if that is set, else beside th
 user's cache folder. Where none of them can be written, functions are compiled anew in every process.
 """
 
+import hashlib
+import os
+import pickle
+
 import numba
+from numba.core import caching
 
 
-def jit(function=None, *signature, **options):
+def jit(function=None, **options):
     """numba.njit; division follows numpy, since Python's checks would keep loops from being vectorised."""
     if function is None:
         return lambda function: jit(function, **options)
-    return _cached(numba.njit, function, *signature, nogil=True, error_model="numpy", **options)
+    compiled = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    _cached(function, compiled, "_cache")
+    return compiled
 
 
 def ufunc(function):
     """numba.vectorize, compiled for a dtype at its first use."""
-    return _cached(numba.vectorize, function)
+    compiled = numba.vectorize(function)
+    _cached(function, compiled._dispatcher, "cache")
+    return compiled
 
 
 def typed(signature, **options):
@@ -32,8 +41,10 @@ class _Typed(dict):
         self.function, self.signature, self.options = function, signature, options
 
     def __missing__(self, dtype):
-        types = tuple(self.signature(numba.from_dtype(dtype)))
-        compiled = self[dtype] = jit(self.function, types, **self.options)
+        compiled = jit(self.function, **self.options)
+        compiled.compile(tuple(self.signature(numba.from_dtype(dtype))))
+        compiled.disable_compile()
+        self[dtype] = compiled
         return compiled
 
 
@@ -42,8 +53,47 @@ def array(scalar, axes):
     return numba.types.Array(scalar, axes, "A", readonly=True, aligned=False)
 
 
-def _cached(decorator, function, *signature, **options):
+def _cached(function, holder, name):
+    """Sets the cache of what compiles a function, if there is a folder for it."""
     try:
-        return decorator(*signature, cache=True, **options)(function)
-    except RuntimeError:  # no folder can be written
-        return decorator(*signature, **options)(function)
+        setattr(holder, name, _Cache(function))
+    except RuntimeError:
+        pass
+
+
+class _Cache(caching.FunctionCache):
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, _STAMP)
+
+
+class _Files(caching.IndexDataCacheFile):
+    """A file for each set of types, without Numba's index.
+
+    Two processes that compile one function for different types at once can leave an index that names the
+    wrong file. And a change in one module must end the cache of those that use it.
+    """
+
+    def _name_of(self, key):
+        number = int.from_bytes(hashlib.sha256(repr((self._version, key)).encode()).digest()[:8], "little")
+        return self._data_name(number)
+
+    def save(self, key, data):
+        try:
+            self._save_data(self._name_of(key), (self._source_stamp, data))
+        except OSError:  # a full disk is no reason not to run
+            pass
+
+    def load(self, key):
+        try:
+            stamp, data = self._load_data(self._name_of(key))
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return None
+        return data if stamp == self._source_stamp else None
+
+
+_STAMP = [
+    (entry.name, entry.stat().st_mtime, entry.stat().st_size)
+    for entry in sorted(os.scandir(os.path.dirname(__file__)), key=lambda entry: entry.name)
+    if entry.name.endswith(".py")
+]

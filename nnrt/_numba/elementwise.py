@@ -8,17 +8,8 @@ import math
 import numpy as np
 
 from nnrt._ref import elementwise as ref
-from nnrt._ref.elementwise import (  # noqa: F401  as specified
-    cast,
-    clamp,
-    clamp_backward_hi,
-    clamp_backward_lo,
-    heaviside,
-    mul_sum_to,
-    sum_to,
-    trunc_divide,
-)
 
+from . import reduce
 from .compiled import ufunc
 from .maps import floats, run
 
@@ -289,3 +280,84 @@ def _clamp_backward(dy, x, lo, hi):
 
 def clamp_backward(dx, dy, x, lo, hi):
     run(_clamp_backward, dx, dy, x, lo, hi)
+
+
+def cast(out, x):
+    run(_convert, out, x)
+
+
+def _convert(x, out):
+    out[...] = x
+
+
+@ufunc
+def _trunc_divide(a, b):
+    return np.trunc(a / b)
+
+
+def trunc_divide(out, a, b):
+    if not floats(out):
+        return ref.trunc_divide(out, a, b)
+    run(_trunc_divide, out, a, b)
+
+
+@ufunc
+def _heaviside(a, b):
+    return b if a == 0 else 1.0 if a > 0 else 0.0 if a < 0 else a
+
+
+def heaviside(out, a, b):
+    if not floats(out):
+        return ref.heaviside(out, a, b)
+    run(_heaviside, out, a, b)
+
+
+@ufunc
+def _clamp(x, lo, hi):
+    x = x if x > lo or x != x else lo
+    return x if x < hi or x != x else hi
+
+
+def clamp(out, x, lo, hi):
+    if not floats(out):
+        return ref.clamp(out, x, lo, hi)
+    run(_clamp, out, x, lo, hi)
+
+
+@ufunc
+def _clamp_backward_lo(dy, x, lo, hi):
+    return dy if x < lo and lo < hi else 0.0
+
+
+def clamp_backward_lo(dlo, dy, x, lo, hi):
+    run(_clamp_backward_lo, dlo, dy, x, lo, hi)
+
+
+@ufunc
+def _clamp_backward_hi(dy, x, lo, hi):
+    return dy if x > hi or lo > hi else 0.0
+
+
+def clamp_backward_hi(dhi, dy, x, lo, hi):
+    run(_clamp_backward_hi, dhi, dy, x, lo, hi)
+
+
+def sum_to(out, x):
+    """By reduce.sum where the axes to sum are neighbours."""
+    kept = (1,) * (x.ndim - out.ndim) + out.shape
+    gone = [i for i in range(x.ndim) if kept[i] != x.shape[i]]
+    first, beyond = (gone[0], gone[-1] + 1) if gone else (0, 0)
+    neighbours = all(kept[i] == 1 for i in range(first, beyond))
+    if not (floats(out) and neighbours and x.dtype == out.dtype and x.size and _c_order(x, out)):
+        return ref.sum_to(out, x)
+    reduce.sum(out, x, *(math.prod(x.shape[i:j]) for i, j in ((0, first), (first, beyond), (beyond, x.ndim))), 1.0)
+
+
+def _c_order(*arrays):
+    return all(a.flags.c_contiguous for a in arrays)
+
+
+def mul_sum_to(out, a, b):
+    product = np.empty_like(a)
+    mul(product, a, b)
+    sum_to(out, product)

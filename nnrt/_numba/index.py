@@ -1,6 +1,6 @@
 """Gathering and scattering in Numba. See nnrt._ref.index for what each computes.
 
-take and gather are numpy's own there, which no loop beats; these are the ones numpy is slow at.
+take is numpy's own, which no loop beats.
 """
 
 import numpy as np
@@ -40,6 +40,25 @@ def _counting_sort(order, starts, index):
     for r in range(starts.size - 1, 0, -1):  # each start had moved to the next one
         starts[r] = starts[r - 1]
     starts[0] = 0
+
+
+def take(out, x, index):
+    np.take(x, index.ravel(), axis=1, out=out, mode="clip")  # the indices are in range; "raise" would copy out
+
+
+def gather(out, x, index):
+    if out.dtype not in _FLOATS:
+        _ref.gather(out, x, index)
+        return
+    _gather(out, x, index)
+
+
+@jit
+def _gather(out, x, index):
+    for o in range(index.shape[0]):
+        for n in range(index.shape[1]):
+            for j in range(index.shape[2]):
+                out[o, n, j] = x[o, index[o, n, j], j]
 
 
 def segment_sum(out, base, weights, x, order, starts):

@@ -1,15 +1,156 @@
-"""Cross entropy in Numba. See nnrt._ref.loss for what each computes; the other losses run there."""
+"""Losses in Numba. See nnrt._ref.loss for what each computes."""
+
+from math import exp, log, log1p
 
 import numpy as np
 
-from .compiled import jit
+from .compiled import jit, ufunc
+from .maps import run
 from .reduce import _cube, _flat
 from .softmax import _exp_sum, _top
+from .threads import share
+
+CHUNK = 1 << 14
+
+
+@jit
+def _softplus(x):
+    return (x if x > 0 else 0.0) + log1p(exp(-abs(x)))
+
+
+@jit
+def _sigmoid(x):
+    return (1.0 if x >= 0 else exp(x)) / (1 + exp(-abs(x)))
+
+
+@jit
+def _log(x):
+    l = log(x)
+    return -100.0 if l < -100 else l
+
+
+@jit
+def _clip(x, a):
+    return -a if x < -a else a if x > a else x
+
+
+@jit
+def _sign(x):
+    return 1.0 if x > 0 else -1.0 if x < 0 else x * 0
+
+
+# kind: l, dl/dx, dl/dt as functions of x, t, the weight w of the positive term, the constant a.
+# fmt: off
+_KINDS = {
+    "mse": (
+        ufunc(lambda x, t, w, a: (x - t) * (x - t)),
+        ufunc(lambda x, t, w, a: 2 * (x - t)),
+        ufunc(lambda x, t, w, a: -2 * (x - t)),
+    ),
+    "l1": (
+        ufunc(lambda x, t, w, a: abs(x - t)),
+        ufunc(lambda x, t, w, a: _sign(x - t)),
+        ufunc(lambda x, t, w, a: -_sign(x - t)),
+    ),
+    "smooth_l1": (
+        ufunc(lambda x, t, w, a: (x - t) * (x - t) * (0.5 / a) if abs(x - t) < a else abs(x - t) - 0.5 * a),
+        ufunc(lambda x, t, w, a: _clip((x - t) / a, 1.0)),
+        ufunc(lambda x, t, w, a: -_clip((x - t) / a, 1.0)),
+    ),
+    "huber": (
+        ufunc(lambda x, t, w, a: 0.5 * (x - t) * (x - t) if abs(x - t) <= a else a * (abs(x - t) - 0.5 * a)),
+        ufunc(lambda x, t, w, a: _clip(x - t, a)),
+        ufunc(lambda x, t, w, a: -_clip(x - t, a)),
+    ),
+    "bce": (
+        ufunc(lambda x, t, w, a: (t - 1) * _log(1 - x) - t * _log(x)),
+        ufunc(lambda x, t, w, a: (x - t) / (1e-12 if (1 - x) * x < 1e-12 else (1 - x) * x)),
+        ufunc(lambda x, t, w, a: _log(1 - x) - _log(x)),
+    ),
+    "bce_logits": (
+        ufunc(lambda x, t, w, a: (1 - t) * x + (1 + (w - 1) * t) * _softplus(-x)),
+        ufunc(lambda x, t, w, a: (1 + (w - 1) * t) * _sigmoid(x) - w * t),
+        ufunc(lambda x, t, w, a: (w - 1) * _softplus(-x) - x),
+    ),
+    "kl": (
+        ufunc(lambda x, t, w, a: (0.0 if t == 0 else t * log(t)) - t * x),
+        ufunc(lambda x, t, w, a: -t),
+        ufunc(lambda x, t, w, a: 0.0 if t == 0 else log(t) + 1 - x),
+    ),
+    "kl_log": (
+        ufunc(lambda x, t, w, a: exp(t) * (t - x)),
+        ufunc(lambda x, t, w, a: -exp(t)),
+        ufunc(lambda x, t, w, a: exp(t) * (t - x + 1)),
+    ),
+}
+# fmt: on
+
+
+def pointwise(y, x, t, w, kind, a):
+    run(_KINDS[kind][0], y, x, t, 1.0 if w is None else w, float(a))
+
+
+def pointwise_total(y, x, t, w, kind, a, divisor):
+    value, a = _KINDS[kind][0], x.dtype.type(a)
+    w = np.broadcast_to(x.dtype.type(1), x.shape) if w is None else w
+    flat = [v.ravel(order="K") for v in (x, t)] + [w.ravel(order="K") if w.strides == x.strides else w.reshape(-1)]
+    chunks = -(-x.size // CHUNK)
+    sums = np.zeros(chunks)
+
+    def chunk(i):
+        with np.errstate(all="ignore"):
+            sums[i] = value(*[v[i * CHUNK : (i + 1) * CHUNK] for v in flat], a).sum(dtype=np.float64)
+
+    if x.size:
+        value(*[v[:0] for v in flat], a)  # compiles, if nothing has yet
+        share(chunk, chunks)
+    with np.errstate(all="ignore"):
+        y[...] = sums.sum() / np.float64(divisor)
+
+
+@ufunc
+def _scaled(d, dy, scale):
+    return dy * scale * d
+
+
+def pointwise_backward(dx, dt, dy, x, t, w, kind, a, scale):
+    dy = dy.reshape(x.shape if dy.size == x.size else ())
+    for d, function in zip((dx, dt), _KINDS[kind][1:]):
+        if d is not None:
+            run(function, d, x, t, 1.0 if w is None else w, float(a))
+            run(_scaled, d, d, dy, float(scale))
+
+
+# ---- classes
+
+
+def check_classes(found, target, classes, ignore_index):
+    _check_classes(found, target.reshape(-1), classes, ignore_index)
+
+
+@jit
+def _check_classes(found, target, classes, ignore_index):
+    found[0], found[1] = 0, -1
+    for i in range(target.size):
+        t = target[i]
+        if t != ignore_index:
+            found[0] += 1
+            if found[1] < 0 and (t < 0 or t >= classes):
+                found[1] = i
+
+
+def _weights(weight, n, dtype):
+    return np.ones(n, dtype) if weight is None else weight
+
+
+def _per_row(dy, outer, inner):
+    """dy for every row, be it one value or one for each."""
+    return np.broadcast_to(dy.reshape(1, 1), (outer, inner)) if dy.size == 1 else _flat(dy, outer, inner)
 
 
 def cross_entropy(loss, lse, x, target, weight, outer, n, inner, ignore_index, smoothing):
-    w = np.ones(n, x.dtype) if weight is None else weight
     loss, lse, target = [_flat(a, outer, inner) for a in (loss, lse, target)]
+    w = _weights(weight, n, x.dtype)
     _cross_entropy(loss, lse, _cube(x, outer, n, inner), target, w, ignore_index, float(smoothing))
 
 
@@ -35,17 +176,16 @@ def _cross_entropy(loss, lse, x, target, weight, ignore_index, smoothing):
 
 
 def cross_entropy_backward(dx, dy, x, lse, target, weight, outer, n, inner, ignore_index, smoothing, scale):
-    w = np.ones(n, x.dtype) if weight is None else weight
+    w = _weights(weight, n, x.dtype)
     lse, target = _flat(lse, outer, inner), _flat(target, outer, inner)
-    g = np.broadcast_to(dy.reshape(1, 1), (outer, inner)) if dy.size == 1 else _flat(dy, outer, inner)
     dx, x = _cube(dx, outer, n, inner), _cube(x, outer, n, inner)
-    _cross_entropy_backward(dx, g, x, lse, target, w, ignore_index, float(smoothing), float(scale))
+    constants = float(w.sum()), ignore_index, float(smoothing), float(scale)
+    _cross_entropy_backward(dx, _per_row(dy, outer, inner), x, lse, target, w, *constants)
 
 
 @jit
-def _cross_entropy_backward(dx, dy, x, lse, target, weight, ignore_index, smoothing, scale):
+def _cross_entropy_backward(dx, dy, x, lse, target, weight, total, ignore_index, smoothing, scale):
     outer, n, inner = x.shape
-    total = weight.sum()
     for o in range(outer):
         for i in range(inner):
             t = target[o, i]
@@ -60,3 +200,80 @@ def _cross_entropy_backward(dx, dy, x, lse, target, weight, ignore_index, smooth
             for j in range(n):
                 dx[o, j, i] = g * ((a + b * total) * np.exp(x[o, j, i] - l) - b * weight[j])
             dx[o, t, i] -= g * a
+
+
+def cross_entropy_soft(loss, lse, x, q, weight, outer, n, inner, smoothing):
+    loss, lse = _flat(loss, outer, inner), _flat(lse, outer, inner)
+    x, q = _cube(x, outer, n, inner), _cube(q, outer, n, inner)
+    _cross_entropy_soft(loss, lse, x, q, _weights(weight, n, x.dtype), float(smoothing))
+
+
+@jit
+def _cross_entropy_soft(loss, lse, x, q, weight, smoothing):
+    outer, n, inner = x.shape
+    for o in range(outer):
+        for i in range(inner):
+            m = _top(x, o, i)
+            if np.isinf(m):
+                m = x.dtype.type(0)
+            l = np.log(_exp_sum(x, o, i, m))
+            lse[o, i] = m + l
+            value = 0.0
+            for j in range(n):
+                value -= weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n) * (x[o, j, i] - m - l)
+            loss[o, i] = value
+
+
+def cross_entropy_soft_backward(dx, dq, dy, x, lse, q, weight, outer, n, inner, smoothing, scale):
+    none = np.empty((0, 0, 0), x.dtype)
+    dx, dq = (none if d is None else _cube(d, outer, n, inner) for d in (dx, dq))
+    x, q, lse = _cube(x, outer, n, inner), _cube(q, outer, n, inner), _flat(lse, outer, inner)
+    w, dy = _weights(weight, n, x.dtype), _per_row(dy, outer, inner)
+    _cross_entropy_soft_backward(dx, dq, dy, x, lse, q, w, float(smoothing), float(scale))
+
+
+@jit
+def _cross_entropy_soft_backward(dx, dq, dy, x, lse, q, weight, smoothing, scale):
+    outer, n, inner = x.shape
+    for o in range(outer):
+        for i in range(inner):
+            g, l, total = dy[o, i] * scale, lse[o, i], 0.0
+            if dx.size:
+                for j in range(n):
+                    total += weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n)
+                for j in range(n):
+                    b = weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n)
+                    dx[o, j, i] = g * (np.exp(x[o, j, i] - l) * total - b)
+            if dq.size:
+                for j in range(n):
+                    dq[o, j, i] = g * (smoothing - 1) * weight[j] * (x[o, j, i] - l)
+
+
+def nll(loss, x, target, weight, outer, n, inner, ignore_index):
+    loss, target = _flat(loss, outer, inner), _flat(target, outer, inner)
+    _nll(loss, _cube(x, outer, n, inner), target, _weights(weight, n, x.dtype), ignore_index)
+
+
+@jit
+def _nll(loss, x, target, weight, ignore_index):
+    outer, n, inner = x.shape
+    for o in range(outer):
+        for i in range(inner):
+            t = target[o, i]
+            loss[o, i] = 0 if t == ignore_index or n == 0 else -weight[t] * x[o, t, i]
+
+
+def nll_backward(dx, dy, target, weight, outer, n, inner, ignore_index, scale):
+    target, w = _flat(target, outer, inner), _weights(weight, n, dx.dtype)
+    dx[...] = 0
+    _nll_backward(_cube(dx, outer, n, inner), _per_row(dy, outer, inner), target, w, ignore_index, float(scale))
+
+
+@jit
+def _nll_backward(dx, dy, target, weight, ignore_index, scale):
+    outer, n, inner = dx.shape
+    for o in range(outer):
+        for i in range(inner):
+            t = target[o, i]
+            if t != ignore_index:
+                dx[o, t, i] = -dy[o, i] * scale * weight[t]

@@ -6,7 +6,10 @@ the dtype of the parameters, so that float32 stays float32.
 
 import numpy as np
 
+from nnrt._ref.optim import matching  # noqa: F401  as specified
+
 from .compiled import jit
+from .maps import run
 
 CHUNK = 16384
 
@@ -258,6 +261,35 @@ def _asgd(p, averages, grad, eta, mu, shrink, decay, sign):
         x = shrink * p[i] - eta * g
         p[i] = x
         averages[i] = x if mu == 1 else averages[i] + mu * (x - averages[i])
+
+
+def sparse_adam(param, exp_avg, exp_avg_sq, rows, values, step, lr, beta1, beta2, eps, maximize):
+    number = param.dtype.type
+    rate = lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+    constants = [number(c) for c in (rate, 1 - beta1, 1 - beta2, eps, _sign(maximize))]
+    _sparse_adam(param, exp_avg, exp_avg_sq, rows, values, *constants)
+
+
+@jit
+def _sparse_adam(p, ms, vs, rows, values, rate, a, c, eps, sign):
+    for k in range(rows.size):
+        r = rows[k]
+        for j in range(values.shape[1]):
+            g = sign * values[k, j]
+            ms[r, j] += a * (g - ms[r, j])
+            vs[r, j] += c * (g * g - vs[r, j])
+            p[r, j] -= rate * ms[r, j] / (np.sqrt(vs[r, j]) + eps)
+
+
+def scale(grads, factor):
+    for g in grads:
+        run(np.multiply, g, g, float(factor))
+
+
+def clamp(grads, low, high):
+    for g in grads:
+        run(np.maximum, g, g, float(low))
+        run(np.minimum, g, g, float(high))
 
 
 def grad_norm(partials, grads, order):

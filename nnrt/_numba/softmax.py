@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .compiled import jit
-from .reduce import _SUMS, _cube, _flat
+from .compiled import jit, ufunc
+from .reduce import _SUMS, _cube, _flat, _spread
 
 
 def softmax(y, x, outer, n, inner):
@@ -102,3 +102,12 @@ def _logsumexp(y, x):
             if np.isinf(m):
                 m = x.dtype.type(0)
             y[o, i] = m + np.log(_exp_sum(x, o, i, m))
+
+
+@ufunc
+def _logsumexp_backward(dy, x, y):
+    return dy * np.exp(x - y)
+
+
+def logsumexp_backward(dx, dy, x, y, outer, n, inner):
+    _spread(_logsumexp_backward, dx, (x,), (dy, y), (), outer, n, inner)

@@ -9,21 +9,8 @@ from math import nan
 import numpy as np
 
 from nnrt._ref import unary as ref
-from nnrt._ref.unary import (  # noqa: F401  as specified
-    digamma,
-    digamma_backward,
-    erfinv,
-    erfinv_backward,
-    frac,
-    lgamma,
-    lgamma_backward,
-    nan_to_num,
-    nan_to_num_backward,
-    sinc,
-    sinc_backward,
-)
 
-from .compiled import ufunc
+from .compiled import jit, ufunc
 from .maps import floats, run
 
 
@@ -492,3 +479,170 @@ def _logit_backward(dy, x):
 
 def logit_backward(dx, dy, x):
     run(_logit_backward, dx, dy, x)
+
+
+@ufunc
+def _frac(x):
+    return x - np.trunc(x)
+
+
+def frac(y, x):
+    if not floats(y):
+        return ref.frac(y, x)
+    run(_frac, y, x)
+
+
+@ufunc
+def _sinc(x):
+    return 1.0 if x == 0 else math.sin(math.pi * x) / (math.pi * x)
+
+
+def sinc(y, x):
+    if not floats(y):
+        return ref.sinc(y, x)
+    run(_sinc, y, x)
+
+
+@ufunc
+def _sinc_backward(dy, x):
+    p = math.pi * x
+    return 0.0 if x == 0 else dy * ((math.cos(p) * p - math.sin(p)) / (p * x))
+
+
+def sinc_backward(dx, dy, x):
+    run(_sinc_backward, dx, dy, x)
+
+
+@ufunc
+def _nan_to_num(x, nan, posinf, neginf):
+    return nan if x != x else posinf if x == math.inf else neginf if x == -math.inf else x
+
+
+def nan_to_num(y, x, nan, posinf, neginf):
+    if not floats(y):
+        return ref.nan_to_num(y, x, nan, posinf, neginf)
+    run(_nan_to_num, y, x, nan, posinf, neginf)
+
+
+@ufunc
+def _nan_to_num_backward(dy, x):
+    return dy if math.isfinite(x) else 0.0
+
+
+def nan_to_num_backward(dx, dy, x):
+    run(_nan_to_num_backward, dx, dy, x)
+
+
+# ---- special functions, in float64; see _ref for the formulas
+
+
+@ufunc
+def _lgamma(x):
+    if x != x or math.isinf(x):
+        return math.inf if x == x else x
+    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(np.float64(x))
+
+
+def lgamma(y, x):
+    if not floats(y):
+        return ref.lgamma(y, x)
+    run(_lgamma, y, x)
+
+
+@jit
+def _psi(x):
+    z = np.float64(x)
+    if z == 0:
+        return math.copysign(math.inf, -z)
+    value = 0.0
+    if z < 0:
+        fraction = z - np.rint(z)
+        if fraction == 0:
+            return math.nan
+        value = -math.pi / math.tan(math.pi * fraction)
+        z = 1 - z
+    while z < 10:
+        value -= 1 / z
+        z += 1
+    r = 1 / (z * z)
+    series = 1 / 12 - r * (1 / 120 - r * (1 / 252 - r * (1 / 240 - r * (1 / 132 - r * (691 / 32760 - r / 12)))))
+    return value + math.log(z) - 0.5 / z - r * series
+
+
+@ufunc
+def _lgamma_backward(dy, x):
+    return dy * _psi(x)
+
+
+def lgamma_backward(dx, dy, x):
+    run(_lgamma_backward, dx, dy, x)
+
+
+@ufunc
+def _digamma(x):
+    return _psi(x)
+
+
+def digamma(y, x):
+    if not floats(y):
+        return ref.digamma(y, x)
+    run(_digamma, y, x)
+
+
+@ufunc
+def _digamma_backward(dy, x):
+    z, sign, value = np.float64(x), 1.0, 0.0
+    if z < 0.5:
+        value = (math.pi / math.sin(math.pi * (z - np.rint(z)))) ** 2
+        z, sign = 1 - z, -1.0
+    while z < 10:
+        value += sign / (z * z)
+        z += 1
+    r = 1 / (z * z)
+    series = 1 / 6 - r * (1 / 30 - r * (1 / 42 - r * (1 / 30 - r * (5 / 66 - r * (691 / 2730 - r * 7 / 6)))))
+    return dy * (value + sign * (1 / z + r / 2 + series * r / z))
+
+
+def digamma_backward(dx, dy, x):
+    run(_digamma_backward, dx, dy, x)
+
+
+_NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
+_FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+
+
+@ufunc
+def _erfinv(x):
+    z = np.float64(x)
+    if math.fabs(z) == 1:
+        return math.copysign(math.inf, z)
+    w = -math.log((1 - z) * (1 + z))
+    at = w - 2.5 if w < 5 else math.sqrt(w) - 3
+    guess = 0.0
+    for near, far in zip(_NEAR, _FAR):
+        guess = guess * at + (near if w < 5 else far)
+    guess *= z
+    for _ in range(2):  # from the nearer of erf and erfc, so that the residual does not cancel
+        if math.fabs(z) < 0.5:
+            error = math.erf(guess) - z
+        else:
+            error = ((1 - math.fabs(z)) - math.erfc(math.fabs(guess))) * (1.0 if z > 0 else -1.0)
+        guess -= error / (2 / math.sqrt(math.pi) * math.exp(-guess * guess))
+    return guess
+
+
+def erfinv(y, x):
+    if not floats(y):
+        return ref.erfinv(y, x)
+    run(_erfinv, y, x)
+
+
+@ufunc
+def _erfinv_backward(dy, y):
+    return dy * (0.886226925452758 * math.exp(y * y))
+
+
+def erfinv_backward(dx, dy, y):
+    run(_erfinv_backward, dx, dy, y)
