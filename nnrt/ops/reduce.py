@@ -49,8 +49,12 @@ def _arranged(op, a, dim, keepdim, dtype):
         if type(dim) is int and -len(shape) <= dim < len(shape):
             axis = dim % len(shape)
             before, after = shape[:axis], shape[axis + 1 :]
-            y = memory.empty(before + after, dtype)
-            return (axis,), a, y, math.prod(before), shape[axis], math.prod(after)
+            outer = inner = 1
+            for size in before:
+                outer *= size
+            for size in after:
+                inner *= size
+            return (axis,), a, memory.empty(before + after, dtype), outer, shape[axis], inner
     axes = axes_of(op, dim, a.ndim)
     return (axes, *arrange(a, axes, keepdim, dtype))
 

@@ -132,14 +132,22 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
     }
 
 /* A kernel whose units end in y, or with several parts in partial. WITH_M: is there an
- * operand v for every column? FINISH: y of the total s. */
-#define KERNEL(name, UNIT, WITH_M, FINISH)                                        \
+ * operand v for every column? FINISH: y of the total s. ROW: the total of one row x. */
+#define KERNEL(name, UNIT, WITH_M, ROW, FINISH)                                   \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         const args_t *p = args;                                                   \
         static const REAL none[NNRT_REDUCE_COLS];                                 \
         double total[NNRT_REDUCE_COLS];                                           \
-        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
+        int64_t stop = units_end(p, end), n = p->n;                               \
+        for (int64_t u = begin * p->group; u < stop; u++) {                       \
+            if (p->inner == 1 && p->parts == 1) { /* rows may be short */         \
+                const REAL *x = (const REAL *)p->x + u * n, m = WITH_M ? ((const REAL *)p->v)[u] : 0; \
+                double s = ROW;                                                   \
+                (void)m;                                                          \
+                ((REAL *)p->y)[u] = (REAL)(FINISH);                               \
+                continue;                                                         \
+            }                                                                     \
             unit_t t = unit_of(p, u);                                             \
             int64_t at = t.o * p->inner + t.col;                                  \
             const REAL *m = WITH_M ? (const REAL *)p->v + at : none;              \
@@ -166,11 +174,11 @@ UNIT_SUM(norm1)
 UNIT_SUM(norm2)
 UNIT_SUM(count)
 UNIT_SUM(squares)
-KERNEL(sum, K(sum_unit), 0, s / p->divisor)
-KERNEL(norm1, K(norm1_unit), 0, s)
-KERNEL(norm2, K(norm2_unit), 0, sqrt(s))
-KERNEL(count, K(count_unit), 1, s)
-KERNEL(squares, K(squares_unit), 1, s)
+KERNEL(sum, K(sum_unit), 0, K(sum_row)(x, x, n, m), s / p->divisor)
+KERNEL(norm1, K(norm1_unit), 0, K(norm1_row)(x, x, n, m), s)
+KERNEL(norm2, K(norm2_unit), 0, K(norm2_row)(x, x, n, m), sqrt(s))
+KERNEL(count, K(count_unit), 1, K(count_row)(x, x, n, m), s)
+KERNEL(squares, K(squares_unit), 1, K(squares_row)(x, x, n, m), s)
 
 /* ---- products and extremes ---- */
 
@@ -208,8 +216,8 @@ ROW_BEST(amax, -(REAL)INFINITY, max, >)
 ROW_BEST(amin, (REAL)INFINITY, min, <)
 UNIT_FOLD(amax, REAL, -(REAL)INFINITY, K(amax_f), K(amax_row))
 UNIT_FOLD(amin, REAL, (REAL)INFINITY, K(amin_f), K(amin_row))
-KERNEL(amax, K(amax_unit), 0, s)
-KERNEL(amin, K(amin_unit), 0, s)
+KERNEL(amax, K(amax_unit), 0, K(amax_row)(x, n), s)
+KERNEL(amin, K(amin_unit), 0, K(amin_row)(x, n), s)
 
 static inline double K(prod_f)(double v, double s) { return s * v; }
 
@@ -231,7 +239,7 @@ static double K(prod_row)(const REAL *restrict x, int64_t n)
 }
 
 UNIT_FOLD(prod, double, 1, K(prod_f), K(prod_row))
-KERNEL(prod, K(prod_unit), 0, s)
+KERNEL(prod, K(prod_unit), 0, K(prod_row)(x, n), s)
 
 /* ---- folding the parts ---- */
 
