@@ -25,6 +25,7 @@ cdef class Output:
 
 @cython.locals(t=Tensor, x=Tensor)
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
+cpdef bint tracked(Tensor a, Tensor b)
 cdef long long _made
 cdef bint _anomaly
 
@@ -36,6 +37,7 @@ cpdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)
 
 @cython.final
+@cython.freelist(8)
 cdef class Walk:
     cdef bint retain_graph
     cdef dict wanted
@@ -56,9 +58,10 @@ cdef class Walk:
 
 
 @cython.locals(walk=Walk, t=Tensor)
-cdef _walk(op, tensors, grads, bint retain_graph, create_graph, dict wanted)
+cdef _walk(str op, tensors, grads, bint retain_graph, create_graph, dict wanted)
 cdef _met(Node node, int index, dys, g)
 cdef added(a, b)
 @cython.locals(held=Tensor)
 cdef accumulate(Tensor leaf, g, bint owned)
-cdef _root_gradient(op, Tensor t, g)
+cdef _root_gradient(str op, Tensor t, g)
+cdef _root(str op, Tensor t)

@@ -155,6 +155,11 @@ def record(out, backward, inputs, saved=()):
     return t
 
 
+def tracked(a, b):
+    """Whether an op on these two Tensors is to be recorded: hot ops ask before they make the tuples for record()."""
+    return (a.requires_grad or b.requires_grad) and grad_enabled()
+
+
 def record_many(outs, backward, inputs, saved=()):
     """record() for an op with several differentiable outputs; returns a tuple of Tensors."""
     tensors = tuple([wrap(out) for out in outs])
@@ -302,19 +307,30 @@ def _walk(op, tensors, grads, retain_graph, create_graph, wanted):
     walk.wanted = wanted
     walk.node = walk.dys = walk.queue = walk.pending = walk.hooked = None
     if isinstance(tensors, Tensor):
-        tensors = (tensors,)
-    if isinstance(grads, Tensor):
+        if isinstance(grads, (tuple, list)) and len(grads) == 1:
+            grads = grads[0]
+        target = _root(op, tensors)
+        walk.deliver(target, _root_gradient(op, tensors, grads), False)
+        walk.run()
+        return
+    if grads is None:
+        grads = (None,) * len(tensors)
+    elif isinstance(grads, Tensor):
         grads = (grads,)
-    elif grads is not None and len(grads) != len(tensors):
+    if len(grads) != len(tensors):
         raise RuntimeError(f"{op}: {len(tensors)} tensors but {len(grads)} gradients")
     roots = []
-    for i, t in enumerate(tensors):
-        if not t.requires_grad:
-            raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
-        roots.append((target_of(t), _root_gradient(op, t, None if grads is None else grads[i])))
+    for t, g in zip(tensors, grads):
+        roots.append((_root(op, t), _root_gradient(op, t, g)))
     for target, g in roots:
         walk.deliver(target, g, False)
     walk.run()
+
+
+def _root(op, t):
+    if not t.requires_grad:
+        raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
+    return target_of(t)
 
 
 def _root_gradient(op, t, g):

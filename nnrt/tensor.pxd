@@ -23,4 +23,4 @@ cpdef Tensor wrap(array)
 @cython.locals(t=Tensor)
 cpdef Tensor view_of(Tensor base, array)
 
-cdef object _add, _sub, _mul, _div, _matmul
+cdef object _backward, _add, _sub, _mul, _div, _matmul

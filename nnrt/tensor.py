@@ -148,7 +148,7 @@ class Tensor:
         saved memory is freed as the walk goes, unless retain_graph. create_graph=True raises
         NotImplementedError: there are no gradients of gradients.
         """
-        autograd.backward(self, None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
+        _backward(self, gradient, retain_graph, create_graph, inputs)
 
     def requires_grad_(self, requires_grad=True):
         """Sets requires_grad on a leaf of floating dtype; returns self."""
@@ -695,6 +695,7 @@ from .ops import (  # noqa: E402
 )
 
 # Bound here, where the compiler finds them at once.
+_backward = autograd.backward
 _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
 _WITH_METHODS = (

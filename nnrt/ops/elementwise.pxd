@@ -1,7 +1,7 @@
 cimport cython
 
 from nnrt._ext.runtime cimport alike, empty_like
-from nnrt.autograd cimport Node, record
+from nnrt.autograd cimport Node, record, tracked
 from nnrt.ops.promotion cimport array_of, float_operands, operands, result, shape_of, sum_to, tensor_of
 from nnrt.tensor cimport Tensor, wrap
 

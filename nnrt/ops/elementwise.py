@@ -7,7 +7,7 @@ shape of a result. The gradient of an operand that was broadcast is summed back 
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, tracked
 from ..memory import alike, empty_like
 from ..tensor import Tensor, wrap
 from . import unary
@@ -45,6 +45,8 @@ def add(x, other, alpha=1):
         if alike(left.array, right.array):
             out = empty_like(left.array)
             K.add(out, left.array, right.array)
+            if not tracked(left, right):
+                return wrap(out)
             return record(out, add_backward, (left, right), ())
     a, b = operands("add", x, other)
     u, v = array_of(a), array_of(b)
@@ -135,6 +137,8 @@ def mul(x, other):
         if alike(left.array, right.array):
             out = empty_like(left.array)
             K.mul(out, left.array, right.array)
+            if not tracked(left, right):
+                return wrap(out)
             saved = (left if right.requires_grad else None, right if left.requires_grad else None)
             return record(out, mul_backward, (left, right), saved)
     a, b = operands("mul", x, other)

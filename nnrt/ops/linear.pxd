@@ -1,8 +1,8 @@
 cimport cython
 
 from nnrt._ext.runtime cimport empty_product
-from nnrt.autograd cimport Node, record
-from nnrt.tensor cimport Tensor
+from nnrt.autograd cimport record, tracked
+from nnrt.tensor cimport Tensor, wrap
 
 
 @cython.locals(left=Tensor, right=Tensor)

@@ -10,9 +10,9 @@ Transposes are strided views: gemm takes any strides.
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, tracked
 from ..memory import empty_product
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from .promotion import not_tensors
 
 K = registry.family("linear")
@@ -100,6 +100,8 @@ def matmul(x, other):
     out = empty_product(a, b)
     if out is not None:
         K.gemm(out, a, b)
+        if not tracked(left, right):
+            return wrap(out)
         return record(out, matmul_backward, (left, right), (left, right))
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"matmul: both arguments must have at least 1 dimension, got shapes {a.shape} and {b.shape}")

@@ -72,9 +72,7 @@ static unsigned flush_on(void)
 }
 static void flush_restore(unsigned before)
 {
-    /* The kernel's exception flags go with it: numpy must not report them. */
-    if (_mm_getcsr() != before)
-        _mm_setcsr(before);
+    _mm_setcsr(before); /* the kernel's exception flags go with it: numpy must not report them */
 }
 #elif defined(__aarch64__)
 static unsigned flush_on(void)
