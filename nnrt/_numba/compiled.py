@@ -21,11 +21,19 @@ def jit(function=None, **options):
     return compiled
 
 
-def ufunc(function):
-    """numba.vectorize, compiled for a dtype at its first use."""
-    compiled = numba.vectorize(function)
-    _cached(function, compiled._dispatcher, "cache")
-    return compiled
+class ufunc:
+    """numba.vectorize, made at the first call (there are two hundred) and compiled for a dtype at its first use."""
+
+    def __init__(self, function):
+        self.function = function
+        self.compiled = None
+
+    def __call__(self, *inputs, out):
+        if self.compiled is None:
+            compiled = numba.vectorize(self.function)
+            _cached(self.function, compiled._dispatcher, "cache")
+            self.compiled = compiled
+        return self.compiled(*inputs, out=out)
 
 
 def typed(signature, **options):

@@ -97,12 +97,14 @@ def pointwise_total(y, x, t, w, kind, a, divisor):
     chunks = -(-x.size // CHUNK)
     sums = np.zeros(chunks)
 
-    def chunk(i):
+    def chunk(i, *edges):
+        start, stop = edges or (i * CHUNK, (i + 1) * CHUNK)
+        parts = [v[start:stop] for v in flat]
         with np.errstate(all="ignore"):
-            sums[i] = value(*[v[i * CHUNK : (i + 1) * CHUNK] for v in flat], a).sum(dtype=np.float64)
+            sums[i] = value(*parts, a, out=np.empty_like(parts[0])).sum(dtype=np.float64)
 
     if x.size:
-        value(*[v[:0] for v in flat], a)  # compiles, if nothing has yet
+        chunk(0, 0, 0)  # compiles, if nothing has yet
         share(chunk, chunks)
     with np.errstate(all="ignore"):
         y[...] = sums.sum() / np.float64(divisor)
