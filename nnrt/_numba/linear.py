@@ -19,11 +19,13 @@ from .native import MR, VECTOR, address, count, load, move, stack, store, tile
 
 # A panel of b this deep and HIGH of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
 # of it, for L1, was 2% slower at 1024: c is visited more often.
-DEPTH_BYTES, HIGH = 4096, 8
+DEPTH_BYTES, HIGH = 4096, 16
 # Multiply-adds of a block, and those below which a second thread costs more than it brings.
 TASK_MACS, THREAD_MACS = 1 << 18, 1 << 19
-# Blocks that keep any usual number of threads busy.
-TASKS = 24
+# Blocks of c, small enough that the last one keeps nobody waiting: 40 us each at 512.
+TASKS = 72
+# Tiles of rows from which c is cut into strips of rows first, below into strips of columns.
+MANY = 24
 # Panels packed at a time.
 GROUP_A, GROUP_B = 16, 8
 # Scratch up to this size is kept by each thread: fresh pages cost a twentieth of a product of 512.
@@ -187,7 +189,7 @@ def _tiles(c, a, b, packed, alpha, fresh):
     down, across = -(-m // MR), -(-n // nr)
     macs = batch * m * n * k
     want = max(1, min(macs // TASK_MACS // batch, TASKS))
-    if down >= TASKS:
+    if down >= MANY:
         rows = -(-down // (4 * HIGH)) * 4
         cols = min(across, -(-want // rows))
     else:
