@@ -306,112 +306,16 @@ class Tensor:
     # in place: for tensors the tape does not need
 
     def __iadd__(self, other):
-        return self.add_(other) if _free(self, other) else elementwise.add(self, other)
+        return inplace.add_(self, other) if inplace.free(self, other) else _add(self, other)
 
     def __isub__(self, other):
-        return self.sub_(other) if _free(self, other) else elementwise.sub(self, other)
+        return inplace.sub_(self, other) if inplace.free(self, other) else _sub(self, other)
 
     def __imul__(self, other):
-        return self.mul_(other) if _free(self, other) else elementwise.mul(self, other)
+        return inplace.mul_(self, other) if inplace.free(self, other) else _mul(self, other)
 
     def __itruediv__(self, other):
-        return self.div_(other) if _free(self, other) else elementwise.div(self, other)
-
-    def add_(self, other, alpha=1):
-        """self += alpha * other; returns self."""
-        if type(alpha) is int and alpha == 1 and _fits(self, other):
-            return _in_place("add_", self, other, elementwise.K.add)
-        return _assign("add_", self, other, lambda: elementwise.add(self, other, alpha))
-
-    def sub_(self, other, alpha=1):
-        if type(alpha) is int and alpha == 1 and _fits(self, other):
-            return _in_place("sub_", self, other, elementwise.K.sub)
-        return _assign("sub_", self, other, lambda: elementwise.sub(self, other, alpha))
-
-    def mul_(self, other):
-        if _fits(self, other):
-            return _in_place("mul_", self, other, elementwise.K.mul)
-        return _assign("mul_", self, other, lambda: elementwise.mul(self, other))
-
-    def div_(self, other):
-        if _fits(self, other):
-            return _in_place("div_", self, other, elementwise.K.div)
-        return _assign("div_", self, other, lambda: elementwise.div(self, other))
-
-    def pow_(self, exponent):
-        return _assign("pow_", self, exponent, lambda: elementwise.pow(self, exponent))
-
-    def addcmul_(self, tensor1, tensor2, value=1):
-        return _assign("addcmul_", self, tensor1, lambda: elementwise.addcmul(self, tensor1, tensor2, value))
-
-    def addcdiv_(self, tensor1, tensor2, value=1):
-        return _assign("addcdiv_", self, tensor1, lambda: elementwise.addcdiv(self, tensor1, tensor2, value))
-
-    def lerp_(self, end, weight):
-        return _assign("lerp_", self, end, lambda: elementwise.lerp(self, end, weight))
-
-    def clamp_(self, min=None, max=None):
-        return _assign("clamp_", self, None, lambda: elementwise.clamp(self, min, max))
-
-    def neg_(self):
-        return _overwrite("neg_", self, elementwise.K.neg, unary.neg)
-
-    def abs_(self):
-        return _overwrite("abs_", self, unary.K.abs, unary.abs)
-
-    def exp_(self):
-        return _overwrite("exp_", self, unary.K.exp, unary.exp)
-
-    def sqrt_(self):
-        return _overwrite("sqrt_", self, unary.K.sqrt, unary.sqrt)
-
-    def relu_(self):
-        return _overwrite("relu_", self, activation.K.relu, activation.relu)
-
-    def sigmoid_(self):
-        return _overwrite("sigmoid_", self, unary.K.sigmoid, unary.sigmoid)
-
-    def tanh_(self):
-        return _overwrite("tanh_", self, unary.K.tanh, unary.tanh)
-
-    def masked_fill_(self, mask, value):
-        return _assign("masked_fill_", self, None, lambda: index.masked_fill(self, mask, value))
-
-    def scatter_(self, dim, index_, src):
-        return _assign("scatter_", self, src, lambda: scatter.scatter(self, dim, index_, src))
-
-    def scatter_add_(self, dim, index_, src):
-        return _assign("scatter_add_", self, src, lambda: scatter.scatter_add(self, dim, index_, src))
-
-    def index_add_(self, dim, index_, source, alpha=1):
-        return _assign("index_add_", self, source, lambda: scatter.index_add(self, dim, index_, source, alpha))
-
-    def copy_(self, source):
-        """Overwrites the values with source's (broadcast, converted); returns self."""
-        return _assign("copy_", self, source, lambda: source)
-
-    def fill_(self, value):
-        return _assign("fill_", self, value, lambda: value)
-
-    def zero_(self):
-        return _assign("zero_", self, None, lambda: 0)
-
-    def uniform_(self, a=0.0, b=1.0, generator=None):
-        """Overwrites with samples of U[a, b); returns self."""
-        _check_free("uniform_", self, None)
-        random.uniform_into(self.array, a, b, generator)
-        return bump(self)
-
-    def normal_(self, mean=0.0, std=1.0, generator=None):
-        """Overwrites with samples of N(mean, std^2); returns self."""
-        _check_free("normal_", self, None)
-        random.normal_into(self.array, mean, std, generator)
-        return bump(self)
-
-    def bernoulli_(self, p=0.5, generator=None):
-        _check_free("bernoulli_", self, None)
-        random.bernoulli_into(self.array, p, generator)
-        return bump(self)
+        return inplace.div_(self, other) if inplace.free(self, other) else _div(self, other)
 
     # indexing
 
@@ -419,7 +323,7 @@ class Tensor:
         return index.getitem(self, key)
 
     def __setitem__(self, key, value):
-        _check_free("setitem", self, value)
+        inplace.check_free("setitem", self, value)
         index.setitem(self, key, value)
         bump(self)
 
@@ -592,86 +496,6 @@ def bump(t):
     return t
 
 
-def _free(t, other):
-    """Whether t may be changed in place: nothing needs its place on the tape."""
-    if not autograd.grad_enabled():
-        return True
-    if t.requires_grad and t.node is None:
-        raise RuntimeError(
-            "in-place operator: a leaf that requires a gradient cannot be changed in place; "
-            "use nnrt.no_grad(), or the out-of-place operator"
-        )
-    return not (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
-
-
-def _check_free(op, t, other):
-    if autograd.grad_enabled() and (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
-        raise RuntimeError(
-            f"{op}: changes in place are not recorded on the tape; this tensor or its argument requires a gradient: "
-            "use the out-of-place operation, or nnrt.no_grad()"
-        )
-
-
-def _fits(t, other):
-    """Whether t's memory can take the result of arithmetic with `other` as it is computed.
-
-    That wants floats, no conversion, t's shape as the result's, and no overlap but that of t with itself.
-    """
-    a = t.array
-    if a.dtype.kind != "f" or not a.flags.writeable:
-        return False
-    if not isinstance(other, Tensor):
-        return type(other) is float or type(other) is int
-    b = other.array
-    if b is a:
-        return True
-    if b.dtype != a.dtype or b.ndim > a.ndim or np.may_share_memory(a, b):
-        return False
-    for i in range(1, b.ndim + 1):
-        if b.shape[-i] != 1 and b.shape[-i] != a.shape[-i]:
-            return False
-    return True
-
-
-def _in_place(op, t, other, kernel):
-    """kernel(t, t, other), the output being the input; see _fits."""
-    _check_free(op, t, other)
-    kernel(t.array, t.array, other.array if isinstance(other, Tensor) else float(other))
-    return bump(t)
-
-
-def _overwrite(op, t, kernel, function):
-    """t = kernel(t) in its own memory, or function(t) copied there where t does not hold floats."""
-    a = t.array
-    if a.dtype.kind != "f" or not a.flags.writeable:
-        return _assign(op, t, None, lambda: function(t))
-    _check_free(op, t, None)
-    kernel(a, a)
-    return bump(t)
-
-
-def _assign(op, t, other, compute):
-    """t[...] = compute(), checked; the new values are complete before the first is stored."""
-    _check_free(op, t, other)
-    if not t.array.flags.writeable:
-        raise RuntimeError(f"{op}: this tensor's memory is read-only: it was expanded, or an array lent it; clone() it first")
-    value = compute()
-    if isinstance(value, Tensor) and value.requires_grad:
-        _check_free(op, t, value)
-    array = value.array if isinstance(value, Tensor) else value
-    if isinstance(array, np.ndarray):
-        if op not in ("copy_", "fill_") and not promotion.can_cast(array.dtype, t.array.dtype):
-            raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
-        try:
-            fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
-    t.array[...] = array
-    return bump(t)
-
-
 # The operators above need the ops, which need Tensor: hence the imports after the class.
 from . import autograd  # noqa: E402
 from .ops import (  # noqa: E402
@@ -682,9 +506,9 @@ from .ops import (  # noqa: E402
     cumulative,
     elementwise,
     index,
+    inplace,
     join,
     linear,
-    promotion,
     random,
     reduce,
     scatter,
@@ -700,7 +524,7 @@ _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.
 
 _WITH_METHODS = (
     elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, scatter, shape, arrange,
-    join, random,
+    join, random, inplace,
 )  # fmt: skip
 
 

@@ -356,7 +356,9 @@ def test_the_package_is_typed():
 
 
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
-ALONE = ("neg_", "abs_", "exp_", "sqrt_", "sigmoid_", "tanh_", "relu_")
+ALONE = """
+    neg_ abs_ exp_ log_ sqrt_ rsqrt_ square_ reciprocal_ sin_ cos_ floor_ ceil_ sigmoid_ tanh_ relu_
+""".split()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])

@@ -1,0 +1,233 @@
+"""Changes in place, for tensors that the tape does not need: x is overwritten and returned.
+
+Arithmetic runs in x's own memory where that can take each result as it is computed; the rest computes its result
+first, so that an error leaves x as it was. All raise RuntimeError where x or another argument requires a gradient
+(outside no_grad), for memory that is read-only, and for results that do not fit x's shape or dtype.
+"""
+
+import numpy as np
+
+from .. import autograd
+from ..tensor import Tensor, bump
+from . import activation, elementwise, index, promotion, random, scatter, unary
+
+
+def free(t, other):
+    """Whether t may be changed in place: nothing needs its place on the tape."""
+    if not autograd.grad_enabled():
+        return True
+    if t.requires_grad and t.node is None:
+        raise RuntimeError(
+            "in-place operator: a leaf that requires a gradient cannot be changed in place; "
+            "use nnrt.no_grad(), or the out-of-place operator"
+        )
+    return not (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
+
+
+def check_free(op, t, other):
+    if autograd.grad_enabled() and (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
+        raise RuntimeError(
+            f"{op}: changes in place are not recorded on the tape; this tensor or its argument requires a gradient: "
+            "use the out-of-place operation, or nnrt.no_grad()"
+        )
+
+
+def _fits(t, other):
+    """Whether t's memory can take the result of arithmetic with `other` as it is computed.
+
+    That wants floats, no conversion, t's shape as the result's, and no overlap but that of t with itself.
+    """
+    a = t.array
+    if a.dtype.kind != "f" or not a.flags.writeable:
+        return False
+    if not isinstance(other, Tensor):
+        return type(other) is float or type(other) is int
+    b = other.array
+    if b is a:
+        return True
+    if b.dtype != a.dtype or b.ndim > a.ndim or np.may_share_memory(a, b):
+        return False
+    for i in range(1, b.ndim + 1):
+        if b.shape[-i] != 1 and b.shape[-i] != a.shape[-i]:
+            return False
+    return True
+
+
+def _assign(op, t, other, compute):
+    """t[...] = compute(), checked; the new values are complete before the first is stored."""
+    check_free(op, t, other)
+    if not t.array.flags.writeable:
+        raise RuntimeError(f"{op}: this tensor's memory is read-only: it was expanded, or an array lent it; clone() it first")
+    value = compute()
+    if isinstance(value, Tensor) and value.requires_grad:
+        check_free(op, t, value)
+    array = value.array if isinstance(value, Tensor) else value
+    if isinstance(array, np.ndarray):
+        if op not in ("copy_", "fill_") and not promotion.can_cast(array.dtype, t.array.dtype):
+            raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
+        try:
+            fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
+    t.array[...] = array
+    return bump(t)
+
+
+# ---- arithmetic ----
+
+
+def _arithmetic(op, x, other, alpha=1):
+    """x = op(x, other), in x's own memory where it fits."""
+    if type(alpha) is int and alpha == 1:
+        if _fits(x, other):
+            check_free(op + "_", x, other)
+            getattr(elementwise.K, op)(x.array, x.array, other.array if isinstance(other, Tensor) else float(other))
+            return bump(x)
+        return _assign(op + "_", x, other, lambda: getattr(elementwise, op)(x, other))
+    return _assign(op + "_", x, other, lambda: getattr(elementwise, op)(x, other, alpha))
+
+
+def add_(x, other, alpha=1):
+    """x += alpha other."""
+    return _arithmetic("add", x, other, alpha)
+
+
+def sub_(x, other, alpha=1):
+    """x -= alpha other."""
+    return _arithmetic("sub", x, other, alpha)
+
+
+def mul_(x, other):
+    """x *= other."""
+    return _arithmetic("mul", x, other)
+
+
+def div_(x, other):
+    """x /= other."""
+    return _arithmetic("div", x, other)
+
+
+def pow_(x, exponent):
+    """x **= exponent."""
+    return _assign("pow_", x, exponent, lambda: elementwise.pow(x, exponent))
+
+
+def addcmul_(x, tensor1, tensor2, value=1):
+    """x += value tensor1 tensor2."""
+    return _assign("addcmul_", x, tensor1, lambda: elementwise.addcmul(x, tensor1, tensor2, value))
+
+
+def addcdiv_(x, tensor1, tensor2, value=1):
+    """x += value tensor1 / tensor2."""
+    return _assign("addcdiv_", x, tensor1, lambda: elementwise.addcdiv(x, tensor1, tensor2, value))
+
+
+def lerp_(x, end, weight):
+    """x += weight (end - x)."""
+    return _assign("lerp_", x, end, lambda: elementwise.lerp(x, end, weight))
+
+
+def clamp_(x, min=None, max=None):
+    """x = x between min and max."""
+    return _assign("clamp_", x, None, lambda: elementwise.clamp(x, min, max))
+
+
+# ---- functions of x alone ----
+
+
+def _overwriting(family, name, kernels=None):
+    """The method `name_`: x = family.name(x) in its own memory, or copied there where x does not hold floats."""
+    op, function, kernels = name + "_", getattr(family, name), kernels or family.K
+
+    def overwrite(x):
+        a = x.array
+        if a.dtype.kind != "f" or not a.flags.writeable:
+            return _assign(op, x, None, lambda: function(x))
+        check_free(op, x, None)
+        getattr(kernels, name)(a, a)
+        return bump(x)
+
+    overwrite.__name__ = overwrite.__qualname__ = op
+    overwrite.__doc__ = f"x = {name}(x)."
+    return overwrite
+
+
+neg_ = _overwriting(unary, "neg", elementwise.K)
+abs_ = _overwriting(unary, "abs")
+exp_ = _overwriting(unary, "exp")
+log_ = _overwriting(unary, "log")
+sqrt_ = _overwriting(unary, "sqrt")
+rsqrt_ = _overwriting(unary, "rsqrt")
+square_ = _overwriting(unary, "square")
+reciprocal_ = _overwriting(unary, "reciprocal")
+sin_ = _overwriting(unary, "sin")
+cos_ = _overwriting(unary, "cos")
+floor_ = _overwriting(unary, "floor")
+ceil_ = _overwriting(unary, "ceil")
+sigmoid_ = _overwriting(unary, "sigmoid")
+tanh_ = _overwriting(unary, "tanh")
+relu_ = _overwriting(activation, "relu")
+
+
+# ---- elements ----
+
+
+def masked_fill_(x, mask, value):
+    """x = value where mask is true."""
+    return _assign("masked_fill_", x, None, lambda: index.masked_fill(x, mask, value))
+
+
+def scatter_(x, dim, index, src):
+    """x[index] = src along dim."""
+    return _assign("scatter_", x, src, lambda: scatter.scatter(x, dim, index, src))
+
+
+def scatter_add_(x, dim, index, src):
+    """x[index] += src along dim, repeated indices summed."""
+    return _assign("scatter_add_", x, src, lambda: scatter.scatter_add(x, dim, index, src))
+
+
+def index_add_(x, dim, index, source, alpha=1):
+    """x[index] += alpha source, whole slices along dim."""
+    return _assign("index_add_", x, source, lambda: scatter.index_add(x, dim, index, source, alpha))
+
+
+def copy_(x, source):
+    """Overwrites the values with source's (broadcast, converted)."""
+    return _assign("copy_", x, source, lambda: source)
+
+
+def fill_(x, value):
+    """x = value everywhere."""
+    return _assign("fill_", x, value, lambda: value)
+
+
+def zero_(x):
+    """x = 0 everywhere."""
+    return _assign("zero_", x, None, lambda: 0)
+
+
+# ---- samples ----
+
+
+def uniform_(x, a=0.0, b=1.0, generator=None):
+    """Overwrites with samples of U[a, b)."""
+    check_free("uniform_", x, None)
+    random.uniform_into(x.array, a, b, generator)
+    return bump(x)
+
+
+def normal_(x, mean=0.0, std=1.0, generator=None):
+    """Overwrites with samples of N(mean, std^2)."""
+    check_free("normal_", x, None)
+    random.normal_into(x.array, mean, std, generator)
+    return bump(x)
+
+
+def bernoulli_(x, p=0.5, generator=None):
+    """Overwrites with 1 at probability p, else 0."""
+    check_free("bernoulli_", x, None)
+    random.bernoulli_into(x.array, p, generator)
+    return bump(x)
