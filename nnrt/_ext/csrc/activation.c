@@ -38,16 +38,8 @@ MAP_PAIR(map_prelu, REAL, a > 0 ? a : b * a)
 M1(elu, x > 0 ? c1 * x : (c1 * c0) * K(expm1)(c2 * x))
 M2(elu_backward, x > 0 ? c1 * dy : dy * ((c1 * c0 * c2) * K(exp)(c2 * x)))
 
-static inline REAL K(gelu)(REAL x)
-{
-    REAL density;
-    return x * K(normal)(x, &density);
-}
-static inline REAL K(gelu_slope)(REAL x)
-{
-    REAL density, below = K(normal)(x, &density);
-    return below + x * density;
-}
+static inline REAL K(gelu)(REAL x) { return x * K(normal)(x, 0); }
+static inline REAL K(gelu_slope)(REAL x) { return K(normal)(x, (REAL)0.3989422804014327); } /* 1 / sqrt(2 pi) */
 M1(gelu, K(gelu)(x))
 M2(gelu_backward, dy * K(gelu_slope)(x))
 

@@ -362,10 +362,10 @@ static inline REAL V(exp)(REAL x)
     return x <= EXP_MAX ? y : x * (REAL)INFINITY;
 }
 
-/* 2^n e^r from the t of a reduction; 0 at n = -BIAS */
-static inline REAL V(exp_of)(REAL t, REAL r)
+/* 2^n e^r by, n from the t of a reduction; 0 at n = -BIAS */
+static inline REAL V(exp_of)(REAL t, REAL r, REAL by)
 {
-    REAL scale = V(exp2i)(t), e = r + r * r * V(exp_poly)(r);
+    REAL scale = V(exp2i)(t) * by, e = r + r * r * V(exp_poly)(r);
 #if NNRT_FUSED
     return e * scale + scale; /* one operation */
 #else
@@ -373,11 +373,11 @@ static inline REAL V(exp_of)(REAL t, REAL r)
 #endif
 }
 
-/* e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1 */
-static inline REAL V(exp_core)(REAL x, REAL low)
+/* by e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1 */
+static inline REAL V(exp_core)(REAL x, REAL low, REAL by)
 {
-    REDUCE(x, t, n, r)
-    return V(exp_of)(t, r + low);
+    REAL t = x * (REAL)1.4426950408889634 + MAGIC_BIAS, n = t - MAGIC_BIAS;
+    return V(exp_of)(t, (x - n * LN2_HI) + (low - n * LN2_LO), by);
 }
 
 /* e^x for x <= 1, 0 where that is denormal */
@@ -385,7 +385,7 @@ static inline REAL V(exp_neg)(REAL x)
 {
     x = x < (REAL)-0.6931472 * BIAS ? (REAL)-0.6931472 * BIAS : x;
     REDUCE(x, t, n, r)
-    return V(exp_of)(t, r);
+    return V(exp_of)(t, r, 1);
 }
 
 static inline REAL V(exp2)(REAL x)
@@ -647,7 +647,7 @@ static inline REAL V(erfc_tail)(REAL a)
     a = a > ERFC_MAX ? ERFC_MAX : a;
     REAL low, square = V(square)(a, -1, &low);
     REAL z = (a - 3) / (a + 3);
-    return V(exp_core)(square, low) * (V(erfcx_poly)(z) / (1 + 2 * a));
+    return V(exp_core)(square, low, 1) * (V(erfcx_poly)(z) / (1 + 2 * a));
 }
 
 static inline REAL V(erf)(REAL x)
@@ -677,16 +677,15 @@ static inline REAL V(least)(REAL a, REAL limit)
 #endif
 }
 
-/* Phi(x), the normal distribution function (x must not be NaN): Phi(-a) = e^(-a^2/2) tail(a).
- * *density = Phi'(x) */
-static inline REAL V(normal)(REAL x, REAL *density)
+/* Phi(x) + by x e^(-x^2/2), Phi the normal distribution function: Phi(-a) = e^(-a^2/2) tail(a).
+ * Where by is 0, x must not be NaN. */
+static inline REAL V(normal)(REAL x, REAL by)
 {
-    REAL a = FABS(x);
-    a = V(least)(a, TAIL_MAX);
+    REAL a = V(least)(FABS(x), TAIL_MAX), factor = V(tail)(a);
+    if (by != 0)
+        factor -= by * FABS(x);
     REAL low, square = V(square)(a, (REAL)-0.5, &low);
-    REAL e = V(exp_core)(square, low);
-    REAL tail = e * V(tail)(a);
-    *density = e * (REAL)0.3989422804014327;
+    REAL tail = V(exp_core)(square, low, factor);
     return V(minus)(x) ? tail : 1 - tail;
 }
 #endif
