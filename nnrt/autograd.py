@@ -21,6 +21,7 @@ import itertools
 from heapq import heappop, heappush
 
 import numpy as np
+from numpy import generic, ndarray
 
 from . import config, memory, registry
 from .memory import alike, copy, empty, empty_like
@@ -401,6 +402,8 @@ class Walk:
             target = targets[i]
             if target is None or dx is None:
                 continue
+            if not isinstance(dx, ndarray) and isinstance(dx, generic):
+                dx = np.asarray(dx)  # numpy's answer where all operands have no axes
             owned = dx is not dys and getattr(dx, "base", None) is None
             if owned and count > 1:
                 for j in range(count):

@@ -180,6 +180,8 @@ def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
         raise RuntimeError(f"isclose: x is {a.array.dtype}, other {b.array.dtype}; they must agree")
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"isclose: rtol and atol must not be negative, got {rtol} and {atol}")
+    if a.array.dtype.kind == "b":
+        return eq(a, b)
     out = result("isclose", a.array, b.array, BOOL)
     K.isclose(out, a.array, b.array, float(rtol), float(atol), bool(equal_nan))
     return wrap(out)

@@ -216,8 +216,9 @@ def div_backward(node, dy):
 
 def _rounded_division(op, kernel, x, other):
     a, b = operands(op, x, other)
-    _refuse_zero_divisor(op, b)
     out = result(op, array_of(a), array_of(b))
+    if out.size:
+        _refuse_zero_divisor(op, b)
     if out.dtype.kind == "b":
         raise RuntimeError(f"{op}: bools cannot be divided with rounding")
     kernel(out, array_of(a), array_of(b))
@@ -265,8 +266,9 @@ def fmod_backward(node, dy):
 
 def _modulo(op, kernel, backward, x, other):
     a, b = operands(op, x, other)
-    _refuse_zero_divisor(op, b)
     out = result(op, array_of(a), array_of(b))
+    if out.size:
+        _refuse_zero_divisor(op, b)
     if out.dtype.kind == "b":
         raise RuntimeError(f"{op}: bools have no remainder")
     kernel(out, array_of(a), array_of(b))

@@ -200,6 +200,8 @@ def setitem(base, key, value):
     """base[key] = value, in place; the value is broadcast and converted."""
     a = base.array
     value = value.array if isinstance(value, Tensor) else value
+    if type(value) is int and a.dtype.kind == "u":
+        value = np.int64(value).astype(a.dtype)  # wraps around
     try:
         basic, advanced = parsed(key, a.ndim)
         target = a if basic is None else a[basic]

@@ -204,21 +204,27 @@ def block_diag_backward(node, dy):
 
 
 def hsplit(x, indices_or_sections):
-    """tensor_split along axis 1, of a 1-d tensor along axis 0."""
+    """x cut along axis 1 (of a 1-d tensor along axis 0) into equal sections, or at indices."""
     if not x.array.ndim:
         raise RuntimeError("hsplit: wants at least 1 dimension, got a 0-d tensor")
-    return shape.tensor_split(x, indices_or_sections, 0 if x.array.ndim == 1 else 1)
+    return _cut("hsplit", x, indices_or_sections, 0 if x.array.ndim == 1 else 1)
 
 
 def vsplit(x, indices_or_sections):
-    """tensor_split along axis 0 of a tensor with at least two."""
+    """x, of at least two dimensions, cut along axis 0 into equal sections, or at indices."""
     if x.array.ndim < 2:
         raise RuntimeError(f"vsplit: wants at least 2 dimensions, got shape {x.array.shape}")
-    return shape.tensor_split(x, indices_or_sections, 0)
+    return _cut("vsplit", x, indices_or_sections, 0)
 
 
 def dsplit(x, indices_or_sections):
-    """tensor_split along axis 2 of a tensor with at least three."""
+    """x, of at least three dimensions, cut along axis 2 into equal sections, or at indices."""
     if x.array.ndim < 3:
         raise RuntimeError(f"dsplit: wants at least 3 dimensions, got shape {x.array.shape}")
-    return shape.tensor_split(x, indices_or_sections, 2)
+    return _cut("dsplit", x, indices_or_sections, 2)
+
+
+def _cut(op, x, where, axis):
+    if isinstance(where, int) and (where < 1 or x.array.shape[axis] % where):
+        raise RuntimeError(f"{op}: dim {axis} of shape {x.array.shape} cannot be cut into {where} equal sections")
+    return shape.tensor_split(x, where, axis)

@@ -40,7 +40,7 @@ def linear(input, weight, bias=None):
     if x.ndim == 2:
         K.gemm(y, x, w.T, b, None, 1.0, 0.0, None)
     else:
-        K.gemm(y.reshape(-1, n) if y.size else y.reshape(0, n), _rows(x, k), w.T, b, None, 1.0, 0.0, None)
+        K.gemm(_rows(y, n), _rows(x, k), w.T, b, None, 1.0, 0.0, None)
     return record(y, linear_backward, (input, weight, bias), (input, weight))
 
 
@@ -182,9 +182,9 @@ def _contracted(a, b):
     """Σ over the batch of a @ b, as one product with the batch moved into the inner dimension."""
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = _stack(a, batch), _stack(b, batch)
-    a = a.transpose(1, 0, 2).reshape(a.shape[1], -1)
-    b = b.reshape(-1, b.shape[2])
-    return _product(a, b)
+    inner = b.shape[0] * b.shape[1]
+    a = a.transpose(1, 0, 2).reshape(a.shape[1], inner)
+    return _product(a, b.reshape(inner, b.shape[2]))
 
 
 def mm(x, mat2):

@@ -55,10 +55,17 @@ def smooth_l1_loss(x, target, size_average=None, reduce=None, reduction="mean", 
 
 
 def huber_loss(x, target, reduction="mean", delta=1.0, weight=None):
-    """Quadratic where |x - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0."""
+    """Quadratic where |x - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0.
+
+    weight: a factor for each element, which "mean", unlike that of :func:`mse_loss`, does not divide by.
+    """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}")
-    return _pointwise("huber_loss", "huber", x, target, reduction, delta, weight, True)
+    if weight is None:
+        return _pointwise("huber_loss", "huber", x, target, reduction, delta, None, False)
+    from .elementwise import mul
+
+    return reduced(mul(_pointwise("huber_loss", "huber", x, target, "none", delta, None, False), weight), reduction, "huber_loss")
 
 
 def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_target=False):

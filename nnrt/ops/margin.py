@@ -158,10 +158,8 @@ def hinge_embedding_loss(x, target, margin=1.0, size_average=None, reduce=None, 
     """x where target is 1, max(0, margin - x) where it is -1."""
     if size_average is not None or reduce is not None:
         refuse_legacy("hinge_embedding_loss", size_average, reduce)
-    dtype = x.array.dtype
-    alike = wrap((target.array != -1).astype(dtype))
-    unlike = wrap((target.array != 1).astype(dtype))
-    loss = E.add(E.mul(E.clamp(E.sub(margin, x), 0), unlike), E.mul(x, alike))
+    far = E.where(target != 1, E.clamp(E.sub(margin, x), 0), 0)
+    loss = E.add(far, E.where(target != -1, x, 0))
     return reduced(loss, reduction, "hinge_embedding_loss")
 
 

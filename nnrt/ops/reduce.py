@@ -37,6 +37,8 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.sum(y, b, outer, n, inner, 1)
+    if dtype is not None and y.dtype != a.dtype:
+        y = np.asarray(y.astype(a.dtype))
     return record(y, sum_backward, (x,), (a.shape, axes, keepdim, 1, x.array.dtype))
 
 
@@ -116,7 +118,7 @@ def nanmean(x, dim=None, keepdim=False, dtype=None):
     axes = axes_of("nanmean", dim, a.ndim)
     valid = a == a
     total = sum_array(np.where(valid, a, a.dtype.type(0)), axes, keepdim)
-    count = sum_array(valid, axes, keepdim).astype(a.dtype)
+    count = sum_array(np.asarray(valid), axes, keepdim).astype(a.dtype)
     with np.errstate(all="ignore"):
         y = np.asarray(total / count)
     return record(y, nansum_backward, (x,), (valid, axes, keepdim, count, x.array.dtype))
@@ -125,7 +127,7 @@ def nanmean(x, dim=None, keepdim=False, dtype=None):
 def count_nonzero(x, dim=None):
     """How many elements are not zero (NaN is not), int64."""
     a = x.array
-    return wrap(sum_array(a != 0, axes_of("count_nonzero", dim, a.ndim)))
+    return wrap(sum_array(np.asarray(a != 0), axes_of("count_nonzero", dim, a.ndim)))
 
 
 # ---- product ----

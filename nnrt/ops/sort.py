@@ -98,7 +98,7 @@ def topk(x, k, dim=-1, largest=True, sorted=True):
     axis = axis_of("topk", dim, x.array.ndim)
     a = _last(x, axis)
     n = a.shape[-1]
-    if not 0 <= k <= n:
+    if not 0 <= k <= n or x.array.ndim == k == 0:
         raise RuntimeError(f"topk: k must be in [0, {n}] for dim {dim} of shape {x.array.shape}, got {k}")
     return TopkResult(*_pick(x, a, axis, _top(a, k, largest)))
 

@@ -1,0 +1,111 @@
+"""Corners that a search against torch found wrong once: axes without size, no axes, wrap-around, infinities.
+
+The expected values are torch's, written out.
+"""
+
+import numpy as np
+import pytest
+
+import nnrt
+import nnrt.nn.functional as F
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("op", [lambda x: nnrt.flip(x, (0,)), lambda x: x.nansum(), lambda x: x.nanmean(), lambda x: x.prod(0)])
+def test_the_gradient_of_a_number_is_a_tensor(op, dtype):
+    x = nnrt.tensor(np.array(3.0, dtype), requires_grad=True)
+    op(x).backward()
+    assert isinstance(x.grad, nnrt.Tensor) and x.grad.item() == 1 and x.grad.dtype == dtype
+    y = nnrt.tensor(np.array(3.0, dtype), requires_grad=True)
+    op(y * 2).backward()
+    assert y.grad.item() == 2
+
+
+def test_numbers_are_counted():
+    assert nnrt.count_nonzero(nnrt.tensor(3.0)).item() == 1 and nnrt.count_nonzero(nnrt.tensor(0)).item() == 0
+
+
+@pytest.mark.parametrize(
+    "a, b, shape",
+    [
+        ((0,), (2, 0, 5), (2, 5)), ((2, 1, 5, 0), (0,), (2, 1, 5)), ((3, 17, 0), (0, 2), (3, 17, 2)),
+        ((8, 0), (2, 1, 0, 1), (2, 1, 8, 1)),
+    ],
+)  # fmt: skip
+def test_products_of_nothing(a, b, shape):
+    x, y = nnrt.ones(a, requires_grad=True), nnrt.ones(b, requires_grad=True)
+    z = x @ y
+    assert z.shape == shape and not z.detach().numpy().any()
+    z.sum().backward()
+    assert x.grad.shape == a and y.grad.shape == b
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 4, 3)])
+def test_a_layer_without_outputs(shape):
+    x, w, b = nnrt.ones(shape, requires_grad=True), nnrt.ones(0, 3, requires_grad=True), nnrt.ones(0, requires_grad=True)
+    y = F.linear(x, w, b)
+    assert y.shape == (*shape[:-1], 0)
+    y.sum().backward()
+    assert x.grad.shape == shape and not x.grad.numpy().any() and w.grad.shape == (0, 3) and b.grad.shape == (0,)
+
+
+def test_a_number_does_not_wrap_around_before_it_is_divided():
+    x = nnrt.tensor([3, 2, 0], dtype=nnrt.uint8)
+    assert (x / -1).tolist() == [-3, -2, 0]
+    assert (-1 / x).tolist() == pytest.approx([-1 / 3, -0.5, -INF])
+    assert (x + -1).tolist() == [2, 1, 255]
+
+
+def test_a_number_wraps_around_when_it_is_stored():
+    x = nnrt.zeros(3, dtype=nnrt.uint8)
+    x[0], x[1:] = -1, 258
+    assert x.tolist() == [255, 2, 2]
+
+
+def test_nothing_is_divided_by_zero():
+    for dtype in (nnrt.int64, nnrt.uint8):
+        x, zero = nnrt.zeros(0, 2, dtype=dtype), nnrt.zeros(2, dtype=dtype)
+        assert (x % zero).shape == (x // zero).shape == (0, 2)
+        with pytest.raises(RuntimeError, match="division by zero"):
+            zero % zero
+
+
+@pytest.mark.parametrize("dtype", [nnrt.int32, nnrt.uint8, nnrt.int64, nnrt.float64])
+def test_a_sum_has_the_dtype_asked_for(dtype):
+    for x in (nnrt.tensor([100, 100, 100]), nnrt.ones(3, dtype=nnrt.bool) * 100):
+        total = x.sum(dtype=dtype)
+        assert total.dtype == dtype and total.item() == (44 if dtype == nnrt.uint8 else 300)
+        assert x.sum(0, keepdim=True, dtype=dtype).dtype == dtype
+
+
+def test_bools_are_close_when_equal():
+    a, b = nnrt.tensor([True, False]), nnrt.tensor([True, True])
+    assert nnrt.isclose(a, b).tolist() == [True, False] and not nnrt.allclose(a, b) and nnrt.allclose(a, a)
+
+
+def test_equal_sections_are_equal():
+    x = nnrt.arange(12).reshape(2, 6)
+    assert [tuple(p.shape) for p in nnrt.hsplit(x, 3)] == [(2, 2)] * 3
+    assert [tuple(p.shape) for p in nnrt.hsplit(x, [1, 4])] == [(2, 1), (2, 3), (2, 2)]
+    for split, shape in ((nnrt.hsplit, (2, 5)), (nnrt.vsplit, (5, 2)), (nnrt.dsplit, (1, 1, 5))):
+        with pytest.raises(RuntimeError, match=f"{split.__name__}: dim . of shape .* cannot be cut into 2 equal sections"):
+            split(nnrt.zeros(shape), 2)
+
+
+def test_the_mean_of_weighted_huber_losses_is_one_over_elements():
+    x, weight = nnrt.tensor([0.5, 3.0]), nnrt.tensor([2.0, 4.0])
+    zero = nnrt.zeros(2)
+    assert F.huber_loss(x, zero, weight=weight).item() == pytest.approx((2 * 0.125 + 4 * 2.5) / 2)
+    assert F.mse_loss(x, zero, weight=weight).item() == pytest.approx((2 * 0.25 + 4 * 9) / 6)
+
+
+def test_hinges_leave_the_other_side_out():
+    x, target = nnrt.tensor([INF, -INF, 2.0]), nnrt.tensor([-1.0, 1.0, -1.0])
+    assert F.hinge_embedding_loss(x, target, reduction="none").tolist() == [0, -INF, 0]
+
+
+def test_the_first_of_no_element():
+    with pytest.raises(RuntimeError, match="topk: k must be"):
+        nnrt.topk(nnrt.tensor(1.0), 0)
