@@ -85,6 +85,13 @@ def test_bools_are_close_when_equal():
     assert nnrt.isclose(a, b).tolist() == [True, False] and not nnrt.allclose(a, b) and nnrt.allclose(a, a)
 
 
+def test_bools_have_a_least_and_a_largest():
+    x, source = nnrt.tensor([True, True, False]), nnrt.tensor([False, True, True])
+    index = nnrt.tensor([0, 0, 2])
+    for reduce, want in (("amin", [False, True, True]), ("amax", [True, True, True])):
+        assert x.scatter_reduce(0, index, source, reduce, include_self=False).tolist() == want
+
+
 def test_equal_sections_are_equal():
     x = nnrt.arange(12).reshape(2, 6)
     assert [tuple(p.shape) for p in nnrt.hsplit(x, 3)] == [(2, 2)] * 3

@@ -245,6 +245,8 @@ def _places(size, dim, index):
 
 def _identity(reduce, dtype):
     if reduce in ("amax", "amin") and dtype.kind != "f":
+        if dtype.kind == "b":
+            return reduce == "amin"
         info = np.iinfo(dtype)
         return info.min if reduce == "amax" else info.max
     return _IDENTITY[reduce]
