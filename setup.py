@@ -58,7 +58,7 @@ else:
 
 SANITIZE = os.environ.get("NNRT_SANITIZE")
 COMMON = ["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
-COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"] if SANITIZE else ["-g0"]
+COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1"] if SANITIZE else ["-g0"]
 # Kernels: contraction and speculation are allowed; NaN, infinity and signed zero keep their meaning.
 KERNEL = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-slp-vectorize"]
 KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one object alone
@@ -108,6 +108,7 @@ class Build(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
         optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE_BASELINE if isa == "baseline" else OPTIMISE
+        optimise = ["-O1"] if SANITIZE else optimise
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])
         return str(target)
@@ -124,7 +125,8 @@ def extensions():
             [str(source)],
             include_dirs=[numpy.get_include(), str(CSRC)],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-            extra_compile_args=COMMON + DRIVER + BASELINE + ["-O2" if source.stem in HOT else "-Os"],
+            # A sanitized driver at -O0 compiles in a quarter of the time.
+            extra_compile_args=COMMON + DRIVER + BASELINE + ["-O0" if SANITIZE else "-O2" if source.stem in HOT else "-Os"],
             extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else ["-Wl,-s"],
             libraries=["m", "pthread"],
             depends=[str(p) for p in CSRC.glob("*.h")],

@@ -4,7 +4,6 @@ The instruction set level is chosen once, when this module is imported, from NNR
 (through nnrt.config) or the best one the CPU has. It cannot be changed afterwards.
 """
 
-from libc.string cimport memcmp
 
 cimport numpy as cnp
 from libc.stdlib cimport free, malloc
@@ -296,7 +295,7 @@ cpdef bint alike(ndarray a, ndarray b) noexcept:
     return (
         cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
         and cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(b)
-        and memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a) * sizeof(cnp.npy_intp)) == 0
+        and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a))
     )
 
 
