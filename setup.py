@@ -28,7 +28,6 @@ COMPILED = [
     "nnrt/autograd.py",
     "nnrt/ops/activation.py",
     "nnrt/ops/elementwise.py",
-    "nnrt/ops/inplace.py",
     "nnrt/ops/linear.py",
     "nnrt/ops/loss.py",
     "nnrt/ops/promotion.py",

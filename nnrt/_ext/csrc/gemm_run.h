@@ -32,24 +32,26 @@ static inline gemm_task gemm_decode_tiles(const nnrt_gemm *g, int64_t t)
 }
 #endif
 
-/* y[n] = activation(y), for those that the tile does not fuse. */
-static void K(activate)(int activation, REAL *y, int64_t n)
+/* y[n] = activation(y), for those that the tile does not fuse. The formulas are those of activation.c. */
+static __attribute__((noinline)) void K(activate)(int activation, REAL *y, int64_t n)
 {
-    for (int64_t j = 0; j < n; j++) {
-        REAL x = y[j];
-        switch (activation) {
-        case NNRT_ACT_RELU: y[j] = x < 0 ? 0 : x; break;
-        case NNRT_ACT_GELU: y[j] = (REAL)0.5 * x * (1 + K(erf_)(x * (REAL)0.70710678118654752440)); break;
-        case NNRT_ACT_GELU_TANH:
-            y[j] = (REAL)0.5 * x *
-                   (1 + K(tanh_)((REAL)0.79788456080286535588 * (x + (REAL)0.044715 * x * x * x)));
-            break;
-        case NNRT_ACT_TANH: y[j] = K(tanh_)(x); break;
-        case NNRT_ACT_SIGMOID: y[j] = 1 / (1 + K(exp_)(-x)); break;
-        case NNRT_ACT_SILU: y[j] = x / (1 + K(exp_)(-x)); break;
-        default: break;
-        }
+#define EACH(...)                                                                                       \
+    for (int64_t j = 0; j < n; j++) {                                                                   \
+        const REAL x = y[j];                                                                            \
+        y[j] = (__VA_ARGS__);                                                                           \
+    }                                                                                                   \
+    break;
+    REAL density;
+    switch (activation) {
+    case NNRT_ACT_RELU: EACH(x < 0 ? 0 : x)
+    case NNRT_ACT_GELU: EACH(x * K(normal)(x, &density))
+    case NNRT_ACT_GELU_TANH:
+        EACH(x * K(sigmoid)(x * ((REAL)1.5957691216057308 + (REAL)0.07135481627260025 * x * x)))
+    case NNRT_ACT_TANH: EACH(K(tanh)(x))
+    case NNRT_ACT_SIGMOID: EACH(K(sigmoid)(x))
+    case NNRT_ACT_SILU: EACH(x * K(sigmoid)(x))
     }
+#undef EACH
 }
 
 /* c's block = sum over k0 <= k < k1, in blocks of depth, and the epilogue. a and b: the matrices,

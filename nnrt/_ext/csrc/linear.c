@@ -2,7 +2,7 @@
 #ifndef REAL
 
 #include "linear.h"
-#include <math.h>
+#include "vmath.h"
 
 #define REAL float
 #define REAL_BYTES 4
@@ -30,10 +30,6 @@ typedef double f64_;
 const nnrt_linear_table NNRT_SYM(linear) = {{OPS(f32), OPS(f64)}};
 
 #else
-
-static inline REAL K(exp_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)expf((float)x) : (REAL)exp(x); }
-static inline REAL K(tanh_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)tanhf((float)x) : (REAL)tanh(x); }
-static inline REAL K(erf_)(REAL x) { return sizeof(REAL) == 4 ? (REAL)erff((float)x) : (REAL)erf(x); }
 
 #include "gemm_vec.h"
 #include "gemm_tile.h"
