@@ -41,10 +41,9 @@ static __attribute__((noinline)) void K(activate)(int activation, REAL *y, int64
         y[j] = (__VA_ARGS__);                                                                           \
     }                                                                                                   \
     break;
-    REAL density;
     switch (activation) {
     case NNRT_ACT_RELU: EACH(x < 0 ? 0 : x)
-    case NNRT_ACT_GELU: EACH(x * K(normal)(x, &density))
+    case NNRT_ACT_GELU: EACH(x * K(normal)(x, 0))
     case NNRT_ACT_GELU_TANH:
         EACH(x * K(sigmoid)(x * ((REAL)1.5957691216057308 + (REAL)0.07135481627260025 * x * x)))
     case NNRT_ACT_TANH: EACH(K(tanh)(x))
