@@ -60,7 +60,7 @@ COMMON = ["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-
 COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1"] if SANITIZE else ["-g0"]
 # Kernels: contraction and speculation are allowed; NaN, infinity and signed zero keep their meaning.
 KERNEL = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-tree-slp-vectorize"]
-KERNEL += ["--param=vect-epilogues-nomask=0"]  # remainders element by element: an eighth less code
+KERNEL += ["--param=vect-epilogues-nomask=0"]  # remainders element by element: a tenth less code
 KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one object alone
 # -O3 would add a third to the size of most kernels (unrolled remainders) and no speed; matrix products want it.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]

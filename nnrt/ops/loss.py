@@ -29,47 +29,48 @@ R = registry.family("reduce")
 # ---- one loss for each element ----
 
 
-def mse_loss(x, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """(x - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(input - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
     if size_average is not None or reduce is not None:
         refuse_legacy("mse_loss", size_average, reduce)
-    return _pointwise("mse_loss", "mse", x, target, reduction, 0.0, weight, True)
+    return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)
 
 
-def l1_loss(x, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """|x - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """|input - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
     if size_average is not None or reduce is not None:
         refuse_legacy("l1_loss", size_average, reduce)
-    return _pointwise("l1_loss", "l1", x, target, reduction, 0.0, weight, True)
+    return _pointwise("l1_loss", "l1", input, target, reduction, 0.0, weight, True)
 
 
-def smooth_l1_loss(x, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
-    """Quadratic where |x - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """Quadratic where |input - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
     if size_average is not None or reduce is not None:
         refuse_legacy("smooth_l1_loss", size_average, reduce)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
     if beta == 0:
-        return _pointwise("smooth_l1_loss", "l1", x, target, reduction, 0.0, None, False)
-    return _pointwise("smooth_l1_loss", "smooth_l1", x, target, reduction, beta, None, False)
+        return _pointwise("smooth_l1_loss", "l1", input, target, reduction, 0.0, None, False)
+    return _pointwise("smooth_l1_loss", "smooth_l1", input, target, reduction, beta, None, False)
 
 
-def huber_loss(x, target, reduction="mean", delta=1.0, weight=None):
-    """Quadratic where |x - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0.
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """Quadratic where |input - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0.
 
     weight: a factor for each element, which "mean", unlike that of :func:`mse_loss`, does not divide by.
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}")
     if weight is None:
-        return _pointwise("huber_loss", "huber", x, target, reduction, delta, None, False)
+        return _pointwise("huber_loss", "huber", input, target, reduction, delta, None, False)
     from .elementwise import mul
 
-    return reduced(mul(_pointwise("huber_loss", "huber", x, target, "none", delta, None, False), weight), reduction, "huber_loss")
+    loss = _pointwise("huber_loss", "huber", input, target, "none", delta, None, False)
+    return reduced(mul(loss, weight), reduction, "huber_loss")
 
 
-def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_target=False):
-    """target (log target - x) for log-probabilities x; target is log-probabilities too with log_target.
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """target (log target - input) for log-probabilities input; target is log-probabilities too with log_target.
 
     reduction "batchmean" divides the sum by the first size, which is the divergence's definition.
     """
@@ -77,61 +78,61 @@ def kl_div(x, target, size_average=None, reduce=None, reduction="mean", log_targ
         refuse_legacy("kl_div", size_average, reduce)
     kind = "kl_log" if log_target else "kl"
     if reduction == "batchmean":
-        total = _pointwise("kl_div", kind, x, target, "sum", 0.0, None, False)
+        total = _pointwise("kl_div", kind, input, target, "sum", 0.0, None, False)
         from .elementwise import div
 
-        return div(total, x.array.shape[0]) if x.array.ndim else total
-    return _pointwise("kl_div", kind, x, target, reduction, 0.0, None, False)
+        return div(total, input.array.shape[0]) if input.array.ndim else total
+    return _pointwise("kl_div", kind, input, target, reduction, 0.0, None, False)
 
 
-def binary_cross_entropy(x, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """-t log x - (1-t) log(1-x) for probabilities x; weight multiplies and is broadcast to target.
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """-t log input - (1-t) log(1-input) for probabilities input; weight multiplies and is broadcast to target.
 
-    ValueError when the shapes differ, RuntimeError when some x is outside [0, 1].
+    ValueError when the shapes differ, RuntimeError when some input is outside [0, 1].
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("binary_cross_entropy", size_average, reduce)
-    _same_shape("binary_cross_entropy", x, target)
-    a = x.array
+    _same_shape("binary_cross_entropy", input, target)
+    a = input.array
     if a.size:
         low, high = memory.empty((), a.dtype), memory.empty((), a.dtype)
         b = memory.dense(a)
         R.amin(low, b, 1, a.size, 1)
         R.amax(high, b, 1, a.size, 1)
         if not (low >= 0 and high <= 1):
-            raise RuntimeError(f"binary_cross_entropy: x must be in [0, 1], got values from {low} to {high}")
+            raise RuntimeError(f"binary_cross_entropy: input must be in [0, 1], got values from {low} to {high}")
     if weight is not None:
         from .elementwise import mul
 
         return reduced(
-            mul(_pointwise("binary_cross_entropy", "bce", x, target, "none", 0.0, None, False), weight),
+            mul(_pointwise("binary_cross_entropy", "bce", input, target, "none", 0.0, None, False), weight),
             reduction,
             "binary_cross_entropy",
         )
-    return _pointwise("binary_cross_entropy", "bce", x, target, reduction, 0.0, None, False)
+    return _pointwise("binary_cross_entropy", "bce", input, target, reduction, 0.0, None, False)
 
 
 def binary_cross_entropy_with_logits(
-    x, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
 ):
-    """Binary cross entropy of sigmoid(x), without overflow.
+    """Binary cross entropy of sigmoid(input), without overflow.
 
     pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);
-    weight multiplies the loss. ValueError when the shapes of x and target differ.
+    weight multiplies the loss. ValueError when the shapes of input and target differ.
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
     op = "binary_cross_entropy_with_logits"
-    _same_shape(op, x, target)
+    _same_shape(op, input, target)
     if weight is not None:
         from .elementwise import mul
 
         return reduced(
-            mul(_pointwise(op, "bce_logits", x, target, "none", 0.0, pos_weight, False), weight),
+            mul(_pointwise(op, "bce_logits", input, target, "none", 0.0, pos_weight, False), weight),
             reduction,
             op,
         )
-    return _pointwise(op, "bce_logits", x, target, reduction, 0.0, pos_weight, False)
+    return _pointwise(op, "bce_logits", input, target, reduction, 0.0, pos_weight, False)
 
 
 def _same_shape(op, x, target):
@@ -256,13 +257,13 @@ def _refuse_reduction(op, reduction):
 
 
 def cross_entropy(
-    x, target, weight=None, size_average=None, ignore_index=-100,
+    input, target, weight=None, size_average=None, ignore_index=-100,
     reduce=None, reduction="mean", label_smoothing=0.0,
 ):
-    """Cross entropy of softmax(x) with classes or class probabilities.
+    """Cross entropy of softmax(input) with classes or class probabilities.
 
-    x: [C], [N, C] or [N, C, d1, ...] unnormalised; target: class indices of x's shape without C
-    (integers), or probabilities of x's shape. weight: [C]. Targets equal to ignore_index count for
+    input: [C], [N, C] or [N, C, d1, ...] unnormalised; target: class indices of input's shape without C
+    (integers), or probabilities of input's shape. weight: [C]. Targets equal to ignore_index count for
     nothing, neither in the sum nor in the mean's divisor, which is the sum of the targets' weights
     (for probabilities, N d1 ...). label_smoothing in [0, 1] mixes the target with the uniform
     distribution (Szegedy et al. 2016, section 7). ValueError or RuntimeError for shapes and dtypes,
@@ -271,15 +272,15 @@ def cross_entropy(
     if size_average is not None or reduce is not None:
         refuse_legacy("cross_entropy", size_average, reduce)
     try:
-        a, t = x.array, target.array
+        a, t = input.array, target.array
     except AttributeError:
-        raise not_tensors("cross_entropy", x=x, target=target) from None
+        raise not_tensors("cross_entropy", input=input, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     if t.shape == a.shape and (t.dtype.kind == "f" or a.ndim == 0):
-        return _cross_entropy_soft(x, target, weight, reduction, label_smoothing)
+        return _cross_entropy_soft(input, target, weight, reduction, label_smoothing)
     b, outer, n, inner = _classes("cross_entropy", a, t, weight)
     t = t if t.dtype == np.int64 and t.flags.c_contiguous else memory.contiguous(t.astype(np.int64))
     count = _checked("cross_entropy", t, n, ignore_index)
@@ -289,7 +290,7 @@ def cross_entropy(
     K.cross_entropy(loss, lse, b, t, w, outer, n, inner, ignore_index, label_smoothing)
     y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
     saved = (
-        x if b is a else b,
+        input if b is a else b,
         lse,
         target if t is target.array else t,
         w,
@@ -300,7 +301,7 @@ def cross_entropy(
         label_smoothing,
         scale,
     )
-    return record(y, cross_entropy_backward, (x,), saved)
+    return record(y, cross_entropy_backward, (input,), saved)
 
 
 def cross_entropy_backward(node, dy):
@@ -352,17 +353,17 @@ def cross_entropy_soft_backward(node, dy):
     return dx, dq
 
 
-def nll_loss(x, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
-    """-weight[target] x[target] for log-probabilities x: [C], [N, C] or [N, C, d1, ...].
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    """-weight[target] input[target] for log-probabilities input: [C], [N, C] or [N, C, d1, ...].
 
     Everything else is as for :func:`cross_entropy` with class indices.
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("nll_loss", size_average, reduce)
     try:
-        a, t = x.array, target.array
+        a, t = input.array, target.array
     except AttributeError:
-        raise not_tensors("nll_loss", x=x, target=target) from None
+        raise not_tensors("nll_loss", input=input, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         _refuse_reduction("nll_loss", reduction)
     b, outer, n, inner = _classes("nll_loss", a, t, weight)
@@ -373,7 +374,7 @@ def nll_loss(x, target, weight=None, size_average=None, ignore_index=-100, reduc
     K.nll(loss, b, t, w, outer, n, inner, ignore_index)
     y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
     saved = (b, target if t is target.array else t, w, outer, n, inner, ignore_index, scale)
-    return record(y, nll_backward, (x,), saved)
+    return record(y, nll_backward, (input,), saved)
 
 
 def nll_backward(node, dy):

@@ -19,18 +19,18 @@ from .reduce import mean, sum, vector_norm
 
 
 def poisson_nll_loss(
-    x, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
 ):
-    """The negative log-likelihood of counts under Poisson(exp x), or Poisson(x) with log_input=False.
+    """The negative log-likelihood of counts under Poisson(exp input), or Poisson(input) with log_input=False.
 
     full adds Stirling's approximation of log target! where target > 1.
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("poisson_nll_loss", size_average, reduce)
     if log_input:
-        loss = E.sub(unary.exp(x), E.mul(target, x))
+        loss = E.sub(unary.exp(input), E.mul(target, input))
     else:
-        loss = E.sub(x, E.mul(target, unary.log(E.add(x, eps))))
+        loss = E.sub(input, E.mul(target, unary.log(E.add(input, eps))))
     if full:
         t = target.array
         with np.errstate(all="ignore"):
@@ -39,27 +39,27 @@ def poisson_nll_loss(
     return reduced(loss, reduction, "poisson_nll_loss")
 
 
-def gaussian_nll_loss(x, target, var, full=False, eps=1e-6, reduction="mean"):
-    """The negative log-likelihood of target under N(x, var), var at least eps.
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """The negative log-likelihood of target under N(input, var), var at least eps.
 
-    var: x's shape, that without the last axis, or with size 1 there (or a number). ValueError for
+    var: input's shape, that without the last axis, or with size 1 there (or a number). ValueError for
     another shape or a negative variance. full adds log(2π)/2.
     """
     if not isinstance(var, Tensor):
-        var = wrap(np.full(x.array.shape, var, x.array.dtype))
-    v, shape = var.array, x.array.shape
+        var = wrap(np.full(input.array.shape, var, input.array.dtype))
+    v, shape = var.array, input.array.shape
     if v.shape != shape:
         if v.shape == shape[:-1]:
             from .shape import unsqueeze
 
             var = unsqueeze(var, -1)
         elif v.ndim != len(shape) or v.shape[:-1] != shape[:-1] or v.shape[-1] != 1:
-            raise ValueError(f"gaussian_nll_loss: var of shape {v.shape} does not go with x of shape {shape}")
+            raise ValueError(f"gaussian_nll_loss: var of shape {v.shape} does not go with input of shape {shape}")
     if (v < 0).any():
         raise ValueError("gaussian_nll_loss: var has a negative entry")
     v = var.array
     var = E.add(var, wrap(np.maximum(v, v.dtype.type(eps)) - v))  # the bound is not differentiated
-    d = E.sub(x, target)
+    d = E.sub(input, target)
     loss = E.mul(E.add(unary.log(var), E.div(E.mul(d, d), var)), 0.5)
     if full:
         loss = E.add(loss, 0.5 * math.log(2 * math.pi))
@@ -154,12 +154,12 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 # ---- margins ----
 
 
-def hinge_embedding_loss(x, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    """x where target is 1, max(0, margin - x) where it is -1."""
+def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+    """input where target is 1, max(0, margin - input) where it is -1."""
     if size_average is not None or reduce is not None:
         refuse_legacy("hinge_embedding_loss", size_average, reduce)
-    far = E.where(target != 1, E.clamp(E.sub(margin, x), 0), 0)
-    loss = E.add(far, E.where(target != -1, x, 0))
+    far = E.where(target != 1, E.clamp(E.sub(margin, input), 0), 0)
+    loss = E.add(far, E.where(target != -1, input, 0))
     return reduced(loss, reduction, "hinge_embedding_loss")
 
 
@@ -176,24 +176,24 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
     return reduced(loss, reduction, "margin_ranking_loss")
 
 
-def soft_margin_loss(x, target, size_average=None, reduce=None, reduction="mean"):
-    """log(1 + exp(-target x)), target -1 or 1."""
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """log(1 + exp(-target input)), target -1 or 1."""
     if size_average is not None or reduce is not None:
         refuse_legacy("soft_margin_loss", size_average, reduce)
-    z = E.mul(x, target)
+    z = E.mul(input, target)
     return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
 
 
-def multilabel_soft_margin_loss(x, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """The mean over the classes (last axis) of binary cross entropy of sigmoid(x)."""
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """The mean over the classes (last axis) of binary cross entropy of sigmoid(input)."""
     if size_average is not None or reduce is not None:
         refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
-    loss = binary_cross_entropy_with_logits(x, target, weight, reduction="none")
+    loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
 
 
-def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for x [N, C] or [C] and class indices [N] or a 0-d one.
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for input [N, C] or [C] and class indices [N] or a 0-d one.
 
     ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
     """
@@ -201,7 +201,7 @@ def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, size_average=None
         refuse_legacy("multi_margin_loss", size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
-    a, t = _rows("multi_margin_loss", x, target, 0)
+    a, t = _rows("multi_margin_loss", input, target, 0)
     n, classes = a.shape
     bad = np.flatnonzero((t < 0) | (t >= classes))
     if bad.size:
@@ -219,19 +219,19 @@ def multi_margin_loss(x, target, p=1, margin=1.0, weight=None, size_average=None
     slope = (z > 0) * factor if p == 1 else 2 * z * factor
     slope[rows, t] = -slope.sum(axis=1)
     loss = ((z if p == 1 else z * z) * factor).sum(axis=1).reshape(target.array.shape)
-    out = record(memory.contiguous(loss), row_loss_backward, (x,), (slope.reshape(x.array.shape),))
+    out = record(memory.contiguous(loss), row_loss_backward, (input,), (slope.reshape(input.array.shape),))
     return reduced(out, reduction, "multi_margin_loss")
 
 
-def multilabel_margin_loss(x, target, size_average=None, reduce=None, reduction="mean"):
-    """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for x [N, C] or [C].
+def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for input [N, C] or [C].
 
-    target: class indices of x's shape, in front; -1 ends them. RuntimeError for shapes,
+    target: class indices of input's shape, in front; -1 ends them. RuntimeError for shapes,
     IndexError for a class out of range.
     """
     if size_average is not None or reduce is not None:
         refuse_legacy("multilabel_margin_loss", size_average, reduce)
-    a, t = _rows("multilabel_margin_loss", x, target, 1)
+    a, t = _rows("multilabel_margin_loss", input, target, 1)
     n, classes = a.shape
     listed = np.cumprod(t >= 0, axis=1, dtype=bool) if classes else np.zeros_like(t, bool)
     if (t[listed] >= classes).any():
@@ -245,9 +245,9 @@ def multilabel_margin_loss(x, target, size_average=None, reduce=None, reduction=
     active = (z > 0) * times[:, :, None] * (times == 0)[:, None, :]
     scale = a.dtype.type(1 / classes if classes else 0)
     slope = (active.sum(axis=1) - active.sum(axis=2)) * scale
-    loss = ((z * active).sum(axis=(1, 2)) * scale).reshape(x.array.shape[:-1])
-    saved = (slope.reshape(x.array.shape).astype(a.dtype, copy=False),)
-    out = record(memory.contiguous(loss.astype(a.dtype, copy=False)), row_loss_backward, (x,), saved)
+    loss = ((z * active).sum(axis=(1, 2)) * scale).reshape(input.array.shape[:-1])
+    saved = (slope.reshape(input.array.shape).astype(a.dtype, copy=False),)
+    out = record(memory.contiguous(loss.astype(a.dtype, copy=False)), row_loss_backward, (input,), saved)
     return reduced(out, reduction, "multilabel_margin_loss")
 
 
