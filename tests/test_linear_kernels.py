@@ -150,6 +150,15 @@ def test_errors_name_what_came_and_what_was_wanted(backend):
         lib.gemm(c, a, b, activation="swish")
     with pytest.raises(ValueError, match="gemm_batched"):
         lib.gemm_batched(c[None], a[None], b.T[None])
+    if backend == "ref":
+        return  # numpy takes any strides
+    around = np.zeros((4, 6), "f4")
+    with pytest.raises(ValueError, match="unit stride in one axis"):
+        lib.gemm(around[::2, ::2], a, b)
+    packed = np.empty(lib.packed_size(4, 3, "f4"), "f4")
+    with pytest.raises(ValueError, match="unit stride in its last axis"):
+        lib.gemm_packed(around.T[:2, :3], a, packed, 3)
+    assert (around == 0).all()
 
 
 def test_every_level_passes(backend):

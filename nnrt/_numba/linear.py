@@ -208,6 +208,10 @@ def _tiles(c, a, b, packed, alpha, fresh):
 
 def _gemm(c, a, b, bias, residual, alpha, beta, activation, packed=None):
     """gemm for [batch, rows, columns]."""
+    unit = [c.shape[axis] <= 1 or c.strides[axis] == c.itemsize for axis in (1, 2)]
+    if c.size and not (unit[1] or unit[0] and packed is None):
+        axis = "one" if packed is None else "its last"
+        raise ValueError(f"gemm: wanted c with unit stride in {axis} axis, got strides {c.strides[1:]}")
     alpha = c.dtype.type(alpha)
     empty = alpha == 0 or a.shape[2] == 0
     fresh = beta == 0 and bias is None and residual is None
@@ -222,14 +226,15 @@ def _gemm(c, a, b, bias, residual, alpha, beta, activation, packed=None):
     if residual is not None:
         c += residual
     if c.size and not empty:
-        if c.strides[2] != c.itemsize and c.shape[2] > 1 and packed is None:
+        if not unit[1]:
             c, a, b = (x.transpose(0, 2, 1) for x in (c, b, a))
         if packed is None and c.shape[0] == 1 and 1 in c.shape[1:]:
             y, x, v = (c[0, 0], b[0].T, a[0, 0]) if c.shape[2] != 1 else (c[0, :, 0], a[0], b[0, :, 0])
             _vector[c.dtype](alpha, c.dtype.type(0), fresh, y, x, v)
         else:
             _tiles(c, a, b, np.empty(0, c.dtype) if packed is None else packed, alpha, fresh)
-    _activate(c, activation)
+    if activation is not None:
+        _activate(c, activation)
 
 
 def gemm(c, a, b, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):
