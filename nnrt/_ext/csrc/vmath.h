@@ -367,7 +367,7 @@ static inline REAL V(exp_of)(REAL t, REAL r, REAL by)
 {
     REAL scale = V(exp2i)(t) * by, e = r + r * r * V(exp_poly)(r);
 #if NNRT_FUSED
-    return e * scale + scale; /* one operation */
+    return FMA(e, scale, scale);
 #else
     return (1 + e) * scale; /* e * scale may be denormal */
 #endif
