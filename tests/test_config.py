@@ -21,6 +21,7 @@ def settings(**environ):
 
 
 def test_environment_for_a_child(monkeypatch):
+    monkeypatch.delenv("NNRT_ISA", raising=False)
     monkeypatch.setenv("NNRT_LOG", "plan")
     made = config.environment(NNRT_ISA="avx2")
     assert made["NNRT_LOG"] == "plan" and made["NNRT_ISA"] == "avx2" and "NNRT_ISA" not in os.environ
