@@ -72,19 +72,30 @@ def markdown(report):
 
 
 def picture(report, path):
-    """A bar per row: how many times faster than the best peer."""
+    """A bar per row, a column per number of threads: how many times faster than the best peer."""
     import matplotlib.pyplot as plt
 
     rows = [e for e in report["rows"] if e.get("ratio")]
     if not rows:
         return
-    values = [e["ratio"][e["best"]] for e in rows]
-    figure, axes = plt.subplots(figsize=(9, 1 + 0.17 * len(rows)), constrained_layout=True)
-    axes.barh(range(len(rows)), values, color=["#2a7f62" if v >= 1 else "#c0392b" for v in values], log=True)
-    axes.set_yticks(range(len(rows)), [f"{e['name']}  {e['threads']}t" for e in rows], fontsize=6)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("times faster than the best peer (log scale; 1 = equal)")
-    axes.invert_yaxis()
-    axes.margins(y=0.005)
-    figure.savefig(path, dpi=110)
+    names = list(dict.fromkeys(e["name"] for e in rows))
+    threads = sorted({e["threads"] for e in rows})
+    figure, columns = plt.subplots(
+        1, len(threads), sharex=True, sharey=True, squeeze=False, figsize=(4 + 4 * len(threads), 1.5 + 0.16 * len(names)),
+        constrained_layout=True,
+    )
+    for axes, count in zip(columns[0], threads):
+        ratios = {e["name"]: e["ratio"][e["best"]] for e in rows if e["threads"] == count}
+        values = [ratios.get(name, 1) for name in names]
+        axes.barh(names, [v - 1 for v in values], left=1, color=["#2a7f62" if v >= 1 else "#c0392b" for v in values])
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_title(f"{count} thread{'s' if count > 1 else ''}")
+        axes.set_xlabel("times faster than the best peer")
+        axes.tick_params(axis="y", labelsize=7)
+        axes.margins(y=0.005)
+    columns[0][0].invert_yaxis()
+    figure.savefig(path, dpi=80)
     plt.close(figure)
