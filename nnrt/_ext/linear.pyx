@@ -42,9 +42,9 @@ cdef int64_t PANEL_TILES = 3
 cdef int64_t STRIP_TILES = 24, STRIP_PANELS = 16
 # Rows of a that stay in L2: this many bytes.
 cdef int64_t BLOCK_BYTES = 256 << 10
-# Panels copied at a time: 512 B of each row of b, 128 kB in all.
+# Panels copied at a time: 512 B of each row of b, 512 kB in all where k is 1024 or more.
 cdef int64_t PANELS = 8
-# a is copied when its rows are a multiple of this many bytes apart.
+# a is copied when its columns are a multiple of this many bytes apart.
 cdef int64_t A_CLASH = 2048
 # Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
 # 16 rows of a still pass through L1 for every four columns.

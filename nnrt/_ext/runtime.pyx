@@ -4,7 +4,6 @@ The instruction set level is chosen once, when this module is imported, from NNR
 (through nnrt.config) or the best one the CPU has. It cannot be changed afterwards.
 """
 
-
 cimport numpy as cnp
 from libc.stdlib cimport free, malloc
 from numpy cimport ndarray

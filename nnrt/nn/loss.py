@@ -20,8 +20,7 @@ class _Loss(Module):
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            refuse_legacy(type(self).__name__, size_average, reduce)
+        refuse_legacy(type(self).__name__, size_average, reduce)
         known = (
             ("mean", "sum", "none", "batchmean") if isinstance(self, KLDivLoss) else ("mean", "sum", "none")
         )

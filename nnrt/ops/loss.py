@@ -31,22 +31,19 @@ R = registry.family("reduce")
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("mse_loss", size_average, reduce)
+    refuse_legacy("mse_loss", size_average, reduce)
     return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("l1_loss", size_average, reduce)
+    refuse_legacy("l1_loss", size_average, reduce)
     return _pointwise("l1_loss", "l1", input, target, reduction, 0.0, weight, True)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """Quadratic where |input - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("smooth_l1_loss", size_average, reduce)
+    refuse_legacy("smooth_l1_loss", size_average, reduce)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
     if beta == 0:
@@ -74,8 +71,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
     reduction "batchmean" divides the sum by the first size, which is the divergence's definition.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("kl_div", size_average, reduce)
+    refuse_legacy("kl_div", size_average, reduce)
     kind = "kl_log" if log_target else "kl"
     if reduction == "batchmean":
         total = _pointwise("kl_div", kind, input, target, "sum", 0.0, None, False)
@@ -90,8 +86,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
     ValueError when the shapes differ, RuntimeError when some input is outside [0, 1].
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("binary_cross_entropy", size_average, reduce)
+    refuse_legacy("binary_cross_entropy", size_average, reduce)
     _same_shape("binary_cross_entropy", input, target)
     a = input.array
     if a.size:
@@ -120,8 +115,7 @@ def binary_cross_entropy_with_logits(
     pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);
     weight multiplies the loss. ValueError when the shapes of input and target differ.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
+    refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
     op = "binary_cross_entropy_with_logits"
     _same_shape(op, input, target)
     if weight is not None:
@@ -244,7 +238,9 @@ def reduced(loss, reduction, op):
 
 
 def refuse_legacy(op, size_average, reduce):
-    """ValueError: what torch called size_average and reduce, and says by reduction since."""
+    """ValueError where either is given: torch says by reduction what it said by these two before."""
+    if size_average is None and reduce is None:
+        return
     meant = "none" if reduce is False else "sum" if size_average is False else "mean"
     raise ValueError(f"{op}: size_average and reduce are old names that are not taken: pass reduction={meant!r}")
 
@@ -269,8 +265,7 @@ def cross_entropy(
     distribution (Szegedy et al. 2016, section 7). ValueError or RuntimeError for shapes and dtypes,
     IndexError for a class out of range.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("cross_entropy", size_average, reduce)
+    refuse_legacy("cross_entropy", size_average, reduce)
     try:
         a, t = input.array, target.array
     except AttributeError:
@@ -358,8 +353,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 
     Everything else is as for :func:`cross_entropy` with class indices.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("nll_loss", size_average, reduce)
+    refuse_legacy("nll_loss", size_average, reduce)
     try:
         a, t = input.array, target.array
     except AttributeError:

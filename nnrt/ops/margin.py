@@ -25,8 +25,7 @@ def poisson_nll_loss(
 
     full adds Stirling's approximation of log target! where target > 1.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("poisson_nll_loss", size_average, reduce)
+    refuse_legacy("poisson_nll_loss", size_average, reduce)
     if log_input:
         loss = E.sub(unary.exp(input), E.mul(target, input))
     else:
@@ -86,8 +85,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
 
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("cosine_embedding_loss", size_average, reduce)
+    refuse_legacy("cosine_embedding_loss", size_average, reduce)
     want = input1.array.shape[:-1]
     if (
         input1.array.shape != input2.array.shape
@@ -117,8 +115,7 @@ def triplet_margin_loss(
     swap takes the nearer of anchor and positive for the negative (Balntas et al. 2016).
     RuntimeError for different numbers of dimensions.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("triplet_margin_loss", size_average, reduce)
+    refuse_legacy("triplet_margin_loss", size_average, reduce)
 
     def distance(a, b):
         return pairwise_distance(a, b, p, eps)
@@ -156,8 +153,7 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """input where target is 1, max(0, margin - input) where it is -1."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("hinge_embedding_loss", size_average, reduce)
+    refuse_legacy("hinge_embedding_loss", size_average, reduce)
     far = E.where(target != 1, E.clamp(E.sub(margin, input), 0), 0)
     loss = E.add(far, E.where(target != -1, input, 0))
     return reduced(loss, reduction, "hinge_embedding_loss")
@@ -165,8 +161,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target (input1 - input2) + margin). RuntimeError for different numbers of dimensions."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("margin_ranking_loss", size_average, reduce)
+    refuse_legacy("margin_ranking_loss", size_average, reduce)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:
         raise RuntimeError(
             "margin_ranking_loss: input1, input2 and target must have as many dimensions, got shapes "
@@ -178,16 +173,14 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """log(1 + exp(-target input)), target -1 or 1."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("soft_margin_loss", size_average, reduce)
+    refuse_legacy("soft_margin_loss", size_average, reduce)
     z = E.mul(input, target)
     return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
 
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """The mean over the classes (last axis) of binary cross entropy of sigmoid(input)."""
-    if size_average is not None or reduce is not None:
-        refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
+    refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
 
@@ -197,8 +190,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 
     ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("multi_margin_loss", size_average, reduce)
+    refuse_legacy("multi_margin_loss", size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     a, t = _rows("multi_margin_loss", input, target, 0)
@@ -229,8 +221,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     target: class indices of input's shape, in front; -1 ends them. RuntimeError for shapes,
     IndexError for a class out of range.
     """
-    if size_average is not None or reduce is not None:
-        refuse_legacy("multilabel_margin_loss", size_average, reduce)
+    refuse_legacy("multilabel_margin_loss", size_average, reduce)
     a, t = _rows("multilabel_margin_loss", input, target, 1)
     n, classes = a.shape
     listed = np.cumprod(t >= 0, axis=1, dtype=bool) if classes else np.zeros_like(t, bool)
