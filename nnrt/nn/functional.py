@@ -63,6 +63,7 @@ from ..ops.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ..ops.pad import pad
 from ..ops.random import alpha_dropout as _alpha_dropout
 from ..ops.random import dropout as _dropout
 from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout

@@ -105,6 +105,14 @@ OTHERS = [
     ("PairwiseDistance", dict(p=1.0, keepdim=True), lambda rng: [*normal(4, 5)(rng), *normal(4, 5)(rng)]),
 ]
 
+PADS = ("ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad")
+OTHERS += [
+    *[(f"{kind}{d}d", dict(padding=1), normal(2, 3, *(4, 5, 6)[:d])) for d in (1, 2, 3) for kind in PADS],
+    *[(f"{kind}2d", dict(padding=(1, 2, 3, 0)), normal(3, 4, 5)) for kind in PADS],
+    *[(f"ConstantPad{d}d", dict(padding=1, value=2.5), normal(2, 3, *(4, 5, 6)[:d])) for d in (1, 2, 3)],
+    ("ZeroPad2d", dict(padding=(-1, 2, 0, 1)), normal(2, 3, 4, 5)),
+]
+
 
 def pair(rng, *shape):
     return list(rng.standard_normal((2, *shape)))

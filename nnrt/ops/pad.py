@@ -1,0 +1,157 @@
+"""Padding: x with rows added before and behind along some of its axes, or cut off where an amount is negative.
+
+    constant   y_j = value outside x
+    reflect    ... x_2 x_1 | x_0 x_1 ... x_{n-1} | x_{n-2} x_{n-3} ...
+    replicate  ... x_0 x_0 | x_0 x_1 ... x_{n-1} | x_{n-1} x_{n-1} ...
+    circular   ... x_{n-2} x_{n-1} | x_0 x_1 ... x_{n-1} | x_0 x_1 ...
+
+y lies in memory as x does. x is copied into it, then axis after axis, innermost first, gets its borders from
+what already stands there; the gradient goes the same way back, adding.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor
+from . import shape
+from .create import in_order_of
+from .promotion import not_tensors
+
+K = registry.family("shape")
+
+
+def pad(input, pad, mode="constant", value=None):
+    """input with pad[0], pad[1] rows before and behind its last axis, pad[2], pad[3] at the one before, and so on.
+
+    pad: a sequence of ints, negative ones cut off. mode: "constant" (with value, default 0; any axes),
+    "reflect", "replicate" or "circular" (the last 1 to 3 axes of a tensor with 1 or 2 more).
+    RuntimeError where an amount does not fit, NotImplementedError for other modes or numbers of axes.
+    """
+    if not isinstance(input, Tensor):
+        raise not_tensors("pad", input=input)
+    a = input.array
+    amounts = _amounts(a, pad)
+    if mode in ("constant", "circular"):
+        _check_cut(a, amounts)
+    if mode != "constant":
+        _check_mode(a, pad, amounts, mode, value)
+    value = 0 if value is None else value
+    if not isinstance(value, (int, float, np.generic)):
+        raise TypeError(f"pad: value must be a number, got {type(value).__name__}")
+    grown = [(max(p, 0), max(q, 0)) for p, q in amounts]
+    if grown == amounts:
+        return _grown(input, grown, mode, value)
+    if mode in ("constant", "circular"):
+        return _grown(_cropped(input, amounts), grown, mode, value)
+    return _cropped(_grown(input, grown, mode, value), amounts)  # what is cut off is mirrored all the same
+
+
+def _cropped(x, amounts):
+    key = tuple([slice(max(-p, 0), n - max(-q, 0)) for n, (p, q) in zip(x.array.shape, amounts)])
+    return shape.part(x, x.array[key], key)
+
+
+def _grown(x, amounts, mode, value):
+    a = x.array
+    y = in_order_of(a, tuple([n + p + q for n, (p, q) in zip(a.shape, amounts)]), a.dtype)
+    inner = (*[slice(p, p + n) for n, (p, _) in zip(a.shape, amounts)], ...)
+    K.copy(y[inner], a)
+    for window, axis in reversed(_windows(y, inner)):
+        n, (p, q) = a.shape[axis], amounts[axis]
+        if mode == "constant":
+            _fill(window, axis, p, n, value)
+        else:
+            for border, source in _copies(window, axis, mode, p, n, q):
+                K.copy(border, np.broadcast_to(source, border.shape))
+    return record(y, pad_backward, (x,), (inner, amounts, mode))
+
+
+def pad_backward(node, dy):
+    inner, amounts, mode = node.saved
+    if mode == "constant":
+        return (dy[inner],)
+    g = memory.copy(dy)
+    dx = g[inner]
+    for window, axis in _windows(g, inner):
+        p, q = amounts[axis]
+        for border, source in _copies(window, axis, mode, p, dx.shape[axis], q):  # y[border] = y[source]
+            if mode == "replicate":
+                source += border.sum(axis, keepdims=True)
+            else:
+                source += border
+    return (dx,)
+
+
+def _windows(y, inner):
+    """(part of y, axis) for the axes with borders, outermost first: x's rows alone along the axes further out."""
+    key, found = [slice(None)] * y.ndim, []
+    for axis in sorted(range(y.ndim), key=lambda i: -y.strides[i]):
+        if inner[axis] != slice(0, y.shape[axis]):
+            found.append((y[tuple(key)], axis))
+            key[axis] = inner[axis]
+    return found
+
+
+def _fill(y, axis, p, n, value):
+    rows = y.swapaxes(0, axis)
+    try:
+        rows[:p] = rows[p + n :] = value
+    except OverflowError:
+        raise RuntimeError(f"pad: value {value} does not fit {y.dtype}") from None
+
+
+def _copies(y, axis, mode, p, n, q):
+    """(border, source) along an axis with n of x's rows behind p others and before q: views of y."""
+    rows, end = y.swapaxes(0, axis), p + n
+    if mode == "reflect":
+        pairs = (rows[:p], rows[2 * p : p : -1]), (rows[end : end + q][::-1], rows[end - 1 - q : end - 1])
+    elif mode == "replicate":
+        pairs = (rows[:p], rows[p : p + 1]), (rows[end:], rows[end - 1 : end])
+    else:
+        pairs = (rows[:p], rows[n:end]), (rows[end:], rows[p : p + q])
+    return [(b.swapaxes(0, axis), s.swapaxes(0, axis)) for b, s in pairs]
+
+
+def _amounts(a, pad):
+    """[(before, behind)] for each axis."""
+    if not isinstance(pad, (tuple, list)) or not all([hasattr(p, "__index__") and not isinstance(p, bool) for p in pad]):
+        raise TypeError(f"pad: pad must be a tuple of ints, got {pad!r}")
+    if len(pad) % 2 or len(pad) > 2 * a.ndim:
+        raise RuntimeError(
+            f"pad: pad must hold two amounts for each of up to {a.ndim} axes of a tensor of shape {a.shape}, got {len(pad)}"
+        )
+    amounts = [(0, 0)] * a.ndim
+    for i in range(0, len(pad), 2):
+        p, q, axis = pad[i].__index__(), pad[i + 1].__index__(), a.ndim - 1 - i // 2
+        amounts[axis] = p, q
+    return amounts
+
+
+def _check_cut(a, amounts):
+    for axis, (p, q) in enumerate(amounts):
+        if a.shape[axis] + min(p, 0) + min(q, 0) < 0:
+            raise RuntimeError(f"pad: ({p}, {q}) cuts more off dim {axis} than a tensor of shape {a.shape} has there")
+
+
+def _check_mode(a, pad, amounts, mode, value):
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
+    if value is not None and value != 0:
+        raise RuntimeError(f"pad: mode {mode!r} takes no value, got {value}")
+    axes = len(pad) // 2
+    if axes not in (1, 2, 3) or a.ndim - axes not in (1, 2):
+        raise NotImplementedError(
+            f"pad: mode {mode!r} pads the last 1, 2 or 3 axes of a tensor with 1 or 2 more; "
+            f"got {len(pad)} amounts for shape {a.shape}"
+        )
+    for axis in range(a.ndim - axes, a.ndim):
+        n, (p, q) = a.shape[axis], amounts[axis]
+        where = f"({p}, {q}) along dim {axis} of a tensor of shape {a.shape}"
+        if mode == "circular":
+            if max(p, q) > n + min(p, 0) + min(q, 0):
+                raise RuntimeError(f"pad: {where} would go round more than once")
+        elif not n or n + p + q < 1:
+            raise RuntimeError(f"pad: {where} leaves nothing to pad")
+        elif mode == "reflect" and max(p, q) >= n:
+            raise RuntimeError(f"pad: 'reflect' wants less than {n} rows, got {where}")
