@@ -38,7 +38,7 @@ COMPILED = [
     "nnrt/optim/_gather.py",
     "nnrt/tensor.py",
 ]
-RUNTIME_SOURCES = ["pool.c", "observe.c", "memory.c", "cpu.c"]
+RUNTIME_SOURCES = ["threads.c", "observe.c", "memory.c", "cpu.c"]
 
 MACHINE = "aarch64" if os.environ.get("NNRT_TARGET") == "aarch64" else platform.machine()
 if MACHINE in ("x86_64", "AMD64"):

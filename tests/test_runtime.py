@@ -47,7 +47,7 @@ def compile_c(name, folder, *flags):
     if compiler is None:
         pytest.skip("no C compiler")
     target = folder / name
-    parts = [CSRC / f"{part}.c" for part in ("pool", "observe", "memory")]
+    parts = [CSRC / f"{part}.c" for part in ("threads", "observe", "memory")]
     sources = map(str, [ROOT / "tests" / "native" / f"{name}.c", *parts])
     flags = ["-std=gnu11", "-O1", f"-I{CSRC}", *flags]
     command = [compiler, *flags, *sources, "-o", str(target), "-lpthread", "-lm"]

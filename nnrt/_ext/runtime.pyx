@@ -16,7 +16,7 @@ cnp.import_array()
 cdef extern from "nnrt.h" nogil:
     int nnrt_launch(const nnrt_kernel *kernel, const void *args, int64_t tasks)
 
-cdef extern from "pool.h" nogil:
+cdef extern from "threads.h" nogil:
     ctypedef struct nnrt_event:
         const char *name
         int64_t start_ns

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "memory.h"
-#include "pool.h"
+#include "threads.h"
 
 enum { TASKS = 64 };
 #define CHECK(what) do { if (!(what)) { printf("broken: %s\n", #what); exit(1); } } while (0)

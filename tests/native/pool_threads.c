@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool.h"
+#include "threads.h"
 
 enum { TASKS = 97, THREADS = 4, ROUNDS = 300 };
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pool.h"
+#include "threads.h"
 
 enum { PROFILE = 1, NAN_CHECK = 2, ROOM = 1 << 16 };
 

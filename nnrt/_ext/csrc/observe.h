@@ -1,4 +1,4 @@
-/* What hangs on the launch seam: the profiler and the NaN check (interface in pool.h). */
+/* What hangs on the launch seam: the profiler and the NaN check (interface in threads.h). */
 #ifndef NNRT_OBSERVE_H
 #define NNRT_OBSERVE_H
 

@@ -1,7 +1,7 @@
 /* The thread pool behind nnrt_launch, its settings, and the profiler and NaN
  * check that hang on it. Compiled once, for the baseline. */
-#ifndef NNRT_POOL_H
-#define NNRT_POOL_H
+#ifndef NNRT_THREADS_H
+#define NNRT_THREADS_H
 
 #include "nnrt.h"
 

@@ -10,7 +10,7 @@
  * of tasks, so that a thread finds in its cache what it wrote a launch ago; who has
  * finished his own range takes from the others'. */
 #define _GNU_SOURCE
-#include "pool.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <sched.h>
