@@ -84,6 +84,7 @@ from .ops.arrange import (
     tril,
     triu,
 )
+from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .ops.create import (
     arange,
     as_tensor,

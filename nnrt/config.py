@@ -20,7 +20,8 @@ from . import limits
 ISAS = ("baseline", "avx2", "avx512", "neon")
 BACKENDS = ("cython", "numba", "ref")
 LOGS = ("dispatch", "plan", "memory")
-CONVS = ("auto", "direct", "gemm", "winograd")
+CONVS = ("auto", "direct", "pointwise", "winograd2", "winograd4", "depthwise", "fft")
+PRECISIONS = ("fast", "strict")
 
 
 # ---- parsers: text or value in, value out; ValueError says what is wanted ----
@@ -140,7 +141,13 @@ TABLE = (
         "most bytes of freed memory kept for reuse; default: an eighth of the memory, at most 4 GiB",
     ),
     Setting("spin_us", 50, _count(0), "microseconds an idle worker spins before it sleeps"),
-    Setting("conv", "auto", _choice(CONVS), "convolution algorithm; auto chooses by shape (reserved)"),
+    Setting("conv", "auto", _choice(CONVS), "convolution algorithm wherever a shape allows it; auto chooses by shape"),
+    Setting(
+        "precision",
+        "fast",
+        _choice(PRECISIONS),
+        "fast: convolutions may use Winograd's algorithm (float32: relative errors to 1e-5); strict: they do not",
+    ),
 )
 _ROWS = {row.name: row for row in TABLE}
 

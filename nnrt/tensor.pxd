@@ -4,6 +4,8 @@ cimport cython
 @cython.freelist(64)
 cdef class Version:
     cdef public long value
+    cdef public bint lent
+    cdef public dict packed
 
 
 @cython.freelist(256)

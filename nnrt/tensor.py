@@ -16,10 +16,15 @@ except ImportError:
 
 
 class Version:
-    """How often a piece of memory was changed in place; shared by a tensor and its views."""
+    """How often a piece of memory was changed in place; shared by a tensor and its views.
+
+    lent: numpy has the memory too, changes may go unnoticed. packed: copies that kernels want, see ops/_packed.py.
+    """
 
     def __init__(self):
         self.value = 0
+        self.lent = False
+        self.packed = None
 
 
 class Tensor:
@@ -346,6 +351,7 @@ class Tensor:
         """The memory as an array, no copy; refused on the tape, as in torch."""
         if self.requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
+        autograd.version_of(self).lent = True
         return self.array.view()
 
     def item(self):

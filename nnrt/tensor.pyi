@@ -20,6 +20,8 @@ DType = np.dtype[Any] | type | str
 
 class Version:
     value: _int
+    lent: _bool
+    packed: dict[Any, Any] | None
 
 class Tensor:
     array: np.ndarray[Any, Any]

@@ -50,7 +50,7 @@ def test_defaults():
         ("cache_limit", "64M", 64 << 20),
         ("cache_limit", "2GiB", 2 << 30),
         ("spin_us", "0", 0),
-        ("conv", "winograd", "winograd"),
+        ("conv", "winograd4", "winograd4"),
     ],
 )
 def test_values(name, text, value):
@@ -76,7 +76,7 @@ def test_an_empty_variable_counts_as_unset():
         ("CACHE_LIMIT", "1T", "a number of bytes such as"),
         ("CACHE_LIMIT", "99999999999G", "a number of bytes such as"),
         ("SPIN_US", "-1", "an integer of at least 0"),
-        ("CONV", "fft", "one of auto, direct, gemm, winograd"),
+        ("CONV", "gemm", "one of auto, direct, pointwise, winograd2"),
     ],
 )
 def test_bad_values_name_the_variable_what_came_and_what_is_wanted(name, text, wanted):

@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory
 from ..autograd import version_of
 from ..ops.create import empty, rebuild
-from ..tensor import Tensor, attributes_of, bump
+from ..tensor import Tensor, Version, attributes_of, bump
 
 
 class Parameter(Tensor):
@@ -21,7 +21,8 @@ class Parameter(Tensor):
             self.version = version_of(data)
         elif data is None or isinstance(data, np.ndarray):
             self.array = np.empty(0, np.float32) if data is None else data
-            self.version = None
+            self.version = Version()
+            self.version.lent = data is not None
         else:
             raise TypeError(f"Parameter: data must be a Tensor or a numpy array, not {type(data).__name__}")
         self.grad = None
