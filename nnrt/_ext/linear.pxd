@@ -53,14 +53,18 @@ cdef extern from "linear.h" nogil:
         int64_t src_row
         const void *bias
         int32_t relu
+        int64_t parts
+        const int64_t *jumps
     ctypedef void (*nnrt_tile_fn)(int64_t rows, int64_t cols, int64_t k, const void *a, int64_t a_row,
                                   int64_t a_col, const void *b, int64_t b_row, void *c, int64_t c_row,
                                   const nnrt_tail *tail) noexcept
     ctypedef void (*nnrt_copy_fn)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols,
                                   int64_t row_stride, int64_t col_stride) noexcept
+    ctypedef void (*nnrt_activate_fn)(int activation, void *y, int64_t n) noexcept
     ctypedef struct nnrt_gemm_ops:
         int64_t mr, nr, vl, a_step, depth
         nnrt_tile_fn tile
+        nnrt_activate_fn activate
         nnrt_copy_fn copy
         nnrt_kernel tiles, dot, axpy, finish, pack, colsum
     ctypedef struct nnrt_linear_table:

@@ -53,6 +53,8 @@ static __attribute__((noinline)) void K(activate)(int activation, REAL *y, int64
 #undef EACH
 }
 
+static void K(any_activate)(int activation, void *y, int64_t n) { K(activate)(activation, y, n); }
+
 /* c's block = sum over k0 <= k < k1, in blocks of depth, and the epilogue. a and b: the matrices,
  * or their panels. room: scratch for pack_b panels of b, then for those of a when pack_a. */
 static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a, const REAL *b, REAL *c,

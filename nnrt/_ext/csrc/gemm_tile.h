@@ -3,6 +3,8 @@
  *   acc[i, j] = sum over k of a[i, k] b[k, j]        (b's rows contiguous, a any strides)
  *   c = relu?(alpha acc + beta src + bias)
  *
+ * With parts, k is summed for each of them: part p of a starts at a + jumps[p], those of b follow one another.
+ *
  * One function body; rows, vectors, edge and packed are constants in each copy of it,
  * so that the accumulators are 2 rows variables and the loop over k is straight line. */
 
@@ -59,6 +61,7 @@
         else                                                                                            \
             K(store)(q, x##i);                                                                          \
     }
+#define A_NEXT a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
 #define TILE_ARGS                                                                                       \
     int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, REAL *c,      \
         int64_t c_row, const nnrt_tail *tail, int64_t last
@@ -68,30 +71,38 @@
 INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
-    const REAL *a0 = a, *a3 = a + 3 * a_row, *a6 = a + 6 * a_row, *a9 = a + 9 * a_row, *a12 = a + 12 * a_row;
     const K(mask) mask = K(lanes)(edge ? last : VL);
     V b0 = {0}, b1 = {0};
     EACH_ROW(DECLARE)
-    if (vectors == 1) {
-        /* One vector leaves too few sums in flight to hide an FMA's latency: even k go to x, odd to y. */
-        for (; k > 1; k -= 2) {
-            b0 = edge ? K(load_lanes)(b, mask) : K(load)(b);
-            EACH_ROW(STEP)
-            a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
-            b0 = edge ? K(load_lanes)(b + b_row, mask) : K(load)(b + b_row);
-            EACH_ROW(STEP_Y)
-            a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
-            b += 2 * b_row;
+    for (int64_t part = 0;;) {
+        const REAL *p = tail->parts ? a + tail->jumps[part] : a;
+        const REAL *a0 = p, *a3 = p + 3 * a_row, *a6 = p + 6 * a_row, *a9 = p + 9 * a_row, *a12 = p + 12 * a_row;
+        int64_t left = k;
+        if (vectors == 1) {
+            /* One vector leaves too few sums in flight to hide an FMA's latency: even k go to x, odd to y. */
+            for (; left > 1; left -= 2) {
+                b0 = edge ? K(load_lanes)(b, mask) : K(load)(b);
+                EACH_ROW(STEP)
+                A_NEXT
+                b0 = edge ? K(load_lanes)(b + b_row, mask) : K(load)(b + b_row);
+                EACH_ROW(STEP_Y)
+                A_NEXT
+                b += 2 * b_row;
+            }
         }
-        EACH_ROW(MERGE)
+        for (; left > 0; left--) {
+            b0 = edge && vectors == 1 ? K(load_lanes)(b, mask) : K(load)(b);
+            if (vectors > 1)
+                b1 = edge ? K(load_lanes)(b + VL, mask) : K(load)(b + VL);
+            EACH_ROW(STEP)
+            A_NEXT
+            b += b_row;
+        }
+        if (++part >= tail->parts)
+            break;
     }
-    for (; k > 0; k--) {
-        b0 = edge && vectors == 1 ? K(load_lanes)(b, mask) : K(load)(b);
-        if (vectors > 1)
-            b1 = edge ? K(load_lanes)(b + VL, mask) : K(load)(b + VL);
-        EACH_ROW(STEP)
-        a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
-        b += b_row;
+    if (vectors == 1) {
+        EACH_ROW(MERGE)
     }
     if (tail->alpha != 1) {
         V scale = K(splat)((REAL)tail->alpha);

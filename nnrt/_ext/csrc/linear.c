@@ -21,7 +21,7 @@
     {                                                                                                   \
         .mr = MR, .nr = 2 * VBYTES / sizeof(type##_), .vl = VBYTES / sizeof(type##_), .a_step = A_STEP, \
         .depth = DEPTH_BYTES / sizeof(type##_),                                                         \
-        .tile = any_tile_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
+        .tile = any_tile_##type, .activate = any_activate_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
         KERNEL(axpy, type), KERNEL(finish, type), KERNEL(pack, type), KERNEL(colsum, type),             \
     }
 typedef float f32_;

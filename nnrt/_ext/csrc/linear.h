@@ -69,7 +69,7 @@ typedef struct {
     void *partial;              /* [chunks, n] */
 } nnrt_colsum;
 
-/* What happens to a tile's accumulators before they are stored:
+/* What a tile sums besides one stretch of k, and what happens to its accumulators before they are stored:
  * c = relu?(alpha acc + beta src + bias). */
 typedef struct {
     double alpha, beta;
@@ -77,6 +77,8 @@ typedef struct {
     int64_t src_row;
     const void *bias;
     int32_t relu;
+    int64_t parts;        /* of k, or 0: one */
+    const int64_t *jumps; /* where each part of a starts, in elements */
 } nnrt_tail;
 
 /* One register tile: c[rows, cols] from a[rows, k] (any strides) and k rows of b,
@@ -90,6 +92,7 @@ typedef struct {
     int64_t a_step;      /* elements per k in a packed panel of a (mr, rounded up) */
     int64_t depth;       /* most of k between two visits of the same tile of c */
     nnrt_tile_fn tile;   /* the micro-kernel, for other families */
+    void (*activate)(int activation, void *y, int64_t n); /* y[n], in place: what the tile does not fuse */
     /* dst[rows, cols] = src, rows of dst contiguous and dst_row apart */
     void (*copy)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols, int64_t row_stride,
                  int64_t col_stride);

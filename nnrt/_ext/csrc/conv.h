@@ -1,0 +1,105 @@
+/* Direct convolutions by register tiles: arguments and table of csrc/conv.c.
+ *
+ * Activations are [N, D, H, W, C] without gaps. Triples are along d, h, w. */
+#ifndef NNRT_CONV_H
+#define NNRT_CONV_H
+
+#include "linear.h"
+
+/* One pass: the outputs that the same taps serve.
+ *
+ *   y[o] = act(bias + residual + sum over taps t of x[first + o * stride + t * step] filter[t])
+ *
+ * A convolution is one pass. The transposed one with stride s is a pass for each residue modulo s
+ * of the output's coordinates, whose taps are those that meet an input there. */
+typedef struct {
+    int64_t out[3];   /* outputs */
+    int64_t first[3]; /* what output 0 meets with tap 0 */
+    int64_t taps[3];
+    int64_t y;        /* element of y where output 0 lies */
+    int64_t filter;   /* element of the packed filter where its panels begin */
+    /* the plan */
+    int32_t padded;         /* some tap meets no input: a task copies its part of x between zeros */
+    int64_t rows, cols;     /* outputs along h and w per task */
+    int64_t panels;         /* panels of the filter per task */
+    int64_t tasks;          /* of this pass */
+} nnrt_conv_pass;
+
+/* Packed filter of a pass: [groups][panel of nr outputs][taps][inputs of a group][nr], the last panel of a
+ * group as wide as the vectors that cover its outputs. */
+typedef struct {
+    nnrt_work work;
+    const nnrt_gemm_ops *gemm;
+    const void *x, *filter, *bias, *residual;
+    void *y;
+    int64_t images, groups;
+    int64_t in[3], x_channels, y_channels;
+    int64_t stride[3], step[3];
+    int64_t y_image, y_step[3]; /* elements between outputs */
+    int32_t activation;
+    int64_t passes;
+    const nnrt_conv_pass *pass;
+} nnrt_conv_args;
+
+/* patches[m, taps, inputs of a group] of one group, m counting images and outputs: the rows of a product. */
+typedef struct {
+    nnrt_work work;
+    const void *x;
+    void *patches;
+    int64_t images;
+    int64_t in[3], out[3], taps[3], stride[3], step[3], first[3];
+    int64_t x_channels, channel, channels; /* those of the group: where they begin and how many */
+    int64_t rows;                          /* of patches per task */
+} nnrt_conv_patches;
+
+/* sums[chunk, tap, inputs of a group, O] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk. */
+typedef struct {
+    nnrt_work work;
+    const nnrt_gemm_ops *gemm;
+    const void *x, *dy;
+    void *sums;
+    int64_t images, groups;
+    int64_t in[3], x_channels, out[3], y_channels;
+    int64_t taps[3], stride[3], step[3], first[3];
+    /* the plan */
+    int64_t rows, cols;    /* outputs along h and w that are summed in registers at a time */
+    int64_t blocks, chunk; /* such blocks in all, and per chunk */
+    int64_t panels;        /* of nr channels of dy per task */
+    int32_t padded;
+} nnrt_conv_sums;
+
+/* dw[O, inputs, taps] = sum over chunks of sums[chunk, taps, inputs, O]. */
+typedef struct {
+    nnrt_work work;
+    const void *sums;
+    void *dw;
+    int64_t chunks, taps, inputs, outputs;
+} nnrt_conv_gather;
+
+/* dst: packed filters from w[., .], inputs `input` apart, outputs `output` apart, taps contiguous. */
+typedef struct {
+    nnrt_work work;
+    void *dst;
+    const void *w;
+    int64_t groups, inputs, outputs, taps; /* inputs and outputs of a group */
+    int64_t group, input, output;          /* elements of w between groups, inputs, outputs */
+    const int64_t *base;  /* [taps] where the tap's pass begins in dst */
+    const int64_t *count; /* [taps] taps of its pass */
+    const int64_t *place; /* [taps] its number among them */
+} nnrt_conv_pack;
+
+typedef struct {
+    nnrt_kernel tiles;   /* tasks: the sum over passes of images x depth x bands of rows x of columns x strips of panels */
+    nnrt_kernel patches; /* tasks: ceil(m/rows) */
+    nnrt_kernel sums;    /* tasks: chunks x (taps along d and h) x strips of panels */
+    nnrt_kernel gather;  /* tasks: ceil(O/16) */
+    nnrt_kernel pack;    /* tasks: groups x panels */
+} nnrt_conv_ops;
+
+typedef struct {
+    nnrt_conv_ops dtype[2];
+} nnrt_conv_table;
+
+NNRT_TABLES(conv)
+
+#endif
