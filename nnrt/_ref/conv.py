@@ -27,8 +27,8 @@ def filter_size(shape, groups, dtype, backward):
     return int(np.prod(shape))
 
 
-def pack_filter(p: Out, w, groups, backward):
-    """Stores w[O, C/G, KD, KH, KW] in p: for conv, or with backward=True for conv_transposed."""
+def pack_filter(p: Out, w, stride, dilation, groups, backward):
+    """Stores w[O, C/G, KD, KH, KW] in p: for conv, or with backward=True for conv_transposed with this stride and dilation."""
     p[...] = w.ravel()
 
 

@@ -87,7 +87,8 @@ def _packed_direct(w, cell, g, backward):
     def size():
         return K.filter_size(g.w, g.groups, w.dtype, backward)
 
-    return packed(cell, w, ("direct", g.groups, backward), K.pack_filter, size, g.groups, backward)
+    kind = ("direct", g.stride, g.dilation, g.groups, True) if backward else ("direct", g.groups, False)
+    return packed(cell, w, kind, K.pack_filter, size, g.stride, g.dilation, g.groups, backward)
 
 
 def _rows(a):
