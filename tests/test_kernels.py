@@ -9,24 +9,29 @@ import pytest
 
 from nnrt import config, registry
 from nnrt._ref import Out
-from tests.cases import Output
+from tests.cases import Output, Packed
 from tests.conftest import collect, families
 
 # NNRT_BACKEND narrows what is held against _ref.
 OTHERS = [b for b in registry.available() if b != "ref" and b in registry.order()]
 
 
-def kernel_of(backend, name):
-    family, _, kernel = name.partition(".")
+def family_of(backend, name):
+    """The back-end's module with the kernel's family, or None."""
     try:
-        module = importlib.import_module(f"{registry.PACKAGES[backend]}.{family}")
+        return importlib.import_module(f"{registry.PACKAGES[backend]}.{name.partition('.')[0]}")
     except ImportError:
         return None
-    return getattr(module, kernel, None)
 
 
-def make(args, dtype):
+def kernel_of(backend, name):
+    return getattr(family_of(backend, name), name.partition(".")[2], None)
+
+
+def make(args, dtype, family):
     """Arguments with outputs allocated and filled with NaN (or the case's contents), and which they are.
+
+    family: a back-end's module, which makes what is packed.
 
     An argument may be a list, of Outputs or of arrays.
     """
@@ -34,6 +39,7 @@ def make(args, dtype):
     for position, arg in enumerate(args):
         if is_output(arg):
             outputs.append(position)
+        arg = arg.make(family) if isinstance(arg, Packed) else arg
         made.append([filled(a, dtype) for a in arg] if isinstance(arg, list) else filled(arg, dtype))
     return made, outputs
 
@@ -70,10 +76,11 @@ def test_kernel_agrees_with_ref(case, backend, dtype, rng):
     if kernel is None:
         pytest.skip(f"{backend} has no {case.kernel}; the registry falls back")
     args = case.args(rng, dtype)
-    expected, outputs = make(args, dtype)
-    actual, _ = make(args, dtype)
+    ref = kernel_of("ref", case.kernel)
+    expected, outputs = make(args, dtype, family_of("ref", case.kernel))
+    actual, _ = make(args, dtype, family_of(backend, case.kernel))
     inputs = [(i, [a.copy() for a in arrays_of(arg)]) for i, arg in enumerate(actual) if i not in outputs]
-    kernel_of("ref", case.kernel)(*expected)
+    ref(*expected)
     kernel(*actual)
     rtol, atol = case.tol[np.dtype(dtype).name]
     for i in outputs:
@@ -135,10 +142,11 @@ ONE_OF_EACH = {
 @pytest.mark.parametrize("case", ONE_OF_EACH.values())
 def test_nan_check_names_the_kernel(case, rng):
     """Kernels fed with NaN: where one comes out, the check has seen it, whatever output it is in."""
-    args, outputs = make([poisoned(a) for a in case.args(rng, case.dtypes[0])], case.dtypes[0])
     kernel = kernel_of("cython", case.kernel)
     if kernel is None:
         pytest.skip("not compiled")
+    args = [poisoned(a) for a in case.args(rng, case.dtypes[0])]
+    args, outputs = make(args, case.dtypes[0], family_of("cython", case.kernel))
     for i in outputs:
         for a in arrays_of(args[i]):
             a.fill(1)

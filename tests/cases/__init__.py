@@ -35,8 +35,15 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Stands for an input whose layout is the back-end's own: make(family) -> array, with family's kernels as attributes."""
+
+    make: Callable
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """kernel: "family.name"; args(rng, dtype): list with an Output for each output and arrays or scalars.
+    """kernel: "family.name"; args(rng, dtype): list with an Output for each output, a Packed, arrays or scalars.
 
     tol: {dtype name: (rtol, atol)}, the largest allowed distance from _ref.
     """
