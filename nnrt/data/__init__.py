@@ -15,7 +15,7 @@ from .dataset import (
 from .digits import load_digits
 from .idx import load_idx, read_idx
 from .loader import DataLoader
-from .png import read_png
+from .png import read_png, write_png
 from .sampler import (
     BatchSampler,
     OrderedSampler,
@@ -51,4 +51,5 @@ __all__ = [
     "read_cifar10",
     "read_idx",
     "read_png",
+    "write_png",
 ]

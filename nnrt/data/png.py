@@ -1,6 +1,7 @@
-"""Reading PNG images (ISO/IEC 15948), and bringing a drawn digit into the shape of the bundled ones.
+"""PNG images (ISO/IEC 15948), and bringing a drawn digit into the shape of the bundled ones.
 
 read_png     file -> uint8 (H, W, C), C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA
+write_png    the way back
 to_gray      (H, W, C) -> float32 (H, W) in [0, 1], transparent parts white
 resize_area  (H, W) -> (h, w), every new pixel the mean over the area that it covers
 """
@@ -11,6 +12,7 @@ import zlib
 
 import numpy as np
 
+from ..io.atomic import replacing
 from ..io.errors import FormatError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -51,6 +53,28 @@ def read_png(path):
     if depth < 8:
         samples = samples * np.uint8(255 // (2**depth - 1))
     return samples
+
+
+def write_png(path, image):
+    """Writes uint8 (H, W) or (H, W, C), C from 1 to 4 as read_png has it, replacing the file all at once.
+
+    Raises TypeError for another dtype, ValueError for another shape.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        raise TypeError(f"write_png: wants uint8, got {image.dtype}")
+    lines = image[..., None] if image.ndim == 2 else image
+    if lines.ndim != 3 or not 1 <= lines.shape[2] <= 4 or not lines.size:
+        raise ValueError(f"write_png: wants shape (H, W) or (H, W, C) with C from 1 to 4, got {image.shape}")
+    height, width, channels = lines.shape
+    colour = next(colour for colour, count in CHANNELS.items() if count == channels)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # a line begins with its filter: 0, none
+    rows[:, 1:] = lines.reshape(height, -1)
+    with replacing(path) as file:
+        file.write(SIGNATURE)
+        for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
 
 
 def _chunks(path, data):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnrt.data import load_digits, png
-from nnrt.data.png import drawn_digit, read_png, resize_area, to_gray
+from nnrt.data.png import drawn_digit, read_png, resize_area, to_gray, write_png
 from nnrt.io import FormatError
 
 RNG = np.random.default_rng(0)
@@ -49,6 +49,25 @@ def test_filters(tmp_path, kind, colour, channels, height, width):
     image = RNG.integers(0, 256, (height, width, channels), dtype=np.uint8)
     data = encode(image.reshape(height, -1), width, 8, colour, kind, channels)
     np.testing.assert_array_equal(read(tmp_path, data), image)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (5, 7, 1), (3, 4, 2), (2, 5, 3), (6, 1, 4)])
+def test_written_images_are_read_again(tmp_path, shape):
+    image = RNG.integers(0, 256, shape, dtype=np.uint8)
+    write_png(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), image.reshape(*shape[:2], -1))
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    for image, error, message in [
+        (np.zeros((2, 2)), TypeError, "wants uint8, got float64"),
+        (np.zeros((2, 2, 5), np.uint8), ValueError, r"got \(2, 2, 5\)"),
+        (np.zeros((0, 2), np.uint8), ValueError, r"got \(0, 2\)"),
+        (np.zeros(2, np.uint8), ValueError, r"got \(2,\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            write_png(tmp_path / "a.png", image)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", [0, 4])
