@@ -19,6 +19,7 @@ def ints(*values):
 
 
 X = ones(4, 3)
+IMAGE = ones(2, 3, 4, 5)
 
 BAD = {
     # shapes
@@ -88,6 +89,19 @@ BAD = {
     "reflect": (lambda: F.pad(X, (3, 0), "reflect"), RuntimeError, r"'reflect' wants less than 3 rows, got \(3, 0\) along dim 1"),
     "circular": (lambda: F.pad(X, (0, 4), "circular"), RuntimeError, r"pad: \(0, 4\) along dim 1 .* round more than once"),
     "replicate": (lambda: F.pad(ones(2, 0), (1, 1), "replicate"), RuntimeError, r"pad: .* of shape \(2, 0\) leaves nothing"),
+    # blocks of images
+    "unfold list": (lambda: F.unfold([1.0], 2), TypeError, "unfold: input must be a Tensor, got list"),
+    "unfold rank": (lambda: F.unfold(X, 2), RuntimeError, r"unfold: input must be \[N, C, H, W\] .* got shape \(4, 3\)"),
+    "unfold float": (lambda: F.unfold(IMAGE, 2.0), TypeError, "unfold: kernel_size must be an int or two ints, got 2.0"),
+    "unfold three": (lambda: F.unfold(IMAGE, (2, 2, 2)), RuntimeError, r"kernel_size must be .* two ints .* got \(2, 2, 2\)"),
+    "unfold stride": (lambda: F.unfold(IMAGE, 2, stride=0), RuntimeError, "unfold: stride must be .* at least 1, got 0"),
+    "unfold large": (lambda: F.unfold(IMAGE, (5, 1)), RuntimeError, r"unfold: kernel_size \(5, 1\) .* image of size \(4, 5\)"),
+    "fold list": (lambda: F.fold([1.0], 2, 1), TypeError, "fold: input must be a Tensor, got list"),
+    "fold rank": (lambda: F.fold(ones(3), 2, 1), RuntimeError, r"fold: input must be .*, got shape \(3,\)"),
+    "fold rows": (lambda: F.fold(X, 2, 3), RuntimeError, r"fold: kernel_size \(3, 3\) .* image of size \(2, 2\)"),
+    "fold kernel": (lambda: F.fold(X, 4, 3, padding=2), RuntimeError, r"kernel_size \(3, 3\) does not divide the 4 rows"),
+    "fold columns": (lambda: F.fold(X, 3, 2), RuntimeError, r"fold: output_size \(3, 3\) has 2 x 2 blocks, got 3 columns"),
+    "fold size": (lambda: F.fold(X, (-3, 3), 2), RuntimeError, r"fold: output_size must be .* at least 1, got \(-3, 3\)"),
     # gradients
     "ints": (lambda: nnrt.tensor([1], requires_grad=True), RuntimeError, "only floating tensors can require gradients.*int64"),
     "ints_": (lambda: ints(1).requires_grad_(), RuntimeError, "requires_grad_: only floating tensors .* int64"),

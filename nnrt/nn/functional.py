@@ -36,6 +36,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.einsum import bilinear
 from ..ops.elementwise import clamp_min, div
 from ..ops.embedding import embedding, embedding_bag
+from ..ops.fold import fold, unfold
 from ..ops.index import one_hot
 from ..ops.linear import linear
 from ..ops.loss import (

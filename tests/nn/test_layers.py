@@ -111,6 +111,10 @@ OTHERS += [
     *[(f"{kind}2d", dict(padding=(1, 2, 3, 0)), normal(3, 4, 5)) for kind in PADS],
     *[(f"ConstantPad{d}d", dict(padding=1, value=2.5), normal(2, 3, *(4, 5, 6)[:d])) for d in (1, 2, 3)],
     ("ZeroPad2d", dict(padding=(-1, 2, 0, 1)), normal(2, 3, 4, 5)),
+    ("Unfold", dict(kernel_size=2), normal(2, 3, 4, 5)),
+    ("Unfold", dict(kernel_size=(3, 2), dilation=2, padding=(2, 1), stride=(1, 3)), normal(3, 4, 5)),
+    ("Fold", dict(output_size=(4, 5), kernel_size=2), normal(2, 12, 12)),
+    ("Fold", dict(output_size=(4, 5), kernel_size=(3, 2), dilation=2, padding=(2, 1), stride=(1, 3)), normal(18, 8)),
 ]
 
 
