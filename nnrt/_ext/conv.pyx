@@ -16,6 +16,7 @@ from nnrt._ext.runtime cimport (
 
 import numpy as np
 
+from nnrt._ref.conv import conv as _ref_conv
 from nnrt._ref.linear import ACTIVATIONS
 
 
@@ -399,9 +400,11 @@ def conv(ndarray y not None, ndarray x not None, ndarray p not None, shape, b, r
         one.out[i], one.taps[i] = PyArray_DIMS(y)[1 + i], shape[2 + i]
     if PyArray_SIZE(y) == 0:
         return
+    if a.x_channels == 0:
+        return _ref_conv(y, x, p, shape, b, residual, stride, padding, dilation, groups, activation)
     a.passes = 1
     with nogil:
-        if narrow(one.out[2], a.gemm) and volume(one.taps) * a.x_channels > 0:
+        if narrow(one.out[2], a.gemm):
             rc = patches(&a, &one, dtype)
         else:
             rc = tiles(&a, &one, dtype)

@@ -54,12 +54,10 @@ def filter_backward(dw: Out, x, dy, stride, padding, dilation, groups):
     """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w."""
     dw[...] = 0
     for tap, i, o in _taps(x, dy, dw.shape, stride, padding, dilation):
-        xs = x[i].reshape(-1, groups, x.shape[-1] // groups)
-        dys = dy[o].reshape(-1, groups, dy.shape[-1] // groups)
         if groups == 1:
-            dw[tap] = dys[:, 0].T @ xs[:, 0]
+            dw[tap] = np.tensordot(dy[o], x[i], ((0, 1, 2, 3), (0, 1, 2, 3)))
         else:
-            dw[tap] = np.einsum("pgo,pgc->goc", dys, xs).reshape(dw[tap].shape)
+            dw[tap] = np.einsum("ndhwgo,ndhwgc->goc", _split(dy[o], groups), _split(x[i], groups)).reshape(dw[tap].shape)
 
 
 def _taps(x, y, shape, stride, padding, dilation):
@@ -87,10 +85,13 @@ def _per_group(a, w, groups, transposed=False):
     """a[..., C] wᵀ with w[O, C/G], group by group; transposed: a[..., O] w."""
     if groups == 1:
         return a @ (w if transposed else w.T)
-    w = w.reshape(groups, -1, w.shape[1])
-    a = a.reshape(*a.shape[:-1], groups, -1)
-    product = np.einsum("ndhwgo,goc->ndhwgc" if transposed else "ndhwgc,goc->ndhwgo", a, w)
-    return product.reshape(*a.shape[:-2], -1)
+    w = w.reshape(groups, w.shape[0] // groups, w.shape[1])
+    product = np.einsum("ndhwgo,goc->ndhwgc" if transposed else "ndhwgc,goc->ndhwgo", _split(a, groups), w)
+    return product.reshape(*a.shape[:-1], groups * product.shape[-1])
+
+
+def _split(a, groups):
+    return a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
 
 
 def _finished(total, b, residual, activation):

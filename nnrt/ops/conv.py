@@ -11,6 +11,7 @@ filter's gradient. Shapes are torch's, memory is channels last (`_layout`). A ca
 d (K - 1) in front alone: F.pad(x, (d * (K - 1), 0)) and padding=0; a full one has padding = d (K - 1).
 """
 
+import math
 from functools import lru_cache
 
 from .. import config, memory, registry
@@ -93,7 +94,7 @@ def _packed_direct(w, cell, g, backward):
 
 def _rows(a):
     """[N, D, H, W, C] as [P, C]."""
-    return a.reshape(-1, a.shape[-1]) if a.size else a.reshape(0, a.shape[-1])
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
 def _bias_grad(dy):

@@ -34,7 +34,7 @@ def geometry(n, size, c, o, k, stride=1, padding=0, dilation=1, groups=1, far=()
 
             def pack(family):
                 p = np.full(family.filter_size(w, groups, filters.dtype, backward), np.nan, dtype)
-                family.pack_filter(p, filters, groups, backward)
+                family.pack_filter(p, filters, stride, dilation, groups, backward)
                 return p
 
             given, wanted = (y, x) if backward else (x, y)
