@@ -26,8 +26,6 @@ cdef extern from "conv.h" nogil:
         int64_t first[3]
         int64_t taps[3]
         int64_t y, filter
-        int32_t padded
-        int64_t rows, cols, panels, tasks
     ctypedef struct nnrt_conv_args:
         nnrt_work work
         const nnrt_gemm_ops *gemm
@@ -46,6 +44,12 @@ cdef extern from "conv.h" nogil:
         int32_t activation
         int64_t passes
         const nnrt_conv_pass *passed "pass"
+        int64_t most[3]
+        int64_t low[3]
+        int64_t high[3]
+        int64_t taps
+        int32_t padded
+        int64_t rows, cols, panels
     ctypedef struct nnrt_conv_patches:
         nnrt_work work
         const void *x
@@ -73,13 +77,14 @@ cdef extern from "conv.h" nogil:
         int64_t stride[3]
         int64_t step[3]
         int64_t first[3]
+        int64_t width
+        int32_t joined
         int64_t rows, cols, blocks, chunk, panels
-        int32_t padded
     ctypedef struct nnrt_conv_gather:
         nnrt_work work
         const void *sums
         void *dw
-        int64_t chunks, taps, inputs, outputs
+        int64_t chunks, taps, inputs, outputs, length
     ctypedef struct nnrt_conv_pack:
         nnrt_work work
         void *dst
@@ -101,9 +106,13 @@ cdef int64_t BOX_BYTES = 192 << 10
 # Patches that are made before they are multiplied.
 cdef int64_t PATCH_BYTES = 8 << 20
 # Tiles that use fewer rows than this on average cannot hide an FMA's latency (two vectors a row, 8 sums in flight).
-cdef double LEAST_ROWS = 4.5
+cdef double LEAST_ROWS = 3.4
 # Outputs that are summed into a filter's gradient at a time: their part of dy and of x's lines stay in L1.
 cdef int64_t SUMMED = 192
+# Channels of x side by side in a block from which sums are made: a cache line of floats.
+cdef int64_t WIDTH = 16
+# Sums of one task, which stay in L2.
+cdef int64_t SUMS_BYTES = 512 << 10
 # Multiply-adds per task, 5 us.
 cdef double TASK_MACS = 262144
 
@@ -115,6 +124,12 @@ cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
 cdef inline int64_t even(int64_t n, int64_t most) noexcept nogil:
     # The length of equal parts of n that are at most `most` long.
     return ceil_div(n, ceil_div(n, max(1, most)))
+
+
+cdef inline int64_t gcd(int64_t a, int64_t b) noexcept nogil:
+    while b:
+        a, b = b, a % b
+    return a
 
 
 cdef inline int64_t volume(const int64_t *size) noexcept nogil:
@@ -142,16 +157,6 @@ cdef bint narrow(int64_t out_w, const nnrt_gemm_ops *g) noexcept nogil:
     return out_w < LEAST_ROWS * ceil_div(out_w, g.mr)
 
 
-cdef bint leaves(const int64_t *first, const int64_t *out, const int64_t *stride, const int64_t *taps,
-                 const int64_t *step, const int64_t *size) noexcept nogil:
-    # Whether some tap of some output lies outside of the input.
-    cdef int i
-    for i in range(3):
-        if first[i] < 0 or first[i] + (out[i] - 1) * stride[i] + (taps[i] - 1) * step[i] >= size[i]:
-            return True
-    return False
-
-
 # ---- filters ----
 
 def filter_size(shape, int64_t groups, dtype, backward):
@@ -161,15 +166,50 @@ def filter_size(shape, int64_t groups, dtype, backward):
     return groups * (packed_count(taps * o, c, code) if backward else packed_count(taps * c, o, code))
 
 
-cdef int64_t classes(int64_t *of_tap, int64_t *most, int64_t taps, int64_t stride, int64_t dilation) noexcept nogil:
-    # Taps k of one class k d mod s serve the same outputs; of_tap[k]: its class. Returns s; most: unused classes have -1.
+cdef int64_t kind_of(int64_t k, int64_t stride, int64_t dilation) noexcept nogil:
+    # Taps k of one class k d mod s meet the same outputs of a convolution with stride s.
+    return k * dilation % stride
+
+
+cdef void count_kinds(int64_t *same, int64_t *less, int64_t kind, int64_t size, int64_t stride,
+                      int64_t dilation) noexcept nogil:
+    # Taps of this class along one axis, and of the classes before it.
     cdef int64_t k
-    for k in range(stride):
-        most[k] = -1
-    for k in range(taps):
-        of_tap[k] = k * dilation % stride
-        most[of_tap[k]] = k
-    return stride
+    same[0] = less[0] = 0
+    for k in range(size):
+        same[0] += kind_of(k, stride, dilation) == kind
+        less[0] += kind_of(k, stride, dilation) < kind
+
+
+cdef int64_t taps_before(const int64_t *kind, const int64_t *size, const int64_t *stride, const int64_t *dilation,
+                         int64_t *same) noexcept nogil:
+    # Taps of the classes packed before this one (in order of d, h, w), and the taps of this one along each axis.
+    cdef int64_t less[3]
+    cdef int i
+    for i in range(3):
+        count_kinds(&same[i], &less[i], kind[i], size[i], stride[i], dilation[i])
+    return less[0] * size[1] * size[2] + same[0] * (less[1] * size[2] + same[1] * less[2])
+
+
+cdef void order(int64_t *base, int64_t *count, int64_t *place, const int64_t *size, const int64_t *stride,
+                const int64_t *dilation) noexcept nogil:
+    # Of every tap in a backward filter: taps before its class, taps in it, and its place there. The last tap comes
+    # first: it meets the first input.
+    cdef int64_t tap[3]
+    cdef int64_t kind[3]
+    cdef int64_t same[3]
+    cdef int64_t after[3]
+    cdef int64_t t, k
+    cdef int i
+    for t in range(volume(size)):
+        tap[0], tap[1], tap[2] = t // (size[1] * size[2]), t // size[2] % size[1], t % size[2]
+        for i in range(3):
+            kind[i], after[i] = kind_of(tap[i], stride[i], dilation[i]), 0
+            for k in range(tap[i] + 1, size[i]):
+                after[i] += kind_of(k, stride[i], dilation[i]) == kind[i]
+        base[t] = taps_before(kind, size, stride, dilation, same)
+        count[t] = volume(same)
+        place[t] = (after[0] * same[1] + after[1]) * same[2] + after[2]
 
 
 def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_t groups, backward):
@@ -183,6 +223,7 @@ def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_
     cdef int64_t s[3]
     cdef int64_t d[3]
     cdef int64_t taps, o, c, i
+    cdef ndarray tables
     check("pack_filter", "w", w, dtype, 5)
     check("pack_filter", "p", p, dtype, 1)
     triple(s, "pack_filter", "stride", stride, 1)
@@ -204,12 +245,16 @@ def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_
         a.inputs, a.outputs, a.input, a.output = o, c, c * taps, taps
     else:
         a.inputs, a.outputs, a.input, a.output = c, o, taps, c * taps
-    order = _order(size, s, d, backward)
-    base = order[0] * (groups * packed_count(a.inputs, a.outputs, dtype))
-    cdef ndarray bases = base, counts = order[1], places = order[2]
-    a.base = <const int64_t *>PyArray_DATA(bases)
-    a.count = <const int64_t *>PyArray_DATA(counts)
-    a.place = <const int64_t *>PyArray_DATA(places)
+    tables = np.empty((3, taps), np.int64)
+    cdef int64_t *base = <int64_t *>PyArray_DATA(tables)
+    if not backward:
+        s[0] = s[1] = s[2] = 1
+    order(base, base + taps, base + 2 * taps, size, s, d)
+    for i in range(taps):
+        base[i] *= groups * packed_count(a.inputs, a.outputs, dtype)
+        if not backward:
+            base[2 * taps + i] = i
+    a.base, a.count, a.place = base, base + taps, base + 2 * taps
     a.work.bytes = 2.0 * PyArray_SIZE(w) * (4 if dtype == NNRT_F32 else 8)
     with nogil:
         rc = launch_nogil(&table.dtype[dtype].pack, &a, groups * ceil_div(a.outputs, linear_table().dtype[dtype].nr))
@@ -217,74 +262,69 @@ def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_
         raise MemoryError("pack_filter: out of memory")
 
 
-cdef tuple _order(int64_t *size, int64_t *s, int64_t *d, backward):
-    # Of every tap (d, h, w): taps before its class, taps in its class, its place among them.
-    cdef int64_t taps = volume(size)
-    if not backward:
-        return np.zeros(taps, np.int64), np.full(taps, taps), np.arange(taps)
-    grid = np.indices((size[0], size[1], size[2])).reshape(3, taps)
-    steps = np.array([[s[0]], [s[1]], [s[2]]])
-    kind = grid * np.array([[d[0]], [d[1]], [d[2]]]) % steps
-    kind = (kind[0] * s[1] + kind[1]) * s[2] + kind[2]
-    sequence = np.lexsort((-np.arange(taps), kind))  # by class; the last tap first: it meets the first input
-    _, begin, index, count = np.unique(kind[sequence], return_index=True, return_inverse=True, return_counts=True)
-    before, among, place = (np.empty(taps, np.int64) for _ in range(3))
-    before[sequence] = begin[index]
-    among[sequence] = count[index]
-    place[sequence] = np.arange(taps) - begin[index]
-    return before, among, place
-
-
 # ---- y ----
 
-cdef void plan(nnrt_conv_args *a, nnrt_conv_pass *p, const nnrt_gemm_ops *g, int64_t size, double macs) noexcept nogil:
-    # rows, cols, panels, tasks. macs: of all passes.
-    cdef int64_t each = a.x_channels * size * max(1, p.taps[0]), want, tasks
-    cdef int64_t margin_h = (max(1, p.taps[1]) - 1) * a.step[1] + 1, margin_w = (max(1, p.taps[2]) - 1) * a.step[2] + 1
-    cdef int64_t strips, all_panels = a.groups * ceil_div(a.y_channels // a.groups, g.nr)
-    p.padded = leaves(p.first, p.out, a.stride, p.taps, a.step, a.in_)
-    p.cols = p.out[2]
-    if each * margin_h * ((p.cols - 1) * a.stride[2] + margin_w) > BOX_BYTES:
-        p.cols = even(p.out[2], max(4 * g.mr, (BOX_BYTES // (each * margin_h) - margin_w) // a.stride[2]))
-    p.rows = BOX_BYTES // (each * ((p.cols - 1) * a.stride[2] + margin_w))
-    p.rows = even(p.out[1], (p.rows - margin_h) // a.stride[1] + 1)
-    p.panels = all_panels
+cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size, double macs) noexcept nogil:
+    # How the outputs are cut into tasks; returns their number.
+    cdef int64_t each, reach_h, reach_w, want, tasks, strips, i, j
+    cdef int64_t all_panels = a.groups * ceil_div(a.y_channels // a.groups, a.gemm.nr)
+    cdef const nnrt_conv_pass *p
+    cdef bint any_taps = False
+    for i in range(a.passes):
+        p = &passes[i]
+        for j in range(3):
+            a.most[j] = max(a.most[j], p.out[j])
+        if volume(p.taps) == 0:
+            continue
+        a.taps = max(a.taps, volume(p.taps))
+        for j in range(3):
+            if not any_taps or p.first[j] < a.low[j]:
+                a.low[j] = p.first[j]
+            if not any_taps or p.first[j] + (p.taps[j] - 1) * a.step[j] > a.high[j]:
+                a.high[j] = p.first[j] + (p.taps[j] - 1) * a.step[j]
+        any_taps = True
+    for j in range(3):
+        if any_taps and (a.low[j] < 0 or (a.most[j] - 1) * a.stride[j] + a.high[j] >= a.in_[j]):
+            a.padded = 1
+    reach_h, reach_w = a.high[1] - a.low[1] + 1, a.high[2] - a.low[2] + 1
+    each = max(1, a.x_channels) * size * (a.high[0] - a.low[0] + 1)
+    a.cols = a.most[2]
+    if each * reach_h * ((a.cols - 1) * a.stride[2] + reach_w) > BOX_BYTES:
+        a.cols = even(a.most[2], max(4 * a.gemm.mr, (BOX_BYTES // (each * reach_h) - reach_w) // a.stride[2]))
+    a.rows = BOX_BYTES // (each * ((a.cols - 1) * a.stride[2] + reach_w))
+    a.rows = even(a.most[1], (a.rows - reach_h) // a.stride[1] + 1)
+    a.panels = all_panels
     want = <int64_t>min(24.0, macs / TASK_MACS)
     while True:
-        strips = ceil_div(all_panels, p.panels)
-        tasks = a.images * p.out[0] * ceil_div(p.out[1], p.rows) * ceil_div(p.out[2], p.cols)
-        if tasks * strips * a.passes >= want:
-            break
-        if p.rows * p.cols >= 96 and p.rows > 1:
-            p.rows = ceil_div(p.rows, 2)
-        elif p.cols >= 96:
-            p.cols = ceil_div(p.cols, 2)
-        elif p.panels > 1:
-            p.panels = ceil_div(p.panels, 2)
-        elif p.rows > 1:
-            p.rows = ceil_div(p.rows, 2)
+        strips = ceil_div(all_panels, a.panels)
+        tasks = a.images * a.most[0] * ceil_div(a.most[1], a.rows) * ceil_div(a.most[2], a.cols)
+        if tasks * strips >= want:
+            return tasks * strips
+        if a.rows * a.cols >= 96 and a.rows > 1:
+            a.rows = ceil_div(a.rows, 2)
+        elif a.cols >= 96:
+            a.cols = ceil_div(a.cols, 2)
+        elif a.panels > 1:
+            a.panels = ceil_div(a.panels, 2)
+        elif a.rows > 1:
+            a.rows = ceil_div(a.rows, 2)
         else:
-            break
-    p.tasks = tasks * ceil_div(all_panels, p.panels)
+            return tasks * strips
 
 
-cdef int tiles(nnrt_conv_args *a, nnrt_conv_pass *p, int dtype) noexcept nogil:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, i, tasks = 0, box, scratch = 0
+cdef int tiles(nnrt_conv_args *a, const nnrt_conv_pass *passes, int dtype) noexcept nogil:
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, i, tasks, box = 0
     cdef double macs = 0
     for i in range(a.passes):
-        macs += <double>a.images * volume(p[i].out) * volume(p[i].taps)
+        macs += <double>a.images * volume(passes[i].out) * volume(passes[i].taps)
     macs *= <double>a.x_channels * (a.y_channels // a.groups)
-    for i in range(a.passes):
-        plan(a, &p[i], a.gemm, size, macs)
-        tasks += p[i].tasks
-        box = 0
-        if p[i].padded and volume(p[i].taps):
-            box = p[i].taps[0] * ((p[i].rows - 1) * a.stride[1] + (p[i].taps[1] - 1) * a.step[1] + 1)
-            box *= ((p[i].cols - 1) * a.stride[2] + (p[i].taps[2] - 1) * a.step[2] + 1) * a.x_channels
-        scratch = max(scratch, box * size + (volume(p[i].taps) * 8 + 63) // 64 * 64)
+    tasks = plan(a, passes, size, macs)
+    if a.padded:
+        box = (a.high[0] - a.low[0] + 1) * ((a.rows - 1) * a.stride[1] + a.high[1] - a.low[1] + 1)
+        box *= ((a.cols - 1) * a.stride[2] + a.high[2] - a.low[2] + 1) * a.x_channels
     a.work.flops = 2 * macs
-    a.work.scratch = scratch
-    a.passed = p
+    a.work.scratch = box * size + (a.taps * 8 + 63) // 64 * 64
+    a.passed = passes
     return launch_nogil(&table.dtype[dtype].tiles, a, tasks)
 
 
@@ -412,20 +452,17 @@ def conv(ndarray y not None, ndarray x not None, ndarray p not None, shape, b, r
         raise MemoryError(f"conv: no memory for what {np.shape(y)} needs besides")
 
 
-cdef int64_t phases(int64_t *first, int64_t *taps, int64_t *out, int64_t size, int64_t kernel, int64_t stride,
-                    int64_t padding, int64_t dilation, int64_t r) noexcept nogil:
-    # Outputs i = q s + r of a transposed convolution along one axis: how many, which taps, what output 0 meets first.
+cdef int64_t phase(int64_t *first, int64_t *out, int64_t size, int64_t kernel, int64_t stride, int64_t padding,
+                   int64_t dilation, int64_t r) noexcept nogil:
+    # Outputs i = q s + r of a transposed convolution along one axis: how many, and what output 0 meets with its last tap.
     # Returns the class of the taps.
-    cdef int64_t kind = (r + padding) % stride, k, last = -1
+    cdef int64_t kind = (r + padding) % stride, k
     if kind < 0:
         kind += stride
-    out[0], taps[0] = ceil_div(size - r, stride), 0
+    out[0], first[0] = ceil_div(size - r, stride), 0
     for k in range(kernel):
-        if k * dilation % stride == kind:
-            taps[0] += 1
-            last = k
-    # exact: r + p - k d is a multiple of s
-    first[0] = (r + padding - last * dilation) // stride if taps[0] else 0
+        if kind_of(k, stride, dilation) == kind:
+            first[0] = (r + padding - k * dilation) // stride  # exact
     return kind
 
 
@@ -442,37 +479,36 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
     cdef int64_t kernel[3]
     cdef int64_t natural[3]
     cdef int64_t kind[3]
-    cdef int64_t r0, r1, r2, at, count, each, taps, before
+    cdef int64_t r0, r1, r2, at, count, each
+    cdef int64_t size[3]
     check_filter("conv_transposed", &a, p, shape, shape[0], shape[1] * groups, True)
     triple(s, "conv_transposed", "stride", stride, 1)
     triple(d, "conv_transposed", "dilation", dilation, 1)
     triple(pad, "conv_transposed", "padding", padding, -(1 << 62))
     if PyArray_SIZE(x) == 0:
         return
-    size = np.shape(x)[1:4]
     count = 1
     for i in range(3):
-        kernel[i], natural[i] = shape[2 + i], a.y_step[i]
+        size[i], kernel[i], natural[i] = PyArray_DIMS(x)[1 + i], shape[2 + i], a.y_step[i]
         a.stride[i] = 1
         a.y_step[i] *= s[i]
-        a.step[i] = d[i] // np.gcd(d[i], s[i])
-        count *= min(s[i], PyArray_DIMS(x)[1 + i])
-    before_class = _before(kernel, s, d)
+        a.step[i] = d[i] // gcd(d[i], s[i])
+        count *= min(s[i], size[i])
     each = groups * packed_count(a.x_channels // groups, a.y_channels // groups, dtype)
     list_ = <nnrt_conv_pass *>take(count * sizeof(nnrt_conv_pass))
     if list_ == NULL:
         raise MemoryError(f"conv_transposed: no memory for {count} passes")
     memset(list_, 0, count * sizeof(nnrt_conv_pass))
     at = 0
-    for r0 in range(min(s[0], PyArray_DIMS(x)[1])):
-        for r1 in range(min(s[1], PyArray_DIMS(x)[2])):
-            for r2 in range(min(s[2], PyArray_DIMS(x)[3])):
+    for r0 in range(min(s[0], size[0])):
+        for r1 in range(min(s[1], size[1])):
+            for r2 in range(min(s[2], size[2])):
                 one = &list_[at]
-                kind[0] = phases(&one.first[0], &one.taps[0], &one.out[0], size[0], kernel[0], s[0], pad[0], d[0], r0)
-                kind[1] = phases(&one.first[1], &one.taps[1], &one.out[1], size[1], kernel[1], s[1], pad[1], d[1], r1)
-                kind[2] = phases(&one.first[2], &one.taps[2], &one.out[2], size[2], kernel[2], s[2], pad[2], d[2], r2)
+                kind[0] = phase(&one.first[0], &one.out[0], size[0], kernel[0], s[0], pad[0], d[0], r0)
+                kind[1] = phase(&one.first[1], &one.out[1], size[1], kernel[1], s[1], pad[1], d[1], r1)
+                kind[2] = phase(&one.first[2], &one.out[2], size[2], kernel[2], s[2], pad[2], d[2], r2)
+                one.filter = each * taps_before(kind, kernel, s, d, one.taps)
                 one.y = r0 * natural[0] + r1 * natural[1] + r2 * natural[2]
-                one.filter = each * <int64_t>before_class.get((kind[0] * s[1] + kind[1]) * s[2] + kind[2], 0)
                 at += 1
     a.passes = count
     with nogil:
@@ -485,45 +521,39 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
         raise MemoryError(f"conv_transposed: no memory for what {np.shape(x)} needs besides")
 
 
-cdef dict _before(int64_t *kernel, int64_t *s, int64_t *d):
-    # Class -> taps of the classes that are packed before it.
-    before, among, place = _order(kernel, s, d, True)
-    grid = np.indices((kernel[0], kernel[1], kernel[2])).reshape(3, -1)
-    kind = [grid[i] * d[i] % s[i] for i in range(3)]
-    return dict(zip(((kind[0] * s[1] + kind[1]) * s[2] + kind[2]).tolist(), before.tolist()))
-
-
 # ---- dw ----
 
+cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype) noexcept nogil:
+    g.sums, g.chunks, g.length = sums, chunks, 256
+    g.work.scratch = g.length * 16 * (4 if dtype == NNRT_F32 else 8)
+    return launch_nogil(&table.dtype[dtype].gather, g,
+                        ceil_div(g.outputs, 16) * ceil_div(g.taps * g.inputs, g.length))
+
+
 cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, lines = a.taps[0] * a.taps[1], strips, chunks, room, each, box
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, cin = a.x_channels // a.groups
     cdef int64_t all_panels = a.groups * ceil_div(a.y_channels // a.groups, a.gemm.nr)
     cdef int rc
-    a.padded = leaves(a.first, a.out, a.stride, a.taps, a.step, a.in_)
+    a.joined = a.groups == 1 and cin < WIDTH and a.step[2] == 1
+    a.width = min(cin, WIDTH)
     a.cols = even(a.out[2], SUMMED + SUMMED // 2)
     a.rows = even(a.out[1], SUMMED // a.cols)
     a.blocks = a.images * a.out[0] * ceil_div(a.out[1], a.rows) * ceil_div(a.out[2], a.cols)
-    a.panels = max(1, all_panels // ceil_div(8, lines))
+    each = volume(a.taps) * cin * a.y_channels * size
+    a.panels = ceil_div(all_panels, ceil_div(each, SUMS_BYTES))
     strips = ceil_div(all_panels, a.panels)
-    each = volume(a.taps) * (a.x_channels // a.groups) * a.y_channels * size
-    chunks = 1
-    if lines * strips < 8 and each <= 1 << 20:
-        chunks = min(a.blocks, ceil_div(8, lines * strips))
-    a.chunk = ceil_div(a.blocks, chunks)
+    a.chunk = ceil_div(a.blocks, max(1, 8 // strips))
     chunks = ceil_div(a.blocks, a.chunk)
-    room = chunks * each
-    a.sums = take(room)
+    a.sums = take(chunks * each)
     if a.sums == NULL:
         return -1
-    box = 0
-    if a.padded:
-        box = a.rows * ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * a.x_channels
+    box = ((a.taps[0] - 1) * a.step[0] + 1) * ((a.rows - 1) * a.stride[1] + (a.taps[1] - 1) * a.step[1] + 1)
+    box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * a.groups * ceil_div(cin, a.width) * a.width
     a.work.scratch = (a.rows * 8 + 63) // 64 * 64 + (a.panels * a.rows * a.cols * a.gemm.nr + box) * size
-    rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * lines * strips)
+    rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * strips)
     if rc == 0:
-        last.sums, last.chunks = a.sums, chunks
-        rc = launch_nogil(&table.dtype[dtype].gather, last, ceil_div(last.outputs, 16))
-    give(a.sums, room)
+        rc = gather(last, a.sums, chunks, dtype)
+    give(a.sums, chunks * each)
     return rc
 
 
@@ -563,8 +593,7 @@ cdef int sum_patches(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexc
                 break
         n += count
     if rc == 0:
-        last.sums, last.chunks = a.sums, 1
-        rc = launch_nogil(&table.dtype[dtype].gather, last, ceil_div(last.outputs, 16))
+        rc = gather(last, a.sums, 1, dtype)
     if q.patches != NULL:
         give(q.patches, room)
     if a.sums != NULL:

@@ -13,7 +13,7 @@
 /* A part of x, or its copy between zeros. */
 typedef struct {
     const void *data;           /* what output 0 of the block meets with tap 0, first channel */
-    int64_t plane, row, pixel;  /* elements between steps along d (a tap), h and w */
+    int64_t plane, row, pixel;  /* elements between steps along d, h and w */
 } conv_view;
 
 /* jumps[part]: where taps lie from the first one. Taps along w that lie side by side are one part. */
@@ -23,7 +23,7 @@ static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *st
     for (int64_t d = 0; d < taps[0]; d++)
         for (int64_t h = 0; h < taps[1]; h++)
             for (int64_t w = 0; w < (joined ? taps[2] > 0 : taps[2]); w++)
-                jumps[parts++] = d * v->plane + h * step[1] * v->row + w * step[2] * v->pixel;
+                jumps[parts++] = d * step[0] * v->plane + h * step[1] * v->row + w * step[2] * v->pixel;
     return parts;
 }
 
@@ -50,18 +50,16 @@ const nnrt_conv_table NNRT_SYM(conv) = {{OPS(f32), OPS(f64)}};
 
 static void K(zero)(REAL *dst, int64_t n) { memset(dst, 0, n * sizeof(REAL)); }
 
-/* Copies a box of x between zeros: planes from d0 `step_d` apart, `rows` rows from h0 `step_h` apart, `cols` columns
- * from w0 on, `channels` channels from c0 on. */
-static void K(copy_box)(REAL *dst, const REAL *x, const int64_t *in, int64_t x_channels, int64_t d0, int64_t step_d,
-                        int64_t planes, int64_t h0, int64_t step_h, int64_t rows, int64_t w0, int64_t cols, int64_t c0,
-                        int64_t channels)
+/* Copies a box of x between zeros: `deep` planes from d0 on, `high` rows from h0 on, `wide` columns from w0 on,
+ * `channels` channels from c0 on. */
+static void K(copy_box)(REAL *dst, const REAL *x, const int64_t *in, int64_t x_channels, int64_t d0, int64_t deep,
+                        int64_t h0, int64_t high, int64_t w0, int64_t wide, int64_t c0, int64_t channels)
 {
-    const int64_t before = MIN(MAX(-w0, 0), cols), end = MIN(MAX(in[2] - w0, before), cols);
-    for (int64_t p = 0; p < planes; p++)
-        for (int64_t r = 0; r < rows; r++, dst += cols * channels) {
-            const int64_t d = d0 + p * step_d, h = h0 + r * step_h;
+    const int64_t before = MIN(MAX(-w0, 0), wide), end = MIN(MAX(in[2] - w0, before), wide);
+    for (int64_t d = d0; d < d0 + deep; d++)
+        for (int64_t h = h0; h < h0 + high; h++, dst += wide * channels) {
             if (d < 0 || d >= in[0] || h < 0 || h >= in[1]) {
-                K(zero)(dst, cols * channels);
+                K(zero)(dst, wide * channels);
                 continue;
             }
             const REAL *src = x + ((d * in[1] + h) * in[2] + w0) * x_channels + c0;
@@ -71,86 +69,91 @@ static void K(copy_box)(REAL *dst, const REAL *x, const int64_t *in, int64_t x_c
             else
                 for (int64_t w = before; w < end; w++)
                     memcpy(dst + w * channels, src + w * x_channels, channels * sizeof(REAL));
-            K(zero)(dst + end * channels, (cols - end) * channels);
+            K(zero)(dst + end * channels, (wide - end) * channels);
         }
 }
 
 /* ---- y from x and the packed filter ---- */
 
-static void K(conv_block)(const nnrt_conv_args *a, const nnrt_conv_pass *p, int64_t t, void *scratch)
+/* Outputs h0 <= h < h1, w0 <= w < w1 of one pass; v: what the first of them meets with the first tap. */
+static void K(conv_block)(const nnrt_conv_args *a, const nnrt_conv_pass *p, const conv_view *v, int64_t n, int64_t od,
+                          int64_t h0, int64_t h1, int64_t w0, int64_t w1, int64_t q0, int64_t q1, int64_t *jumps)
 {
     const nnrt_gemm_ops *g = a->gemm;
     const int64_t cin = a->x_channels / a->groups, cout = a->y_channels / a->groups, per = CEIL(cout, NR);
-    const int64_t taps = p->taps[0] * p->taps[1] * p->taps[2], deep = taps * cin, joined = conv_joined(a->groups, a->step[2]);
-    const int64_t strips = CEIL(a->groups * per, p->panels);
-    const int64_t across = CEIL(p->out[2], p->cols), down = CEIL(p->out[1], p->rows);
-    /* the task */
-    const int64_t q0 = t % strips * p->panels, q1 = MIN(q0 + p->panels, a->groups * per);
-    t /= strips;
-    const int64_t w0 = t % across * p->cols, w1 = MIN(w0 + p->cols, p->out[2]);
-    t /= across;
-    const int64_t h0 = t % down * p->rows, h1 = MIN(h0 + p->rows, p->out[1]);
-    t /= down;
-    const int64_t od = t % p->out[0], n = t / p->out[0];
-    /* its part of x */
-    int64_t *jumps = scratch;
-    const int64_t id = p->first[0] + od * a->stride[0], ih = p->first[1] + h0 * a->stride[1];
-    const int64_t iw = p->first[2] + w0 * a->stride[2];
-    const int64_t c0 = q0 / per * cin, c1 = ((q1 - 1) / per + 1) * cin;
-    const REAL *x = (const REAL *)a->x + n * a->in[0] * a->in[1] * a->in[2] * a->x_channels;
-    conv_view v;
-    if (p->padded && taps) {
-        const int64_t high = (h1 - h0 - 1) * a->stride[1] + (p->taps[1] - 1) * a->step[1] + 1;
-        const int64_t wide = (w1 - w0 - 1) * a->stride[2] + (p->taps[2] - 1) * a->step[2] + 1;
-        REAL *box = (REAL *)((char *)scratch + (taps * sizeof(int64_t) + 63) / 64 * 64);
-        K(copy_box)(box, x, a->in, a->x_channels, id, a->step[0], p->taps[0], ih, 1, high, iw, wide, c0, c1 - c0);
-        v = (conv_view){box - c0, high * wide * (c1 - c0), wide * (c1 - c0), c1 - c0};
-    } else
-        v = (conv_view){x + ((id * a->in[1] + ih) * a->in[2] + iw) * a->x_channels,
-                        a->step[0] * a->in[1] * a->in[2] * a->x_channels, a->in[2] * a->x_channels, a->x_channels};
+    const int64_t taps = p->taps[0] * p->taps[1] * p->taps[2], deep = taps * cin;
+    const int64_t last = CEIL(cout - (per - 1) * NR, VL) * VL, all = (per - 1) * NR + last;
     nnrt_tail tail = {.alpha = 1, .beta = 1, .relu = a->activation == NNRT_ACT_RELU, .jumps = jumps};
-    tail.parts = taps ? conv_jumps(jumps, p->taps, a->step, &v, joined) : 0;
+    tail.parts = taps ? conv_jumps(jumps, p->taps, a->step, v, conv_joined(a->groups, a->step[2])) : 0;
     const int64_t k = taps ? deep / tail.parts : 0;
-    /* its products */
-    const int64_t y_row = a->y_step[2], a_row = a->stride[2] * v.pixel, tiles = CEIL(w1 - w0, MR);
+    const int64_t y_row = a->y_step[2], a_row = a->stride[2] * v->pixel, tiles = CEIL(w1 - w0, MR);
     REAL *y = (REAL *)a->y + p->y + n * a->y_image + od * a->y_step[0] + h0 * a->y_step[1] + w0 * a->y_step[2];
     const REAL *residual = a->residual ? (const REAL *)a->residual + (y - (REAL *)a->y) : NULL;
     const int64_t many = MAX(1, BLOCK_BYTES / (MAX(deep, 1) * NR * (int64_t)sizeof(REAL)));
     tail.src_row = y_row;
-    for (int64_t q = q0; q < q1;) {
-        const int64_t group = q / per, j0 = q % per, j1 = MIN(MIN(j0 + many, per), j0 + q1 - q);
-        const int64_t last = CEIL(cout - (per - 1) * NR, VL) * VL;
-        const REAL *filter = (const REAL *)a->filter + p->filter + group * deep * ((per - 1) * NR + last);
-        for (int64_t h = h0; h < h1; h++)
+    for (int64_t q = q0, j0, j1; q < q1; q += j1 - j0) {
+        const int64_t group = q / per;
+        j0 = q % per, j1 = MIN(MIN(j0 + many, per), j0 + q1 - q);
+        const REAL *filter = (const REAL *)a->filter + p->filter + group * deep * all;
+        for (int64_t h = 0; h < h1 - h0; h++)
             for (int64_t i = 0; i < tiles; i++) {
                 const int64_t w = i * (w1 - w0) / tiles, rows = (i + 1) * (w1 - w0) / tiles - w;
-                const REAL *xp = (const REAL *)v.data + group * cin + (h - h0) * a->stride[1] * v.row + w * a_row;
+                const REAL *x = (const REAL *)v->data + group * cin + h * a->stride[1] * v->row + w * a_row;
                 for (int64_t j = j0; j < j1; j++) {
-                    const int64_t o = group * cout + j * NR, at = (h - h0) * a->y_step[1] + w * y_row + o;
+                    const int64_t o = group * cout + j * NR, at = h * a->y_step[1] + w * y_row + o;
                     tail.bias = a->bias ? (const REAL *)a->bias + o : NULL;
                     tail.src = residual ? residual + at : NULL;
-                    g->tile(rows, MIN(NR, cout - j * NR), k, xp, a_row, 1, filter + j * deep * NR,
-                            j < per - 1 ? NR : last, y + at, y_row, &tail);
+                    g->tile(rows, MIN(NR, cout - j * NR), k, x, a_row, 1, filter + j * deep * NR, j < per - 1 ? NR : last,
+                            y + at, y_row, &tail);
                 }
             }
         if (a->activation > NNRT_ACT_RELU)
-            for (int64_t h = h0; h < h1; h++)
-                for (int64_t w = w0; w < w1; w++)
-                    g->activate(a->activation, y + (h - h0) * a->y_step[1] + (w - w0) * y_row + group * cout + j0 * NR,
+            for (int64_t h = 0; h < h1 - h0; h++)
+                for (int64_t w = 0; w < w1 - w0; w++)
+                    g->activate(a->activation, y + h * a->y_step[1] + w * y_row + group * cout + j0 * NR,
                                 MIN(j1 * NR, cout) - j0 * NR);
-        q += j1 - j0;
     }
 }
 
 static void K(conv_tiles)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_conv_args *a = args;
-    const nnrt_conv_pass *p = a->pass;
-    int64_t before = 0;
-    for (int64_t t = begin; t < end; t++) {
-        while (t - before >= p->tasks)
-            before += p++->tasks;
-        K(conv_block)(a, p, t - before, scratch);
+    const int64_t cin = a->x_channels / a->groups, per = CEIL(a->y_channels / a->groups, NR), panels = a->groups * per;
+    const int64_t strips = CEIL(panels, a->panels), across = CEIL(a->most[2], a->cols), down = CEIL(a->most[1], a->rows);
+    int64_t *jumps = scratch;
+    REAL *box = (REAL *)((char *)scratch + (a->taps * sizeof(int64_t) + 63) / 64 * 64);
+    for (int64_t task = begin; task < end; task++) {
+        int64_t t = task;
+        const int64_t q0 = t % strips * a->panels, q1 = MIN(q0 + a->panels, panels);
+        t /= strips;
+        const int64_t w0 = t % across * a->cols, w1 = MIN(w0 + a->cols, a->most[2]);
+        t /= across;
+        const int64_t h0 = t % down * a->rows, h1 = MIN(h0 + a->rows, a->most[1]);
+        t /= down;
+        const int64_t od = t % a->most[0], n = t / a->most[0];
+        /* what its first output meets, at the lowest of the taps */
+        const int64_t id = a->low[0] + od * a->stride[0], ih = a->low[1] + h0 * a->stride[1];
+        const int64_t iw = a->low[2] + w0 * a->stride[2];
+        const REAL *x = (const REAL *)a->x + n * a->in[0] * a->in[1] * a->in[2] * a->x_channels;
+        conv_view v;
+        if (a->padded) {
+            const int64_t c0 = q0 / per * cin, channels = ((q1 - 1) / per + 1) * cin - c0;
+            const int64_t deep = a->high[0] - a->low[0] + 1;
+            const int64_t high = (h1 - h0 - 1) * a->stride[1] + a->high[1] - a->low[1] + 1;
+            const int64_t wide = (w1 - w0 - 1) * a->stride[2] + a->high[2] - a->low[2] + 1;
+            K(copy_box)(box, x, a->in, a->x_channels, id, deep, ih, high, iw, wide, c0, channels);
+            v = (conv_view){box - c0, high * wide * channels, wide * channels, channels};
+        } else
+            v = (conv_view){x + ((id * a->in[1] + ih) * a->in[2] + iw) * a->x_channels,
+                            a->in[1] * a->in[2] * a->x_channels, a->in[2] * a->x_channels, a->x_channels};
+        for (int64_t i = 0; i < a->passes; i++) {
+            const nnrt_conv_pass *p = &a->pass[i];
+            conv_view of = v;
+            of.data = (const REAL *)v.data + (p->first[0] - a->low[0]) * v.plane + (p->first[1] - a->low[1]) * v.row
+                    + (p->first[2] - a->low[2]) * v.pixel;
+            if (od < p->out[0] && h0 < p->out[1] && w0 < p->out[2])
+                K(conv_block)(a, p, &of, n, od, h0, MIN(h1, p->out[1]), w0, MIN(w1, p->out[2]), q0, q1, jumps);
+        }
     }
 }
 
@@ -184,18 +187,41 @@ static void K(conv_patches)(const void *args, int64_t begin, int64_t end, void *
 
 /* ---- dw from x and dy ---- */
 
+/* The same box in blocks of channels: dst[block][d][h][w][width]. */
+static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_t *in, int64_t x_channels, int64_t d0,
+                           int64_t deep, int64_t h0, int64_t high, int64_t w0, int64_t wide, int64_t c0, int64_t channels)
+{
+    const int64_t before = MIN(MAX(-w0, 0), wide), end = MIN(MAX(in[2] - w0, before), wide);
+    for (int64_t c = 0; c < channels; c += width)
+        for (int64_t d = d0; d < d0 + deep; d++)
+            for (int64_t h = h0; h < h0 + high; h++, dst += wide * width) {
+                if (d < 0 || d >= in[0] || h < 0 || h >= in[1]) {
+                    K(zero)(dst, wide * width);
+                    continue;
+                }
+                const REAL *src = x + ((d * in[1] + h) * in[2] + w0) * x_channels + c0 + c;
+                K(zero)(dst, before * width);
+                if (width == x_channels)
+                    memcpy(dst + before * width, src + before * width, (end - before) * width * sizeof(REAL));
+                else
+                    for (int64_t w = before; w < end; w++)
+                        for (int64_t i = 0, n = MIN(width, channels - c); i < n; i++)
+                            dst[w * width + i] = src[w * x_channels + i];
+                K(zero)(dst + end * width, (wide - end) * width);
+            }
+}
+
 static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
 {
     const nnrt_gemm_ops *g = a->gemm;
     const int64_t cin = a->x_channels / a->groups, cout = a->y_channels / a->groups, per = CEIL(cout, NR);
-    const int64_t strips = CEIL(a->groups * per, a->panels), lines = a->taps[0] * a->taps[1];
-    const int64_t q0 = t % strips * a->panels, q1 = MIN(q0 + a->panels, a->groups * per);
-    t /= strips;
-    const int64_t td = t % lines / a->taps[1], th = t % lines % a->taps[1], chunk = t / lines;
+    const int64_t strips = CEIL(a->groups * per, a->panels), per_group = CEIL(cin, a->width);
+    const int64_t q0 = t % strips * a->panels, q1 = MIN(q0 + a->panels, a->groups * per), chunk = t / strips;
     const int64_t down = CEIL(a->out[1], a->rows), across = CEIL(a->out[2], a->cols);
-    const int64_t joined = conv_joined(a->groups, a->step[2]), m = joined ? a->taps[2] * cin : cin;
-    const int64_t c0 = q0 / per * cin, c1 = ((q1 - 1) / per + 1) * cin;
-    REAL *sums = (REAL *)a->sums + (chunk * lines + td * a->taps[1] + th) * a->taps[2] * cin * a->y_channels;
+    const int64_t g0 = q0 / per, g1 = (q1 - 1) / per + 1;
+    const int64_t reach[3] = {(a->taps[0] - 1) * a->step[0] + 1, (a->taps[1] - 1) * a->step[1] + 1,
+                              (a->taps[2] - 1) * a->step[2] + 1};
+    REAL *sums = (REAL *)a->sums + chunk * a->taps[0] * a->taps[1] * a->taps[2] * cin * a->y_channels;
     int64_t *jumps = scratch;
     REAL *panels = (REAL *)((char *)scratch + (a->rows * sizeof(int64_t) + 63) / 64 * 64);
     REAL *box = panels + a->panels * a->rows * a->cols * NR;
@@ -204,21 +230,17 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         const int64_t w0 = b % across * a->cols, w1 = MIN(w0 + a->cols, a->out[2]), wide = w1 - w0;
         const int64_t h0 = b / across % down * a->rows, h1 = MIN(h0 + a->rows, a->out[1]), high = h1 - h0;
         const int64_t od = b / across / down % a->out[0], n = b / across / down / a->out[0];
-        const int64_t id = a->first[0] + od * a->stride[0] + td * a->step[0];
-        const int64_t ih = a->first[1] + h0 * a->stride[1] + th * a->step[1], iw = a->first[2] + w0 * a->stride[2];
         const REAL *x = (const REAL *)a->x + n * a->in[0] * a->in[1] * a->in[2] * a->x_channels;
         const REAL *dy = (const REAL *)a->dy + (((n * a->out[0] + od) * a->out[1] + h0) * a->out[2] + w0) * a->y_channels;
-        conv_view v;
-        if (a->padded) {
-            const int64_t cols = (wide - 1) * a->stride[2] + (a->taps[2] - 1) * a->step[2] + 1;
-            K(copy_box)(box, x, a->in, a->x_channels, id, 1, 1, ih, a->stride[1], high, iw, cols, c0, c1 - c0);
-            v = (conv_view){box - c0, 0, cols * (c1 - c0), c1 - c0};
-        } else
-            v = (conv_view){x + ((id * a->in[1] + ih) * a->in[2] + iw) * a->x_channels, 0,
-                            a->stride[1] * a->in[2] * a->x_channels, a->x_channels};
+        const int64_t box_rows = (high - 1) * a->stride[1] + reach[1], box_cols = (wide - 1) * a->stride[2] + reach[2];
+        const int64_t row = box_cols * a->width, plane = box_rows * row, block = reach[0] * plane;
+        for (int64_t i = g0; i < g1; i++)
+            K(copy_blocks)(box + (i - g0) * per_group * block, a->width, x, a->in, a->x_channels,
+                           a->first[0] + od * a->stride[0], reach[0], a->first[1] + h0 * a->stride[1], box_rows,
+                           a->first[2] + w0 * a->stride[2], box_cols, i * cin, cin);
         tail.parts = high;
         for (int64_t h = 0; h < high; h++)
-            jumps[h] = h * v.row;
+            jumps[h] = h * a->stride[1] * row;
         for (int64_t q = q0; q < q1; q++) {
             const int64_t o = q / per * cout + q % per * NR, width = MIN(NR, cout - q % per * NR);
             REAL *dst = panels + (q - q0) * high * wide * NR;
@@ -232,16 +254,23 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                         memcpy(dst, src, width * sizeof(REAL));
                 }
         }
-        for (int64_t l = 0; l < (joined ? 1 : a->taps[2]); l++)
-            for (int64_t q = q0, tiles = CEIL(m, MR); q < q1; q++)
-                for (int64_t i = 0; i < tiles; i++) {
-                    const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c, j = q % per * NR;
-                    REAL *sum = sums + (l * cin + c) * a->y_channels + q / per * cout + j;
-                    tail.src = b > chunk * a->chunk ? sum : NULL;
-                    g->tile(rows, MIN(NR, cout - j), wide,
-                            (const REAL *)v.data + q / per * cin + l * a->step[2] * v.pixel + c, 1, a->stride[2] * v.pixel,
-                            panels + (q - q0) * high * wide * NR, NR, sum, a->y_channels, &tail);
-                }
+        for (int64_t td = 0, tap = 0; td < a->taps[0]; td++)
+            for (int64_t th = 0; th < a->taps[1]; th++)
+                for (int64_t tw = 0; tw < (a->joined ? 1 : a->taps[2]); tw++, tap++)
+                    for (int64_t q = q0; q < q1; q++)
+                        for (int64_t c0 = 0; c0 < cin; c0 += a->width) {
+                            const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
+                            const int64_t o = q / per * cout + q % per * NR;
+                            const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
+                                           + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
+                            for (int64_t i = 0; i < tiles; i++) {
+                                const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
+                                REAL *sum = sums + ((a->joined ? tap * m : tap * cin + c0) + c) * a->y_channels + o;
+                                tail.src = b > chunk * a->chunk ? sum : NULL;
+                                g->tile(rows, MIN(NR, cout - q % per * NR), wide, xp + c, 1, a->stride[2] * a->width,
+                                        panels + (q - q0) * high * wide * NR, NR, sum, a->y_channels, &tail);
+                            }
+                        }
     }
 }
 
@@ -251,46 +280,66 @@ static void K(conv_sums)(const void *args, int64_t begin, int64_t end, void *scr
         K(conv_sums_task)(args, t, scratch);
 }
 
+/* Sixteen rows of dw at a time: lines of sums pass through a block in L1, which is read across. */
 static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_conv_gather *a = args;
-    const int64_t size = a->taps * a->inputs, chunk = size * a->outputs;
-    for (int64_t o0 = begin * 16; o0 < MIN(end * 16, a->outputs); o0 += 16)
-        for (int64_t c = 0; c < a->inputs; c++)
-            for (int64_t t = 0; t < a->taps; t++) {
-                const REAL *src = (const REAL *)a->sums + (t * a->inputs + c) * a->outputs;
-                REAL *dst = (REAL *)a->dw + c * a->taps + t;
-                for (int64_t o = o0; o < MIN(o0 + 16, a->outputs); o++) {
-                    REAL sum = src[o];
-                    for (int64_t i = 1; i < a->chunks; i++)
-                        sum += src[o + i * chunk];
-                    dst[o * size] = sum;
-                }
-            }
+    const int64_t size = a->taps * a->inputs, chunk = size * a->outputs, pieces = CEIL(size, a->length);
+    REAL *lines = scratch;
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t o0 = t / pieces * 16, count = MIN(16, a->outputs - o0);
+        const int64_t e0 = t % pieces * a->length, e1 = MIN(e0 + a->length, size);
+        for (int64_t e = e0; e < e1; e++) {
+            const REAL *src = (const REAL *)a->sums + (e % a->taps * a->inputs + e / a->taps) * a->outputs + o0;
+            REAL *dst = lines + (e - e0) * 16;
+            for (int64_t o = 0; o < count; o++)
+                dst[o] = src[o];
+            for (int64_t i = 1; i < a->chunks; i++)
+                for (int64_t o = 0; o < count; o++)
+                    dst[o] += src[o + i * chunk];
+        }
+        for (int64_t o = 0; o < count; o++) {
+            REAL *dst = (REAL *)a->dw + (o0 + o) * size + e0;
+            for (int64_t e = 0; e < e1 - e0; e++)
+                dst[e] = lines[e * 16 + o];
+        }
+    }
 }
 
 /* ---- the filter as panels ---- */
+
+/* Rows of w whose distance is a multiple of 2 kB compete for the same lines: pieces of them are packed from a copy. */
+#define PIECE 128
 
 static void K(conv_pack)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_conv_pack *a = args;
     const int64_t per = CEIL(a->outputs, NR), last = CEIL(a->outputs - (per - 1) * NR, VL) * VL;
-    const int64_t all = (per - 1) * NR + last;
+    const int64_t all = (per - 1) * NR + last, size = a->inputs * a->taps, forward = a->input == a->taps;
+    REAL copy[2 * VBYTES / sizeof(REAL)][PIECE + 4];
     for (int64_t task = begin; task < end; task++) {
         const int64_t group = task / per, panel = task % per, cols = MIN(NR, a->outputs - panel * NR);
         const int64_t width = panel < per - 1 ? NR : last;
         const REAL *w = (const REAL *)a->w + group * a->group + panel * NR * a->output;
-        for (int64_t c = 0; c < a->inputs; c++, w += a->input)
-            for (int64_t t = 0; t < a->taps; t++) {
-                const int64_t deep = a->count[t] * a->inputs;
-                REAL *dst = (REAL *)a->dst + a->base[t] + group * deep * all + panel * deep * NR
-                          + (a->place[t] * a->inputs + c) * width;
+        for (int64_t e = 0; e < size; e++) {
+            const int64_t c = e / a->taps, t = e % a->taps, deep = a->count[t] * a->inputs;
+            REAL *dst = (REAL *)a->dst + a->base[t] + group * deep * all + panel * deep * NR
+                      + (a->place[t] * a->inputs + c) * width;
+            if (!forward) {
                 for (int64_t j = 0; j < cols; j++)
-                    dst[j] = w[j * a->output + t];
+                    dst[j] = w[c * a->input + j * a->output + t];
+                continue;
             }
+            if (e % PIECE == 0)
+                for (int64_t j = 0; j < cols; j++)
+                    memcpy(copy[j], w + j * a->output + e, MIN(PIECE, size - e) * sizeof(REAL));
+            for (int64_t j = 0; j < cols; j++)
+                dst[j] = copy[j][e % PIECE];
+        }
     }
 }
 
+#undef PIECE
 #undef VL
 #undef NR
 

@@ -18,11 +18,6 @@ typedef struct {
     int64_t taps[3];
     int64_t y;        /* element of y where output 0 lies */
     int64_t filter;   /* element of the packed filter where its panels begin */
-    /* the plan */
-    int32_t padded;         /* some tap meets no input: a task copies its part of x between zeros */
-    int64_t rows, cols;     /* outputs along h and w per task */
-    int64_t panels;         /* panels of the filter per task */
-    int64_t tasks;          /* of this pass */
 } nnrt_conv_pass;
 
 /* Packed filter of a pass: [groups][panel of nr outputs][taps][inputs of a group][nr], the last panel of a
@@ -39,6 +34,12 @@ typedef struct {
     int32_t activation;
     int64_t passes;
     const nnrt_conv_pass *pass;
+    /* the plan: a task is a block of outputs of all passes, which share their part of x */
+    int64_t most[3], low[3], high[3]; /* of all passes: outputs, and what output 0 meets with the first and last taps */
+    int64_t taps;                     /* most of one pass */
+    int32_t padded;                   /* some tap meets no input: the part of x is copied between zeros */
+    int64_t rows, cols;               /* outputs along h and w per task */
+    int64_t panels;                   /* panels of the filter per task */
 } nnrt_conv_args;
 
 /* patches[m, taps, inputs of a group] of one group, m counting images and outputs: the rows of a product. */
@@ -52,7 +53,8 @@ typedef struct {
     int64_t rows;                          /* of patches per task */
 } nnrt_conv_patches;
 
-/* sums[chunk, tap, inputs of a group, O] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk. */
+/* sums[chunk, tap, inputs of a group, O] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk.
+ * A task's part of x is copied in blocks of channels [block][d][h][w][width], which are read line by line. */
 typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
@@ -62,10 +64,11 @@ typedef struct {
     int64_t in[3], x_channels, out[3], y_channels;
     int64_t taps[3], stride[3], step[3], first[3];
     /* the plan */
+    int64_t width;         /* of a block of channels */
+    int32_t joined;        /* one block, in which the taps along w lie side by side */
     int64_t rows, cols;    /* outputs along h and w that are summed in registers at a time */
-    int64_t blocks, chunk; /* such blocks in all, and per chunk */
+    int64_t blocks, chunk; /* such blocks of outputs in all, and per chunk */
     int64_t panels;        /* of nr channels of dy per task */
-    int32_t padded;
 } nnrt_conv_sums;
 
 /* dw[O, inputs, taps] = sum over chunks of sums[chunk, taps, inputs, O]. */
@@ -74,6 +77,7 @@ typedef struct {
     const void *sums;
     void *dw;
     int64_t chunks, taps, inputs, outputs;
+    int64_t length; /* of a piece of a row of dw */
 } nnrt_conv_gather;
 
 /* dst: packed filters from w[., .], inputs `input` apart, outputs `output` apart, taps contiguous. */
@@ -89,10 +93,10 @@ typedef struct {
 } nnrt_conv_pack;
 
 typedef struct {
-    nnrt_kernel tiles;   /* tasks: the sum over passes of images x depth x bands of rows x of columns x strips of panels */
+    nnrt_kernel tiles;   /* tasks: images x depth x bands of rows x of columns x strips of panels */
     nnrt_kernel patches; /* tasks: ceil(m/rows) */
-    nnrt_kernel sums;    /* tasks: chunks x (taps along d and h) x strips of panels */
-    nnrt_kernel gather;  /* tasks: ceil(O/16) */
+    nnrt_kernel sums;    /* tasks: chunks x strips of panels */
+    nnrt_kernel gather;  /* tasks: ceil(O/16) x ceil(row of dw/length) */
     nnrt_kernel pack;    /* tasks: groups x panels */
 } nnrt_conv_ops;
 
