@@ -1,0 +1,66 @@
+/* Winograd convolution. This file includes itself once per dtype, and winograd_tile.h once per dtype and tile. */
+#ifndef REAL
+
+#include "winograd.h"
+
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#define REAL float
+#define K(name) name##_f32
+#include "winograd.c"
+#undef REAL
+#undef K
+#define REAL double
+#define K(name) name##_f64
+#include "winograd.c"
+
+#define KERNEL(name, m, type) .name = {"winograd/" #name "/F" #m "/" #type "/" NNRT_STR(NNRT_ISA), name##_##m##_##type}
+#define OPS(m, type)                                                                                           \
+    {                                                                                                          \
+        KERNEL(filter, m, type), KERNEL(input, m, type), KERNEL(output, m, type), KERNEL(conv, m, type),       \
+            KERNEL(sums, m, type), KERNEL(finish, m, type),                                                    \
+    }
+
+const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}};
+
+#else
+
+#include "gemm_vec.h"
+#include "winograd_lines.h"
+
+/* The first n lanes, or all. */
+INLINE K(vec) K(load_some)(const REAL *p, int64_t n)
+{
+    return n < VL ? K(load_lanes)(p, K(lanes)(n)) : K(load)(p);
+}
+INLINE void K(store_some)(REAL *p, int64_t n, K(vec) v)
+{
+    if (n < VL)
+        K(store_lanes)(p, K(lanes)(n), v);
+    else
+        K(store)(p, v);
+}
+
+/* Sum of a vector over parts, in their order. */
+INLINE K(vec) K(total)(const REAL *p, int64_t n, int64_t parts, int64_t step)
+{
+    K(vec) sum = K(load_some)(p, n);
+    for (int64_t i = 1; i < parts; i++)
+        sum += K(load_some)(p + i * step, n);
+    return sum;
+}
+
+#define M 2
+#define F(name) K(name##_2)
+#include "winograd_tile.h"
+#undef M
+#undef F
+#define M 4
+#define F(name) K(name##_4)
+#include "winograd_tile.h"
+#undef M
+#undef F
+#undef VL
+#undef NR
+
+#endif

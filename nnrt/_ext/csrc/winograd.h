@@ -1,0 +1,62 @@
+/* Winograd convolution: arguments and table of csrc/winograd.c. */
+#ifndef NNRT_WINOGRAD_H
+#define NNRT_WINOGRAD_H
+
+#include "linear.h"
+
+/* y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + 2; see nnrt._ref.winograd.
+ * What is transformed is k² matrices, `step` elements apart:
+ *   v[tiles, c] of x, q[tiles, o] of dy, products[tiles, o], s[o, c] of dw;
+ *   u of w: for each panel of nr columns its k² matrices [depth, width]. */
+typedef struct {
+    nnrt_work work;
+    const nnrt_gemm_ops *gemm;
+    int64_t n, h, w, c;  /* x */
+    int64_t oh, ow, o;   /* y */
+    int64_t pad_h, pad_w;
+    int64_t down, across; /* tiles of an image */
+    const void *x;
+    void *y;             /* conv: output; otherwise dy */
+    const void *u, *bias, *residual;
+    void *dw;
+    int32_t relu;
+
+    /* The plan. */
+    int64_t first, last; /* tiles of this launch */
+    int64_t block;       /* tiles that are transformed at a time */
+    int64_t group;       /* columns of y per task */
+    int64_t chunk;       /* columns of y whose products are held at a time */
+    void *v, *q;         /* of tiles first..last, or NULL: each task makes its own */
+    int64_t v_row, v_step, q_row, q_step, m_row, m_step;
+    void *s;             /* [splits, k², o, c] */
+    int64_t splits, split; /* parts of the tiles whose s are summed apart; tiles of a part */
+    int64_t rows, cols;  /* of s per task */
+} nnrt_winograd_args;
+
+/* u from w. */
+typedef struct {
+    nnrt_work work;
+    void *u;
+    const void *w;
+    int64_t depth, columns;
+    int64_t depth_step, column_step; /* of w; the taps are contiguous */
+    int64_t part;        /* of depth per task */
+    int32_t rotate;
+} nnrt_winograd_filter;
+
+typedef struct {
+    nnrt_kernel filter;  /* tasks: ceil(columns/nr) x ceil(depth/part) */
+    nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
+    nnrt_kernel output;  /* q of dy; the same */
+    nnrt_kernel conv;    /* tasks: ceil(tiles/block) x ceil(o/group) */
+    nnrt_kernel sums;    /* s = q^T v; tasks: splits x ceil(o/rows) x ceil(c/cols) */
+    nnrt_kernel finish;  /* dw = G^T (sum of s over splits) G; tasks: o */
+} nnrt_winograd_ops;
+
+typedef struct {
+    nnrt_winograd_ops dtype[2][2]; /* tile 2, tile 4 */
+} nnrt_winograd_table;
+
+NNRT_TABLES(winograd)
+
+#endif

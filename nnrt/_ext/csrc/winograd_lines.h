@@ -1,0 +1,77 @@
+/* One line of each transform, r = matrix d, with the matrices of nnrt._ref.winograd. Included once per dtype. */
+
+#define HALF_ROOT ((REAL)0.70710678118654752440)
+#define LINE(name) INLINE void K(name)(K(vec) * r, const K(vec) * d)
+
+/* B^T, of x */
+LINE(bt_2)
+{
+    r[0] = d[0] - d[2], r[1] = d[1] + d[2], r[2] = d[2] - d[1], r[3] = d[3] - d[1];
+}
+LINE(bt_4)
+{
+    const K(vec) even1 = d[4] - 2 * d[2], odd1 = d[3] - 2 * d[1];
+    const K(vec) even2 = d[4] - (REAL)0.5 * d[2], odd2 = d[3] - (REAL)0.5 * d[1];
+    r[0] = d[0] - (REAL)2.5 * d[2] + d[4];
+    r[1] = even1 + HALF_ROOT * odd1, r[2] = even1 - HALF_ROOT * odd1;
+    r[3] = even2 + 2 * HALF_ROOT * odd2, r[4] = even2 - 2 * HALF_ROOT * odd2;
+    r[5] = d[1] - (REAL)2.5 * d[3] + d[5];
+}
+
+/* A^T, of the products */
+LINE(at_2)
+{
+    r[0] = d[0] + (d[1] + d[2]), r[1] = d[3] + (d[1] - d[2]);
+}
+LINE(at_4)
+{
+    const K(vec) sum1 = d[1] + d[2], sum2 = d[3] + d[4], diff1 = d[1] - d[2], diff2 = d[3] - d[4];
+    r[0] = d[0] + sum1 + sum2;
+    r[1] = HALF_ROOT * (diff1 + 2 * diff2);
+    r[2] = (REAL)0.5 * sum1 + 2 * sum2;
+    r[3] = d[5] + HALF_ROOT / 2 * (diff1 + 8 * diff2);
+}
+
+/* A, of dy */
+LINE(a_2)
+{
+    r[0] = d[0], r[1] = d[0] + d[1], r[2] = d[0] - d[1], r[3] = d[1];
+}
+LINE(a_4)
+{
+    const K(vec) even1 = d[0] + (REAL)0.5 * d[2], odd1 = d[1] + (REAL)0.5 * d[3];
+    const K(vec) even2 = d[0] + 2 * d[2], odd2 = d[1] + 2 * d[3];
+    r[0] = d[0];
+    r[1] = even1 + HALF_ROOT * odd1, r[2] = even1 - HALF_ROOT * odd1;
+    r[3] = even2 + 2 * HALF_ROOT * odd2, r[4] = even2 - 2 * HALF_ROOT * odd2;
+    r[5] = d[3];
+}
+
+/* G, of w */
+LINE(g_2)
+{
+    const K(vec) even = (REAL)0.5 * (d[0] + d[2]), odd = (REAL)0.5 * d[1];
+    r[0] = d[0], r[1] = even + odd, r[2] = even - odd, r[3] = d[2];
+}
+LINE(g_4)
+{
+    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2], odd1 = (REAL)(2.0 / 3) * HALF_ROOT * d[1];
+    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2], odd2 = (REAL)(1.0 / 3) * HALF_ROOT * d[1];
+    r[0] = d[0];
+    r[1] = even1 - odd1, r[2] = even1 + odd1;
+    r[3] = even2 + odd2, r[4] = even2 - odd2;
+    r[5] = d[2];
+}
+
+/* G^T, of the sums of dw */
+LINE(gt_2)
+{
+    r[0] = d[0] + (REAL)0.5 * (d[1] + d[2]), r[1] = (REAL)0.5 * (d[1] - d[2]), r[2] = d[3] + (REAL)0.5 * (d[1] + d[2]);
+}
+LINE(gt_4)
+{
+    const K(vec) sum1 = d[1] + d[2], sum2 = d[3] + d[4], diff1 = d[2] - d[1], diff2 = d[3] - d[4];
+    r[0] = d[0] - (REAL)(2.0 / 3) * sum1 + (REAL)(1.0 / 6) * sum2;
+    r[1] = (REAL)(2.0 / 3) * HALF_ROOT * diff1 + (REAL)(1.0 / 3) * HALF_ROOT * diff2;
+    r[2] = d[5] - (REAL)(1.0 / 3) * sum1 + (REAL)(1.0 / 3) * sum2;
+}

@@ -1,0 +1,243 @@
+/* The transforms of tiles of M x M outputs and the kernels over them: included per dtype for M = 2 and 4.
+ *
+ * A transform goes over the columns of a square, then over the rows of what came out. Lanes are channels. */
+
+#define KS (M + 2)
+
+/* OUT(i, j) = line IN(i, j) line^T, from squares of `from` values a side to squares of `to`. half[to][from] is what
+ * came of the columns; those outside j0..j1 are there already. Of the rows, `rows` are wanted. */
+#define BOTH_WAYS(line, from, to, half, j0, j1, rows, IN, OUT)                  \
+    {                                                                           \
+        K(vec) d[6], r[6];                                                      \
+        for (int64_t j = j0; j < j1; j++) {                                     \
+            EACH(from, TAKE, IN)                                                \
+            F(line)(r, d);                                                      \
+            EACH(to, KEEP, half)                                                \
+        }                                                                       \
+        for (int64_t i = 0; i < rows; i++) {                                    \
+            EACH(from, TAKE_BACK, half)                                         \
+            F(line)(r, d);                                                      \
+            EACH(to, GIVE, OUT)                                                 \
+        }                                                                       \
+    }
+#ifndef EACH
+#define EACH(n, X, y)                                                           \
+    X(y, 0)                                                                     \
+    X(y, 1)                                                                     \
+    if (n > 2)                                                                  \
+        X(y, 2)                                                                 \
+    if (n > 3)                                                                  \
+        X(y, 3)                                                                 \
+    if (n > 4) {                                                                \
+        X(y, 4)                                                                 \
+        X(y, 5)                                                                 \
+    }
+#define TAKE(IN, i) d[i] = IN(i, j);
+#define KEEP(half, i) half[i][j] = r[i];
+#define TAKE_BACK(half, j) d[j] = half[i][j];
+#define GIVE(OUT, j) OUT(i, j, r[j]);
+#endif
+
+/* Where tile t lies: its image, and its first row and column of y. */
+#define PLACE(p, t)                                                                                            \
+    const int64_t image = (t) / ((p)->down * (p)->across), top = (t) / (p)->across % (p)->down * M;             \
+    const int64_t left = (t) % (p)->across * M;
+
+/* v[KS²][tiles, channels] from the squares of a[n, h, w, c] that begin pad before the tiles t0..t1, channels c0..c1;
+ * zero outside a. A last vector that is not full is moved back over the one before it; fewer channels than a vector
+ * has are copied to `room` first, which otherwise holds zeros. */
+#define TRANSFORM(name, line, from)                                                                            \
+    static void F(name)(const nnrt_winograd_args *p, const REAL *a, int64_t h, int64_t w, int64_t c, int64_t pad_h, \
+                        int64_t pad_w, int64_t t0, int64_t t1, int64_t c0, int64_t c1, REAL *v, int64_t v_row, \
+                        int64_t v_step, REAL *room)                                                            \
+    {                                                                                                          \
+        const int narrow = c1 - c0 < VL;                                                                       \
+        const int64_t pixel = narrow ? VL : c, count = narrow ? VL : c1 - c0;                                  \
+        K(vec) half[6][6];                                                                                 \
+        for (int64_t e = 0; e < ROOM(c); e++)                                                                  \
+            room[e] = 0;                                                                                       \
+        for (int64_t t = t0; t < t1; t++, v += v_row) {                                                        \
+            PLACE(p, t)                                                                                        \
+            const int64_t y0 = top - pad_h, x0 = left - pad_w;                                                 \
+            int64_t j0 = MIN(MAX(-x0, 0), from), j1 = MAX(MIN(w - x0, from), j0);                              \
+            const REAL *rows[from];                                                                            \
+            for (int64_t i = 0; i < from; i++) {                                                               \
+                const int inside = y0 + i >= 0 && y0 + i < h;                                                  \
+                rows[i] = inside ? a + ((image * h + y0 + i) * w + x0) * c + c0 : room;                        \
+                if (narrow) {                                                                                  \
+                    REAL *copy = room + i * from * VL;                                                         \
+                    for (int64_t j = 0; j < from; j++)                                                         \
+                        for (int64_t e = 0; e < c1 - c0; e++)                                                  \
+                            copy[j * VL + e] = inside && j >= j0 && j < j1 ? rows[i][j * c + e] : 0;           \
+                    rows[i] = copy;                                                                            \
+                }                                                                                              \
+            }                                                                                                  \
+            if (narrow)                                                                                        \
+                j0 = 0, j1 = from;                                                                             \
+            if (j0 > 0 || j1 < from)                                                                           \
+                for (int64_t i = 0; i < KS; i++)                                                               \
+                    for (int64_t j = 0; j < from; j++)                                                         \
+                        half[i][j] = (K(vec)){0};                                                              \
+            for (int64_t e = 0; e < count; e += VL) {                                                          \
+                const int64_t at = MIN(e, count - VL);                                                         \
+                BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL, PUT)                                        \
+            }                                                                                                  \
+        }                                                                                                      \
+    }
+#define ROOM(c) (KS * MAX((c), KS * VL))
+#define PIXEL(i, j) K(load)(rows[i] + j * pixel + at)
+#define PUT(i, j, value) K(store)(v + (i * KS + j) * v_step + at, value)
+TRANSFORM(transform_x, bt, KS)
+TRANSFORM(transform_dy, a, M)
+
+/* y of the tiles t0..t1, columns o0..o1, from their products. */
+static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, int64_t t1, int64_t o0, int64_t o1,
+                                  const REAL *m)
+{
+    K(vec) half[6][6];
+    for (int64_t t = t0; t < t1; t++, m += p->m_row) {
+        PLACE(p, t)
+        const int64_t rows = MIN(p->oh - top, M), cols = MIN(p->ow - left, M);
+        for (int64_t e = 0; e < o1 - o0; e += VL) {
+            const int64_t n = MIN(o1 - o0 - e, VL), at = ((image * p->oh + top) * p->ow + left) * p->o + o0 + e;
+            const K(vec) bias = p->bias ? K(load_some)((const REAL *)p->bias + o0 + e, n) : (K(vec)){0};
+            REAL *y = (REAL *)p->y + at;
+            const REAL *residual = p->residual ? (const REAL *)p->residual + at : NULL;
+#define PRODUCT(i, j) K(load)(m + (i * KS + j) * p->m_step + e)
+#define PUT_Y(i, j, value)                                                      \
+    if (j < cols) {                                                             \
+        const int64_t to = (i * p->ow + j) * p->o;                              \
+        K(vec) z = value + bias;                                                \
+        if (residual)                                                           \
+            z += K(load_some)(residual + to, n);                                \
+        if (p->relu)                                                            \
+            z = K(relu_vec)(z);                                                 \
+        K(store_some)(y + to, n, z);                                            \
+    }
+            BOTH_WAYS(at, KS, M, half, 0, KS, rows, PRODUCT, PUT_Y)
+        }
+    }
+}
+
+/* Products of the transformed tiles, rows of v, with the columns o0..o1 of u. */
+static void F(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tiles, int64_t o0, int64_t o1, REAL *m)
+{
+    static const nnrt_tail plain = {.alpha = 1};
+    for (int64_t e = 0; e < KS * KS; e++, v += p->v_step, m += p->m_step)
+        for (int64_t j = o0; j < o1; j += NR) {
+            const int64_t cols = MIN(o1 - j, NR), width = CEIL(cols, VL) * VL;
+            const REAL *u = (const REAL *)p->u + (j * KS * KS + e * width) * p->c;
+            for (int64_t t = 0, i = 0, next; i < tiles; t++, i = next) {
+                next = gemm_row(tiles, t + 1);
+                p->gemm->tile(next - i, cols, p->c, v + i * p->v_row, p->v_row, 1, u, width, m + i * p->m_row + j - o0,
+                              p->m_row, &plain);
+            }
+        }
+}
+
+static void F(conv)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t groups = CEIL(p->o, p->group);
+    REAL *m = scratch, *room = m + KS * KS * p->m_step, *own = room + ROOM(p->c);
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t t0 = p->first + t / groups * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t last = MIN(t % groups * p->group + p->group, p->o);
+        REAL *v = p->v ? (REAL *)p->v + (t0 - p->first) * p->v_row : own;
+        if (!p->v)
+            F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, 0, p->c, v, p->v_row, p->v_step, room);
+        for (int64_t o0 = t % groups * p->group; o0 < last; o0 += p->chunk) {
+            const int64_t o1 = MIN(o0 + p->chunk, last);
+            F(multiply)(p, v, t1 - t0, o0, o1, m);
+            F(transform_products)(p, t0, t1, o0, o1, m);
+        }
+    }
+}
+
+static void F(input)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
+    F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, 0, p->c,
+                   (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
+}
+
+static void F(output)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
+    F(transform_dy)(p, p->y, p->oh, p->ow, p->o, 0, 0, t0, t1, 0, p->o, (REAL *)p->q + (t0 - p->first) * p->q_row,
+                    p->q_row, p->q_step, scratch);
+}
+
+static void F(sums)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t down = CEIL(p->o, p->rows), across = CEIL(p->c, p->cols);
+    REAL *room = scratch, *v = room + ROOM(MAX(p->c, p->o)), *q = v + KS * KS * p->v_step;
+    for (int64_t task = begin; task < end; task++) {
+        const int64_t o0 = task / across % down * p->rows, o1 = MIN(o0 + p->rows, p->o);
+        const int64_t c0 = task % across * p->cols, c1 = MIN(c0 + p->cols, p->c);
+        const int64_t start = p->first + task / across / down * p->split, stop = MIN(start + p->split, p->last);
+        REAL *s = (REAL *)p->s + (task / across / down * KS * KS * p->o + o0) * p->c + c0;
+        for (int64_t t0 = start; t0 < stop; t0 += p->block) {
+            const int64_t t1 = MIN(t0 + p->block, stop);
+            F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, c0, c1, v, p->v_row, p->v_step, room);
+            F(transform_dy)(p, p->y, p->oh, p->ow, p->o, 0, 0, t0, t1, o0, o1, q, p->q_row, p->q_step, room);
+            for (int64_t e = 0; e < KS * KS; e++)
+                for (int64_t j = 0; j < c1 - c0; j += NR)
+                    for (int64_t t = 0, i = 0, next; i < o1 - o0; t++, i = next) {
+                        REAL *to = s + (e * p->o + i) * p->c + j;
+                        const nnrt_tail tail = {.alpha = 1, .beta = 1, .src = t0 == start ? NULL : to, .src_row = p->c};
+                        next = gemm_row(o1 - o0, t + 1);
+                        p->gemm->tile(next - i, MIN(c1 - c0 - j, NR), t1 - t0, q + e * p->q_step + i, 1, p->q_row,
+                                      v + e * p->v_step + j, p->v_row, to, p->c, &tail);
+                    }
+        }
+    }
+}
+
+static void F(finish)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t step = p->o * p->c;
+    K(vec) half[6][6], taps[9];
+    for (int64_t o = begin; o < end; o++)
+        for (int64_t c = 0; c < p->c; c += VL) {
+            const REAL *s = (const REAL *)p->s + o * p->c + c;
+            REAL *dw = (REAL *)p->dw + (o * p->c + c) * 9;
+            const int64_t n = MIN(p->c - c, VL);
+#define TOTAL(i, j) K(total)(s + (i * KS + j) * step, n, p->splits, KS * KS * step)
+#define PUT_TAP(i, j, value) taps[i * 3 + j] = value
+            BOTH_WAYS(gt, KS, 3, half, 0, KS, 3, TOTAL, PUT_TAP)
+            for (int64_t l = 0; l < n; l++)
+                for (int64_t i = 0; i < 9; i++)
+                    dw[l * 9 + i] = taps[i][l];
+        }
+}
+
+static void F(filter)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_filter *p = args;
+    const int64_t parts = CEIL(p->depth, p->part);
+    K(vec) half[KS][3], taps[9];
+    for (int64_t task = begin; task < end; task++) {
+        const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task / parts * NR;
+        const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR);
+        for (int64_t k = task % parts * p->part; k < k1; k++)
+            for (int64_t j = 0; j < width; j += VL) {
+                REAL *u = (REAL *)p->u + j0 * p->depth * KS * KS + k * width + j;
+                for (int64_t l = 0; l < VL; l++) {
+                    const REAL *w = (const REAL *)p->w + k * p->depth_step + (j0 + j + l) * p->column_step;
+                    for (int64_t i = 0; i < 9; i++)
+                        taps[p->rotate ? 8 - i : i][l] = j0 + j + l < p->columns ? w[i] : 0;
+                }
+#define TAP(i, j) taps[i * 3 + j]
+#define PUT_U(i, j, value) K(store)(u + (i * KS + j) * p->depth * width, value)
+                BOTH_WAYS(g, 3, KS, half, 0, 3, KS, TAP, PUT_U)
+            }
+    }
+}
+
+#undef KS
+#undef ROOM
