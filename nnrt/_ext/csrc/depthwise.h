@@ -1,0 +1,60 @@
+/* Convolutions with narrow groups: arguments and table of csrc/depthwise.c.
+ *
+ * The side that is written is `out`, the side that is read `in`, in either direction. Channels are taken in
+ * blocks: what one vector of sums, or a few, can hold. */
+#ifndef NNRT_DEPTHWISE_H
+#define NNRT_DEPTHWISE_H
+
+#include "nnrt.h"
+
+/* EACH: a channel reads its own. SPREAD: a vector of outputs spans several groups, and each lane is handed its
+ * group's inputs by a permutation. WIDE: a group fills vectors of its own, inputs are broadcast. */
+enum { NNRT_EACH, NNRT_SPREAD, NNRT_WIDE };
+
+typedef struct {
+    int64_t in, out, taps;
+    int64_t stride, padding, dilation;
+    int64_t phases; /* outputs so far apart read through the same taps: 1, or the stride when transposed */
+    int64_t step;   /* their inputs are this far apart */
+    int64_t k_step; /* an output reads through every k_step-th tap */
+    int64_t tap;    /* whose inputs are this far apart */
+} nnrt_axis;
+
+/* The taps through which an output reads: the first, its input, how many. */
+typedef struct {
+    int64_t k, at, n;
+} nnrt_reach;
+
+typedef struct {
+    nnrt_work work;
+    void *y;              /* [batch, out, out, out, channels] */
+    const void *x;        /* [batch, in, in, in, channels] */
+    const void *w;        /* EACH: [tap, width]; else [block, in channel, tap, lanes]: see kernel pack */
+    const void *b, *residual;
+    nnrt_axis axis[3];
+    int64_t batch, kind;
+    int64_t groups, in, out;  /* channels of a group that are read and written */
+    int64_t blocks, together; /* of `together` groups; EACH: a block is a channel */
+    int64_t lanes;            /* of a block in w, whole vectors; EACH: width of w */
+    int64_t repeat;           /* EACH: pixels whose channels make a row of w, so that few channels fill vectors */
+    int64_t part, strip;      /* blocks and rows of a task */
+    int32_t activation;
+    const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */
+    /* pack, and its inverse gather */
+    void *packed;         /* like w; sums of filter_backward: [splits, like w] */
+    int64_t packed_count; /* elements of it, or of one of its splits */
+    int32_t transposed;
+    int64_t splits;       /* parts of the pixels that are summed apart */
+} nnrt_depthwise_args;
+
+typedef struct {
+    nnrt_kernel pack[2];   /* tasks: ceil(blocks/part) */
+    nnrt_kernel conv[2];   /* tasks: ceil(blocks/part) x ceil(rows/strip), rows = batch x out x out */
+    nnrt_kernel filter[2]; /* tasks: ceil(blocks/part) x splits; x: conv's x, y: dy, axis: conv's */
+    nnrt_kernel gather[2]; /* y: dw; tasks: ceil(blocks/part) */
+    int64_t vector;        /* bytes */
+} nnrt_depthwise_table;
+
+NNRT_TABLES(depthwise)
+
+#endif

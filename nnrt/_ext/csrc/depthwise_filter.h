@@ -1,0 +1,218 @@
+/* The filter's gradient: sums over a rectangle of pixels in registers, and the kernel around them. Included once
+ * per dtype.
+ *
+ *     sums[tap, c] += Σ_i x[tap + i, ..] dy[i, c] */
+
+#ifndef SWEEP_TIMES
+/* Here i counts taps (EACH) or channels of x; vectors are channels, and in SPREAD two taps. */
+#define SWEEP_TIMES(i, p, m)                                                                            \
+    if (count > i) {                                                                                    \
+        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d0;                \
+        if (vectors > 1)                                                                                \
+            b##i += K(load)(p + m * step + VL) * d1;                                                    \
+    }
+#define SWEEP_SPLAT(i, p, m)                                                                            \
+    if (count > i) {                                                                                    \
+        V v = K(splat)(x[i]);                                                                           \
+        a##i += v * d0;                                                                                 \
+        if (vectors > 1)                                                                                \
+            b##i += v * d1;                                                                             \
+    }
+#define ORDER(i, p, m) const K(order) o##i = *(const K(order) *)s->order[kind == NNRT_SPREAD && count > i ? i : 0];
+#define SWEEP_SPREAD(i, p, m)                                                                           \
+    if (count > i) {                                                                                    \
+        a##i += K(permute)(v0, o##i) * d0;                                                              \
+        if (vectors > 1)                                                                                \
+            b##i += K(permute)(v1, o##i) * d0;                                                          \
+    }
+#define ADD_UP(i, p, m)                                                                                 \
+    if (count > i) {                                                                                    \
+        K(store)(sums + i * s->sum, K(load)(sums + i * s->sum) + a##i);                                 \
+        if (vectors > 1)                                                                                \
+            K(store)(sums + i * s->sum + second, K(load)(sums + i * s->sum + second) + b##i);           \
+    }
+#endif
+
+typedef struct {
+    int64_t rows, cols, x_row, x_col, dy_row, dy_col; /* the rectangle, and steps in it */
+    int64_t step;           /* from tap to tap in x */
+    int64_t sum, second;    /* from i to i and, SPREAD, from tap to tap in sums */
+    int64_t window;         /* SPREAD: channels of x that a vector reads */
+    const INT (*order)[VBYTES / REAL_BYTES];
+} K(rectangle);
+
+#define SWEEP_ARGS const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
+INLINE void K(sweep)(const int kind, const int count, const int vectors, const int edge, SWEEP_ARGS)
+{
+    typedef K(vec) V;
+    const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
+    const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
+    V d1 = {0};
+    EACH_OUTPUT(SUMS)
+    EACH_OUTPUT(ORDER)
+    for (int64_t r = 0; r < s->rows; r++) {
+        const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
+        for (int64_t j = s->cols; j > 0; j--, x += s->x_col, dy += s->dy_col) {
+            const V d0 = edge ? K(load_lanes)(dy, mask) : K(load)(dy);
+            if (vectors > 1 && kind != NNRT_SPREAD)
+                d1 = K(load)(dy + VL);
+            if (kind == NNRT_EACH) {
+                const REAL *p = x, *q = x + 3 * step;
+                EACH_OUTPUT(SWEEP_TIMES)
+            } else if (kind == NNRT_WIDE) {
+                EACH_OUTPUT(SWEEP_SPLAT)
+            } else {
+                const V v0 = K(load_lanes)(x, window), v1 = vectors > 1 ? K(load_lanes)(x + step, window) : v0;
+                EACH_OUTPUT(SWEEP_SPREAD)
+            }
+        }
+    }
+    EACH_OUTPUT(ADD_UP)
+}
+
+typedef void (*K(sweep_fn))(SWEEP_ARGS);
+
+#define SWEEPS(n)                                                                                       \
+    static void K(sweep_each_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last); } \
+    static void K(sweep_each_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last); } \
+    static void K(sweep_wide_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last); } \
+    static void K(sweep_wide_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_WIDE, n, 1, 1, s, sums, x0, dy0, last); } \
+    static void K(sweep_spread_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_SPREAD, n > 4 ? 4 : n, 2, 1, s, sums, x0, dy0, last); } \
+    static void K(sweep_spread_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_SPREAD, n > 4 ? 4 : n, 1, 1, s, sums, x0, dy0, last); }
+#define ROW_OF(n)                                                                                       \
+    {{K(sweep_each_one_##n), K(sweep_each_two_##n)},                                                    \
+     {K(sweep_spread_one_##n), K(sweep_spread_two_##n)},                                                \
+     {K(sweep_wide_one_##n), K(sweep_wide_two_##n)}},
+EACH_COUNT(SWEEPS)
+static const K(sweep_fn) K(sweeps)[COUNT][3][2] = {EACH_COUNT(ROW_OF)};
+#undef SWEEPS
+#undef ROW_OF
+
+/* Outputs first..last-1 that read through tap k inside the input. */
+static void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t *last)
+{
+    const int64_t offset = k * a->dilation - a->padding, most = a->in - 1 - offset;
+    const int64_t low = ceil_div(-offset, a->stride), high = most < 0 ? 0 : most / a->stride + 1;
+    *first = low > *first ? low : *first;
+    *last = MIN(high, *last);
+}
+
+/* The pieces of a row of dy, one for each stretch: the taps of a row of the filter over rows of pixels. */
+static void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches, int64_t count,
+                               REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
+                               const INT (*orders)[VBYTES / REAL_BYTES])
+{
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, most = p->kind == NNRT_EACH ? COUNT : 2;
+    for (const stretch *t = stretches; t < stretches + count; t++) {
+        s->cols = t->count;
+        for (int64_t k = 0; k < t->reach.n; k += most) {
+            const int64_t taps = MIN(most, t->reach.n - k);
+            REAL *to = sums + (t->reach.k + k) * p->lanes;
+            const REAL *from = x + (t->reach.at + k * s->step / x_pixel) * x_pixel, *d = dy + t->first * y_pixel;
+            if (p->kind == NNRT_EACH)
+                K(sweeps)[taps - 1][NNRT_EACH][lanes == 2 * VL](s, to, from, d, lanes);
+            else
+                for (int64_t c = 0; c < p->in; c += 4) {
+                    s->order = orders + c;
+                    K(sweeps)[MIN(4, p->in - c) - 1][NNRT_SPREAD][taps > 1](s, to + c * s->sum, from, d, lanes);
+                }
+        }
+    }
+}
+
+/* A group that fills vectors: its channels are copied side by side, since each is read once for every tap and vector. */
+static void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, const REAL *x,
+                           const REAL *dy, int64_t kd, int64_t first, int64_t last)
+{
+    const nnrt_axis *h = &p->axis[1], *across = &p->axis[2];
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
+    int64_t top = first * h->stride - h->padding, bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
+    top = top < 0 ? 0 : top, bottom = MIN(bottom, h->in - 1);
+    REAL *dys = room, *xs = room + (last - first) * across->out * p->lanes;
+    for (int64_t i = 0; i < (last - first) * across->out; i++)
+        memcpy(dys + i * p->lanes, dy + (first * across->out + i) * y_pixel, (size_t)p->out * sizeof(REAL));
+    for (int64_t i = 0; i < (bottom - top + 1) * across->in; i++)
+        memcpy(xs + i * p->in, x + (top * across->in + i) * x_pixel, (size_t)p->in * sizeof(REAL));
+    s->x_row = h->stride * across->in * p->in, s->x_col = across->stride * p->in;
+    s->dy_row = across->out * p->lanes, s->dy_col = p->lanes;
+    for (int64_t kh = 0; kh < h->taps; kh++)
+        for (int64_t kw = 0; kw < across->taps; kw++) {
+            int64_t r0 = first, r1 = last, c0 = 0, c1 = across->out;
+            K(seen)(h, kh, &r0, &r1);
+            K(seen)(across, kw, &c0, &c1);
+            s->rows = r1 - r0, s->cols = c1 - c0;
+            if (s->rows <= 0 || s->cols <= 0)
+                continue;
+            const int64_t line = r0 * h->stride - h->padding + kh * h->dilation - top;
+            const int64_t at = c0 * across->stride - across->padding + kw * across->dilation;
+            const REAL *from = xs + (line * across->in + at) * p->in;
+            const REAL *d = dys + ((r0 - first) * across->out + c0) * p->lanes;
+            REAL *to = sums + ((kd * h->taps + kh) * across->taps + kw) * p->lanes;
+            for (int64_t c = 0; c < p->in; c += COUNT)
+                for (int64_t v = 0; v < p->out; v += 2 * VL) {
+                    const int64_t two = p->out - v > VL;
+                    K(sweeps)[MIN(COUNT, p->in - c) - 1][NNRT_WIDE][two](s, to + c * s->sum + v, from + c, d + v, VL);
+                }
+        }
+}
+
+/* scratch: stretches, then copies of a group of a strip of dy and of what it reads. */
+static void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_depthwise_args *p = args;
+    const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *across = &p->axis[2];
+    const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, taps = h->taps * across->taps;
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
+    const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel;
+    stretch *stretches = scratch;
+    REAL *room = (REAL *)(stretches + 2 * across->taps + 1);
+    const int64_t count = stretches_of(across, stretches), each = p->in * taps * d->taps * p->lanes;
+    INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
+    if (p->kind == NNRT_SPREAD)
+        K(orders)(orders, p->in, p->out);
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t split = t % p->splits, b0 = t / p->splits * p->part, b1 = MIN(b0 + p->part, p->blocks);
+        REAL *sums = (REAL *)p->packed + split * p->packed_count;
+        if (p->kind == NNRT_EACH)
+            for (int64_t k = 0; k < taps * d->taps; k++)
+                memset(sums + k * p->lanes + b0, 0, (size_t)(CEIL(b1, VL) * VL - b0) * sizeof(REAL));
+        else
+            memset(sums + b0 * each, 0, (size_t)((b1 - b0) * each) * sizeof(REAL));
+        for (int64_t u = units * split / p->splits; u < units * (split + 1) / p->splits; u++) {
+            const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
+            const REAL *dy = (const REAL *)p->y + plane * h->out * y_row;
+            const nnrt_reach of_d = reach_of(d, plane % d->out);
+            for (int64_t b = b0, next; b < b1; b = next) {
+                next = p->kind != NNRT_EACH ? b + 1 : b1 - b >= 2 * VL ? b + 2 * VL : MIN(b + VL, b1);
+                for (int64_t i = 0; i < of_d.n; i++) {
+                    const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
+                    const REAL *x = (const REAL *)p->x + at * h->in * x_row;
+                    K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes};
+                    if (p->kind == NNRT_WIDE) {
+                        K(sweep_group)(p, &s, room, sums + b * each, x + b * p->in, dy + b * p->out, kd, first, last);
+                        continue;
+                    }
+                    const int64_t g = p->kind == NNRT_EACH ? b : b * p->together;
+                    const int64_t n = p->kind == NNRT_EACH ? next - b : MIN(p->together, p->groups - g);
+                    s.x_row = h->stride * x_row, s.x_col = across->stride * x_pixel;
+                    s.dy_row = y_row, s.dy_col = y_pixel;
+                    s.second = p->lanes, s.window = n * p->in;
+                    if (p->kind == NNRT_EACH)
+                        s.sum = p->lanes;
+                    for (int64_t kh = 0; kh < h->taps; kh++) {
+                        int64_t r0 = first, r1 = last;
+                        K(seen)(h, kh, &r0, &r1);
+                        s.rows = r1 - r0;
+                        if (s.rows <= 0)
+                            continue;
+                        const int64_t line = r0 * h->stride - h->padding + kh * h->dilation;
+                        const int64_t k = (kd * h->taps + kh) * across->taps * p->lanes;
+                        K(sweep_stretches)(p, &s, stretches, count,
+                                           sums + k + (p->kind == NNRT_EACH ? b : b * each), x + line * x_row + g * p->in,
+                                           dy + r0 * y_row + g * p->out, n * p->out, (const INT (*)[VBYTES / REAL_BYTES])orders);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+"""Convolutions with narrow groups: how they are cut for csrc/depthwise.c. See nnrt._ref.depthwise."""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
+from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, ndarray
+
+from nnrt._ext.linear cimport linear_table, nnrt_linear_table
+from nnrt._ext.runtime cimport dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
+
+import numpy as np
+
+from nnrt._ref.linear import ACTIVATIONS
+
+
+cdef extern from "depthwise.h" nogil:
+    enum:
+        NNRT_EACH
+        NNRT_SPREAD
+        NNRT_WIDE
+    ctypedef struct nnrt_axis:
+        int64_t out, taps, stride, padding, dilation, phases, step, k_step, tap
+        int64_t size "in"
+    ctypedef struct nnrt_depthwise_args:
+        nnrt_work work
+        void *y
+        const void *x
+        const void *w
+        const void *b
+        const void *residual
+        nnrt_axis axis[3]
+        int64_t batch, kind, groups, out, blocks, together, lanes, repeat, part, strip
+        int64_t read "in"
+        int32_t activation, transposed
+        const nnrt_kernel *finish
+        void *packed
+        int64_t packed_count, splits
+    ctypedef struct nnrt_depthwise_table:
+        nnrt_kernel pack[2]
+        nnrt_kernel conv[2]
+        nnrt_kernel filter[2]
+        nnrt_kernel gather[2]
+        int64_t vector
+    const nnrt_depthwise_table *nnrt_depthwise(int isa)
+
+cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
+
+# Multiply-adds of a task, some 5 us, and those below which a second thread costs more than it brings.
+cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 300000
+
+
+cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept:
+    return (a + b - 1) // b
+
+
+cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray w, tuple stride, tuple padding, tuple dilation,
+                  int64_t groups, bint transposed, int code) except -1:
+    """Fills in the geometry for what writes y and reads x through w; returns the taps."""
+    cdef int64_t lanes = table.vector // (8 if code else 4), i, a, b
+    cdef nnrt_axis *axis
+    memset(p, 0, sizeof(p[0]))
+    for array in (y, x, w):
+        if PyArray_NDIM(array) != 5 or not PyArray_IS_C_CONTIGUOUS(array) or dtype_code(array) != code:
+            raise ValueError(f"{op}: wanted contiguous arrays of 5 axes and one dtype, got "
+                             f"{np.shape(y)} {np.shape(x)} {np.shape(w)} {y.dtype}")
+    p.groups, p.batch, p.transposed = groups, PyArray_DIMS(x)[0], transposed
+    p.read, p.out = PyArray_DIMS(x)[4] // groups, PyArray_DIMS(y)[4] // groups
+    a, b = (p.read, p.out) if transposed else (p.out, p.read)
+    if (PyArray_DIMS(y)[0] != p.batch or p.read * groups != PyArray_DIMS(x)[4] or p.out * groups != PyArray_DIMS(y)[4]
+            or PyArray_DIMS(w)[0] != a * groups or PyArray_DIMS(w)[1] != b):
+        raise ValueError(f"{op}: shapes {np.shape(y)}, {np.shape(x)}, {np.shape(w)} and {groups} "
+                         f"groups do not fit")
+    for i in range(3):
+        axis = &p.axis[i]
+        axis.size, axis.out, axis.taps = PyArray_DIMS(x)[i + 1], PyArray_DIMS(y)[i + 1], PyArray_DIMS(w)[i + 2]
+        axis.stride, axis.padding, axis.dilation = stride[i], padding[i], dilation[i]
+        if axis.stride < 1 or axis.dilation < 1:
+            raise ValueError(f"{op}: stride {stride} and dilation {dilation} must be positive")
+        axis.phases, axis.step, axis.k_step, axis.tap = 1, axis.stride, 1, axis.dilation
+        if transposed:
+            a, b = axis.stride, axis.dilation
+            while b:
+                a, b = b, a % b
+            axis.phases, axis.step = axis.stride, 1
+            axis.k_step, axis.tap = axis.stride // a, -(axis.dilation // a)
+    if p.read == 1 and p.out == 1:
+        p.kind, p.blocks, p.together, p.lanes = NNRT_EACH, groups, 1, groups
+    elif p.read <= lanes and p.out < lanes:
+        p.kind, p.together, p.lanes = NNRT_SPREAD, lanes // max(p.read, p.out), lanes
+        p.blocks = ceil_div(groups, p.together)
+    else:
+        p.kind, p.together, p.lanes = NNRT_WIDE, 1, ceil_div(p.out, lanes) * lanes
+        p.blocks = groups
+    p.repeat, p.splits, p.part = 1, 1, p.blocks
+    return p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
+
+
+cdef double work_of(nnrt_depthwise_args *p, ndarray y, ndarray x, ndarray w, int64_t taps, int64_t pixels, int64_t size) noexcept:
+    cdef double macs = <double>pixels * taps * p.groups * p.read * p.out
+    p.work.flops = 2 * macs
+    p.work.bytes = <double>(PyArray_SIZE(y) + PyArray_SIZE(x) + PyArray_SIZE(w)) * size
+    return macs
+
+
+cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride, tuple padding, tuple dilation,
+             int64_t groups, activation, bint transposed) except -1:
+    cdef nnrt_depthwise_args p
+    cdef int code = dtype_code(y)
+    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, a, g
+    cdef int64_t taps = plan(&p, op, y, x, w, stride, padding, dilation, groups, transposed, code)
+    cdef int64_t rows = p.batch * p.axis[0].out * p.axis[1].out, count
+    cdef double macs
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{op}: activation {activation!r} is none of {ACTIVATIONS}")
+    for term, shape in ((b, np.shape(y)[4:]), (residual, np.shape(y))):
+        if term is not None and (term.shape != shape or not term.flags.c_contiguous or term.dtype != y.dtype):
+            raise ValueError(f"{op}: wanted a contiguous term of shape {shape}, got {term.shape} {term.dtype}")
+    if PyArray_SIZE(y) == 0:
+        return 0
+    macs = work_of(&p, y, x, w, taps, PyArray_SIZE(y if not transposed else x) // (groups * (p.read if transposed else p.out)), size)
+    p.y, p.x, p.w = PyArray_DATA(y), PyArray_DATA(x), PyArray_DATA(w)
+    p.b = NULL if b is None else PyArray_DATA(b)
+    p.residual = NULL if residual is None else PyArray_DATA(residual)
+    p.activation = ACTIVATIONS.index(activation)
+    p.finish = &linear_table().dtype[code].finish
+    span(&p.work.out[0], y)
+    if p.kind == NNRT_EACH:
+        if groups % lanes and groups < 4 * lanes and p.axis[2].phases == 1 and p.axis[2].step == 1:
+            a, g = lanes, groups
+            while g:
+                a, g = g, a % g
+            p.repeat = lanes // a
+            p.lanes = groups * p.repeat
+        count = taps * p.lanes + p.lanes + lanes
+    else:
+        count = p.blocks * p.read * taps * p.lanes
+    p.strip = rows
+    if macs > SERIAL_MACS:
+        cut(&p, macs, rows, lanes)
+    p.work.scratch = p.axis[2].phases * (2 * p.axis[2].taps + 1) * 40 + p.axis[0].taps * p.axis[1].taps * 16
+    p.packed = take(count * size)
+    if p.packed == NULL:
+        raise MemoryError(f"{op}: no memory for a filter of {count} elements")
+    try:
+        pack(&p, taps, code)
+        p.w = p.packed
+        if p.repeat > 1 and p.b != NULL:
+            p.b = <char *>p.packed + taps * p.lanes * size
+        launch(&table.conv[code], &p, ceil_div(p.blocks, p.part) * ceil_div(rows, p.strip))
+    finally:
+        give(p.packed, count * size)
+    return 0
+
+
+cdef int cut(nnrt_depthwise_args *p, double macs, int64_t rows, int64_t lanes) noexcept:
+    cdef int64_t want = max(2, min(<int64_t>(macs / TASK_MACS), 64)), parts = 1
+    if p.kind == NNRT_EACH:
+        if rows < want and p.blocks >= 4 * lanes and p.repeat == 1:
+            parts = min(ceil_div(want, rows), p.blocks // (2 * lanes))
+        p.part = ceil_div(ceil_div(p.blocks, parts), 2 * lanes) * 2 * lanes
+        if p.repeat > 1:
+            p.part = p.blocks
+    else:
+        p.part = max(1, p.blocks // want)
+    parts = ceil_div(p.blocks, p.part)
+    p.strip = max(1, rows * parts // want)
+    return 0
+
+
+cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:
+    cdef nnrt_depthwise_args q = p[0]
+    cdef int64_t each = taps * p.read * p.out * p.together
+    memset(&q.work, 0, sizeof(q.work))
+    q.work.bytes = 8.0 * each * p.blocks
+    # some 16 thousand elements a task
+    q.part = p.blocks if p.kind == NNRT_EACH else max(1, 16384 // each)
+    return launch(&table.pack[code], &q, ceil_div(q.blocks, q.part))
+
+
+def conv(ndarray y not None, ndarray x not None, ndarray w not None, b, residual, tuple stride, tuple padding,
+         tuple dilation, int64_t groups, activation):
+    """y[N, OD, OH, OW, O] from x[N, D, H, W, C]."""
+    run("conv", y, x, w, b, residual, stride, padding, dilation, groups, activation, False)
+
+
+def conv_transposed(ndarray x not None, ndarray y not None, ndarray w not None, b, residual, tuple stride, tuple padding,
+                    tuple dilation, int64_t groups, activation):
+    """x[N, D, H, W, C] from y[N, OD, OH, OW, O]."""
+    run("conv_transposed", x, y, w, b, residual, stride, padding, dilation, groups, activation, True)
+
+
+def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, tuple stride, tuple padding,
+                    tuple dilation, int64_t groups):
+    """dw[O, C/G, KD, KH, KW]."""
+    cdef nnrt_depthwise_args p
+    cdef int code = dtype_code(dw)
+    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, pixel
+    cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
+    cdef double macs
+    if PyArray_SIZE(dw) == 0:
+        return
+    if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0:
+        memset(PyArray_DATA(dw), 0, PyArray_SIZE(dw) * size)
+        return
+    macs = work_of(&p, dw, x, dy, taps, PyArray_SIZE(dy) // (groups * p.out), size)
+    p.y, p.x = PyArray_DATA(dy), PyArray_DATA(x)
+    if p.kind == NNRT_EACH:
+        p.lanes = ceil_div(groups, lanes) * lanes
+        p.packed_count = taps * p.lanes
+        pixel = 2 * lanes
+    else:
+        p.packed_count = p.blocks * p.read * taps * p.lanes
+        pixel = p.read + p.lanes
+    # rows of pixels whose channels of a block stay in L1
+    p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * pixel * size)))
+    units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
+    want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
+    if p.kind == NNRT_EACH:
+        parts = max(1, min(want, groups // (4 * lanes)))
+        p.part = ceil_div(ceil_div(groups, parts), 2 * lanes) * 2 * lanes
+    else:
+        p.part = max(1, p.blocks // want)
+    parts = ceil_div(p.blocks, p.part)
+    p.splits = max(1, min(want // parts, units))
+    p.work.scratch = (2 * p.axis[2].taps + 1) * 40
+    if p.kind == NNRT_WIDE:
+        room = (p.strip - 1) * p.axis[1].stride + (p.axis[1].taps - 1) * p.axis[1].dilation + 1
+        room = min(room, p.axis[1].size) * p.axis[2].size * p.read + p.strip * p.axis[2].out * p.lanes
+        p.work.scratch += (room + lanes) * size
+    count = p.splits * p.packed_count * size
+    p.packed = take(count)
+    if p.packed == NULL:
+        raise MemoryError(f"filter_backward: no memory for {count} bytes of sums")
+    try:
+        launch(&table.filter[code], &p, parts * p.splits)
+        p.y = PyArray_DATA(dw)
+        span(&p.work.out[0], dw)
+        p.work.flops = p.work.bytes = 0
+        launch(&table.gather[code], &p, parts)
+    finally:
+        give(p.packed, count)
