@@ -40,6 +40,9 @@ cdef extern from "depthwise.h" nogil:
         nnrt_kernel filter[2]
         nnrt_kernel gather[2]
         int64_t vector
+    int64_t nnrt_stretches(const nnrt_axis *axis)
+    ctypedef struct nnrt_stretch:
+        pass
     const nnrt_depthwise_table *nnrt_depthwise(int isa)
 
 cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
@@ -107,7 +110,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     cdef int code = dtype_code(y)
     cdef int64_t size = 8 if code else 4, lanes = table.vector // size, a, g
     cdef int64_t taps = plan(&p, op, y, x, w, stride, padding, dilation, groups, transposed, code)
-    cdef int64_t rows = p.batch * p.axis[0].out * p.axis[1].out, count
+    cdef int64_t planes = p.batch * p.axis[0].out, count
     cdef double macs
     if activation not in ACTIVATIONS:
         raise ValueError(f"{op}: activation {activation!r} is none of {ACTIVATIONS}")
@@ -133,10 +136,11 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
         count = taps * p.lanes + p.lanes + lanes
     else:
         count = p.blocks * p.read * taps * p.lanes
-    p.strip = rows
+    p.strip = p.axis[1].out
     if macs > SERIAL_MACS:
-        cut(&p, macs, rows, lanes)
-    p.work.scratch = p.axis[2].phases * (2 * p.axis[2].taps + 1) * 40 + p.axis[0].taps * p.axis[1].taps * 16
+        cut(&p, macs, planes, lanes)
+    p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
+    p.work.scratch += p.axis[0].taps * p.axis[1].taps * 16
     p.packed = take(count * size)
     if p.packed == NULL:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
@@ -145,24 +149,20 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
         p.w = p.packed
         if p.repeat > 1 and p.b != NULL:
             p.b = <char *>p.packed + taps * p.lanes * size
-        launch(&table.conv[code], &p, ceil_div(p.blocks, p.part) * ceil_div(rows, p.strip))
+        launch(&table.conv[code], &p, ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
     finally:
         give(p.packed, count * size)
     return 0
 
 
-cdef int cut(nnrt_depthwise_args *p, double macs, int64_t rows, int64_t lanes) noexcept:
-    cdef int64_t want = max(2, min(<int64_t>(macs / TASK_MACS), 64)), parts = 1
+cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes) noexcept:
+    """Tasks: planes of y, if these are too few parts of the channels, and then strips of rows."""
+    cdef int64_t want = max(4, min(<int64_t>(macs / TASK_MACS), 64)), least = 1
     if p.kind == NNRT_EACH:
-        if rows < want and p.blocks >= 4 * lanes and p.repeat == 1:
-            parts = min(ceil_div(want, rows), p.blocks // (2 * lanes))
-        p.part = ceil_div(ceil_div(p.blocks, parts), 2 * lanes) * 2 * lanes
-        if p.repeat > 1:
-            p.part = p.blocks
-    else:
-        p.part = max(1, p.blocks // want)
-    parts = ceil_div(p.blocks, p.part)
-    p.strip = max(1, rows * parts // want)
+        least = 8 * lanes if p.repeat == 1 else p.blocks
+    p.part = ceil_div(ceil_div(p.blocks, ceil_div(want, planes)), least) * least
+    planes *= ceil_div(p.blocks, p.part)
+    p.strip = ceil_div(p.axis[1].out, ceil_div(want, planes))
     return 0
 
 
@@ -221,7 +221,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
         p.part = max(1, p.blocks // want)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))
-    p.work.scratch = (2 * p.axis[2].taps + 1) * 40
+    p.work.scratch = nnrt_stretches(&p.axis[2]) * sizeof(nnrt_stretch)
     if p.kind == NNRT_WIDE:
         room = (p.strip - 1) * p.axis[1].stride + (p.axis[1].taps - 1) * p.axis[1].dilation + 1
         room = min(room, p.axis[1].size) * p.axis[2].size * p.read + p.strip * p.axis[2].out * p.lanes

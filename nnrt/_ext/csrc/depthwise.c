@@ -11,11 +11,7 @@ typedef struct {
     int64_t x, w;
 } row_at;
 
-/* Outputs along W that read through the same taps: first, how many, the first one's reach. */
-typedef struct {
-    int64_t first, count;
-    nnrt_reach reach;
-} stretch;
+typedef nnrt_stretch stretch;
 
 /* Upwards, also below zero. */
 static inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
@@ -43,7 +39,7 @@ static nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
     return (nnrt_reach){k + low * a->k_step, at + low * tap, high > low ? high - low : 0};
 }
 
-/* Cuts an axis into stretches; there are at most phases (2 taps + 1) of them. */
+/* Cuts an axis into stretches; returns how many. */
 static int64_t stretches_of(const nnrt_axis *a, stretch *s)
 {
     int64_t count = 0;

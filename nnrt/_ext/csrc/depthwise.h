@@ -25,6 +25,15 @@ typedef struct {
     int64_t k, at, n;
 } nnrt_reach;
 
+/* Outputs along an axis that read through the same taps: first, how many, the first one's reach. */
+typedef struct {
+    int64_t first, count;
+    nnrt_reach reach;
+} nnrt_stretch;
+
+/* An axis has at most so many. */
+static inline int64_t nnrt_stretches(const nnrt_axis *a) { return a->phases * (2 * a->taps + 1); }
+
 typedef struct {
     nnrt_work work;
     void *y;              /* [batch, out, out, out, channels] */
@@ -49,7 +58,7 @@ typedef struct {
 
 typedef struct {
     nnrt_kernel pack[2];   /* tasks: ceil(blocks/part) */
-    nnrt_kernel conv[2];   /* tasks: ceil(blocks/part) x ceil(rows/strip), rows = batch x out x out */
+    nnrt_kernel conv[2];   /* tasks: ceil(blocks/part) x batch x out x ceil(out/strip) */
     nnrt_kernel filter[2]; /* tasks: ceil(blocks/part) x splits; x: conv's x, y: dy, axis: conv's */
     nnrt_kernel gather[2]; /* y: dw; tasks: ceil(blocks/part) */
     int64_t vector;        /* bytes */

@@ -165,7 +165,7 @@ static void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, vo
     const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
     const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel;
     stretch *stretches = scratch;
-    REAL *room = (REAL *)(stretches + 2 * across->taps + 1);
+    REAL *room = (REAL *)(stretches + nnrt_stretches(across));
     const int64_t count = stretches_of(across, stretches), each = p->in * taps * d->taps * p->lanes;
     INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
     if (p->kind == NNRT_SPREAD)
