@@ -117,6 +117,40 @@ OTHERS += [
     ("Fold", dict(output_size=(4, 5), kernel_size=(3, 2), dilation=2, padding=(2, 1), stride=(1, 3)), normal(18, 8)),
 ]
 
+SIZES = {1: (9,), 2: (7, 8), 3: (5, 4, 6)}
+OTHERS += [
+    (f"Conv{d}d", {"in_channels": 4, "out_channels": 6, "kernel_size": 3, **options}, normal(2, 4, *SIZES[d]))
+    for d in (1, 2, 3)
+    for options in (
+        dict(),
+        dict(bias=False, padding="valid"),
+        dict(stride=2, padding=1, groups=2),
+        dict(padding="same", dilation=2),
+        dict(padding=1, padding_mode="circular"),
+        dict(padding="same", padding_mode="replicate", kernel_size=2),
+    )
+]
+OTHERS += [
+    ("Conv1d", dict(in_channels=2, out_channels=3, kernel_size=(4,), padding=(2,), padding_mode="reflect"), normal(2, 9)),
+    (
+        "Conv2d",
+        dict(in_channels=3, out_channels=3, kernel_size=(3, 2), stride=(2, 1), padding=(2, 0), padding_mode="reflect"),
+        normal(1, 3, 6, 5),
+    ),
+    ("Conv2d", dict(in_channels=3, out_channels=6, kernel_size=(3, 1), groups=3, padding=(1, 0)), normal(3, 6, 5)),
+    ("Conv2d", dict(in_channels=5, out_channels=6, kernel_size=1), normal(2, 5, 6, 5)),
+    ("Conv2d", dict(in_channels=16, out_channels=24, kernel_size=3, padding=1), normal(2, 16, 9, 10)),
+]
+OTHERS += [
+    (f"ConvTranspose{d}d", {"in_channels": 4, "out_channels": 6, "kernel_size": 3, **options}, normal(2, 4, *SIZES[d]))
+    for d in (1, 2, 3)
+    for options in (
+        dict(),
+        dict(bias=False, stride=2, padding=1, output_padding=1),
+        dict(groups=2, dilation=2, stride=3),
+    )
+]
+
 
 def pair(rng, *shape):
     return list(rng.standard_normal((2, *shape)))
@@ -234,6 +268,8 @@ def compare(torch, name, kwargs, arrays, dtype):
     rtol, atol = TOL[dtype]
     if name in ("CELU", "Hardsigmoid"):  # torch keeps 1/alpha and 1/6 in float32
         rtol, atol = max(rtol, 1e-7), max(atol, 1e-8)
+    if name.startswith("Conv"):  # sums of thousands of terms
+        atol *= 100
     np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
     assert len(got_grads) == len(want_grads)
     for g, w in zip(got_grads, want_grads):

@@ -1,0 +1,313 @@
+"""Convolutions: bad input, the filters that weights keep packed, layers; and random shapes against the specification."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import nnrt
+import nnrt.nn.functional as F
+from nnrt import config, nn, registry
+from nnrt.ops.conv import fused
+
+
+def ones(*shape, dtype=np.float32):
+    return nnrt.ones(*shape, dtype=dtype)
+
+
+X, W, T = ones(2, 3, 8, 8), ones(4, 3, 3, 3), ones(3, 4, 3, 3)
+
+BAD = {
+    "input rank": (lambda: F.conv2d(ones(3, 3), W), r"conv2d: input must be \[N, C, H, W\] or \[C, H, W\], got shape \(3, 3\)"),
+    "weight rank": (lambda: F.conv2d(X, ones(4, 3, 3)), r"4 dimensions \[O, C/groups, kH, kW\], got shape \(4, 3, 3\)"),
+    "channels": (lambda: F.conv2d(ones(2, 5, 8, 8), W), r"input of shape \(2, 5, 8, 8\) has 5 channels; weight .* wants 3"),
+    "groups": (lambda: F.conv2d(X, W, groups=2), "has 3 channels; weight .* groups = 2 wants 6"),
+    "groups of O": (lambda: F.conv2d(X, ones(4, 1, 3, 3), groups=3), r"\(4, 1, 3, 3\) .* divisible by groups = 3"),
+    "no groups": (lambda: F.conv2d(X, W, groups=0), "groups must be positive, got 0"),
+    "no outputs": (lambda: F.conv2d(X, ones(0, 3, 3, 3)), r"weight of shape \(0, 3, 3, 3\)"),
+    "empty filter": (lambda: F.conv2d(X, ones(4, 3, 0, 3)), r"weight of shape \(4, 3, 0, 3\) has an axis without elements"),
+    "empty image": (lambda: F.conv2d(ones(1, 3, 0, 8), W, padding=2), r"\(1, 3, 0, 8\) has a spatial axis without"),
+    "large filter": (lambda: F.conv2d(ones(2, 3, 2, 9), W), r"reaches over \(3, 3\) elements .* more than the input's \(2, 9\)"),
+    "large dilation": (lambda: F.conv2d(X, W, dilation=2**62), "reaches over"),
+    "stride 0": (lambda: F.conv2d(X, W, stride=0), "stride must be positive, got 0"),
+    "stride -1": (lambda: F.conv2d(X, W, stride=(1, -1)), r"stride must be positive, got \(1, -1\)"),
+    "three strides": (lambda: F.conv2d(X, W, stride=(1, 1, 1)), r"stride must be one int or 2, .* H, W, got \(1, 1, 1\)"),
+    "no strides": (lambda: F.conv2d(X, W, stride=()), r"stride must be one int or 2, .* got \(\)"),
+    "dilation 0": (lambda: F.conv2d(X, W, dilation=0), "dilation must be positive"),
+    "padding -1": (lambda: F.conv2d(X, W, padding=-1), "padding must be at least 0, got -1"),
+    "padding text": (lambda: F.conv2d(X, W, padding="full"), "padding must be 'same', 'valid', .* got 'full'"),
+    "same stride": (lambda: F.conv2d(X, W, stride=2, padding="same"), r"padding='same' wants stride 1, got \(2, 2\)"),
+    "padding 2**40": (lambda: F.conv2d(X, W, padding=2**40), r"padding must be below 2\*\*31"),
+    "result 2**63": (lambda: F.conv3d(ones(1, 3, 2, 2, 2), ones(1, 3, 1, 1, 1), padding=2**30), "beyond what memory can address"),
+    "dtypes": (lambda: F.conv2d(X, W.double()), "must all be float32 or all float64, got input float32, weight float64"),
+    "bias dtype": (lambda: F.conv2d(X, W, ones(4).double()), "got input float32, weight float32, bias float64"),
+    "integers": (lambda: F.conv2d(X.long(), W.long()), "must all be float32 or all float64, got input int64, weight int64"),
+    "bias size": (lambda: F.conv2d(X, W, ones(3)), r"bias must have shape \(4,\) for weight .* got \(3,\)"),
+    "bias rank": (lambda: F.conv2d(X, W, ones(4, 1)), r"bias must have shape \(4,\) for weight .* got \(4, 1\)"),
+    "transposed channels": (lambda: F.conv_transpose2d(ones(2, 5, 8, 8), T), r"5 channels; weight .*\(3, 4, 3, 3\) .* wants 3"),
+    "transposed groups": (lambda: F.conv_transpose2d(X, T, groups=2), "divisible by groups = 2"),
+    "transposed bias": (lambda: F.conv_transpose2d(X, T, ones(4), groups=3), r"bias must have shape \(12,\)"),
+    "output padding": (lambda: F.conv_transpose2d(X, T, output_padding=1), r"smaller than stride or dilation, got \(1, 1\)"),
+    "output padding -1": (lambda: F.conv_transpose2d(X, T, stride=2, output_padding=-1), "output_padding must be at least 0"),
+    "transposed padding": (lambda: F.conv_transpose2d(X, T, padding=6), r"padding \(6, 6\) leaves nothing .* \(-2, -2\)"),
+    "transposed empty": (lambda: F.conv_transpose2d(ones(1, 3, 0, 8), T), "a spatial axis without elements"),
+    "transposed 2**63": (lambda: F.conv_transpose2d(X, T, stride=2**62), "beyond what memory can address"),
+    "residual": (lambda: fused(X, W, residual=ones(2, 4, 8, 8)), r"residual must be float32 of .* \(2, 4, 6, 6\)"),
+    "fused gradient": (lambda: fused(X, nn.Parameter(W)), "fused: has no gradient"),
+    "fused rank": (lambda: fused(X, ones(3, 3)), r"fused: weight must have 3, 4 or 5 dimensions, got shape \(3, 3\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(name):
+    call, message = BAD[name]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=message):
+            call()
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: F.conv2d([1.0], W), "conv2d: input must be a Tensor, got list"),
+        (lambda: F.conv2d(X, None), "conv2d: .*must be a Tensor"),
+        (lambda: F.conv2d(X, W, [1.0]), "conv2d: bias must be a Tensor, got list"),
+        (lambda: F.conv2d(X, W, stride=1.0), "conv2d: stride must be an int or a tuple of ints, got 1.0"),
+        (lambda: F.conv2d(X, W, stride=True), "stride must be an int or a tuple of ints, got True"),
+        (lambda: F.conv2d(X, W, padding=(1.0, 1)), r"padding must be an int or a tuple of ints, got \(1.0, 1\)"),
+        (lambda: F.conv2d(X, W, dilation=None), "dilation must be an int or a tuple of ints, got None"),
+        (lambda: F.conv2d(X, W, groups=1.0), "groups must be an int, got 1.0"),
+        (lambda: F.conv_transpose2d(X, T, padding="same"), "padding must be an int or a tuple of ints, got 'same'"),
+        (lambda: nn.Conv2d(3, 4, 3.0), "Conv2d: kernel_size must be an integer or a tuple of them, got 3.0"),
+        (lambda: nn.Conv2d(3.0, 4, 3), "Conv2d: in_channels must be an integer, got float"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, padding="same"), "ConvTranspose2d: padding must be numbers, got 'same'"),
+    ],
+)
+def test_other_types_are_named(call, message):
+    F.conv2d(X, W, padding=(1, 1))  # what is remembered of it must not let (1.0, 1) pass
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "in_channels = 3 must be divisible by groups = 2"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), "out_channels = 3 must be divisible by groups = 2"),
+        (lambda: nn.LazyConv2d(3, 3, groups=2), "out_channels = 3 must be divisible by groups = 2"),
+        (lambda: nn.LazyConv2d(4, 3, groups=2)(X), "the input's 3 channels must be divisible by groups = 2"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=0), "groups must be positive, got 0"),
+        (lambda: nn.Conv2d(-3, 4, 3), "in_channels must not be negative"),
+        (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size must be one integer or 2"),
+        (lambda: nn.Conv2d(3, 4, 0), "kernel_size must be positive"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), "padding must be 'same', 'valid' or numbers, got 'full'"),
+        (lambda: nn.Conv2d(3, 4, 3, 2, padding="same"), "padding='same' wants stride 1"),
+        (lambda: nn.Conv2d(3, 4, 3, padding_mode="mirror"), "padding_mode must be one of zeros, .* got 'mirror'"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"), "padding_mode can only be 'zeros'"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, 2)(X, (19, 18)), r"output_size \(19, 18\) is not between \[17, 17\] and \[18, 18\]"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, 2)(X, (4, 18, 18)), "output_size must have 2 or 4 numbers"),
+    ],
+)
+def test_bad_layers_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_output_size_chooses_among_the_sizes():
+    layer = nn.ConvTranspose2d(3, 4, 3, stride=2)
+    assert layer(X, (17, 18)).shape == (2, 4, 17, 18)
+    assert layer(X, output_size=(2, 4, 18, 17)).shape == (2, 4, 18, 17)
+    assert layer(X[0], (18, 18)).shape == (4, 18, 18)
+
+
+def test_results_lie_channels_last_and_sums_over_nothing_are_the_bias():
+    y = F.conv2d(X, W, padding=1)
+    assert y.is_contiguous(memory_format=nnrt.channels_last) and y.shape == (2, 4, 8, 8)
+    assert F.conv1d(ones(2, 3, 8), ones(4, 3, 3)).stride() == (24, 1, 4)
+    y = F.conv2d(ones(1, 0, 5, 5), ones(4, 0, 3, 3), nnrt.arange(4.0))
+    assert y.shape == (1, 4, 3, 3) and y[0, :, 1, 2].tolist() == [0, 1, 2, 3]
+
+
+def test_a_huge_stride_takes_the_first_output():
+    np.testing.assert_allclose(F.conv2d(X, W, stride=2**62).numpy(), np.full((2, 4, 1, 1), 27.0))
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_fused_is_the_composition(activation, k, rng):
+    x, w, b, r = (nnrt.tensor(rng.standard_normal(s)) for s in ((2, 5, 6, 7), (20, 5, k, k), (20,), (2, 20, 6, 7)))
+    y = F.conv2d(x, w, b, padding=k // 2) + r
+    if activation:
+        y = F.gelu(y, approximate="tanh") if activation == "gelu_tanh" else getattr(F, activation)(y)
+    got = fused(x, w, b, padding=k // 2, activation=activation, residual=r)
+    np.testing.assert_allclose(got.numpy(), y.numpy(), rtol=1e-9, atol=1e-11)
+    with nnrt.no_grad():
+        got = fused(x[0], nn.Parameter(w), b, padding=k // 2, activation=activation, residual=r[0])
+    np.testing.assert_allclose(got.numpy(), y[0].numpy(), rtol=1e-9, atol=1e-11)
+
+
+# ---- packed filters ----
+
+
+@pytest.fixture
+def packs(monkeypatch):
+    """How many filters were packed: a list that grows."""
+    from nnrt.ops import conv as ops
+
+    made = []
+    pack = ops.K.pack_filter
+
+    def counted(*args):
+        made.append(args)
+        pack(*args)
+
+    monkeypatch.setattr(ops.K, "pack_filter", counted)
+    with config.use(conv="direct"):
+        yield made
+
+
+def test_a_weight_is_packed_once_until_it_changes(packs):
+    layer = nn.Conv2d(3, 4, 3)
+    with nnrt.no_grad():
+        y = layer(X)
+        layer(X), F.conv2d(X, layer.weight), F.conv2d(X, layer.weight, stride=2)
+        assert len(packs) == 1
+        layer.weight.mul_(2)
+        z = layer(X)
+        assert len(packs) == 2
+        b = layer.bias.view(-1, 1, 1)
+        np.testing.assert_allclose((z - b).numpy(), 2 * (y - b).numpy(), rtol=1e-4)
+        F.conv2d(ones(2, 6, 8, 8), nnrt.cat([layer.weight, layer.weight], 1)), F.conv2d(X, layer.weight * 1)
+        assert len(packs) == 4
+    layer(nnrt.ones(2, 3, 8, 8, requires_grad=True)).sum().backward()
+    assert len(packs) == 5  # forward kept, backward made
+    layer(nnrt.ones(2, 3, 8, 8, requires_grad=True)).sum().backward()
+    assert len(packs) == 5
+
+
+def load(layer):
+    layer.load_state_dict({"weight": layer.weight + 1})
+
+
+def step(layer):
+    layer.weight.grad = nnrt.ones_like(layer.weight)
+    nnrt.optim.SGD([layer.weight], lr=1.0, maximize=True).step()
+
+
+CHANGES = {
+    "in place": lambda layer: layer.weight.add_(1),
+    "through a view": lambda layer: layer.weight.view(-1).add_(1),
+    "detached": lambda layer: layer.weight.detach().add_(1),
+    "data": lambda layer: layer.weight.data.add_(1),
+    "set data": lambda layer: setattr(layer.weight, "data", layer.weight.detach() + 1),
+    "item by item": lambda layer: layer.weight.detach().__setitem__(..., layer.weight + 1),
+    "optimiser": step,
+    "state": load,
+    "numpy": lambda layer: np.add(layer.weight.detach().numpy(), 1, out=layer.weight.detach().numpy()),
+    "dlpack": lambda layer: np.from_dlpack(layer.weight.detach()).__iadd__(1),
+    "copy_": lambda layer: layer.weight.copy_(layer.weight + 1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("choice", ["auto", "direct"])
+def test_every_change_of_a_weight_is_noticed(change, k, choice):
+    with nnrt.no_grad(), config.use(conv=choice):
+        layer = nn.Conv2d(16, 16, k, bias=False)
+        x = ones(1, 16, 8, 8)
+        before = layer(x)
+        CHANGES[change](layer)
+        np.testing.assert_allclose((layer(x) - before).numpy(), np.full(before.shape, 16 * k * k), rtol=1e-3)
+
+
+def test_memory_that_numpy_shares_is_packed_every_time(packs):
+    shared = np.ones((4, 3, 3, 3), np.float32)
+    lent = nn.Conv2d(3, 4, 3, bias=False)
+    view = lent.weight.detach().numpy()
+    with nnrt.no_grad():
+        for weight, memory in ((nn.Parameter(shared), shared), (nnrt.from_numpy(shared), shared), (lent.weight, view)):
+            before = F.conv2d(X, weight)
+            memory += 1
+            np.testing.assert_allclose((F.conv2d(X, weight) - before).numpy(), np.full(before.shape, 27), rtol=1e-4)
+
+
+def test_another_backend_packs_anew(rng):
+    layer = nn.Conv2d(5, 20, 3)
+    x = nnrt.tensor(rng.standard_normal((2, 5, 9, 10)), dtype=nnrt.float32)
+    with nnrt.no_grad(), config.use(conv="direct"):
+        results = []
+        for backend in (*registry.available(), *registry.available()):
+            with registry.using(backend, "ref"):
+                results.append(layer(x).numpy())
+    for y in results:
+        np.testing.assert_allclose(y, results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_copies_take_no_packed_filters_along():
+    layer = nn.Conv2d(3, 4, 3)
+    layer(X)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        with nnrt.no_grad():
+            other.weight.zero_()
+            assert not (other(X) - other.bias.view(-1, 1, 1)).any() and (layer(X) != other(X)).any()
+
+
+def test_threads_share_a_packed_filter():
+    layer = nn.Conv2d(16, 32, 3, padding=1)
+    x = nnrt.randn(1, 16, 12, 12)
+    want = F.conv2d(x, layer.weight.detach().clone(), layer.bias, padding=1).detach().numpy()
+    start, wrong = threading.Barrier(8), []
+
+    def work():
+        start.wait()
+        for _ in range(20):
+            with nnrt.no_grad():
+                if not np.array_equal(layer(x).numpy(), want):
+                    wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+
+
+def test_backward_notices_a_changed_input_or_weight():
+    for changed in (0, 1):
+        x, w = nnrt.ones(1, 3, 5, 5, requires_grad=True), nnrt.ones(2, 3, 3, 3, requires_grad=True)
+        y = F.conv2d(x, w).sum()
+        (x, w)[changed].detach().mul_(2)
+        with pytest.raises(RuntimeError, match="changed in place"):
+            y.backward()
+
+
+# ---- layers ----
+
+
+@pytest.mark.parametrize("name, shape", [("1d", (2, 6, 9)), ("2d", (2, 6, 7, 8)), ("3d", (2, 6, 4, 5, 6))])
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_lazy_layers(kind, name, shape):
+    plain = getattr(nn, kind + name)
+    for unbatched in (False, True):
+        layer = getattr(nn, "Lazy" + kind + name)(4, 3, stride=2, padding=1, groups=2, dtype=nnrt.float64)
+        assert repr(layer) == repr(plain(6, 4, 3, 2, 1, groups=2)).replace("(6, 4", "(0, 4").replace(kind, "Lazy" + kind, 1)
+        layer = pickle.loads(pickle.dumps(layer))
+        parameter = layer.weight
+        y = layer(nnrt.ones(*shape[unbatched:], dtype=nnrt.float64))
+        assert type(layer) is plain and layer.weight is parameter and layer.in_channels == 6
+        assert layer.weight.shape == plain(6, 4, 3, groups=2).weight.shape and layer.weight.any()
+        assert y.dtype == np.float64 and y.ndim == len(shape) - unbatched
+    with pytest.raises(RuntimeError, match=f"Lazy{kind}{name}: input must have"):
+        getattr(nn, f"Lazy{kind}{name}")(4, 3)(nnrt.ones(3))
+
+
+def test_layers_start_as_torchs_do():
+    for layer in (nn.Conv2d(40, 300, 3), nn.ConvTranspose2d(300, 40, 3), nn.Conv2d(80, 300, 3, groups=2)):
+        for p in (layer.weight, layer.bias):
+            values = p.detach().numpy()
+            bound = 1 / np.sqrt(layer.weight.shape[1] * 9)
+            assert 0.9 * bound < abs(values).max() <= bound
+        assert abs(layer.weight.detach().numpy().std() - bound / np.sqrt(3)) < 0.02 * bound
+    assert nn.Conv2d(0, 4, 3)(ones(1, 0, 5, 5)).shape == (1, 4, 3, 3)
