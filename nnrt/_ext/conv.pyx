@@ -21,6 +21,8 @@ from nnrt._ref.linear import ACTIVATIONS
 
 
 cdef extern from "conv.h" nogil:
+    enum:
+        NNRT_CONV_WIDTH
     ctypedef struct nnrt_conv_pass:
         int64_t out[3]
         int64_t first[3]
@@ -106,11 +108,9 @@ cdef int64_t BOX_BYTES = 192 << 10
 # Patches that are made before they are multiplied.
 cdef int64_t PATCH_BYTES = 8 << 20
 # Tiles that use fewer rows than this on average cannot hide an FMA's latency (two vectors a row, 8 sums in flight).
-cdef double LEAST_ROWS = 3.4
+cdef double LEAST_ROWS = 4.5
 # Outputs that are summed into a filter's gradient at a time: their part of dy and of x's lines stay in L1.
-cdef int64_t SUMMED = 192
-# Channels of x side by side in a block from which sums are made: a cache line of floats.
-cdef int64_t WIDTH = 16
+cdef int64_t SUMMED = 256
 # Sums of one task, which stay in L2.
 cdef int64_t SUMS_BYTES = 512 << 10
 # Multiply-adds per task, 5 us.
@@ -534,8 +534,8 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, cin = a.x_channels // a.groups
     cdef int64_t all_panels = a.groups * ceil_div(a.y_channels // a.groups, a.gemm.nr)
     cdef int rc
-    a.joined = a.groups == 1 and cin < WIDTH and a.step[2] == 1
-    a.width = min(cin, WIDTH)
+    a.joined = a.groups == 1 and cin < NNRT_CONV_WIDTH and a.step[2] == 1
+    a.width = min(cin, NNRT_CONV_WIDTH)
     a.cols = even(a.out[2], SUMMED + SUMMED // 2)
     a.rows = even(a.out[1], SUMMED // a.cols)
     a.blocks = a.images * a.out[0] * ceil_div(a.out[1], a.rows) * ceil_div(a.out[2], a.cols)

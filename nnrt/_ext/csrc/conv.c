@@ -203,10 +203,12 @@ static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_
                 K(zero)(dst, before * width);
                 if (width == x_channels)
                     memcpy(dst + before * width, src + before * width, (end - before) * width * sizeof(REAL));
+                else if (c + NNRT_CONV_WIDTH <= channels)
+                    for (int64_t w = before; w < end; w++)
+                        memcpy(dst + w * NNRT_CONV_WIDTH, src + w * x_channels, NNRT_CONV_WIDTH * sizeof(REAL));
                 else
                     for (int64_t w = before; w < end; w++)
-                        for (int64_t i = 0, n = MIN(width, channels - c); i < n; i++)
-                            dst[w * width + i] = src[w * x_channels + i];
+                        memcpy(dst + w * width, src + w * x_channels, (channels - c) * sizeof(REAL));
                 K(zero)(dst + end * width, (wide - end) * width);
             }
 }

@@ -6,6 +6,9 @@
 
 #include "linear.h"
 
+/* Channels of x side by side in a block from which a filter's gradient is summed: a cache line of floats. */
+#define NNRT_CONV_WIDTH 16
+
 /* One pass: the outputs that the same taps serve.
  *
  *   y[o] = act(bias + residual + sum over taps t of x[first + o * stride + t * step] filter[t])
