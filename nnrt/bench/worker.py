@@ -20,7 +20,7 @@ def library(peer, threads):
 
         nnrt.set_num_threads(threads)
         return nnrt
-    if peer == "torch":
+    if peer in ("torch", "channels_last"):
         import torch
 
         torch.set_num_threads(threads)

@@ -18,8 +18,8 @@ class Workload:
     """One row of the comparison.
 
     arrays(rng): the inputs. flops, bytes: of one run, for the fraction of the measured peak
-    (bytes read plus written, counted once each). target: the ratio to the best peer, or the
-    fraction, that this row is to reach. once: results of repeated runs differ (training steps).
+    (bytes read plus written, counted once each). target: the ratio to the better torch layout that the row
+    is to reach; None: not stated.
     """
 
     name: str
@@ -30,9 +30,11 @@ class Workload:
     bytes: float = 0.0
     peers: dict = field(default_factory=dict)
     tol: float = 1e-4
+    target: float | None = None
 
 
-def _f32(*shapes):
+def f32(*shapes):
+    """Arrays of these shapes, standard normal."""
     return lambda rng: [rng.standard_normal(s, dtype=np.float32) for s in shapes]
 
 
@@ -57,7 +59,7 @@ def _matmul_numpy(arrays):
 
 def _gemm(m, n, k):
     return Workload(
-        f"gemm {m}x{n}x{k}", "gemm", _matmul, _f32((m, k), (k, n)), flops=2.0 * m * n * k, bytes=4.0 * (m * k + k * n + m * n),
+        f"gemm {m}x{n}x{k}", "gemm", _matmul, f32((m, k), (k, n)), flops=2.0 * m * n * k, bytes=4.0 * (m * k + k * n + m * n),
         peers={"numpy": _matmul_numpy},
     )
 
@@ -70,7 +72,7 @@ def _numba_matmul(arrays):
 
 
 def _numba_gemm(n):
-    return Workload(f"numba gemm {n}", "numba", _matmul, _f32((n, n), (n, n)), flops=2.0 * n**3, peers={"numba": _numba_matmul})
+    return Workload(f"numba gemm {n}", "numba", _matmul, f32((n, n), (n, n)), flops=2.0 * n**3, peers={"numba": _numba_matmul})
 
 
 # small tensors
@@ -150,18 +152,18 @@ SIZES = {"64kB": (16, 1024), "1MB": (256, 1024), "25MB": (6400, 1024), "100MB": 
 def _elementwise(name, label, shape):
     op, inputs, backward = ELEMENTWISE[name]
     size = 4.0 * shape[0] * shape[1]
-    yield Workload(f"{name} {label}", "memory", _forward(op), _f32(*[shape] * inputs), bytes=size * (inputs + 1))
+    yield Workload(f"{name} {label}", "memory", _forward(op), f32(*[shape] * inputs), bytes=size * (inputs + 1))
     yield Workload(
-        f"{name} {label} fwd+bwd", "memory", _training(op), _f32(*[shape] * (inputs + 1)), bytes=size * (inputs + 1 + backward)
+        f"{name} {label} fwd+bwd", "memory", _training(op), f32(*[shape] * (inputs + 1)), bytes=size * (inputs + 1 + backward)
     )
 
 
 def _reduce(name, label, shape):
     op = REDUCE[name]
     size = 4.0 * shape[0] * shape[1]
-    yield Workload(f"{name} {label}", "memory", _forward(op), _f32(shape), bytes=size, tol=1e-3)
+    yield Workload(f"{name} {label}", "memory", _forward(op), f32(shape), bytes=size, tol=1e-3)
     out = (shape[0],) if "rows" in name else ()
-    yield Workload(f"{name} {label} fwd+bwd", "memory", _training(op), _f32(shape, out), bytes=2 * size)
+    yield Workload(f"{name} {label} fwd+bwd", "memory", _training(op), f32(shape, out), bytes=2 * size)
 
 
 def _xent_arrays(shape):
@@ -285,8 +287,8 @@ def all_workloads():
     rows = [_gemm(*size) for size in GEMM_SIZES]
     rows += [_numba_gemm(n) for n in (512, 1024)]
     rows += [
-        Workload("add 16 floats", "small", _add_small, _f32((16,), (16,))),
-        Workload("add 16 floats fwd+bwd", "small", _add_small_backward, _f32((16,), (16,), (16,))),
+        Workload("add 16 floats", "small", _add_small, f32((16,), (16,))),
+        Workload("add 16 floats fwd+bwd", "small", _add_small_backward, f32((16,), (16,), (16,))),
     ]
     for label, shape in SIZES.items():
         for name in ELEMENTWISE:
@@ -305,5 +307,7 @@ def all_workloads():
             )
         )
     n = 10_000_000
-    rows.append(Workload("adam 10M parameters", "step", _adam, _f32((n,), (n,)), bytes=7 * 4.0 * n))
-    return rows
+    rows.append(Workload("adam 10M parameters", "step", _adam, f32((n,), (n,)), bytes=7 * 4.0 * n))
+    from . import convolutions
+
+    return rows + convolutions.rows()
