@@ -47,8 +47,8 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
     typedef K(vec) V;
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
     const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
-    V d1 = {0};
-    EACH_OUTPUT(SUMS)
+    V d1 = {0}, w0 = d1, w1 = d1;
+    EACH_OUTPUT(START)
     EACH_OUTPUT(ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
         const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
@@ -57,7 +57,8 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             if (vectors > 1 && kind != NNRT_SPREAD)
                 d1 = K(load)(dy + VL);
             if (kind == NNRT_EACH) {
-                const REAL *p = x, *q = x + 3 * step;
+                const REAL *p = x;
+                POINTERS
                 EACH_OUTPUT(SWEEP_TIMES)
             } else if (kind == NNRT_WIDE) {
                 EACH_OUTPUT(SWEEP_SPLAT)
@@ -72,21 +73,49 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
 
-#define SWEEPS(n)                                                                                       \
-    static void K(sweep_each_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last); } \
-    static void K(sweep_each_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last); } \
-    static void K(sweep_wide_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last); } \
-    static void K(sweep_wide_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_WIDE, n, 1, 1, s, sums, x0, dy0, last); } \
-    static void K(sweep_spread_two_##n)(SWEEP_ARGS) { K(sweep)(NNRT_SPREAD, n > 4 ? 4 : n, 2, 1, s, sums, x0, dy0, last); } \
-    static void K(sweep_spread_one_##n)(SWEEP_ARGS) { K(sweep)(NNRT_SPREAD, n > 4 ? 4 : n, 1, 1, s, sums, x0, dy0, last); }
-#define ROW_OF(n)                                                                                       \
-    {{K(sweep_each_one_##n), K(sweep_each_two_##n)},                                                    \
-     {K(sweep_spread_one_##n), K(sweep_spread_two_##n)},                                                \
-     {K(sweep_wide_one_##n), K(sweep_wide_two_##n)}},
-EACH_COUNT(SWEEPS)
-static const K(sweep_fn) K(sweeps)[COUNT][3][2] = {EACH_COUNT(ROW_OF)};
-#undef SWEEPS
-#undef ROW_OF
+#define SWEEP_EACH_TWO(n) K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last);
+#define SWEEP_EACH_ONE(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
+#define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last);
+#define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, n, 1, 0, s, sums, x0, dy0, last);
+#define SWEEP_SPREAD_TWO(n) K(sweep)(NNRT_SPREAD, n, 2, 1, s, sums, x0, dy0, last);
+#define SWEEP_SPREAD_ONE(n) K(sweep)(NNRT_SPREAD, n, 1, 1, s, sums, x0, dy0, last);
+#undef DEFINE
+#define DEFINE(n, F) static void K(F##_##n)(SWEEP_ARGS) { F(n) }
+#if REAL_BYTES == 4 && VBYTES > 16
+#define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(6, Y)
+#define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
+#define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
+#else
+#define TAPS(X, Y) X(1, Y) X(3, Y)
+#define CHANNELS(X, Y) X(1, Y) X(4, Y)
+#define LANES(X, Y) X(1, Y) X(4, Y)
+#endif
+TAPS(DEFINE, SWEEP_EACH_TWO)
+TAPS(DEFINE, SWEEP_EACH_ONE)
+CHANNELS(DEFINE, SWEEP_WIDE_ONE)
+CHANNELS(DEFINE, SWEEP_WIDE_TWO)
+LANES(DEFINE, SWEEP_SPREAD_TWO)
+LANES(DEFINE, SWEEP_SPREAD_ONE)
+enum { K(SWEEP_EACH), K(SWEEP_EACH_PAIR), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
+static const K(sweep_fn) K(sweeps)[][COUNT + 1] = {
+    {TAPS(LIST, SWEEP_EACH_ONE)}, {TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
+    {LANES(LIST, SWEEP_SPREAD_TWO)}, {CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
+};
+#undef DEFINE
+#undef COUNTS
+#undef FEW
+#undef TAPS
+#undef CHANNELS
+#undef LANES
+
+/* The most of count that one sweep takes. */
+static int64_t K(at_once)(int which, int64_t count)
+{
+    int64_t n = MIN(count, COUNT);
+    while (!K(sweeps)[which][n])
+        n--;
+    return n;
+}
 
 /* Outputs first..last-1 that read through tap k inside the input. */
 static void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t *last)
@@ -102,20 +131,26 @@ static void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, co
                                REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
                                const INT (*orders)[VBYTES / REAL_BYTES])
 {
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, most = p->kind == NNRT_EACH ? COUNT : 2;
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
     for (const stretch *t = stretches; t < stretches + count; t++) {
+        const REAL *d = dy + t->first * y_pixel;
         s->cols = t->count;
-        for (int64_t k = 0; k < t->reach.n; k += most) {
-            const int64_t taps = MIN(most, t->reach.n - k);
+        for (int64_t k = 0, taps; k < t->reach.n; k += taps) {
             REAL *to = sums + (t->reach.k + k) * p->lanes;
-            const REAL *from = x + (t->reach.at + k * s->step / x_pixel) * x_pixel, *d = dy + t->first * y_pixel;
-            if (p->kind == NNRT_EACH)
-                K(sweeps)[taps - 1][NNRT_EACH][lanes == 2 * VL](s, to, from, d, lanes);
-            else
-                for (int64_t c = 0; c < p->in; c += 4) {
-                    s->order = orders + c;
-                    K(sweeps)[MIN(4, p->in - c) - 1][NNRT_SPREAD][taps > 1](s, to + c * s->sum, from, d, lanes);
-                }
+            const REAL *from = x + t->reach.at * x_pixel + k * s->step;
+            if (p->kind == NNRT_EACH) {
+                const int which = lanes == 2 * VL ? K(SWEEP_EACH_PAIR) : K(SWEEP_EACH);
+                taps = K(at_once)(which, t->reach.n - k);
+                K(sweeps)[which][taps](s, to, from, d, lanes);
+                continue;
+            }
+            taps = MIN(2, t->reach.n - k);
+            const int which = taps > 1 ? K(SWEEP_SPREAD_PAIR) : K(SWEEP_SPREAD);
+            for (int64_t c = 0, n; c < p->in; c += n) {
+                n = K(at_once)(which, p->in - c);
+                s->order = orders + c;
+                K(sweeps)[which][n](s, to + c * s->sum, from, d, lanes);
+            }
         }
     }
 }
@@ -148,11 +183,13 @@ static void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *
             const REAL *from = xs + (line * across->in + at) * p->in;
             const REAL *d = dys + ((r0 - first) * across->out + c0) * p->lanes;
             REAL *to = sums + ((kd * h->taps + kh) * across->taps + kw) * p->lanes;
-            for (int64_t c = 0; c < p->in; c += COUNT)
-                for (int64_t v = 0; v < p->out; v += 2 * VL) {
-                    const int64_t two = p->out - v > VL;
-                    K(sweeps)[MIN(COUNT, p->in - c) - 1][NNRT_WIDE][two](s, to + c * s->sum + v, from + c, d + v, VL);
+            for (int64_t c = 0, n; c < p->in; c += n) {
+                n = K(at_once)(K(SWEEP_WIDE), p->in - c);
+                for (int64_t v = 0; v < p->lanes; v += 2 * VL) {
+                    const int which = p->lanes - v > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE);
+                    K(sweeps)[which][n](s, to + c * s->sum + v, from + c, d + v, VL);
                 }
+            }
         }
 }
 

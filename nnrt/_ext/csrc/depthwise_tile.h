@@ -1,25 +1,36 @@
-/* Sums over the taps for up to COUNT outputs along W in registers, and the kernel around them. Included once per
- * dtype.
+/* Sums over the taps for several outputs in registers, and the kernel around them. Included once per dtype.
  *
- *     y[i, c] = relu?(Σ_taps x[tap + i, ..] w[tap, ..] + b[c] + residual[i, c]) */
+ *     y[i, c] = relu?(b[c] + Σ_taps x[tap + i, ..] w[tap, ..]) */
 
 #ifndef COUNT
-#define COUNT 6
+#define COUNT 8 /* most outputs of a tile; 6 where inputs are broadcast */
 #define CHUNK 8 /* vectors of channels side by side */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
-#define EACH_OUTPUT(X) X(0, p, 0) X(1, p, 1) X(2, p, 2) X(3, q, 0) X(4, q, 1) X(5, q, 2)
-#define EACH_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define EACH_OUTPUT(X)                                                                                  \
+    X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1)
+/* Input j of a row of three taps, and the outputs that read it through the first, the second and the third; 9: none. */
+#define EACH_INPUT(X)                                                                                   \
+    X(0, 0, 9, 9, p0, 0) X(1, 1, 0, 9, p0, 1) X(2, 2, 1, 0, p0, 2) X(3, 3, 2, 1, p3, 0) X(4, 4, 3, 2, p3, 1) \
+    X(5, 5, 4, 3, p3, 2) X(6, 6, 5, 4, p6, 0) X(7, 7, 6, 5, p6, 1) X(8, 9, 7, 6, p6, 2) X(9, 9, 9, 7, p9, 0)
+#define POINTERS const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step; (void)p3, (void)p6, (void)p9;
 
-#define SUMS(i, p, m) V a##i = {0}, b##i = {0};
+#define START(i, p, m) V a##i = w0, b##i = w1;
 #define TIMES(i, p, m)                                                                                  \
-    if (count > i) {                                                                                    \
-        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * w0;                \
-        if (vectors > 1)                                                                                \
-            b##i += K(load)(p + m * step + VL) * w1;                                                    \
+    if (count > i)                                                                                      \
+        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * w0;
+#define SLIDE(j, i0, i1, i2, p, m)                                                                      \
+    if (count + 2 > j) {                                                                                \
+        V v = edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step);                         \
+        if (count > i0)                                                                                 \
+            a##i0 += v * w0;                                                                            \
+        if (count > i1)                                                                                 \
+            a##i1 += v * w1;                                                                            \
+        if (count > i2)                                                                                 \
+            a##i2 += v * w2;                                                                            \
     }
 #define SPLAT_TIMES(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
-        V v = K(splat)(p[m * step + c]);                                                                \
+        V v = K(splat)(p[m * step]);                                                                    \
         a##i += v * w0;                                                                                 \
         if (vectors > 1)                                                                                \
             b##i += v * w1;                                                                             \
@@ -28,16 +39,6 @@
 #define SPREAD_TIMES(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i += K(permute)(x##i, order) * w0;
-#define ADD_TERM(i, p, m)                                                                               \
-    if (count > i)                                                                                      \
-        a##i += w0, b##i += w1;
-#define ADD_RESIDUAL(i, p, m)                                                                           \
-    if (count > i) {                                                                                    \
-        const REAL *r = residual + i * s->y_step;                                                       \
-        a##i += edge ? K(load_lanes)(r, mask) : K(load)(r);                                             \
-        if (vectors > 1)                                                                                \
-            b##i += K(load)(r + VL);                                                                    \
-    }
 #define NOT_NEGATIVE(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i = K(relu_vec)(a##i), b##i = K(relu_vec)(b##i);
@@ -52,7 +53,7 @@
     }
 #endif
 
-/* What the tiles of a stretch share. */
+/* What the tiles of a grid share. */
 typedef struct {
     const row_at *rows;
     int64_t n, taps;              /* rows of taps; taps in a row */
@@ -75,34 +76,70 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
             orders[c][l] = (INT)((l / out * in + c) % VL);
 }
 
-#define TILE_ARGS                                                                                       \
-    const K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, const REAL *residual, REAL *y, int64_t last
-/* last: lanes in use, when edge. */
-INLINE void K(tile)(const int kind, const int count, const int vectors, const int edge, TILE_ARGS)
+#define TILE_ARGS const K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
+
+/* A channel reads its own. Whole vectors, or when edge the lanes of one. */
+INLINE void K(each_tile)(const int count, const int edge, TILE_ARGS)
+{
+    typedef K(vec) V;
+    enum { vectors = 1 };
+    const int64_t step = s->x_step, x_tap = s->x_tap, w_tap = s->w_tap;
+    const K(mask) mask = K(lanes)(edge ? lanes : VL);
+    for (int64_t c = 0; c < lanes; c += VL, x += VL, w += VL, y += VL) {
+        V w0 = {0}, w1 = {0}, w2, a9;
+        if (bias)
+            w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
+        EACH_OUTPUT(START)
+        for (int64_t r = 0; r < s->n; r++) {
+            const REAL *p = x + s->rows[r].x, *u = w + s->rows[r].w;
+            int64_t k = s->taps;
+            if (x_tap == step) /* an input serves three taps while it is in a register */
+                for (; k >= 3; k -= 3, p += 3 * x_tap, u += 3 * w_tap) {
+                    POINTERS
+                    w0 = K(load)(u), w1 = K(load)(u + w_tap), w2 = K(load)(u + 2 * w_tap);
+                    EACH_INPUT(SLIDE)
+                }
+            for (; k > 0; k--, p += x_tap, u += w_tap) {
+                POINTERS
+                w0 = K(load)(u);
+                EACH_OUTPUT(TIMES)
+            }
+        }
+        (void)a9, (void)b0;
+        if (s->relu) {
+            EACH_OUTPUT(NOT_NEGATIVE)
+        }
+        EACH_OUTPUT(WRITE)
+    }
+}
+
+/* The groups of one vector (SPREAD), or one or two vectors of one group (WIDE). */
+INLINE void K(group_tile)(const int kind, const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
     const int64_t step = s->x_step;
-    const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
+    const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     V w0 = {0}, w1 = {0};
-    EACH_OUTPUT(SUMS)
+    if (bias) {
+        w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
+        if (vectors > 1)
+            w1 = K(load)(bias + VL);
+    }
+    EACH_OUTPUT(START)
     for (int64_t r = 0; r < s->n; r++) {
-        const REAL *p = x + s->rows[r].x, *q = p + 3 * step, *u = w + s->rows[r].w;
-        for (int64_t k = s->taps; k > 0; k--) {
-            if (kind == NNRT_EACH) {
-                w0 = K(load)(u);
-                if (vectors > 1)
-                    w1 = K(load)(u + VL);
-                EACH_OUTPUT(TIMES)
-            } else if (kind == NNRT_WIDE) {
-                const REAL *v = u;
-                for (int64_t c = 0; c < s->in; c++, v += s->w_in) {
+        const REAL *line = x + s->rows[r].x, *u = w + s->rows[r].w;
+        for (int64_t k = s->taps; k > 0; k--, line += s->x_tap, u += s->w_tap) {
+            const REAL *v = u, *p = line;
+            if (kind == NNRT_WIDE)
+                for (int64_t c = s->in; c > 0; c--, p++, v += s->w_in) {
+                    POINTERS
                     w0 = K(load)(v);
                     if (vectors > 1)
                         w1 = K(load)(v + VL);
                     EACH_OUTPUT(SPLAT_TIMES)
                 }
-            } else {
-                const REAL *v = u;
+            else {
+                POINTERS
                 EACH_OUTPUT(WINDOW)
                 for (int64_t c = 0; c < s->in; c++, v += s->w_in) {
                     K(order) order = *(const K(order) *)s->order[c];
@@ -110,17 +147,7 @@ INLINE void K(tile)(const int kind, const int count, const int vectors, const in
                     EACH_OUTPUT(SPREAD_TIMES)
                 }
             }
-            p += s->x_tap, q += s->x_tap, u += s->w_tap;
         }
-    }
-    if (bias) {
-        w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
-        if (vectors > 1)
-            w1 = K(load)(bias + VL);
-        EACH_OUTPUT(ADD_TERM)
-    }
-    if (residual) {
-        EACH_OUTPUT(ADD_RESIDUAL)
     }
     if (s->relu) {
         EACH_OUTPUT(NOT_NEGATIVE)
@@ -130,17 +157,31 @@ INLINE void K(tile)(const int kind, const int count, const int vectors, const in
 
 typedef void (*K(tile_fn))(TILE_ARGS);
 
-#define TILES(n)                                                                                        \
-    static void K(each_two_##n)(TILE_ARGS) { K(tile)(NNRT_EACH, n, 2, 0, s, x, w, bias, residual, y, last); } \
-    static void K(each_one_##n)(TILE_ARGS) { K(tile)(NNRT_EACH, n, 1, 1, s, x, w, bias, residual, y, last); } \
-    static void K(wide_two_##n)(TILE_ARGS) { K(tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, residual, y, last); } \
-    static void K(wide_one_##n)(TILE_ARGS) { K(tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, residual, y, last); } \
-    static void K(spread_##n)(TILE_ARGS) { K(tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, residual, y, last); }
-#define ROW_OF(n) {{K(each_one_##n), K(each_two_##n)}, {K(spread_##n), K(spread_##n)}, {K(wide_one_##n), K(wide_two_##n)}},
-EACH_COUNT(TILES)
-static const K(tile_fn) K(tiles)[COUNT][3][2] = {EACH_COUNT(ROW_OF)};
-#undef TILES
-#undef ROW_OF
+/* Of every number of outputs that is worth its code; the others are made of these. */
+#if REAL_BYTES == 4 && VBYTES > 16
+#define COUNTS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y) X(8, Y)
+#define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
+#else
+#define COUNTS(X, Y) X(1, Y) X(4, Y)
+#define FEW(X, Y) X(1, Y) X(4, Y)
+#endif
+#define EACH_FULL(n) K(each_tile)(n, 0, s, x, w, bias, y, lanes);
+#define EACH_EDGE(n) K(each_tile)(n, 1, s, x, w, bias, y, lanes);
+#define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, y, lanes);
+#define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, y, lanes);
+#define SPREAD_ONE(n) K(group_tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, y, lanes);
+#define DEFINE(n, F) static void K(F##_##n)(TILE_ARGS) { F(n) }
+#define LIST(n, F) [n] = K(F##_##n),
+COUNTS(DEFINE, EACH_FULL)
+FEW(DEFINE, EACH_EDGE)
+FEW(DEFINE, WIDE_TWO)
+FEW(DEFINE, WIDE_ONE)
+FEW(DEFINE, SPREAD_ONE)
+enum { K(EACH_ONE), K(EACH_ALL), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
+static const K(tile_fn) K(tiles)[][COUNT + 1] = {
+    {FEW(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {FEW(LIST, SPREAD_ONE)},
+    {FEW(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
+};
 
 /* A grid of outputs that read through the same taps: `across` of them x_step and y_step apart, taken as a tile, in
  * each of `down` lines. Lines are innermost: of what a line reads, the next one finds most in L1. */
@@ -149,21 +190,25 @@ typedef struct {
 } K(grid);
 
 static void K(run_tiles)(const K(shared) *s, int kind, const K(grid) *o, int64_t lanes, const REAL *x, const REAL *w,
-                         const REAL *bias, const REAL *residual, REAL *y)
+                         const REAL *bias, REAL *y)
 {
     const int64_t most = kind == NNRT_EACH ? CHUNK * VL : 2 * VL;
-    for (int64_t c0 = 0; c0 < lanes; c0 += most)
-        for (int64_t i = 0, n; i < o->across; i += n) {
-            n = MIN(COUNT, o->across - i);
-            for (int64_t j = 0; j < o->down; j++)
-                for (int64_t c = c0, two; c < MIN(c0 + most, lanes); c += two ? 2 * VL : VL) {
-                    const int64_t at = i * s->y_step + j * o->y_down + c, last = MIN(VL, lanes - c);
-                    const REAL *from = x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0);
-                    two = kind != NNRT_SPREAD && lanes - c >= 2 * VL;
-                    K(tiles)[n - 1][kind][two](s, from, w + c, bias ? bias + c : NULL, residual ? residual + at : NULL,
-                                               y + at, last);
-                }
+    for (int64_t c = 0, width; c < lanes; c += width) {
+        const int64_t rest = lanes - c;
+        int which = kind == NNRT_SPREAD ? K(SPREAD) : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
+        width = MIN(rest, rest >= 2 * VL ? 2 * VL : VL);
+        if (kind == NNRT_EACH) {
+            which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
+            width = rest >= VL ? MIN(most, rest / VL * VL) : rest;
         }
+        for (int64_t i = 0, n; i < o->across; i += n) {
+            for (n = MIN(COUNT, o->across - i); !K(tiles)[which][n];)
+                n--;
+            for (int64_t j = 0; j < o->down; j++)
+                K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
+                                   bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
+        }
+    }
 }
 
 /* The outputs of one stretch of columns and `rows` rows of one of rows: at counts from the first of them in y, x
@@ -173,13 +218,13 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const stretc
 {
     const nnrt_axis *h = &p->axis[1], *axis = &p->axis[2];
     const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
-    const REAL *w = (const REAL *)p->w + t->reach.k * p->lanes, *bias = p->b, *residual = p->residual;
+    const REAL *w = (const REAL *)p->w + t->reach.k * p->lanes, *bias = p->b;
     REAL *y = p->y;
     K(grid) o = {t->count, rows, h->step * axis->in * x_pixel, h->phases * axis->out * y_pixel};
     s->taps = t->reach.n;
     s->x_tap = axis->tap * x_pixel, s->w_tap = axis->k_step * p->lanes;
     s->x_step = axis->step * x_pixel, s->y_step = axis->phases * y_pixel;
-#define PLACE(c) bias ? bias + (c) : NULL, residual ? residual + at + (c) : NULL, y + at + (c)
+#define PLACE(c) bias ? bias + (c) : NULL, y + at + (c)
     if (p->repeat > 1 && axis->step == 1 && axis->phases == 1) {
         o.across /= p->repeat;
         s->x_step = s->y_step = p->lanes;
@@ -192,6 +237,10 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const stretc
         const K(grid) turned = {o.down, o.across, s->x_step, s->y_step};
         s->x_step = o.x_down, s->y_step = o.y_down;
         o = turned;
+    }
+    if (s->x_tap == -s->x_step) { /* the taps from the last to the first */
+        x += (s->taps - 1) * s->x_tap, w += (s->taps - 1) * s->w_tap;
+        s->x_tap = -s->x_tap, s->w_tap = -s->w_tap;
     }
     if (p->kind == NNRT_EACH) {
         K(run_tiles)(s, NNRT_EACH, &o, b1 - b0, x + b0, w + b0, PLACE(b0));
@@ -232,12 +281,15 @@ static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, row_at *reac
                         (const REAL *)p->x + (from + t->reach.at + i0 * h->step) * x_row + u->reach.at * x_pixel,
                         (to + t->first + i0 * h->phases) * y_row + u->first * y_pixel);
     }
-    if (p->activation > NNRT_ACT_RELU) {
+    if (p->residual || p->activation > NNRT_ACT_RELU) {
         const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out;
         nnrt_gemm g = {.batch = 1, .m = (last - first) * v->out, .c_row = y_pixel, .beta = 1, .splits = 1};
         g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;
         g.rows = g.m, g.activation = p->activation;
         g.c = (REAL *)p->y + (to + first) * y_row + b0 * wide;
+        if (p->residual)
+            g.residual = (const REAL *)p->residual + (to + first) * y_row + b0 * wide;
+        g.residual_row = y_pixel, g.residual_col = 1;
         p->finish->fn(&g, 0, 1, NULL);
     }
 }
@@ -251,7 +303,7 @@ static void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void
     stretch *down = scratch, *across = down + nnrt_stretches(h);
     row_at *reached = (row_at *)(across + nnrt_stretches(v));
     const int64_t downs = stretches_of(h, down), acrosses = stretches_of(v, across);
-    K(shared) s = {.rows = reached, .relu = p->activation == NNRT_ACT_RELU};
+    K(shared) s = {.rows = reached, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
     if (p->kind == NNRT_SPREAD)
         K(orders)(s.order, p->in, p->out);
     for (int64_t t = begin; t < end; t++) {
