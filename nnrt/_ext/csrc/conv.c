@@ -192,25 +192,29 @@ static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_
                            int64_t deep, int64_t h0, int64_t high, int64_t w0, int64_t wide, int64_t c0, int64_t channels)
 {
     const int64_t before = MIN(MAX(-w0, 0), wide), end = MIN(MAX(in[2] - w0, before), wide);
-    for (int64_t c = 0; c < channels; c += width)
-        for (int64_t d = d0; d < d0 + deep; d++)
-            for (int64_t h = h0; h < h0 + high; h++, dst += wide * width) {
-                if (d < 0 || d >= in[0] || h < 0 || h >= in[1]) {
-                    K(zero)(dst, wide * width);
-                    continue;
-                }
-                const REAL *src = x + ((d * in[1] + h) * in[2] + w0) * x_channels + c0 + c;
-                K(zero)(dst, before * width);
-                if (width == x_channels)
-                    memcpy(dst + before * width, src + before * width, (end - before) * width * sizeof(REAL));
-                else if (c + NNRT_CONV_WIDTH <= channels)
-                    for (int64_t w = before; w < end; w++)
-                        memcpy(dst + w * NNRT_CONV_WIDTH, src + w * x_channels, NNRT_CONV_WIDTH * sizeof(REAL));
-                else
-                    for (int64_t w = before; w < end; w++)
-                        memcpy(dst + w * width, src + w * x_channels, (channels - c) * sizeof(REAL));
-                K(zero)(dst + end * width, (wide - end) * width);
+    const int64_t block = deep * high * wide * width, whole = channels / NNRT_CONV_WIDTH * NNRT_CONV_WIDTH;
+    for (int64_t d = d0; d < d0 + deep; d++)
+        for (int64_t h = h0; h < h0 + high; h++, dst += wide * width) {
+            const int inside = d >= 0 && d < in[0] && h >= 0 && h < in[1];
+            const int64_t first = inside ? before : wide, last = inside ? end : wide;
+            for (int64_t c = 0; c < channels; c += width) {
+                K(zero)(dst + c / width * block, first * width);
+                K(zero)(dst + c / width * block + last * width, (wide - last) * width);
             }
+            if (!inside)
+                continue;
+            const REAL *src = x + ((d * in[1] + h) * in[2] + w0) * x_channels + c0;
+            if (width == x_channels)
+                memcpy(dst + first * width, src + first * width, (last - first) * width * sizeof(REAL));
+            else
+                for (int64_t w = first; w < last; w++) {
+                    REAL *to = dst + w * width;
+                    for (int64_t c = 0; c < whole; c += NNRT_CONV_WIDTH, to += block)
+                        memcpy(to, src + w * x_channels + c, NNRT_CONV_WIDTH * sizeof(REAL));
+                    if (whole < channels)
+                        memcpy(to, src + w * x_channels + whole, (channels - whole) * sizeof(REAL));
+                }
+        }
 }
 
 static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
@@ -243,19 +247,21 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         tail.parts = high;
         for (int64_t h = 0; h < high; h++)
             jumps[h] = h * a->stride[1] * row;
-        for (int64_t q = q0; q < q1; q++) {
-            const int64_t o = q / per * cout + q % per * NR, width = MIN(NR, cout - q % per * NR);
-            REAL *dst = panels + (q - q0) * high * wide * NR;
-            for (int64_t h = 0; h < high; h++)
-                for (int64_t w = 0; w < wide; w++, dst += NR) {
-                    const REAL *src = dy + (h * a->out[2] + w) * a->y_channels + o;
-                    if (width == NR) {
-                        K(store)(dst, K(load)(src));
-                        K(store)(dst + VL, K(load)(src + VL));
+        for (int64_t h = 0; h < high; h++)
+            for (int64_t w = 0; w < wide; w++) {
+                const REAL *src = dy + (h * a->out[2] + w) * a->y_channels;
+                REAL *dst = panels + (h * wide + w) * NR;
+                for (int64_t q = q0, i = g0, j = q0 % per * NR; q < q1; q++, dst += high * wide * NR) {
+                    if (j + NR <= cout) {
+                        K(store)(dst, K(load)(src + i * cout + j));
+                        K(store)(dst + VL, K(load)(src + i * cout + j + VL));
                     } else
-                        memcpy(dst, src, width * sizeof(REAL));
+                        memcpy(dst, src + i * cout + j, (cout - j) * sizeof(REAL));
+                    j += NR;
+                    if (j >= cout)
+                        i++, j = 0;
                 }
-        }
+            }
         for (int64_t td = 0, tap = 0; td < a->taps[0]; td++)
             for (int64_t th = 0; th < a->taps[1]; th++)
                 for (int64_t tw = 0; tw < (a->joined ? 1 : a->taps[2]); tw++, tap++)
