@@ -102,3 +102,4 @@ from .padding import (
 from .parameter import Parameter, UninitializedParameter
 from .residual import DenseConcat, Residual
 from .sparse import Embedding, EmbeddingBag
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d

@@ -71,6 +71,7 @@ from ..ops.random import dropout as _dropout
 from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
 from ..ops.random import feature_dropout
 from ..ops.reduce import vector_norm
+from ..ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 
