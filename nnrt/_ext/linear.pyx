@@ -49,6 +49,8 @@ cdef int64_t A_CLASH = 2048
 # Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
 # 16 rows of a still pass through L1 for every four columns.
 cdef int64_t DOT_LINES = 16
+# k that is at least so long for a c of at most so many bytes is cut among the tasks, with this much for their sums.
+cdef int64_t TALL_K = 2048, TALL_BYTES = 1 << 20, PARTIAL_BYTES = 8 << 20
 # Packed b beyond this many bytes is made and used in column parts.
 cdef int64_t PACKED_BYTES = 64 << 20
 
@@ -208,6 +210,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     b_count = packed_count(g.k, g.n, size == 8)
     if whole_b and g.n > ops.nr and b_count * b_matrices * size > PACKED_BYTES:
         return tiles_in_parts(g, ops, size)
+    if not serial and g.k >= TALL_K and g.k >= 8 * max(g.m, g.n) and down >= STRIP_TILES and g.batch == 1 and (
+            g.a_row == 1 and g.b_col == 1 and not g.packed_b and g.m * g.n * size <= TALL_BYTES):
+        return tall_sum(g, ops, size, down, across)
     # depth: equal blocks of k
     g.depth = ceil_div(g.k, ceil_div(g.k, ops.depth))
     g.depth = (g.depth + 7) // 8 * 8
@@ -254,6 +259,15 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if panels_b != NULL:
         give(panels_b, b_matrices * b_count * size)
     return rc
+
+
+cdef int tall_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t down, int64_t across) noexcept nogil:
+    # The gradient of a weight over many rows: each task sums all of c over its own stretch of rows of a and b, which
+    # pass through L2 once.
+    g.depth = clamp(<double>BLOCK_BYTES / (size * max(g.m, g.n)), 64, ops.depth) // 8 * 8
+    g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, min(across, PANELS)
+    g.work.scratch = g.pack_b * g.depth * ops.nr * size
+    return split_sum(g, ops, &ops.tiles, 1, size, max(2 * g.depth, g.k * g.m * g.n * size // PARTIAL_BYTES))
 
 
 cdef int tiles_in_parts(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:

@@ -17,6 +17,7 @@ SHAPES = [
     *((9, 17, k) for k in (0, 1, 2, 7, 8, 9, 255, 256, 257, 600)),
     (1, 33, 700), (33, 1, 700), (1, 1, 5000), (1, 40, 9000), (3, 50, 300), (40, 70, 900), (70, 40, 900),
     (150, 130, 70), (130, 300, 260), (300, 40, 260), (20, 20, 5000), (160, 64, 64), (64, 160, 64),
+    (160, 200, 2048), (290, 30, 2400),
 ]  # fmt: skip
 
 
@@ -81,7 +82,7 @@ KERNELS = [
         product((19, 37, 65), orders)
         for orders in itertools.product(("rows", "columns"), ORDERS, ORDERS)
     ),
-    *(product(shape, ("rows", "columns", "columns")) for shape in SHAPES),
+    *(product(shape, ("rows", "columns", order)) for shape in SHAPES for order in ("rows", "columns")),
     *(
         product((13, 35, 30), bias=bias, residual=residual, alpha=alpha, beta=beta, act=act)
         for bias, residual, alpha, beta, act in itertools.product(

@@ -172,7 +172,7 @@ static void K(gemm_finish)(const void *args, int64_t begin, int64_t end, void *s
 {
     const nnrt_gemm *g = args;
     for (int64_t t = begin; t < end; t++) {
-        gemm_task w = gemm_decode(g, t * g->splits);
+        gemm_task w = gemm_decode(g, t); /* splits > 1 only where batch is 1 */
         K(finish_block)(g, &w, (const REAL *)g->partial + w.i0 * g->n + w.j0, g->n, g->m * g->n,
                         g->partial ? g->splits : 0);
     }
