@@ -65,6 +65,7 @@ from ..ops.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from ..ops.pad import pad
 from ..ops.random import alpha_dropout as _alpha_dropout
 from ..ops.random import dropout as _dropout

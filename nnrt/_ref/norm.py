@@ -1,0 +1,92 @@
+"""Normalisation (specification).
+
+    y = f(x̂ w + b)     x̂ = (x - mean) rstd     rstd = 1 / √(var + eps)
+
+Legend: N batch, R rows (pixels), C channels, G groups of consecutive channels. Channels-last memory
+x[N, R, C]: batch norm is N = 1 and G = C, instance norm G = C, group norm the rest. Layer norm: x[R, C],
+normalised along C; without mean it is RMS norm (mean None, which then counts as 0). Statistics are
+float64, weight[C] and bias[C] of x's dtype or None. There is at least one element to every statistic.
+
+activation f: None or "relu".
+"""
+
+import numpy as np
+
+from . import Out
+
+
+def _grouped(x, groups):
+    """x[N, R, C] in float64 as [N, R, G, C / G]."""
+    n, rows, c = x.shape
+    return x.astype(np.float64).reshape(n, rows, groups, c // groups)
+
+
+def moments(mean: Out, var: Out, x, groups):
+    """mean[N, G] and var[N, G] = Σ (x - mean)² / count of each group's channels over the rows."""
+    v = _grouped(x, groups)
+    with np.errstate(all="ignore"):
+        mean[...] = v.mean(axis=(1, 3))
+        var[...] = v.var(axis=(1, 3))
+
+
+def normalize(y: Out, x, mean, rstd, weight, bias, activation=None):
+    """y = f((x - mean) rstd weight + bias), with mean[N, G] and rstd[N, G]."""
+    with np.errstate(all="ignore"):
+        z = _affine(_normal(x, mean, rstd), weight, bias)
+        y[...] = np.where(z < 0, 0, z) if activation == "relu" else z
+
+
+def _normal(x, mean, rstd):
+    v = _grouped(x, mean.shape[1])
+    return ((v - mean[:, None, :, None]) * rstd[:, None, :, None]).reshape(x.shape)
+
+
+def _affine(z, weight, bias):
+    z = z if weight is None else z * weight
+    return z if bias is None else z + bias
+
+
+def normalize_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight, bias, activation, fixed):
+    """With dŷ = dy where f let x̂ w + b through, and means taken over what mean was taken over:
+
+        dw = Σ dŷ x̂,  db = Σ dŷ,  dx = rstd (w dŷ - mean(w dŷ) - x̂ mean(w dŷ x̂))
+
+    fixed: mean and rstd are constants, dx = rstd w dŷ. dw and db may be None.
+    """
+    with np.errstate(all="ignore"):
+        z = _normal(x, mean, rstd)
+        g = dy.astype(np.float64)
+        if activation == "relu":
+            g = np.where(_affine(z, weight, bias) <= 0, 0, g)
+        if dw is not None:
+            dw[...] = (g * z).sum(axis=(0, 1))
+        if db is not None:
+            db[...] = g.sum(axis=(0, 1))
+        g, z = (_grouped(a, mean.shape[1]) for a in (_affine(g, weight, None), z))
+        if not fixed:
+            g = g - g.mean(axis=(1, 3), keepdims=True) - z * (g * z).mean(axis=(1, 3), keepdims=True)
+        dx[...] = (g * rstd[:, None, :, None]).reshape(x.shape)
+
+
+def layer_norm(y: Out, mean: Out, rstd: Out, x, weight, bias, eps):
+    """y = (x - mean) rstd weight + bias, with mean[R] and rstd[R] of the rows; mean None: RMS norm."""
+    v = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if mean is not None:
+            mean[...] = v.mean(axis=1)
+            v = v - mean[:, None]
+        rstd[...] = 1 / np.sqrt((v * v).mean(axis=1) + eps)
+        y[...] = _affine(v * rstd[:, None], weight, bias)
+
+
+def layer_norm_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight):
+    """dx = rstd (w dy - mean(w dy) - x̂ mean(w dy x̂)), the second term only with a mean; dw = Σ dy x̂, db = Σ dy."""
+    with np.errstate(all="ignore"):
+        z = (x.astype(np.float64) - (0 if mean is None else mean[:, None])) * rstd[:, None]
+        if dw is not None:
+            dw[...] = (dy * z).sum(axis=0)
+        if db is not None:
+            db[...] = dy.sum(axis=0, dtype=np.float64)
+        g = _affine(dy.astype(np.float64), weight, None)
+        centred = g if mean is None else g - g.mean(axis=1, keepdims=True)
+        dx[...] = rstd[:, None] * (centred - z * (g * z).mean(axis=1, keepdims=True))

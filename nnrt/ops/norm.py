@@ -1,0 +1,357 @@
+"""Normalisation: batch, group, instance, layer, RMS and local response norm.
+
+    y = x̂ w + b     x̂ = (x - mean) rstd     rstd = 1 / √(var + eps)
+
+dx, dw and db stand in nnrt._ref.norm: they are sums over the same memory as the statistics, and the
+kernels take them in the same passes. Statistics are kept in float64.
+
+Legend: N batch, C channels, L pixels (all spatial axes), G groups of channels. Batch, group and
+instance norm read channels-last memory, [N, L, C]: batch norm is one batch of N L rows with
+statistics for every channel, instance norm the same for every N. Ioffe and Szegedy, 2015; Ba et al., 2016; Ulyanov et
+al., 2016; Wu and He, 2018; Zhang and Sennrich, 2019; Krizhevsky et al., 2012.
+"""
+
+import math
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor, bump
+from .create import zeros
+from .elementwise import div, pow
+from .join import cat
+from .promotion import not_tensors
+from .unary import square
+
+K = registry.family("norm")
+
+
+# ---- batch norm ----
+
+
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Normalises every channel of input [N, C, ...] over the batch and all pixels.
+
+    running_mean, running_var: [C] or None. training: use the batch's statistics and move the running ones
+    by `momentum` towards them (the variance with count - 1); otherwise use the running ones. weight,
+    bias: [C] or None.
+
+    RuntimeError for sizes and dtypes that do not fit, and without running statistics where they are needed;
+    ValueError in training for one value per channel, eps <= 0, or one of the running statistics alone.
+    Nothing has changed then.
+    """
+    return batch_norm_activated(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+
+
+def batch_norm_activated(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, activation=None
+):
+    """batch_norm, then an activation in the same pass over memory: "relu" or None."""
+    op = "batch_norm"
+    if activation not in (None, "relu"):
+        raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
+    a, c = _checked(op, input, weight, bias)
+    _check_running(op, running_mean, running_var, a.dtype, c, not training)
+    count = a.size // c if c else 0
+    if training:
+        if count == 1:
+            raise ValueError(f"{op}: wants more than 1 value per channel when training, got input of shape {a.shape}")
+        if eps <= 0:
+            raise ValueError(f"{op}: eps must be positive when training, got {eps}")
+    if a.size == 0:
+        return _empty(input, weight, bias)
+    x = _pixels(a).reshape(1, count, c)
+    if training:
+        mean, var = _moments(x, c)
+        if running_mean is not None:
+            _move(running_mean, mean[0], momentum)
+            _move(running_var, var[0] * (count / (count - 1)), momentum)
+    else:
+        mean, var = _wide(running_mean), _wide(running_var)
+    return _normalized(input, x, mean, _rstd(var, eps), weight, bias, activation, not training)
+
+
+def _normalized(input, x, mean, rstd, weight, bias, activation, fixed):
+    """The op's result from channels-last x and its statistics; fixed: these do not depend on x."""
+    y = memory.empty(x.shape, x.dtype)
+    K.normalize(y, x, mean, rstd, _array(weight), _array(bias), activation)
+    saved = (input, x, mean, rstd, weight, bias, activation, fixed)
+    return record(_images(y, input.array.shape), batch_norm_backward, (input, weight, bias), saved)
+
+
+def batch_norm_backward(node, dy):
+    a, x, mean, rstd, w, b, activation, fixed = node.saved
+    dx = memory.empty(x.shape, x.dtype)
+    dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
+    db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
+    w, b = (None if v is None else memory.contiguous(v) for v in (w, b))
+    K.normalize_backward(dx, dw, db, _pixels(dy).reshape(x.shape), x, mean, rstd, w, b, activation, fixed)
+    return (_images(dx, a.shape) if node.needs(0) else None), dw, db
+
+
+# ---- group and instance norm ----
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """Normalises input [N, C, ...] over C / num_groups channels at a time and all pixels, each sample for itself.
+
+    weight, bias: [C] or None. RuntimeError for fewer than 2 dimensions, sizes and dtypes that do not
+    fit; ValueError where a group has one value.
+    """
+    op = "group_norm"
+    a, c = _checked(op, input, weight, bias)
+    if num_groups <= 0:
+        raise RuntimeError(f"{op}: num_groups must be greater than 0, got {num_groups}")
+    if c % num_groups:
+        raise RuntimeError(f"{op}: {c} channels (input of shape {a.shape}) do not make {num_groups} groups of equal size")
+    if a.size and a.size == num_groups:
+        raise ValueError(f"{op}: wants more than 1 value per group, got input of shape {a.shape} and {num_groups} groups")
+    return _grouped(input, a, num_groups, weight, bias, eps)
+
+
+def instance_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    """Normalises every channel of every sample of input [N, C, ...] over its pixels.
+
+    running_mean, running_var: [C] or None; use_input_stats moves them by `momentum` towards the mean
+    over the batch of the samples' statistics; without it they are what x is normalised with.
+    Otherwise as batch_norm.
+    """
+    op = "instance_norm"
+    a, c = _checked(op, input, weight, bias)
+    _check_running(op, running_mean, running_var, a.dtype, c, not use_input_stats)
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    count = math.prod(a.shape[2:])
+    if count == 1:
+        raise ValueError(f"{op}: wants more than 1 spatial element when training, got input of shape {a.shape}")
+
+    def move(mean, var):
+        if running_mean is not None:
+            _move(running_mean, mean.mean(axis=0), momentum)
+            _move(running_var, var.mean(axis=0) * (count / (count - 1)), momentum)
+
+    return _grouped(input, a, c, weight, bias, eps, move)
+
+
+def _grouped(input, a, groups, weight, bias, eps, see=None):
+    """y for statistics of every sample; `see` is shown them."""
+    if a.size == 0:
+        return _empty(input, weight, bias)
+    x = _pixels(a)
+    mean, var = _moments(x, groups)
+    if see is not None:
+        see(mean, var)
+    return _normalized(input, x, mean, _rstd(var, eps), weight, bias, None, False)
+
+
+# ---- what these share ----
+
+
+def _pixels(a):
+    """a [N, C, ...] as C-ordered [N, L, C]: a view where its memory is channels-last."""
+    if a.ndim > 2:
+        a = a.transpose(0, *range(2, a.ndim), 1)
+    return memory.contiguous(a).reshape(len(a), math.prod(a.shape[1:-1]), a.shape[-1])
+
+
+def _images(y, shape):
+    """y's channels-last memory as [N, C, ...]: a view."""
+    y = y.reshape(shape[0], *shape[2:], shape[1])
+    return y if len(shape) == 2 else y.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
+
+
+def _checked(op, input, weight, bias):
+    """(array, channels) of a floating input [N, C, ...] whose weight and bias are [C]."""
+    if not isinstance(input, Tensor):
+        raise not_tensors(op, input=input)
+    a = input.array
+    if a.ndim < 2:
+        raise RuntimeError(f"{op}: wants at least 2 dimensions [N, C, ...], got input of shape {a.shape}")
+    _check_dtypes(op, a, weight, bias)
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and t.array.shape != a.shape[1:2]:
+            raise RuntimeError(
+                f"{op}: {name} must have shape ({a.shape[1]},) for input of shape {a.shape}, got {t.array.shape}"
+            )
+    return a, a.shape[1]
+
+
+def _check_dtypes(op, a, weight, bias):
+    if a.dtype.char not in "fd":
+        raise RuntimeError(f"{op}: wants a float32 or float64 tensor, got {a.dtype}")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and not isinstance(t, Tensor):
+            raise not_tensors(op, **{name: t})
+        if t is not None and t.array.dtype != a.dtype:
+            raise RuntimeError(f"{op}: arguments must have one dtype, got input {a.dtype}, {name} {t.array.dtype}")
+
+
+def _check_running(op, mean, var, dtype, channels, needed):
+    if needed and (mean is None or var is None):
+        name = "running_mean" if mean is None else "running_var"
+        raise RuntimeError(f"{op}: {name} must be given where the batch's own statistics are not used")
+    if (mean is None) != (var is None):
+        raise ValueError(f"{op}: running_mean and running_var must both be given or both be None")
+    for name, t in (("running_mean", mean), ("running_var", var)):
+        if t is None:
+            continue
+        if not isinstance(t, Tensor):
+            raise not_tensors(op, **{name: t})
+        if t.array.shape != (channels,):
+            raise RuntimeError(f"{op}: {name} must have shape ({channels},), got {t.array.shape}")
+        if t.array.dtype != dtype:
+            raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
+        if not needed and t.requires_grad:
+            raise RuntimeError(f"{op}: {name} is changed in place and must not require a gradient")
+
+
+def _array(t):
+    return None if t is None else memory.contiguous(t.array)
+
+
+def _wide(t):
+    return t.array.astype(np.float64).reshape(1, -1)
+
+
+def _moments(x, groups):
+    mean, var = np.empty((2, len(x), groups))
+    K.moments(mean, var, x, groups)
+    return mean, var
+
+
+def _rstd(var, eps):
+    with np.errstate(all="ignore"):
+        return 1 / np.sqrt(var + eps)
+
+
+def _move(running, value, momentum):
+    """running += momentum (value - running), in place."""
+    a = running.array
+    with np.errstate(all="ignore"):
+        a[...] = (1 - momentum) * a + momentum * value
+    bump(running)
+
+
+def _empty(input, weight, bias):
+    """The result where there is nothing to normalise: gradients are zeros."""
+    y = memory.empty_like(input.array)
+    return record(y, empty_norm_backward, (input, weight, bias), (input, weight, bias))
+
+
+def empty_norm_backward(node, dy):
+    return tuple(memory.zeros(a.shape, a.dtype) if node.needs(i) else None for i, a in enumerate(node.saved))
+
+
+# ---- layer norm and RMS norm ----
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Normalises over the last axes, those of normalized_shape (a tuple of sizes), each for itself.
+
+    weight, bias: of normalized_shape or None. RuntimeError for sizes or dtypes that do not fit.
+    """
+    shape = _checked_rows("layer_norm", input, normalized_shape, weight, bias)
+    if input.array.size == 0:
+        return _empty(input, weight, bias)
+    x = _rows(input.array, shape)
+    y = memory.empty(x.shape, x.dtype)
+    mean, rstd = np.empty((2, len(x)))
+    K.layer_norm(y, mean, rstd, x, _row(weight), _row(bias), eps)
+    saved = (input, x, mean, rstd, weight, shape)
+    return record(y.reshape(input.array.shape), layer_norm_backward, (input, weight, bias), saved)
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """x / √(mean of x² + eps) over the last axes, those of normalized_shape, times weight.
+
+    eps None: the distance from 1 to the next number of the dtype. Errors as for layer_norm.
+    """
+    shape = _checked_rows("rms_norm", input, normalized_shape, weight, None)
+    if input.array.size == 0:
+        return _empty(input, weight, None)
+    x = _rows(input.array, shape)
+    y = memory.empty(x.shape, x.dtype)
+    rstd = np.empty(len(x))
+    K.layer_norm(y, None, rstd, x, _row(weight), None, np.finfo(x.dtype).eps if eps is None else eps)
+    saved = (input, x, None, rstd, weight, shape)
+    return record(y.reshape(input.array.shape), layer_norm_backward, (input, weight, None), saved)
+
+
+def layer_norm_backward(node, dy):
+    a, x, mean, rstd, w, shape = node.saved
+    dx = memory.empty(x.shape, x.dtype)
+    dw = memory.empty(x.shape[1:], x.dtype) if node.needs(1) else None
+    db = memory.empty(x.shape[1:], x.dtype) if node.needs(2) else None
+    w = None if w is None else memory.contiguous(w).reshape(-1)
+    K.layer_norm_backward(dx, dw, db, _rows(dy, shape), x, mean, rstd, w)
+    dw, db = (None if d is None else d.reshape(shape) for d in (dw, db))
+    return (dx.reshape(a.shape) if node.needs(0) else None), dw, db
+
+
+def _rows(a, shape):
+    """a as C-ordered [R, D], D being all axes of `shape`."""
+    d = math.prod(shape)
+    return memory.contiguous(a).reshape(a.size // d, d)
+
+
+def _row(t):
+    return None if t is None else memory.contiguous(t.array).reshape(-1)
+
+
+def _checked_rows(op, input, normalized_shape, weight, bias):
+    """normalized_shape as a tuple, once everything fits."""
+    if not isinstance(normalized_shape, (tuple, list)):
+        raise TypeError(f"{op}: normalized_shape must be a tuple of sizes, got {type(normalized_shape).__name__}")
+    shape = tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError(f"{op}: normalized_shape must have at least one size, got {shape}")
+    if not isinstance(input, Tensor):
+        raise not_tensors(op, input=input)
+    a = input.array
+    if a.shape[max(a.ndim - len(shape), 0) :] != shape:
+        raise RuntimeError(f"{op}: input of shape {a.shape} must end in normalized_shape = {shape}")
+    _check_dtypes(op, a, weight, bias)
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and t.array.shape != shape:
+            raise RuntimeError(f"{op}: {name} must be of normalized_shape = {shape}, got shape {t.array.shape}")
+    return shape
+
+
+# ---- local response norm ----
+
+
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """x / (k + alpha / size Σ x²)^beta, summed over `size` neighbouring channels; those outside count as 0.
+
+    input: [N, C, ...] with at least 3 dimensions, or ValueError.
+    """
+    op = "local_response_norm"
+    if not isinstance(input, Tensor):
+        raise not_tensors(op, input=input)
+    if input.ndim < 3:
+        raise ValueError(f"{op}: wants at least 3 dimensions [N, C, ...], got input of shape {tuple(input.shape)}")
+    if size < 1:
+        raise RuntimeError(f"{op}: size must be positive, got {size}")
+    if input.array.size == 0:
+        return input
+    channels = input.shape[1]
+    squares = square(input)
+    total = squares
+    for step in range(1, min(size // 2, channels - 1) + 1):
+        total = total + _shifted(squares, step)
+        if step <= (size - 1) // 2:
+            total = total + _shifted(squares, -step)
+    return div(input, pow(total * (alpha / size) + k, beta))
+
+
+def _shifted(x, step):
+    """x with channel c - step in the place of channel c, and zeros where there is none."""
+    channels = x.shape[1]
+    kept = x.narrow(1, max(-step, 0), channels - abs(step))
+    gap = zeros(x.shape[0], abs(step), *x.shape[2:], dtype=x.dtype)
+    return cat((gap, kept) if step > 0 else (kept, gap), 1)
