@@ -61,6 +61,26 @@ class UninitializedParameter(Parameter):
         return f"<{type(self).__name__}>"
 
 
+class Buffer(Tensor):
+    """What an UninitializedBuffer becomes: a Tensor like any other."""
+
+
+class UninitializedBuffer(Buffer):
+    """A buffer whose shape is known only when its module first sees an input."""
+
+    def __init__(self, device=None, dtype=None):
+        Parameter.__init__(self, empty(0, device=device, dtype=dtype), False)
+
+    def materialize(self, shape, dtype=None):
+        """Becomes a Buffer of this shape with values not yet set."""
+        self.array = memory.empty(tuple(shape), np.dtype(dtype or self.array.dtype))
+        bump(self)
+        self.__class__ = Buffer
+
+    def __repr__(self):
+        return "<UninitializedBuffer>"
+
+
 def is_lazy(parameter) -> bool:
     """Whether the tensor still waits for its shape."""
-    return isinstance(parameter, UninitializedParameter)
+    return isinstance(parameter, (UninitializedParameter, UninitializedBuffer))

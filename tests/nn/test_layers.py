@@ -156,6 +156,29 @@ OTHERS += [
         dict(groups=2, dilation=2, stride=3),
     )
 ]
+NORMS = [
+    ("BatchNorm1d", dict(num_features=4), normal(6, 4)),
+    ("BatchNorm1d", dict(num_features=4, momentum=None), X),
+    ("BatchNorm2d", dict(num_features=3, eps=0.1, momentum=0.3), normal(4, 3, 2, 5)),
+    ("BatchNorm2d", dict(num_features=3, affine=False), normal(4, 3, 2, 5)),
+    ("BatchNorm2d", dict(num_features=3, track_running_stats=False, bias=False), normal(4, 3, 2, 5)),
+    ("BatchNorm3d", dict(num_features=2), normal(3, 2, 2, 3, 2)),
+    ("InstanceNorm1d", dict(num_features=4), X),
+    ("InstanceNorm1d", dict(num_features=4, affine=True), normal(4, 5)),
+    ("InstanceNorm2d", dict(num_features=3, affine=True, track_running_stats=True), normal(4, 3, 2, 5)),
+    ("InstanceNorm2d", dict(num_features=3, track_running_stats=True, momentum=None), normal(3, 2, 5)),
+    ("InstanceNorm3d", dict(num_features=2, eps=0.1), normal(3, 2, 2, 3, 2)),
+    ("GroupNorm", dict(num_groups=2, num_channels=4), X),
+    ("GroupNorm", dict(num_groups=1, num_channels=4, affine=False, eps=0.1), normal(2, 4)),
+    ("GroupNorm", dict(num_groups=2, num_channels=4, bias=False), normal(2, 4, 2, 3)),
+    ("LayerNorm", dict(normalized_shape=5), X),
+    ("LayerNorm", dict(normalized_shape=(4, 5), bias=False, eps=0.1), X),
+    ("LayerNorm", dict(normalized_shape=(5,), elementwise_affine=False), X),
+    ("RMSNorm", dict(normalized_shape=5), X),
+    ("RMSNorm", dict(normalized_shape=(4, 5), eps=0.1, elementwise_affine=False), X),
+    ("LocalResponseNorm", dict(size=3, alpha=0.1, k=2.0), X),
+]
+OTHERS += NORMS
 
 
 def pair(rng, *shape):
@@ -322,6 +345,20 @@ def compare_loss(torch, name, kwargs, arrays, dtype):
 def test_repr_is_torchs(torch, name, kwargs, inputs):
     ours, theirs = repr(build(nnrt, name, kwargs, np.float32)), repr(build(torch, name, kwargs, np.float32))
     assert ours == theirs
+
+
+@pytest.mark.parametrize("name, kwargs, inputs", labelled(NORMS))
+def test_norms_agree_with_torch_over_steps(torch, name, kwargs, inputs, rng):
+    """Training, frozen in between, and evaluation: outputs and running statistics."""
+    ours, theirs = build(nnrt, name, kwargs, np.float64), build(torch, name, kwargs, np.float64)
+    for training in (True, True, False, True, False):
+        ours.train(training)
+        theirs.train(training)
+        (x,) = inputs(rng)
+        got, want = ours(nnrt.tensor(x)), theirs(torch.tensor(x))
+        np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-9, atol=1e-10)
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-9, atol=1e-12, err_msg=key)
 
 
 def distinct(cases):
