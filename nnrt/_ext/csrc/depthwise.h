@@ -47,6 +47,7 @@ typedef struct {
     int64_t lanes;            /* of a block in w, whole vectors; EACH: width of w */
     int64_t repeat;           /* EACH: pixels whose channels make a row of w, so that few channels fill vectors */
     int64_t part, strip;      /* blocks and rows of a task */
+    int64_t chunk;            /* EACH: channels copied at a time, or 0 */
     int32_t activation;
     const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */
     /* pack, and its inverse gather */

@@ -159,7 +159,7 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 
 /* Of every number of outputs that is worth its code; the others are made of these. */
 #if REAL_BYTES == 4 && VBYTES > 16
-#define COUNTS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y) X(8, Y)
+#define COUNTS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(7, Y) X(8, Y)
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
 #else
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
@@ -183,6 +183,9 @@ static const K(tile_fn) K(tiles)[][COUNT + 1] = {
     {FEW(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
+/* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
+static int64_t K(even)(int64_t count, int64_t most) { return CEIL(count, CEIL(count, most)); }
+
 /* A grid of outputs that read through the same taps: `across` of them x_step and y_step apart, taken as a tile, in
  * each of `down` lines. Lines are innermost: of what a line reads, the next one finds most in L1. */
 typedef struct {
@@ -202,7 +205,8 @@ static void K(run_tiles)(const K(shared) *s, int kind, const K(grid) *o, int64_t
             width = rest >= VL ? MIN(most, rest / VL * VL) : rest;
         }
         for (int64_t i = 0, n; i < o->across; i += n) {
-            for (n = MIN(COUNT, o->across - i); !K(tiles)[which][n];)
+            n = K(even)(o->across - i, which == K(EACH_ALL) ? COUNT : COUNT - 2);
+            while (!K(tiles)[which][n])
                 n--;
             for (int64_t j = 0; j < o->down; j++)
                 K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
@@ -211,26 +215,32 @@ static void K(run_tiles)(const K(shared) *s, int kind, const K(grid) *o, int64_t
     }
 }
 
-/* The outputs of one stretch of columns and `rows` rows of one of rows: at counts from the first of them in y, x
- * lies where their first tap reads. Channels of blocks b0..b1-1. */
-static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const stretch *t, int64_t rows, int64_t b0, int64_t b1,
-                        const REAL *x, int64_t at)
+/* The plane that is read: x itself, or a copy of what some rows of outputs read of some channels. */
+typedef struct {
+    const REAL *x;
+    int64_t pixel, row;
+    nnrt_axis h, v;
+} K(plane);
+
+/* The outputs of one stretch of columns and `rows` rows of one of rows: y counts from the first of them, x lies where
+ * their first tap reads. Channels of blocks b0..b1-1; EACH: x is at b0. */
+static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, const stretch *t, int64_t rows,
+                        int64_t b0, int64_t b1, const REAL *x, REAL *y)
 {
-    const nnrt_axis *h = &p->axis[1], *axis = &p->axis[2];
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
+    const nnrt_axis *h = &in->h, *v = &in->v;
+    const int64_t y_pixel = p->groups * p->out;
     const REAL *w = (const REAL *)p->w + t->reach.k * p->lanes, *bias = p->b;
-    REAL *y = p->y;
-    K(grid) o = {t->count, rows, h->step * axis->in * x_pixel, h->phases * axis->out * y_pixel};
+    K(grid) o = {t->count, rows, h->step * in->row, h->phases * v->out * y_pixel};
     s->taps = t->reach.n;
-    s->x_tap = axis->tap * x_pixel, s->w_tap = axis->k_step * p->lanes;
-    s->x_step = axis->step * x_pixel, s->y_step = axis->phases * y_pixel;
-#define PLACE(c) bias ? bias + (c) : NULL, y + at + (c)
-    if (p->repeat > 1 && axis->step == 1 && axis->phases == 1) {
+    s->x_tap = v->tap * in->pixel, s->w_tap = v->k_step * p->lanes;
+    s->x_step = v->step * in->pixel, s->y_step = v->phases * y_pixel;
+#define PLACE(c) bias ? bias + (c) : NULL, y + (c)
+    if (p->repeat > 1 && v->step == 1 && v->phases == 1) {
         o.across /= p->repeat;
         s->x_step = s->y_step = p->lanes;
         K(run_tiles)(s, NNRT_EACH, &o, p->lanes, x, w, PLACE(0));
-        s->x_step = s->y_step = x_pixel;
-        x += o.across * p->lanes, at += o.across * p->lanes;
+        s->x_step = s->y_step = y_pixel;
+        x += o.across * p->lanes, y += o.across * p->lanes;
         o.across = t->count - o.across * p->repeat;
     }
     if (o.across < o.down && o.across < COUNT) {
@@ -243,10 +253,10 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const stretc
         s->x_tap = -s->x_tap, s->w_tap = -s->w_tap;
     }
     if (p->kind == NNRT_EACH) {
-        K(run_tiles)(s, NNRT_EACH, &o, b1 - b0, x + b0, w + b0, PLACE(b0));
+        K(run_tiles)(s, NNRT_EACH, &o, b1 - b0, x, w + b0, PLACE(b0));
         return;
     }
-    const int64_t taps = p->axis[0].taps * h->taps * axis->taps;
+    const int64_t taps = p->axis[0].taps * h->taps * v->taps;
     s->in = p->in, s->w_in = taps * p->lanes;
     for (int64_t b = b0; b < b1; b++) {
         const int64_t g = b * p->together, n = MIN(p->together, p->groups - g);
@@ -256,16 +266,15 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const stretc
 #undef PLACE
 }
 
-/* Channels of blocks b0..b1-1 of rows first..last-1 of a plane of y. */
-static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, row_at *reached, const stretch *down, int64_t downs,
-                        const stretch *across, int64_t acrosses, int64_t plane, int64_t first, int64_t last, int64_t b0,
-                        int64_t b1)
+/* Rows first..last-1 of y: a plane of which row 0 lies at y. */
+static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
+                        stretch *down, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
 {
-    const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *v = &p->axis[2];
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, x_row = v->in * x_pixel, y_row = v->out * y_pixel;
-    const nnrt_reach deep = reach_of(d, plane % d->out);
-    const int64_t from = (plane / d->out * d->in + deep.at) * h->in, to = plane * h->out;
-    for (const stretch *t = down; t < down + downs; t++) {
+    const nnrt_axis *d = &p->axis[0], *h = &in->h, *v = &in->v;
+    const int64_t downs = stretches_of(h, down), y_pixel = p->groups * p->out;
+    stretch *across = down + downs;
+    const int64_t acrosses = stretches_of(v, across);
+    for (const stretch *t = down; t < across; t++) {
         const int64_t i0 = first > t->first ? CEIL(first - t->first, h->phases) : 0;
         const int64_t i1 = last > t->first ? MIN(CEIL(last - t->first, h->phases), t->count) : 0;
         if (i1 <= i0)
@@ -274,41 +283,95 @@ static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, row_at *reac
         for (int64_t i = 0; i < deep.n; i++)
             for (int64_t j = 0; j < t->reach.n; j++) {
                 const int64_t k = (deep.k + i * d->k_step) * h->taps + t->reach.k + j * h->k_step;
-                reached[s->n++] = (row_at){(i * d->tap * h->in + j * h->tap) * x_row, k * v->taps * p->lanes};
+                reached[s->n++] = (row_at){(i * d->tap * h->in + j * h->tap) * in->row, k * v->taps * p->lanes};
             }
         for (const stretch *u = across; u < across + acrosses; u++)
-            K(run_grid)(p, s, u, i1 - i0, b0, b1,
-                        (const REAL *)p->x + (from + t->reach.at + i0 * h->step) * x_row + u->reach.at * x_pixel,
-                        (to + t->first + i0 * h->phases) * y_row + u->first * y_pixel);
-    }
-    if (p->residual || p->activation > NNRT_ACT_RELU) {
-        const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out;
-        nnrt_gemm g = {.batch = 1, .m = (last - first) * v->out, .c_row = y_pixel, .beta = 1, .splits = 1};
-        g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;
-        g.rows = g.m, g.activation = p->activation;
-        g.c = (REAL *)p->y + (to + first) * y_row + b0 * wide;
-        if (p->residual)
-            g.residual = (const REAL *)p->residual + (to + first) * y_row + b0 * wide;
-        g.residual_row = y_pixel, g.residual_col = 1;
-        p->finish->fn(&g, 0, 1, NULL);
+            K(run_grid)(p, s, in, u, i1 - i0, b0, b1,
+                        in->x + (t->reach.at + i0 * h->step) * in->row + u->reach.at * in->pixel,
+                        y + ((t->first + i0 * h->phases) * v->out + u->first) * y_pixel);
     }
 }
 
-/* scratch: stretches of rows and of columns, then rows of taps. */
+/* Makes `of` the inputs that outputs first..last-1 of an axis read, also those in the padding; returns the first. */
+static int64_t K(cut_out)(nnrt_axis *of, const nnrt_axis *a, int64_t first, int64_t last)
+{
+    const int64_t reach = (a->taps - 1) * a->dilation;
+    int64_t low = first * a->stride - a->padding, high = (last - 1) * a->stride - a->padding + reach + 1;
+    *of = *a;
+    of->padding = 0;
+    if (a->tap < 0) { /* transposed */
+        low = ceil_div(first + a->padding - reach, a->stride), high = ceil_div(last + a->padding, a->stride);
+        of->padding = first + a->padding - low * a->stride;
+    }
+    of->in = high > low ? high - low : 0, of->out = last - first;
+    return low;
+}
+
+/* As run_rows, on a copy of what the rows read, `chunk` channels at a time: side by side they neither compete for the
+ * same lines of L1, as they do where pixels are a power of two apart, nor have borders. */
+static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
+                          stretch *down, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
+{
+    const int64_t y_row = in->v.out * p->groups;
+    K(plane) copy = {.x = room};
+    const int64_t top = K(cut_out)(&copy.h, &in->h, first, last), left = K(cut_out)(&copy.v, &in->v, 0, in->v.out);
+    for (int64_t c = b0; c < b1; c += p->chunk) {
+        const int64_t n = MIN(p->chunk, b1 - c), wide = CEIL(n, VL) * VL;
+        const K(mask) mask = K(lanes)(n - (wide - VL));
+        copy.pixel = wide, copy.row = copy.v.in * wide;
+        for (int64_t i = 0; i < copy.h.in; i++) {
+            REAL *to = room + i * copy.row;
+            const int64_t line = top + i, inside = line >= 0 && line < in->h.in;
+            for (int64_t j = 0; j < copy.v.in; j++, to += wide) {
+                if (!inside || left + j < 0 || left + j >= in->v.in) {
+                    memset(to, 0, (size_t)wide * sizeof(REAL));
+                    continue;
+                }
+                const REAL *from = in->x + line * in->row + (left + j) * in->pixel + c;
+                int64_t l = 0;
+                for (; l < wide - VL; l += VL)
+                    K(store)(to + l, K(load)(from + l));
+                K(store)(to + l, K(load_lanes)(from + l, mask));
+            }
+        }
+        K(run_rows)(p, s, &copy, deep, reached, down, 0, last - first, c, c + n, y + first * y_row);
+    }
+}
+
+/* scratch: stretches of rows and of columns, rows of taps, a copy. */
 static void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *v = &p->axis[2];
-    const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips;
-    stretch *down = scratch, *across = down + nnrt_stretches(h);
-    row_at *reached = (row_at *)(across + nnrt_stretches(v));
-    const int64_t downs = stretches_of(h, down), acrosses = stretches_of(v, across);
+    const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, y_pixel = p->groups * p->out;
+    stretch *stretches = scratch;
+    row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(v));
     K(shared) s = {.rows = reached, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
+    K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
     if (p->kind == NNRT_SPREAD)
         K(orders)(s.order, p->in, p->out);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t b0 = t / units * p->part, first = t % strips * p->strip;
-        K(run_rows)(p, &s, reached, down, downs, across, acrosses, t % units / strips, first,
-                    MIN(first + p->strip, h->out), b0, MIN(b0 + p->part, p->blocks));
+        const int64_t b0 = t / units * p->part, b1 = MIN(b0 + p->part, p->blocks), plane = t % units / strips;
+        const int64_t first = t % strips * p->strip, last = MIN(first + p->strip, h->out);
+        const nnrt_reach deep = reach_of(d, plane % d->out);
+        REAL *y = (REAL *)p->y + plane * h->out * v->out * y_pixel;
+        in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
+        if (p->chunk && deep.n)
+            K(run_copied)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y,
+                          (REAL *)(reached + d->taps * h->taps));
+        else {
+            in.x += p->kind == NNRT_EACH ? b0 : 0;
+            K(run_rows)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y);
+        }
+        if (p->residual || p->activation > NNRT_ACT_RELU) {
+            const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out, at = first * v->out * y_pixel + b0 * wide;
+            nnrt_gemm g = {.batch = 1, .m = (last - first) * v->out, .c_row = y_pixel, .beta = 1, .splits = 1};
+            g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;
+            g.rows = g.m, g.activation = p->activation, g.c = y + at;
+            if (p->residual)
+                g.residual = (const REAL *)p->residual + (y - (REAL *)p->y) + at;
+            g.residual_row = y_pixel, g.residual_col = 1;
+            p->finish->fn(&g, 0, 1, NULL);
+        }
     }
 }
