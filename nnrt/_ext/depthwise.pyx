@@ -28,7 +28,7 @@ cdef extern from "depthwise.h" nogil:
         const void *b
         const void *residual
         nnrt_axis axis[3]
-        int64_t batch, kind, groups, out, blocks, together, lanes, repeat, part, strip, chunk
+        int64_t batch, kind, groups, out, blocks, together, lanes, repeat, part, strip, chunk, stream
         int64_t read "in"
         int32_t activation, transposed
         const nnrt_kernel *finish
@@ -50,6 +50,9 @@ cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
 # each, COPIED bytes in all; worth it (1.2 times at 512 channels) where a copied input serves three taps.
 cdef int64_t FAR = 2048, CHUNK = 128, COPIED = 131072
+
+# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes.
+cdef int64_t STREAM = 500000, STRIP = 131072
 
 # Multiply-adds of a task, some 5 us, and those below which a second thread costs more than it brings.
 cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 300000
@@ -146,6 +149,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
     p.work.scratch += p.axis[0].taps * p.axis[1].taps * 16
     p.work.scratch += copied(&p, size)
+    stream(&p, y, x, size)
     p.packed = take(count * size)
     if p.packed == NULL:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
@@ -168,6 +172,17 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
     p.part = ceil_div(ceil_div(p.blocks, ceil_div(want, planes)), least) * least
     planes *= ceil_div(p.blocks, p.part)
     p.strip = ceil_div(p.axis[1].out, ceil_div(want, planes))
+    return 0
+
+
+cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t size) noexcept:
+    """Arrays beyond L2: strips of rows that it holds, and the next ones are fetched meanwhile."""
+    cdef int64_t row = max(PyArray_SIZE(x) // (p.batch * p.axis[0].size * p.axis[1].size * p.axis[1].phases),
+                           p.groups * p.out * p.axis[2].out) * size
+    p.stream = p.kind == NNRT_EACH and PyArray_SIZE(y) * size > STREAM and PyArray_SIZE(x) * size > 0
+    if p.stream:
+        p.strip = min(p.strip, max(1, STRIP // max(row, 1)))
+        p.part = p.blocks
     return 0
 
 
@@ -235,7 +250,11 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
     if p.kind == NNRT_EACH:
-        parts = max(1, min(want, groups // (4 * lanes)))
+        p.stream = PyArray_SIZE(dy) * size > STREAM
+        if p.stream:
+            p.strip = min(p.strip, max(1, STRIP // (p.axis[2].out * groups * size)))
+            units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
+        parts = 1 if units >= want else max(1, min(want, groups // (4 * lanes)))
         p.part = ceil_div(ceil_div(groups, parts), 2 * lanes) * 2 * lanes
     else:
         p.part = max(1, p.blocks // want)

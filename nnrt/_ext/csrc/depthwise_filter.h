@@ -104,6 +104,7 @@ static const K(sweep_fn) K(sweeps)[][COUNT + 1] = {
 #undef DEFINE
 #undef COUNTS
 #undef FEW
+#undef PAIRS
 #undef TAPS
 #undef CHANNELS
 #undef LANES
@@ -219,6 +220,9 @@ static void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, vo
             const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
             const REAL *dy = (const REAL *)p->y + plane * h->out * y_row;
             const nnrt_reach of_d = reach_of(d, plane % d->out);
+            const char *next_y = (const char *)(dy + last * y_row);
+            const char *next_x = (const char *)p->x + (int64_t)((double)(next_y - (const char *)p->y) * x_row * h->in / (y_row * h->out));
+            const int64_t lines = (last - first) * across->out * 2 * VBYTES / 64 / h->taps;
             for (int64_t b = b0, next; b < b1; b = next) {
                 next = p->kind != NNRT_EACH ? b + 1 : b1 - b >= 2 * VL ? b + 2 * VL : MIN(b + VL, b1);
                 for (int64_t i = 0; i < of_d.n; i++) {
@@ -243,6 +247,8 @@ static void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, vo
                         if (s.rows <= 0)
                             continue;
                         const int64_t line = r0 * h->stride - h->padding + kh * h->dilation;
+                        if (p->stream)
+                            ahead(&next_x, lines * x_row * h->in / (y_row * h->out), &next_y, lines);
                         const int64_t k = (kd * h->taps + kh) * across->taps * p->lanes;
                         K(sweep_stretches)(p, &s, stretches, count,
                                            sums + k + (p->kind == NNRT_EACH ? b : b * each), x + line * x_row + g * p->in,

@@ -4,7 +4,7 @@
 
 #ifndef COUNT
 #define COUNT 8 /* most outputs of a tile; 6 where inputs are broadcast */
-#define CHUNK 8 /* vectors of channels side by side */
+#define CHUNK 4 /* vectors of channels side by side */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
     X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1)
@@ -16,8 +16,11 @@
 
 #define START(i, p, m) V a##i = w0, b##i = w1;
 #define TIMES(i, p, m)                                                                                  \
-    if (count > i)                                                                                      \
-        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * w0;
+    if (count > i) {                                                                                    \
+        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * w0;                \
+        if (vectors > 1)                                                                                \
+            b##i += K(load)(p + m * step + VL) * w1;                                                    \
+    }
 #define SLIDE(j, i0, i1, i2, p, m)                                                                      \
     if (count + 2 > j) {                                                                                \
         V v = edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step);                         \
@@ -61,6 +64,8 @@ typedef struct {
     int64_t x_step, y_step;       /* from output to output */
     int64_t in, window;           /* channels read by a lane; SPREAD: by a vector */
     int32_t relu;
+    const char *next_x, *next_y;  /* what comes after these rows, to be had in L2 by then */
+    int64_t lines_x;              /* 64 B lines to read for each that is written */
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
 } K(shared);
 
@@ -78,22 +83,23 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
 
 #define TILE_ARGS const K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
 
-/* A channel reads its own. Whole vectors, or when edge the lanes of one. */
-INLINE void K(each_tile)(const int count, const int edge, TILE_ARGS)
+/* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. */
+INLINE void K(each_tile)(const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
-    enum { vectors = 1 };
     const int64_t step = s->x_step, x_tap = s->x_tap, w_tap = s->w_tap;
     const K(mask) mask = K(lanes)(edge ? lanes : VL);
-    for (int64_t c = 0; c < lanes; c += VL, x += VL, w += VL, y += VL) {
+    for (int64_t c = 0; c < lanes; c += vectors * VL, x += vectors * VL, w += vectors * VL, y += vectors * VL) {
         V w0 = {0}, w1 = {0}, w2, a9;
-        if (bias)
+        if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
+            w1 = vectors > 1 ? K(load)(bias + c + VL) : w1;
+        }
         EACH_OUTPUT(START)
         for (int64_t r = 0; r < s->n; r++) {
             const REAL *p = x + s->rows[r].x, *u = w + s->rows[r].w;
             int64_t k = s->taps;
-            if (x_tap == step) /* an input serves three taps while it is in a register */
+            if (vectors == 1 && x_tap == step) /* an input serves three taps while it is in a register */
                 for (; k >= 3; k -= 3, p += 3 * x_tap, u += 3 * w_tap) {
                     POINTERS
                     w0 = K(load)(u), w1 = K(load)(u + w_tap), w2 = K(load)(u + 2 * w_tap);
@@ -102,6 +108,8 @@ INLINE void K(each_tile)(const int count, const int edge, TILE_ARGS)
             for (; k > 0; k--, p += x_tap, u += w_tap) {
                 POINTERS
                 w0 = K(load)(u);
+                if (vectors > 1)
+                    w1 = K(load)(u + VL);
                 EACH_OUTPUT(TIMES)
             }
         }
@@ -161,25 +169,29 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #if REAL_BYTES == 4 && VBYTES > 16
 #define COUNTS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(7, Y) X(8, Y)
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
+#define PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y)
 #else
+#define PAIRS(X, Y) X(1, Y)
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
 #define FEW(X, Y) X(1, Y) X(4, Y)
 #endif
-#define EACH_FULL(n) K(each_tile)(n, 0, s, x, w, bias, y, lanes);
-#define EACH_EDGE(n) K(each_tile)(n, 1, s, x, w, bias, y, lanes);
+#define EACH_TWO(n) K(each_tile)(n, 2, 0, s, x, w, bias, y, lanes);
+#define EACH_FULL(n) K(each_tile)(n, 1, 0, s, x, w, bias, y, lanes);
+#define EACH_EDGE(n) K(each_tile)(n, 1, 1, s, x, w, bias, y, lanes);
 #define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, y, lanes);
 #define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, y, lanes);
 #define SPREAD_ONE(n) K(group_tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, y, lanes);
 #define DEFINE(n, F) static void K(F##_##n)(TILE_ARGS) { F(n) }
 #define LIST(n, F) [n] = K(F##_##n),
 COUNTS(DEFINE, EACH_FULL)
+PAIRS(DEFINE, EACH_TWO)
 FEW(DEFINE, EACH_EDGE)
 FEW(DEFINE, WIDE_TWO)
 FEW(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
-enum { K(EACH_ONE), K(EACH_ALL), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
 static const K(tile_fn) K(tiles)[][COUNT + 1] = {
-    {FEW(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {FEW(LIST, SPREAD_ONE)},
+    {FEW(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
     {FEW(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
@@ -192,7 +204,7 @@ typedef struct {
     int64_t across, down, x_down, y_down;
 } K(grid);
 
-static void K(run_tiles)(const K(shared) *s, int kind, const K(grid) *o, int64_t lanes, const REAL *x, const REAL *w,
+static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes, const REAL *x, const REAL *w,
                          const REAL *bias, REAL *y)
 {
     const int64_t most = kind == NNRT_EACH ? CHUNK * VL : 2 * VL;
@@ -203,14 +215,20 @@ static void K(run_tiles)(const K(shared) *s, int kind, const K(grid) *o, int64_t
         if (kind == NNRT_EACH) {
             which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
             width = rest >= VL ? MIN(most, rest / VL * VL) : rest;
+            /* Without inputs in common, whole cache lines are better than more outputs. */
+            if (width >= 2 * VL && (s->x_tap != s->x_step || s->taps < 3))
+                which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
         }
         for (int64_t i = 0, n; i < o->across; i += n) {
             n = K(even)(o->across - i, which == K(EACH_ALL) ? COUNT : COUNT - 2);
             while (!K(tiles)[which][n])
                 n--;
-            for (int64_t j = 0; j < o->down; j++)
+            for (int64_t j = 0; j < o->down; j++) {
+                if (s->next_x)
+                    ahead(&s->next_x, s->lines_x * n * width * REAL_BYTES / 64, &s->next_y, n * width * REAL_BYTES / 64);
                 K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
                                    bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
+            }
         }
     }
 }
@@ -220,7 +238,15 @@ typedef struct {
     const REAL *x;
     int64_t pixel, row;
     nnrt_axis h, v;
+    const stretch *down, *across, *end; /* of rows, then of columns */
 } K(plane);
+
+static void K(cut)(K(plane) *in, stretch *room)
+{
+    in->down = room;
+    in->across = in->down + stretches_of(&in->h, room);
+    in->end = in->across + stretches_of(&in->v, room + (in->across - in->down));
+}
 
 /* The outputs of one stretch of columns and `rows` rows of one of rows: y counts from the first of them, x lies where
  * their first tap reads. Channels of blocks b0..b1-1; EACH: x is at b0. */
@@ -268,13 +294,11 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plan
 
 /* Rows first..last-1 of y: a plane of which row 0 lies at y. */
 static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
-                        stretch *down, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
+                        int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
 {
     const nnrt_axis *d = &p->axis[0], *h = &in->h, *v = &in->v;
-    const int64_t downs = stretches_of(h, down), y_pixel = p->groups * p->out;
-    stretch *across = down + downs;
-    const int64_t acrosses = stretches_of(v, across);
-    for (const stretch *t = down; t < across; t++) {
+    const int64_t y_pixel = p->groups * p->out;
+    for (const stretch *t = in->down; t < in->across; t++) {
         const int64_t i0 = first > t->first ? CEIL(first - t->first, h->phases) : 0;
         const int64_t i1 = last > t->first ? MIN(CEIL(last - t->first, h->phases), t->count) : 0;
         if (i1 <= i0)
@@ -285,7 +309,7 @@ static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plan
                 const int64_t k = (deep.k + i * d->k_step) * h->taps + t->reach.k + j * h->k_step;
                 reached[s->n++] = (row_at){(i * d->tap * h->in + j * h->tap) * in->row, k * v->taps * p->lanes};
             }
-        for (const stretch *u = across; u < across + acrosses; u++)
+        for (const stretch *u = in->across; u < in->end; u++)
             K(run_grid)(p, s, in, u, i1 - i0, b0, b1,
                         in->x + (t->reach.at + i0 * h->step) * in->row + u->reach.at * in->pixel,
                         y + ((t->first + i0 * h->phases) * v->out + u->first) * y_pixel);
@@ -310,11 +334,12 @@ static int64_t K(cut_out)(nnrt_axis *of, const nnrt_axis *a, int64_t first, int6
 /* As run_rows, on a copy of what the rows read, `chunk` channels at a time: side by side they neither compete for the
  * same lines of L1, as they do where pixels are a power of two apart, nor have borders. */
 static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
-                          stretch *down, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
+                          stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
 {
     const int64_t y_row = in->v.out * p->groups;
     K(plane) copy = {.x = room};
     const int64_t top = K(cut_out)(&copy.h, &in->h, first, last), left = K(cut_out)(&copy.v, &in->v, 0, in->v.out);
+    K(cut)(&copy, stretches);
     for (int64_t c = b0; c < b1; c += p->chunk) {
         const int64_t n = MIN(p->chunk, b1 - c), wide = CEIL(n, VL) * VL;
         const K(mask) mask = K(lanes)(n - (wide - VL));
@@ -323,18 +348,19 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
             REAL *to = room + i * copy.row;
             const int64_t line = top + i, inside = line >= 0 && line < in->h.in;
             for (int64_t j = 0; j < copy.v.in; j++, to += wide) {
-                if (!inside || left + j < 0 || left + j >= in->v.in) {
-                    memset(to, 0, (size_t)wide * sizeof(REAL));
-                    continue;
-                }
                 const REAL *from = in->x + line * in->row + (left + j) * in->pixel + c;
                 int64_t l = 0;
+                if (!inside || left + j < 0 || left + j >= in->v.in) {
+                    for (; l < wide; l += VL)
+                        K(store)(to + l, (K(vec)){0});
+                    continue;
+                }
                 for (; l < wide - VL; l += VL)
                     K(store)(to + l, K(load)(from + l));
                 K(store)(to + l, K(load_lanes)(from + l, mask));
             }
         }
-        K(run_rows)(p, s, &copy, deep, reached, down, 0, last - first, c, c + n, y + first * y_row);
+        K(run_rows)(p, s, &copy, deep, reached, 0, last - first, c, c + n, y + first * y_row);
     }
 }
 
@@ -350,18 +376,27 @@ static void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void
     K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
     if (p->kind == NNRT_SPREAD)
         K(orders)(s.order, p->in, p->out);
+    if (!p->chunk)
+        K(cut)(&in, stretches);
     for (int64_t t = begin; t < end; t++) {
         const int64_t b0 = t / units * p->part, b1 = MIN(b0 + p->part, p->blocks), plane = t % units / strips;
         const int64_t first = t % strips * p->strip, last = MIN(first + p->strip, h->out);
         const nnrt_reach deep = reach_of(d, plane % d->out);
         REAL *y = (REAL *)p->y + plane * h->out * v->out * y_pixel;
+        if (p->stream) {
+            const int64_t done = (plane * h->out + last) * v->out * y_pixel, all = p->batch * d->out * h->out * v->out * y_pixel;
+            const int64_t x_all = p->batch * d->in * h->in * in.row;
+            s.next_y = (const char *)((REAL *)p->y + done);
+            s.next_x = (const char *)p->x + (int64_t)((double)done / all * x_all) * REAL_BYTES;
+            s.lines_x = CEIL(x_all, all);
+        }
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
-        if (p->chunk && deep.n)
+        if (p->chunk)
             K(run_copied)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y,
                           (REAL *)(reached + d->taps * h->taps));
         else {
             in.x += p->kind == NNRT_EACH ? b0 : 0;
-            K(run_rows)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y);
+            K(run_rows)(p, &s, &in, deep, reached, first, last, b0, b1, y);
         }
         if (p->residual || p->activation > NNRT_ACT_RELU) {
             const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out, at = first * v->out * y_pixel + b0 * wide;
