@@ -5,10 +5,10 @@ from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_SIZE, ndarray
 
 from nnrt._ext.linear cimport (
-    NNRT_ACT_NONE, NNRT_ACT_RELU, linear_table, multiply, nnrt_gemm, nnrt_gemm_ops,
+    NNRT_ACT_RELU, linear_table, multiply, nnrt_gemm, nnrt_gemm_ops,
 )
 from nnrt._ext.runtime cimport (
-    NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span, take,
+    NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work, span, take,
 )
 
 import numpy as np
@@ -36,7 +36,7 @@ cdef extern from "winograd.h" nogil:
         void *q
         int64_t v_row, v_step, q_row, q_step, m_row, m_step
         void *s
-        int64_t splits, split, rows, cols
+        int64_t s_step
     ctypedef struct nnrt_winograd_filter:
         nnrt_work work
         void *u
@@ -44,15 +44,22 @@ cdef extern from "winograd.h" nogil:
         int64_t depth, columns, depth_step, column_step, part
         int32_t rotate
     ctypedef struct nnrt_winograd_ops:
-        nnrt_kernel filter, input, output, conv, sums, finish
+        nnrt_kernel filter, input, output, conv, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2][2]
+    int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
 
 cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 
-# Transformed tiles that a task works on at a time, and products that it holds: within L2, beside what passes.
-cdef int64_t V_BYTES = 384 << 10, M_BYTES = 128 << 10
+# Rows of the k² matrices that a task works on at a time (48 tiles of 4), and columns of the products it holds.
+# From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
+# within a tenth; of 256 channels fewer tiles read u, 9 MB, too often.
+cdef int64_t BLOCK = 1728, CHUNK = 64
+# Multiply-adds that a thread is worth: 50 us.
+cdef int64_t TASK_MACS = 4 << 20
+# Transformed tiles of filter_backward: 8 MB took up to 1.5 times as long as 1 or 2.
+cdef int64_t TRANSFORMED_BYTES = 2 << 20
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -64,8 +71,11 @@ cdef inline int64_t whole(int64_t n, int64_t unit) noexcept nogil:
 
 
 cdef inline int64_t apart(int64_t n, int64_t size) noexcept nogil:
-    # Matrices an odd number of cache lines apart: stores to the k² of them go to different sets.
-    return (n * size // 64 | 1) * 64 // size + 64 // size
+    return nnrt_winograd_step(n * size) // size
+
+
+cdef inline void span_of(nnrt_span *out, const void *data, int64_t count, int dtype) noexcept nogil:
+    out.data, out.count, out.dtype = data, count, dtype
 
 
 cdef int which(tile) except -1:
@@ -76,9 +86,13 @@ cdef int which(tile) except -1:
 
 def filter_size(shape, dtype, tile):
     """Elements of a transformed filter of w's shape, forward or backward; the layout is the back-end's own."""
-    cdef const nnrt_gemm_ops *ops = &linear_table().dtype[NNRT_F32 if np.dtype(dtype).itemsize == 4 else NNRT_F64]
-    cdef int64_t o = shape[0], c = shape[1]
-    return (tile + 2) ** 2 * max(whole(o, ops.vl) * c, whole(c, ops.vl) * o)
+    cdef int64_t size = np.dtype(dtype).itemsize, k2 = (tile + 2) ** 2
+    return k2 * max(panels(shape[1], shape[0], size), panels(shape[0], shape[1], size))
+
+
+cdef int64_t panels(int64_t depth, int64_t columns, int64_t size) noexcept:
+    cdef const nnrt_gemm_ops *ops = &linear_table().dtype[NNRT_F32 if size == 4 else NNRT_F64]
+    return columns // ops.nr * apart(depth * ops.nr, size) + apart(depth * whole(columns % ops.nr, ops.vl), size)
 
 
 def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward):
@@ -107,6 +121,7 @@ def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward
 cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m) except -1:
     # x, y and the tiles; returns the dtype.
     cdef int dtype = dtype_code(x)
+    which(m)
     memset(p, 0, sizeof(p[0]))
     p.gemm = &linear_table().dtype[dtype]
     p.n, p.h, p.w, p.c = PyArray_DIMS(x)[0], PyArray_DIMS(x)[2], PyArray_DIMS(x)[3], PyArray_DIMS(x)[4]
@@ -123,93 +138,110 @@ def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, 
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     cdef nnrt_winograd_args p
     cdef nnrt_gemm act
-    cdef int64_t m = tile, k2 = (m + 2) * (m + 2), size, tiles
-    cdef int dtype, code, rc
-    cdef const nnrt_winograd_ops *ops
-    which(tile)
-    dtype = fill(&p, x, y, padding, m)
-    ops = &table.dtype[dtype][which(tile)]
+    cdef int64_t k2 = (tile + 2) ** 2, size
+    cdef int dtype = fill(&p, x, y, padding, tile), code = ACTIVATIONS.index(activation), rc
+    cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
     size = 4 if dtype == NNRT_F32 else 8
-    code = ACTIVATIONS.index(activation)
-    tiles = p.last
-    if tiles * p.o == 0:
+    if p.last * p.o == 0:
         return
     p.u = PyArray_DATA(u)
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
-    p.work.flops = 2.0 * k2 * tiles * p.c * p.o
+    p.work.flops = 2.0 * k2 * p.last * p.c * p.o
     p.work.bytes = <double>size * (PyArray_SIZE(x) + PyArray_SIZE(y) + PyArray_SIZE(u))
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
-    plan_conv(&p, k2, size, tiles)
+    plan_conv(&p, k2, size)
     with nogil:
-        rc = launch_nogil(&ops.conv, &p, ceil_div(tiles, p.block) * ceil_div(p.o, p.group))
+        rc = launch_nogil(&ops.conv, &p, ceil_div(p.last, p.block) * ceil_div(p.o, p.group))
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
             act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.o, p.y, p.o
             act.beta, act.activation = 1, code
             act.rows, act.cols = max(1, 16384 // p.o), p.o
+            span_of(&act.work.out[0], p.y, act.m * act.n, dtype)
             rc = launch_nogil(&p.gemm.finish, &act, ceil_div(act.m, act.rows))
     if rc != 0:
         raise MemoryError("winograd.conv: out of memory")
 
 
-cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size, int64_t tiles) noexcept:
+cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept nogil:
+    # An even number of blocks of tiles; where there are few, the columns are shared out too: each task transforms x.
     cdef const nnrt_gemm_ops *g = p.gemm
-    p.v_row = max(p.c, g.vl)
-    p.block = max(g.mr, V_BYTES // (k2 * p.v_row * size) // g.mr * g.mr)
-    p.block = min(p.block, tiles)
-    p.group = p.o
-    p.chunk = max(g.nr, M_BYTES // (k2 * p.block * size) // g.nr * g.nr)
-    p.chunk = min(p.chunk, whole(p.o, g.nr))
-    p.v_step = apart(p.block * p.v_row, size)
-    p.m_row = p.chunk
-    p.m_step = apart(p.block * p.m_row, size)
+    cdef int64_t tasks = max(1, min(8, k2 * p.last * p.c * p.o // TASK_MACS)), groups = 1
+    cdef int64_t blocks = max(ceil_div(p.last, BLOCK // k2), min(tasks, p.last // 8))
+    if blocks > 1:
+        blocks = whole(blocks, 2)
+    while groups * blocks < tasks and p.o >= 256 * groups:
+        groups *= 2
+    p.block = ceil_div(p.last, max(blocks, 1))
+    p.group = whole(ceil_div(p.o, groups), g.nr)
+    p.chunk = min(CHUNK, p.group)
+    p.v_row, p.m_row = max(p.c, g.vl), p.chunk
+    p.v_step, p.m_step = apart(p.block * p.v_row, size), apart(p.block * p.m_row, size)
     p.work.scratch = size * (k2 * (p.v_step + p.m_step) + 6 * max(p.c, 6 * g.vl))
 
 
 def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
     """dw[O, C, 1, 3, 3] = the sum over y's pixels of dy and the patch of x under it."""
     cdef nnrt_winograd_args p
-    cdef int64_t m = tile, k2 = (m + 2) * (m + 2), size, tiles
-    cdef int dtype, rc = -1
-    cdef const nnrt_winograd_ops *ops
-    cdef const nnrt_gemm_ops *g
-    cdef int64_t s_bytes
-    which(tile)
-    dtype = fill(&p, x, dy, padding, m)
-    ops = &table.dtype[dtype][which(tile)]
+    cdef int64_t k2 = (tile + 2) ** 2, size, bytes, total
+    cdef int dtype = fill(&p, x, dy, padding, tile), rc = -1
+    cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
     size = 4 if dtype == NNRT_F32 else 8
-    tiles = p.last
     if p.o * p.c == 0:
         return
-    if tiles == 0:
+    if p.last == 0:
         dw[...] = 0
         return
-    g = p.gemm
     p.dw = PyArray_DATA(dw)
-    span(&p.work.out[0], dw)
-    p.work.out[0].count = 0
-    p.v_row, p.q_row = max(p.c, g.vl), max(p.o, g.vl)
-    p.block = min(max(16, V_BYTES // (k2 * (p.v_row + p.q_row) * size)), tiles)
-    p.splits = min(4, ceil_div(tiles, p.block))
-    p.split = whole(ceil_div(tiles, p.splits), p.block)
-    p.splits = ceil_div(tiles, p.split)
-    p.rows, p.cols = p.o, p.c
-    p.v_step, p.q_step = apart(p.block * p.v_row, size), apart(p.block * p.q_row, size)
-    p.work.scratch = size * (k2 * (p.v_step + p.q_step) + 6 * max(p.c, p.o, 6 * g.vl))
-    p.work.flops = 2.0 * k2 * tiles * p.c * p.o
-    p.work.bytes = <double>size * (PyArray_SIZE(x) + PyArray_SIZE(dy))
-    s_bytes = p.splits * k2 * p.o * p.c * size
+    p.s_step = apart(p.o * p.c, size)
     with nogil:
-        p.s = take(s_bytes)
+        p.s = take(k2 * p.s_step * size)
         if p.s != NULL:
-            rc = launch_nogil(&ops.sums, &p, p.splits * ceil_div(p.o, p.rows) * ceil_div(p.c, p.cols))
-            p.work.scratch = 0
-            p.work.out[0].count = 9 * p.o * p.c
+            rc = sum_products(&p, ops, dtype, k2, size)
             if rc == 0:
+                memset(&p.work, 0, sizeof(p.work))
+                p.work.bytes = <double>size * p.o * p.c * (k2 + 9)
+                span_of(&p.work.out[0], p.dw, 9 * p.o * p.c, dtype)
                 rc = launch_nogil(&ops.finish, &p, p.o)
-            give(p.s, s_bytes)
+            give(p.s, k2 * p.s_step * size)
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
+
+
+cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2,
+                      int64_t size) noexcept nogil:
+    # s = q^T v, k² products of matrices over as many tiles at a time as memory is given.
+    cdef nnrt_gemm g
+    cdef int64_t tiles = p.last, most, bytes
+    cdef int rc = 0
+    p.v_row, p.q_row = max(p.c, p.gemm.vl), max(p.o, p.gemm.vl)
+    most = max(64, TRANSFORMED_BYTES // (k2 * (p.v_row + p.q_row) * size))
+    most = ceil_div(tiles, ceil_div(tiles, most))
+    p.v_step, p.q_step, p.block = apart(most * p.v_row, size), apart(most * p.q_row, size), 8
+    bytes = k2 * (p.v_step + p.q_step) * size
+    p.v = take(bytes)
+    if p.v == NULL:
+        return -1
+    p.q = <char *>p.v + k2 * p.v_step * size
+    while p.first < tiles and rc == 0:
+        p.last = min(p.first + most, tiles)
+        p.work.scratch = size * 6 * max(p.c, p.o, 6 * p.gemm.vl)
+        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.c
+        rc = launch_nogil(&ops.input, p, ceil_div(p.last - p.first, p.block))
+        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.o
+        if rc == 0:
+            rc = launch_nogil(&ops.output, p, ceil_div(p.last - p.first, p.block))
+        if rc == 0:
+            memset(&g, 0, sizeof(g))
+            g.batch, g.m, g.n, g.k = k2, p.o, p.c, p.last - p.first
+            g.c, g.c_batch, g.c_row = p.s, p.s_step, p.c
+            g.a, g.a_batch, g.a_row, g.a_col = p.q, p.q_step, 1, p.q_row
+            g.b, g.b_batch, g.b_row, g.b_col = p.v, p.v_step, p.v_row, 1
+            g.alpha, g.beta = 1, 0 if p.first == 0 else 1
+            rc = multiply(&g, dtype)
+        p.first = p.last
+    give(p.v, bytes)
+    return rc

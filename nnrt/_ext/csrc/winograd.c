@@ -18,7 +18,7 @@
 #define OPS(m, type)                                                                                           \
     {                                                                                                          \
         KERNEL(filter, m, type), KERNEL(input, m, type), KERNEL(output, m, type), KERNEL(conv, m, type),       \
-            KERNEL(sums, m, type), KERNEL(finish, m, type),                                                    \
+            KERNEL(finish, m, type),                                                                           \
     }
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}};
@@ -41,13 +41,14 @@ INLINE void K(store_some)(REAL *p, int64_t n, K(vec) v)
         K(store)(p, v);
 }
 
-/* Sum of a vector over parts, in their order. */
-INLINE K(vec) K(total)(const REAL *p, int64_t n, int64_t parts, int64_t step)
+/* Elements from one matrix of a panel of u to the next, and before the panel of column j. */
+INLINE int64_t K(u_step)(int64_t depth, int64_t width)
 {
-    K(vec) sum = K(load_some)(p, n);
-    for (int64_t i = 1; i < parts; i++)
-        sum += K(load_some)(p + i * step, n);
-    return sum;
+    return nnrt_winograd_step(depth * width * sizeof(REAL)) / sizeof(REAL);
+}
+INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
+{
+    return j / NR * matrices * K(u_step)(depth, NR);
 }
 
 #define M 2

@@ -6,8 +6,13 @@
 
 /* y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + 2; see nnrt._ref.winograd.
  * What is transformed is k² matrices, `step` elements apart:
- *   v[tiles, c] of x, q[tiles, o] of dy, products[tiles, o], s[o, c] of dw;
+ *   v[tiles, c] of x, q[tiles, o] of dy, products m[tiles, o], s[o, c] of dw;
  *   u of w: for each panel of nr columns its k² matrices [depth, width]. */
+
+/* From one matrix of so many bytes to the next: an odd number of cache lines, so that the k² places that a
+ * transform visits lie in different sets. */
+static inline int64_t nnrt_winograd_step(int64_t bytes) { return (((bytes + 63) / 64) | 1) * 64; }
+
 typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
@@ -22,15 +27,14 @@ typedef struct {
     int32_t relu;
 
     /* The plan. */
-    int64_t first, last; /* tiles of this launch */
+    int64_t first, last; /* tiles of this launch; of conv: all */
     int64_t block;       /* tiles that are transformed at a time */
     int64_t group;       /* columns of y per task */
     int64_t chunk;       /* columns of y whose products are held at a time */
-    void *v, *q;         /* of tiles first..last, or NULL: each task makes its own */
+    void *v, *q;         /* of filter_backward; conv's are scratch */
     int64_t v_row, v_step, q_row, q_step, m_row, m_step;
-    void *s;             /* [splits, k², o, c] */
-    int64_t splits, split; /* parts of the tiles whose s are summed apart; tiles of a part */
-    int64_t rows, cols;  /* of s per task */
+    void *s;
+    int64_t s_step;
 } nnrt_winograd_args;
 
 /* u from w. */
@@ -49,8 +53,7 @@ typedef struct {
     nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
     nnrt_kernel output;  /* q of dy; the same */
     nnrt_kernel conv;    /* tasks: ceil(tiles/block) x ceil(o/group) */
-    nnrt_kernel sums;    /* s = q^T v; tasks: splits x ceil(o/rows) x ceil(c/cols) */
-    nnrt_kernel finish;  /* dw = G^T (sum of s over splits) G; tasks: o */
+    nnrt_kernel finish;  /* dw = G^T s G; tasks: o */
 } nnrt_winograd_ops;
 
 typedef struct {

@@ -39,50 +39,50 @@
 #endif
 
 /* Where tile t lies: its image, and its first row and column of y. */
-#define PLACE(p, t)                                                                                            \
+#define PLACE(p, t)                                                                                             \
     const int64_t image = (t) / ((p)->down * (p)->across), top = (t) / (p)->across % (p)->down * M;             \
     const int64_t left = (t) % (p)->across * M;
 
-/* v[KS²][tiles, channels] from the squares of a[n, h, w, c] that begin pad before the tiles t0..t1, channels c0..c1;
- * zero outside a. A last vector that is not full is moved back over the one before it; fewer channels than a vector
+/* v[KS²][tiles, channels] from the squares of a[n, h, w, c] that begin pad before the tiles t0..t1; zero outside
+ * a. A last vector that is not full is moved back over the one before it; fewer channels than a vector
  * has are copied to `room` first, which otherwise holds zeros. */
-#define TRANSFORM(name, line, from)                                                                            \
-    static void F(name)(const nnrt_winograd_args *p, const REAL *a, int64_t h, int64_t w, int64_t c, int64_t pad_h, \
-                        int64_t pad_w, int64_t t0, int64_t t1, int64_t c0, int64_t c1, REAL *v, int64_t v_row, \
-                        int64_t v_step, REAL *room)                                                            \
-    {                                                                                                          \
-        const int narrow = c1 - c0 < VL;                                                                       \
-        const int64_t pixel = narrow ? VL : c, count = narrow ? VL : c1 - c0;                                  \
-        K(vec) half[6][6];                                                                                 \
-        for (int64_t e = 0; e < ROOM(c); e++)                                                                  \
-            room[e] = 0;                                                                                       \
-        for (int64_t t = t0; t < t1; t++, v += v_row) {                                                        \
-            PLACE(p, t)                                                                                        \
-            const int64_t y0 = top - pad_h, x0 = left - pad_w;                                                 \
-            int64_t j0 = MIN(MAX(-x0, 0), from), j1 = MAX(MIN(w - x0, from), j0);                              \
-            const REAL *rows[from];                                                                            \
-            for (int64_t i = 0; i < from; i++) {                                                               \
-                const int inside = y0 + i >= 0 && y0 + i < h;                                                  \
-                rows[i] = inside ? a + ((image * h + y0 + i) * w + x0) * c + c0 : room;                        \
-                if (narrow) {                                                                                  \
-                    REAL *copy = room + i * from * VL;                                                         \
-                    for (int64_t j = 0; j < from; j++)                                                         \
-                        for (int64_t e = 0; e < c1 - c0; e++)                                                  \
-                            copy[j * VL + e] = inside && j >= j0 && j < j1 ? rows[i][j * c + e] : 0;           \
-                    rows[i] = copy;                                                                            \
-                }                                                                                              \
-            }                                                                                                  \
-            if (narrow)                                                                                        \
-                j0 = 0, j1 = from;                                                                             \
-            if (j0 > 0 || j1 < from)                                                                           \
-                for (int64_t i = 0; i < KS; i++)                                                               \
-                    for (int64_t j = 0; j < from; j++)                                                         \
-                        half[i][j] = (K(vec)){0};                                                              \
-            for (int64_t e = 0; e < count; e += VL) {                                                          \
-                const int64_t at = MIN(e, count - VL);                                                         \
-                BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL, PUT)                                        \
-            }                                                                                                  \
-        }                                                                                                      \
+#define TRANSFORM(name, line, from)                                                                             \
+    static void F(name)(const nnrt_winograd_args *p, const REAL *a, int64_t h, int64_t w, int64_t c, int64_t pad_h,\
+                        int64_t pad_w, int64_t t0, int64_t t1, REAL *v, int64_t v_row, int64_t v_step,          \
+                        REAL *room)                                                                             \
+    {                                                                                                           \
+        const int narrow = c < VL;                                                                              \
+        const int64_t pixel = narrow ? VL : c;                                                                  \
+        K(vec) half[6][6];                                                                                      \
+        for (int64_t e = 0; e < ROOM(c); e++)                                                                   \
+            room[e] = 0;                                                                                        \
+        for (int64_t t = t0; t < t1; t++, v += v_row) {                                                         \
+            PLACE(p, t)                                                                                         \
+            const int64_t y0 = top - pad_h, x0 = left - pad_w;                                                  \
+            int64_t j0 = MIN(MAX(-x0, 0), from), j1 = MAX(MIN(w - x0, from), j0);                               \
+            const REAL *rows[from];                                                                             \
+            for (int64_t i = 0; i < from; i++) {                                                                \
+                const int inside = y0 + i >= 0 && y0 + i < h;                                                   \
+                rows[i] = inside ? a + ((image * h + y0 + i) * w + x0) * c : room;                              \
+                if (narrow) {                                                                                   \
+                    REAL *copy = room + i * from * VL;                                                          \
+                    for (int64_t j = 0; j < from; j++)                                                          \
+                        for (int64_t e = 0; e < c; e++)                                                         \
+                            copy[j * VL + e] = inside && j >= j0 && j < j1 ? rows[i][j * c + e] : 0;            \
+                    rows[i] = copy;                                                                             \
+                }                                                                                               \
+            }                                                                                                   \
+            if (narrow)                                                                                         \
+                j0 = 0, j1 = from;                                                                              \
+            if (j0 > 0 || j1 < from)                                                                            \
+                for (int64_t i = 0; i < KS; i++)                                                                \
+                    for (int64_t j = 0; j < from; j++)                                                          \
+                        half[i][j] = (K(vec)){0};                                                               \
+            for (int64_t e = 0; e < pixel; e += VL) {                                                           \
+                const int64_t at = MIN(e, pixel - VL);                                                          \
+                BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL, PUT)                                         \
+            }                                                                                                   \
+        }                                                                                                       \
     }
 #define ROOM(c) (KS * MAX((c), KS * VL))
 #define PIXEL(i, j) K(load)(rows[i] + j * pixel + at)
@@ -126,7 +126,7 @@ static void F(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tile
     for (int64_t e = 0; e < KS * KS; e++, v += p->v_step, m += p->m_step)
         for (int64_t j = o0; j < o1; j += NR) {
             const int64_t cols = MIN(o1 - j, NR), width = CEIL(cols, VL) * VL;
-            const REAL *u = (const REAL *)p->u + (j * KS * KS + e * width) * p->c;
+            const REAL *u = (const REAL *)p->u + K(panel)(p->c, KS * KS, j) + e * K(u_step)(p->c, width);
             for (int64_t t = 0, i = 0, next; i < tiles; t++, i = next) {
                 next = gemm_row(tiles, t + 1);
                 p->gemm->tile(next - i, cols, p->c, v + i * p->v_row, p->v_row, 1, u, width, m + i * p->m_row + j - o0,
@@ -139,13 +139,11 @@ static void F(conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
     const int64_t groups = CEIL(p->o, p->group);
-    REAL *m = scratch, *room = m + KS * KS * p->m_step, *own = room + ROOM(p->c);
+    REAL *m = scratch, *room = m + KS * KS * p->m_step, *v = room + ROOM(p->c);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t t0 = p->first + t / groups * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t t0 = t / groups * p->block, t1 = MIN(t0 + p->block, p->last);
         const int64_t last = MIN(t % groups * p->group + p->group, p->o);
-        REAL *v = p->v ? (REAL *)p->v + (t0 - p->first) * p->v_row : own;
-        if (!p->v)
-            F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, 0, p->c, v, p->v_row, p->v_step, room);
+        F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, v, p->v_row, p->v_step, room);
         for (int64_t o0 = t % groups * p->group; o0 < last; o0 += p->chunk) {
             const int64_t o1 = MIN(o0 + p->chunk, last);
             F(multiply)(p, v, t1 - t0, o0, o1, m);
@@ -158,7 +156,7 @@ static void F(input)(const void *args, int64_t begin, int64_t end, void *scratch
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, 0, p->c,
+    F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1,
                    (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
 }
 
@@ -166,48 +164,20 @@ static void F(output)(const void *args, int64_t begin, int64_t end, void *scratc
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    F(transform_dy)(p, p->y, p->oh, p->ow, p->o, 0, 0, t0, t1, 0, p->o, (REAL *)p->q + (t0 - p->first) * p->q_row,
+    F(transform_dy)(p, p->y, p->oh, p->ow, p->o, 0, 0, t0, t1, (REAL *)p->q + (t0 - p->first) * p->q_row,
                     p->q_row, p->q_step, scratch);
-}
-
-static void F(sums)(const void *args, int64_t begin, int64_t end, void *scratch)
-{
-    const nnrt_winograd_args *p = args;
-    const int64_t down = CEIL(p->o, p->rows), across = CEIL(p->c, p->cols);
-    REAL *room = scratch, *v = room + ROOM(MAX(p->c, p->o)), *q = v + KS * KS * p->v_step;
-    for (int64_t task = begin; task < end; task++) {
-        const int64_t o0 = task / across % down * p->rows, o1 = MIN(o0 + p->rows, p->o);
-        const int64_t c0 = task % across * p->cols, c1 = MIN(c0 + p->cols, p->c);
-        const int64_t start = p->first + task / across / down * p->split, stop = MIN(start + p->split, p->last);
-        REAL *s = (REAL *)p->s + (task / across / down * KS * KS * p->o + o0) * p->c + c0;
-        for (int64_t t0 = start; t0 < stop; t0 += p->block) {
-            const int64_t t1 = MIN(t0 + p->block, stop);
-            F(transform_x)(p, p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, t0, t1, c0, c1, v, p->v_row, p->v_step, room);
-            F(transform_dy)(p, p->y, p->oh, p->ow, p->o, 0, 0, t0, t1, o0, o1, q, p->q_row, p->q_step, room);
-            for (int64_t e = 0; e < KS * KS; e++)
-                for (int64_t j = 0; j < c1 - c0; j += NR)
-                    for (int64_t t = 0, i = 0, next; i < o1 - o0; t++, i = next) {
-                        REAL *to = s + (e * p->o + i) * p->c + j;
-                        const nnrt_tail tail = {.alpha = 1, .beta = 1, .src = t0 == start ? NULL : to, .src_row = p->c};
-                        next = gemm_row(o1 - o0, t + 1);
-                        p->gemm->tile(next - i, MIN(c1 - c0 - j, NR), t1 - t0, q + e * p->q_step + i, 1, p->q_row,
-                                      v + e * p->v_step + j, p->v_row, to, p->c, &tail);
-                    }
-        }
-    }
 }
 
 static void F(finish)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
-    const int64_t step = p->o * p->c;
     K(vec) half[6][6], taps[9];
     for (int64_t o = begin; o < end; o++)
         for (int64_t c = 0; c < p->c; c += VL) {
             const REAL *s = (const REAL *)p->s + o * p->c + c;
             REAL *dw = (REAL *)p->dw + (o * p->c + c) * 9;
             const int64_t n = MIN(p->c - c, VL);
-#define TOTAL(i, j) K(total)(s + (i * KS + j) * step, n, p->splits, KS * KS * step)
+#define TOTAL(i, j) K(load_some)(s + (i * KS + j) * p->s_step, n)
 #define PUT_TAP(i, j, value) taps[i * 3 + j] = value
             BOTH_WAYS(gt, KS, 3, half, 0, KS, 3, TOTAL, PUT_TAP)
             for (int64_t l = 0; l < n; l++)
@@ -223,17 +193,17 @@ static void F(filter)(const void *args, int64_t begin, int64_t end, void *scratc
     K(vec) half[KS][3], taps[9];
     for (int64_t task = begin; task < end; task++) {
         const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task / parts * NR;
-        const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR);
+        const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR), step = K(u_step)(p->depth, width);
         for (int64_t k = task % parts * p->part; k < k1; k++)
             for (int64_t j = 0; j < width; j += VL) {
-                REAL *u = (REAL *)p->u + j0 * p->depth * KS * KS + k * width + j;
+                REAL *u = (REAL *)p->u + K(panel)(p->depth, KS * KS, j0) + k * width + j;
                 for (int64_t l = 0; l < VL; l++) {
                     const REAL *w = (const REAL *)p->w + k * p->depth_step + (j0 + j + l) * p->column_step;
                     for (int64_t i = 0; i < 9; i++)
                         taps[p->rotate ? 8 - i : i][l] = j0 + j + l < p->columns ? w[i] : 0;
                 }
 #define TAP(i, j) taps[i * 3 + j]
-#define PUT_U(i, j, value) K(store)(u + (i * KS + j) * p->depth * width, value)
+#define PUT_U(i, j, value) K(store)(u + (i * KS + j) * step, value)
                 BOTH_WAYS(g, 3, KS, half, 0, 3, KS, TAP, PUT_U)
             }
     }
