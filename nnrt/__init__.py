@@ -252,6 +252,7 @@ from .ops.shape import (
     unflatten,
     unsqueeze,
 )
+from .ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .ops.softmax import log_softmax, softmax
 from .ops.sort import (
     argsort,

@@ -102,6 +102,14 @@ BAD = {
     "fold kernel": (lambda: F.fold(X, 4, 3, padding=2), RuntimeError, r"kernel_size \(3, 3\) does not divide the 4 rows"),
     "fold columns": (lambda: F.fold(X, 3, 2), RuntimeError, r"fold: output_size \(3, 3\) has 2 x 2 blocks, got 3 columns"),
     "fold size": (lambda: F.fold(X, (-3, 3), 2), RuntimeError, r"fold: output_size must be .* at least 1, got \(-3, 3\)"),
+    # shuffles
+    "shuffle list": (lambda: F.pixel_shuffle([1.0], 2), TypeError, "pixel_shuffle: input must be a Tensor, got list"),
+    "shuffle rank": (lambda: F.pixel_shuffle(X, 2), RuntimeError, r"at least 3 dimensions, got shape \(4, 3\)"),
+    "shuffle zero": (lambda: F.pixel_shuffle(IMAGE, 0), RuntimeError, "upscale_factor must be at least 1, got 0"),
+    "shuffle float": (lambda: F.pixel_shuffle(IMAGE, 2.0), TypeError, "upscale_factor must be an int, got 2.0"),
+    "shuffle": (lambda: F.pixel_shuffle(IMAGE, 2), RuntimeError, "pixel_shuffle: channels must be a multiple of 2², got"),
+    "unshuffle": (lambda: F.pixel_unshuffle(IMAGE, 2), RuntimeError, "height and width must be multiples of 2, got shape"),
+    "groups": (lambda: F.channel_shuffle(IMAGE, 2), RuntimeError, r"channel_shuffle: groups 2 must divide the channels"),
     # other sizes
     "resize list": (lambda: F.interpolate([1.0], 2), TypeError, "interpolate: input must be a Tensor, got list"),
     "resize rank": (lambda: F.interpolate(X, 2), NotImplementedError, r"wants 3 to 5 dimensions, got shape \(4, 3\)"),

@@ -119,5 +119,6 @@ from .padding import (
 )
 from .parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .residual import DenseConcat, Residual
+from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from .sparse import Embedding, EmbeddingBag
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d

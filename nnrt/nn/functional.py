@@ -73,6 +73,7 @@ from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
 from ..ops.random import feature_dropout
 from ..ops.reduce import vector_norm
 from ..ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unary import sigmoid, tanh
 
