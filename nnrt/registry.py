@@ -133,18 +133,30 @@ def _find(backend, family_name, kernel):
     return function, f"{backend}: {module} has no {kernel}"
 
 
-def explain(name=None):
-    """Says which back-end runs a kernel and why.
+_explained = {}
+
+
+def explains(name, function):
+    """Lets function(name, ...) answer explain(name, ...): an op that chooses among algorithms."""
+    _explained[name] = function
+
+
+def explain(name=None, *args, **kwargs):
+    """Says which back-end runs a kernel and why, or which algorithm an op takes.
 
     `explain("activation.relu")` is one line on that kernel; `explain()` lists every kernel
-    used so far. Returns a string.
+    used so far. `explain("conv2d")` lists the convolutions so far with their algorithms, and
+    `explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)` says what these shapes of input and
+    weight would take. Returns a string.
     """
+    if name in _explained:
+        return _explained[name](name, *args, **kwargs)
     if name is None:
         used = [f"{name}.{kernel}" for name, namespace in _families.items() for kernel in namespace.found()]
         return "\n".join(explain(n) for n in sorted(used)) or "no kernel has run yet"
     family_name, _, kernel = name.partition(".")
     if not kernel:
-        raise ValueError(f"explain: name must be 'family.kernel', got {name!r}")
+        raise ValueError(f"explain: name must be 'family.kernel' or one of {', '.join(_explained)}, got {name!r}")
     backend, function = resolve(family_name, kernel)
     passed = []
     for earlier in order()[: order().index(backend)]:

@@ -6,11 +6,14 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nnrt
 import nnrt.nn.functional as F
 from nnrt import config, nn, registry
-from nnrt.ops.conv import fused
+from nnrt.ops._geometry import conv_geometry
+from nnrt.ops.conv import _possible, choose_conv, fused
 
 
 def ones(*shape, dtype=np.float32):
@@ -131,7 +134,7 @@ def test_results_lie_channels_last_and_sums_over_nothing_are_the_bias():
 
 
 def test_a_huge_stride_takes_the_first_output():
-    np.testing.assert_allclose(F.conv2d(X, W, stride=2**62).numpy(), np.full((2, 4, 1, 1), 27.0))
+    np.testing.assert_allclose(F.conv2d(X, W, stride=2**62).numpy(), np.full((2, 4, 1, 1), 27.0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"])
@@ -311,3 +314,154 @@ def test_layers_start_as_torchs_do():
             assert 0.9 * bound < abs(values).max() <= bound
         assert abs(layer.weight.detach().numpy().std() - bound / np.sqrt(3)) < 0.02 * bound
     assert nn.Conv2d(0, 4, 3)(ones(1, 0, 5, 5)).shape == (1, 4, 3, 3)
+
+
+# ---- algorithms ----
+
+# x, w, options: forward, input's gradient, filter's gradient
+CHOICES = [
+    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((8, 256, 14, 14), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd4 winograd2"),
+    ((8, 512, 7, 7), (512, 512, 3, 3), dict(padding=1), "winograd4 winograd4 winograd2"),
+    ((8, 64, 2, 2), (64, 64, 3, 3), dict(padding=1), "winograd2 winograd2 direct"),
+    ((8, 16, 14, 14), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((8, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),
+    ((8, 1, 28, 28), (16, 1, 5, 5), dict(padding=2), "direct direct direct"),
+    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1, stride=2), "direct direct direct"),
+    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=2, dilation=2), "direct direct direct"),
+    ((8, 64, 56, 56), (64, 64, 5, 5), dict(padding=2), "direct direct direct"),
+    ((8, 64, 56, 56), (128, 64, 1, 1), dict(), "pointwise pointwise pointwise"),
+    ((8, 64, 56, 56), (10, 64, 1, 1), dict(), "direct pointwise pointwise"),
+    ((8, 64, 56, 56), (128, 64, 1, 1), dict(stride=2), "direct pointwise pointwise"),
+    ((8, 16, 56, 56), (128, 16, 1, 1), dict(stride=2), "direct direct pointwise"),
+    ((8, 64, 56, 56), (128, 64, 1, 1), dict(padding=1), "direct direct direct"),
+    ((8, 64, 56, 56), (64, 1, 3, 3), dict(padding=1, groups=64), "depthwise depthwise depthwise"),
+    ((8, 64, 56, 56), (128, 1, 3, 3), dict(stride=2, groups=64), "depthwise depthwise depthwise"),
+    ((8, 64, 56, 56), (64, 8, 3, 3), dict(padding=1, groups=8), "depthwise depthwise depthwise"),
+    ((8, 64, 56, 56), (64, 16, 3, 3), dict(padding=1, groups=4), "direct direct direct"),
+    ((8, 12, 56, 56), (96, 4, 3, 3), dict(padding=1, groups=3), "direct depthwise direct"),
+    ((8, 1, 4000), (1, 1, 63), dict(padding=31), "depthwise depthwise direct"),
+    ((8, 1, 4000), (1, 1, 1024), dict(padding=31), "fft fft direct"),
+    ((8, 16, 4000), (16, 16, 127), dict(), "direct direct direct"),
+    ((8, 16, 4000), (16, 16, 128), dict(), "fft fft direct"),
+    ((8, 16, 4000), (16, 16, 256), dict(), "fft fft fft"),
+    ((8, 16, 4000), (16, 16, 256), dict(stride=2), "direct direct direct"),
+    ((8, 512, 4000), (512, 512, 256), dict(), "direct direct direct"),
+    ((8, 64, 8, 20, 20), (64, 64, 1, 3, 3), dict(padding=(0, 1, 1)), "winograd4 winograd4 winograd4"),
+    ((8, 64, 8, 20, 20), (64, 64, 3, 3, 3), dict(padding=1), "direct direct direct"),
+    ((8, 32, 8, 20, 20), (64, 32, 1, 1, 1), dict(), "pointwise pointwise pointwise"),
+    ((0, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "direct direct direct"),
+]
+TASKS = ("forward", "input", "filter")
+
+
+def geometry(x, w, **options):
+    full = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **options}
+    return conv_geometry("test", len(w) - 2, x, w, None, *full.values())
+
+
+@pytest.mark.parametrize("x, w, options, want", CHOICES, ids=str)
+def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
+    g, float32 = geometry(x, w, **options), np.dtype(np.float32)
+    assert [choose_conv(task, g, float32) for task in TASKS] == want.split()
+    strict = [choose_conv(task, g, float32, precision="strict") for task in TASKS]
+    assert not any("winograd" in how or how == "fft" for how in strict)
+    for task in TASKS:
+        assert choose_conv(task, g, float32, conv="direct") == "direct"
+        for how in ("winograd2", "winograd4", "pointwise", "depthwise", "fft"):
+            forced = choose_conv(task, g, float32, conv=how)
+            assert forced in (how, choose_conv(task, g, float32))
+
+
+def test_explain_says_what_ran_and_what_would():
+    with config.use(precision="strict"):  # forgets what ran before
+        x = nnrt.ones(2, 16, 9, 9, requires_grad=True)
+        F.conv2d(x, ones(32, 16, 3, 3), padding=1).sum().backward()
+        first, *rest = nnrt.explain("conv2d").split("\n")
+        assert first.startswith("conv2d (2, 16, 9, 9) * (32, 16, 3, 3), padding=1, float32: forward direct (conv.conv, ")
+        assert "input's gradient direct (conv.conv_transposed, " in first and "filter" not in first and not rest
+        assert nnrt.explain("conv3d") == "no conv3d has run yet"
+    text = nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    assert text.count("winograd4 (winograd.conv, ") == 2 and "filter's gradient winograd4 (winograd.filter_backward" in text
+    text = nnrt.explain("conv_transpose2d", (8, 64, 9, 9), (64, 8, 3, 3), stride=2, output_padding=1)
+    assert "output_padding=1" in text and "forward direct (conv.conv_transposed, " in text
+    assert "fft (numpy.fft)" in nnrt.explain("conv1d", (8, 16, 4000), (16, 16, 256))
+    with pytest.raises(TypeError, match="conv2d has no option pading"):
+        nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), pading=1)
+    with pytest.raises(RuntimeError, match="conv2d: input of shape"):
+        nnrt.explain("conv2d", (8, 32, 56, 56), (64, 64, 3, 3))
+
+
+@pytest.mark.parametrize("how", ["winograd2", "winograd4", "depthwise", "fft", "pointwise"])
+def test_every_algorithm_agrees_with_the_direct_one(how, rng):
+    for x, w, options, _ in CHOICES:
+        x = (min(x[0], 2), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
+        if np.prod(w) > 1 << 21 or how not in _possible(geometry(x, w, **options), "fast"):
+            continue
+        results = []
+        values = [rng.standard_normal(s) for s in (x, w)]
+        for choice in ("direct", how):
+            with config.use(conv=choice):
+                tensors = [nnrt.tensor(v, requires_grad=True) for v in values]
+                y = getattr(F, f"conv{len(w) - 2}d")(*tensors, **options)
+                (y * y).sum().backward()
+                results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+        for direct, other in zip(*results):
+            np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max(initial=0))
+
+
+def test_fft_conv(torch, rng):
+    for x, w, options in [
+        ((2, 3, 50), (4, 3, 21), dict(padding=10, dilation=2)),
+        ((3, 50), (4, 3, 21), dict(stride=3)),
+        ((2, 4, 12, 13), (6, 2, 9, 3), dict(padding=(4, 9), groups=2, stride=(1, 2))),
+        ((1, 2, 5, 6, 7), (3, 2, 2, 3, 4), dict(padding="same")),
+    ]:
+        results = []
+        values = [rng.standard_normal(s) for s in (x, w, w[:1])]
+        for lib in (nnrt, torch):
+            tensors = [lib.tensor(v).requires_grad_() for v in values]
+            call = F.fft_conv if lib is nnrt else getattr(torch, f"conv{len(w) - 2}d")
+            y = call(*tensors, **options)
+            (y * y).sum().backward()
+            results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+        for got, want in zip(*results):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+    y = F.fft_conv(ones(1, 1, 100), ones(1, 1, 100), ones(1))
+    assert y.dtype == np.float32 and abs(y.item() - 101) < 1e-3
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_random_shapes_agree_with_the_specification(data):
+    """Every back-end's kernels through the ops, whatever algorithm the shape takes, against the sum over taps."""
+
+    def draw(least, most):
+        return data.draw(st.integers(least, most))
+
+    dims, transposed = draw(1, 3), data.draw(st.booleans())
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    groups = data.draw(st.sampled_from([1, 1, 1, 2, 3, 5]))
+    c, o = groups * draw(1, 20), groups * draw(1, 36)
+    k, stride, dilation = ([draw(1, most) for _ in range(dims)] for most in (5, 4, 3))
+    padding = [draw(0, 4) for _ in range(dims)]
+    reach = [d * (n - 1) + 1 for d, n in zip(dilation, k)]
+    size = [max(1, r - 2 * p) + draw(0, (40, 12, 6)[dims - 1]) for r, p in zip(reach, padding)]
+    if transposed:
+        padding = [min(p, ((n - 1) * s + r - 1) // 2) for p, n, s, r in zip(padding, size, stride, reach)]
+    rng = np.random.default_rng(draw(0, 2**32))
+    options = dict(stride=tuple(stride), padding=tuple(padding), dilation=tuple(dilation), groups=groups)
+    x = rng.standard_normal((draw(0, 3), c, *size)).astype(dtype)
+    w = rng.standard_normal((c, o // groups, *k) if transposed else (o, c // groups, *k)).astype(dtype)
+    b = rng.standard_normal(o).astype(dtype) if data.draw(st.booleans()) else None
+    call = getattr(F, f"conv{'_transpose' * transposed}{dims}d")
+    results = []
+    for order, conv in ((registry.order(), data.draw(st.sampled_from(config.CONVS))), (("ref",), "direct")):
+        with registry.using(*order), config.use(conv=conv):
+            tensors = [None if v is None else nnrt.tensor(v, requires_grad=True) for v in (x, w, b)]
+            y = call(*tensors, **options)
+            y.backward(nnrt.tensor(np.random.default_rng(1).standard_normal(y.shape).astype(dtype)))
+            results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors if t is not None]])
+    tol = 2e-4 if dtype == np.float32 else 1e-10
+    for got, want in zip(*results):
+        np.testing.assert_allclose(got, want, rtol=tol, atol=tol * (1 + abs(want).max(initial=0)))

@@ -9,16 +9,22 @@ A transposed convolution is the adjoint of the convolution from its output to it
 always describes that convolution, x being the side that has C channels.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
-from typing import NamedTuple
 
 SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
 
-class Geometry(NamedTuple):
-    """x, y, w: shapes as kernels see them, [N, D, H, W, C], [N, OD, OH, OW, O] and [O, C/G, KD, KH, KW]."""
+@dataclass(frozen=True, eq=False)  # compared by identity: the caches below give equal arguments the same object
+class Geometry:
+    """x, y, w: shapes as kernels see them, [N, D, H, W, C], [N, OD, OH, OW, O] and [O, C/G, KD, KH, KW].
 
+    op: the function's name; text: what it was called with, for people.
+    """
+
+    op: str
+    text: str
     x: tuple
     y: tuple
     w: tuple
@@ -124,7 +130,8 @@ def conv_geometry(op, dims, x, w, b, stride, padding, dilation, groups):
         out = tuple([(n - r) // s + 1 for n, r, s in zip(padded, reach, stride)])
     batch = x[0] if len(x) == dims + 2 else 1
     _limited(op, (batch, w[0], *out))
-    return _geometry((batch, w[1] * groups), sizes, (batch, w[0]), out, w, stride, front, dilation, groups)
+    text = _text(op, x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return _geometry(op, text, (batch, w[1] * groups), sizes, (batch, w[0]), out, w, stride, front, dilation, groups)
 
 
 @lru_cache(4096)
@@ -148,14 +155,28 @@ def transposed_geometry(op, dims, x, w, b, stride, padding, output_padding, dila
     if min(out) < 0:
         raise RuntimeError(f"{op}: padding {padding} leaves nothing of the output: its size would be {out}")
     _limited(op, (batch, w[1] * groups, *out))
-    return _geometry((batch, w[1] * groups), out, (batch, w[0]), sizes, w, stride, padding, dilation, groups)
+    text = _text(op, x, w, stride=stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation)
+    return _geometry(op, text, (batch, w[1] * groups), out, (batch, w[0]), sizes, w, stride, padding, dilation, groups)
 
 
-def _geometry(x, x_sizes, y, y_sizes, w, stride, padding, dilation, groups):
+def _text(op, x, w, **options):
+    """The call; of the options only those that are not the default, single numbers where all axes agree."""
+    text = f"{op} {x} * {w}"
+    for name, value in options.items():
+        if isinstance(value, tuple) and len(set(value)) == 1:
+            value = value[0]
+        if value != (0 if "padding" in name else 1):
+            text += f", {name}={value}"
+    return text
+
+
+def _geometry(op, text, x, x_sizes, y, y_sizes, w, stride, padding, dilation, groups):
     """Everything with three spatial axes and channels last; strides and dilations that no element takes become 1."""
     stride = tuple([s if n > 1 else 1 for s, n in zip(stride, y_sizes)])
     dilation = tuple([d if k > 1 else 1 for d, k in zip(dilation, w[2:])])
     return Geometry(
+        op,
+        text,
         (x[0], *_wide(x_sizes, 1), x[1]),
         (y[0], *_wide(y_sizes, 1), y[1]),
         (*w[:2], *_wide(w[2:], 1)),

@@ -12,17 +12,22 @@ d (K - 1) in front alone: F.pad(x, (d * (K - 1), 0)) and padding=0; a full one h
 """
 
 import math
-from functools import lru_cache
+
+import numpy as np
 
 from .. import config, memory, registry
 from ..autograd import grad_enabled, record
+from ..tensor import Tensor
+from . import _spectra
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last
 from ._packed import cell_of, packed
 from .promotion import not_tensors
 
+D = registry.family("depthwise")
 K = registry.family("conv")
 L = registry.family("linear")
+W = registry.family("winograd")
 
 
 # ---- which algorithm ----
@@ -32,24 +37,128 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast"):
     """The algorithm for one of a convolution's products: a pure function.
 
     task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
-    settings of these names. Returns "pointwise" or "direct".
+    settings of these names. Returns "pointwise", "depthwise", "winograd2", "winograd4", "fft" or "direct". The
+    thresholds are where the algorithms crossed on one core with AVX2, in float32.
     """
-    if conv in ("auto", "pointwise") and _pointwise(geometry):
-        return "pointwise"
+    g = geometry
+    possible = _possible(g, precision)
+    if g.op == "fft_conv" and "fft" in possible:
+        return "fft"
+    if conv in possible:
+        return conv
+    # y's channels per group fill the lanes of the direct forward pass and of the filter's gradient, x's those of the adjoint.
+    lanes, depth = g.w[0] // g.groups, g.w[1]
+    if task == "input":
+        lanes, depth = depth, lanes
+    if precision == "fast" and "fft" in possible and _long(task, g, lanes, depth):
+        return "fft"
+    if "depthwise" in possible and (lanes < 16 if g.groups > 1 else lanes == depth == 1 and task != "filter"):
+        return "depthwise"
+    if "pointwise" in possible:
+        if g.stride == (1, 1, 1):
+            return "direct" if task == "forward" and lanes <= 16 else "pointwise"
+        return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
+    if "winograd4" in possible:
+        costs = {how: _cost(how, task, g, lanes, depth, dtype) for how in ("direct", "winograd4", "winograd2")}
+        return min(costs, key=costs.get)
     return "direct"
 
 
-def _pointwise(g):
-    return g.w[2:] == (1, 1, 1) and g.stride == (1, 1, 1) and g.padding == (0, 0, 0) and g.groups == 1
+def _possible(g, precision):
+    """The algorithms that can compute a convolution of this geometry."""
+    found = ["direct"]
+    if min(g.x) and min(g.y):
+        found.append("fft")
+    if g.w[2:] == (1, 1, 1) and g.padding == (0, 0, 0) and g.groups == 1:
+        found.append("pointwise")
+    if g.groups > 1 or g.w[1] == 1:
+        found.append("depthwise")
+    if g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
+        found += ["winograd2", "winograd4"] if precision == "fast" else []
+    return found
 
 
-@lru_cache(4096)
-def _choices(geometry, dtype):
+def _long(task, g, lanes, depth):
+    """Whether a filter along one axis takes longer to sum than to transform, its spectrum below 64 MB of float32."""
+    least = (128 if min(lanes, depth) >= 16 else 1024) << (task == "filter")
+    length = g.x[3] + g.w[4]
+    return g.w[4] >= least and g.w[2:4] == g.stride[:2] == (1, 1) and g.stride[2] == 1 and length * lanes * depth <= 1 << 24
+
+
+def _cost(how, task, g, lanes, depth, dtype):
+    """A model of the time of a 3 x 3 product, in multiply-adds at the peak rate."""
+    n, d, h, w, _ = g.x if task == "input" else g.y
+    vector = 64 // dtype.itemsize
+    wide = -(-lanes // vector) * vector
+    if how == "direct":
+        return (1.25 if task == "filter" else 1.15) * n * d * h * w * 9 * depth * wide
+    tile = int(how[-1])
+    squares, tiles = (tile + 2) ** 2, n * d * -(-h // tile) * -(-w // tile)
+    # A filter beyond L2 is streamed from memory; its gradient is summed there.
+    each = 100 if task == "filter" else 8 if 4 * squares * depth * lanes > 1 << 20 else 2
+    # Products take six tiles at a time, 20: transforming an element.
+    return squares * (-(-tiles // 6) * 6 * depth * wide + tiles * 20 * (depth + lanes) + each * depth * lanes)
+
+
+_chosen = {}  # (task, geometry, dtype): algorithm, of the convolutions so far
+
+
+def _choice(task, g, dtype):
+    how = _chosen.get((task, g, dtype))
+    if how is None:
+        if len(_chosen) >= 1 << 14:
+            _chosen.clear()
+        how = _chosen[task, g, dtype] = choose_conv(task, g, dtype, config.settings.conv, config.settings.precision)
+    return how
+
+
+_KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradient are
+    "pointwise": ("linear.gemm",) * 3,
+    "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
+    "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
+    "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),
+}
+
+
+def explain(op, input=None, weight=None, dtype="float32", **options):
+    """Which algorithms the convolutions of this name have taken, or one of these shapes would take; a text.
+
+    `nnrt.explain("conv2d")`; `nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)`.
+    """
+    if input is None:
+        ran = {}
+        for (task, g, kind), how in list(_chosen.items()):
+            if g.op == op:
+                ran.setdefault((g, kind), {})[task] = how
+        lines = [_line(g, kind, hows) for (g, kind), hows in ran.items()]
+        return "\n".join(lines) or f"no {op} has run yet"
+    kind, dims = np.dtype(dtype), len(weight) - 2
+    full = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **options}
+    names = ["stride", "padding", "dilation", "groups"]
+    build = conv_geometry
+    if "transpose" in op:
+        full, build = {"output_padding": 0, **full}, transposed_geometry
+        names.insert(2, "output_padding")
+    if set(full) != set(names):
+        raise TypeError(f"explain: {op} has no option {', '.join(set(full) - set(names))}")
+    values = [v if name == "groups" or isinstance(v, str) else ints(op, name, v) for name in names for v in [full[name]]]
+    g = build(op, dims, tuple(input), tuple(weight), None, *values)
+    tasks = ("input", "forward", "filter") if "transpose" in op else ("forward", "input", "filter")
     settings = config.settings
-    return {
-        task: choose_conv(task, geometry, dtype, settings.conv, settings.precision)
-        for task in ("forward", "input", "filter")
-    }
+    return _line(g, kind, {task: choose_conv(task, g, kind, settings.conv, settings.precision) for task in tasks})
+
+
+def _line(g, dtype, hows):
+    transposed = "transpose" in g.op
+    parts = []
+    for task, how in hows.items():
+        name = {"filter": "filter's gradient", "forward" if not transposed else "input": "forward"}.get(task, "input's gradient")
+        where = "numpy.fft"
+        if how != "fft":
+            kernel = _KERNELS[how.rstrip("24")][("forward", "input", "filter").index(task)]
+            where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
+        parts.append(f"{name} {how} ({where})")
+    return f"{g.text}, {dtype}: {'; '.join(parts)}"
 
 
 # ---- the three products, on channels-last arrays ----
@@ -57,31 +166,58 @@ def _choices(geometry, dtype):
 
 def _forward(y, x, w, cell, b, residual, g, activation=None):
     """y = act(x * w + b + residual)."""
-    how = _choices(g, y.dtype)["forward"]
-    if how == "pointwise":
-        L.gemm(_rows(y), _rows(x), w.reshape(g.w[:2]).T, b, None if residual is None else _rows(residual), 1.0, 0.0, activation)
-    else:
+    how = _choice("forward", g, y.dtype)
+    if how == "fft" and activation is None:
+        _spectra.forward(y, x, w, cell, b, residual, g)
+    elif how == "pointwise":
+        r = None if residual is None else _rows(residual)
+        L.gemm(_rows(y), _rows(_sampled(x, g)), w.reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
+    elif how == "depthwise":
+        D.conv(y, x, _whole(w, g), b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
+    elif how in ("direct", "fft"):
         p = _packed_direct(w, cell, g, False)
         K.conv(y, x, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
-
-
-def _adjoint(x, y, w, cell, b, residual, g, activation=None):
-    """x = act(y *ᵀ w + b + residual)."""
-    how = _choices(g, x.dtype)["input"]
-    if how == "pointwise":
-        L.gemm(_rows(x), _rows(y), w.reshape(g.w[:2]), b, None if residual is None else _rows(residual), 1.0, 0.0, activation)
     else:
+        tile = int(how[-1])
+        r = None if residual is None else _flat(residual)
+        W.conv(_flat(y), _flat(x), _packed_winograd(w, cell, g, tile, False), b, r, g.padding, tile, activation)
+
+
+def _adjoint(x, y, w, cell, b, g):
+    """x = y *ᵀ w + b."""
+    how = _choice("input", g, x.dtype)
+    if how == "fft":
+        _spectra.adjoint(x, y, w, cell, b, g)
+    elif how == "pointwise":
+        part = x if g.stride == (1, 1, 1) else memory.empty(y.shape[:-1] + x.shape[-1:], x.dtype)
+        L.gemm(_rows(part), _rows(y), w.reshape(g.w[:2]), b, None, 1.0, 0.0, None)
+        if part is not x:
+            x[...] = 0 if b is None else b
+            x[_sample(g)] = part
+    elif how == "depthwise":
+        D.conv_transposed(x, y, _whole(w, g), b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    elif how == "direct":
         p = _packed_direct(w, cell, g, True)
-        K.conv_transposed(x, y, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
+        K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    else:
+        tile = int(how[-1])
+        padding = (0, 2 - g.padding[1], 2 - g.padding[2])
+        W.conv(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, tile, None)
 
 
 def _filter_grad(dw, x, dy, g):
     """dw = Σ dy x."""
-    how = _choices(g, x.dtype)["filter"]
-    if how == "pointwise":
-        L.gemm(dw.reshape(g.w[:2]), _rows(dy).T, _rows(x), None, None, 1.0, 0.0, None)
-    else:
+    how = _choice("filter", g, x.dtype)
+    if how == "fft":
+        _spectra.filter_grad(dw.reshape(g.w), x, dy, g)
+    elif how == "pointwise":
+        L.gemm(dw.reshape(g.w[:2]), _rows(dy).T, _rows(_sampled(x, g)), None, None, 1.0, 0.0, None)
+    elif how == "depthwise":
+        D.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+    elif how == "direct":
         K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+    else:
+        W.filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
 
 
 def _packed_direct(w, cell, g, backward):
@@ -90,6 +226,33 @@ def _packed_direct(w, cell, g, backward):
 
     kind = ("direct", g.stride, g.dilation, g.groups, True) if backward else ("direct", g.groups, False)
     return packed(cell, w, kind, K.pack_filter, size, g.stride, g.dilation, g.groups, backward)
+
+
+def _packed_winograd(w, cell, g, tile, backward):
+    def size():
+        return W.filter_size(g.w, w.dtype, tile)
+
+    return packed(cell, w, ("winograd", tile, backward), W.transform_filter, size, tile, backward)
+
+
+def _sample(g):
+    """Where a pointwise convolution looks at x."""
+    return (slice(None), *[slice(None, None, s) for s in g.stride])
+
+
+def _sampled(x, g):
+    return x if g.stride == (1, 1, 1) else memory.contiguous(x[_sample(g)])
+
+
+def _whole(w, g):
+    """The weight with three spatial axes."""
+    return memory.contiguous(w).reshape(g.w)
+
+
+def _flat(a):
+    """[N, D, H, W, C] as [N D, 1, H, W, C]."""
+    n, d, h, w, c = a.shape
+    return a if d == 1 else a.reshape(n * d, 1, h, w, c)
 
 
 def _rows(a):
@@ -132,6 +295,8 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     activation: None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid" or "silu"; residual: of the result's shape.
     RuntimeError where a gradient is asked for.
     """
+    if not isinstance(weight, Tensor):
+        raise not_tensors("fused", x=x, weight=weight)
     given = (x, weight, bias, residual)
     if grad_enabled() and any([t is not None and getattr(t, "requires_grad", False) for t in given]):
         raise RuntimeError("fused: has no gradient; call it under no_grad()")
@@ -139,6 +304,18 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     if dims not in (1, 2, 3):
         raise RuntimeError(f"fused: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight.shape)}")
     return _conv("fused", dims, x, weight, bias, stride, padding, dilation, groups, activation, residual)
+
+
+def fft_conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """conv1d, conv2d or conv3d, whichever weight's axes say, as a product of spectra.
+
+    For long filters: the time depends on the input's size, hardly on the filter's. conv1d takes this way by itself
+    from some 128 taps on (16 channels or more; else 1024). A NaN or infinity spreads over its whole image.
+    """
+    dims = len(weight.shape) - 2 if isinstance(weight, Tensor) else 1
+    if dims not in (1, 2, 3):
+        raise RuntimeError(f"fft_conv: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight.shape)}")
+    return _conv("fft_conv", dims, input, weight, bias, stride, padding, dilation, groups)
 
 
 def _conv(op, dims, input, weight, bias, stride, padding, dilation, groups, activation=None, residual=None):
@@ -166,7 +343,7 @@ def conv_backward(node, dy):
     dx = dw = db = None
     if node.needs(0):
         dxl = memory.empty(g.x, x.dtype)
-        _adjoint(dxl, dyl, w, cell, None, None, g)
+        _adjoint(dxl, dyl, w, cell, None, g)
         dx = as_nchw(dxl, w.ndim)
         dx = dx if batched else dx[0]
     if node.needs(1):
@@ -215,7 +392,7 @@ def _conv_transpose(op, dims, input, weight, bias, stride, padding, output_paddi
     yl = channels_last(y if batched else y[None])
     x = memory.empty(g.x, y.dtype)
     cell = cell_of(weight)
-    _adjoint(x, yl, w, cell, b, None, g)
+    _adjoint(x, yl, w, cell, b, g)
     out = as_nchw(x, dims + 2)
     return record(out if batched else out[0], conv_transpose_backward, (input, weight, bias), (input, weight, yl, g, cell))
 
@@ -261,5 +438,7 @@ def _residual(op, residual, y, batched):
     return channels_last(r if batched else r[None])
 
 
-config.on_change("conv", lambda _: _choices.cache_clear())
-config.on_change("precision", lambda _: _choices.cache_clear())
+config.on_change("conv", lambda _: _chosen.clear())
+config.on_change("precision", lambda _: _chosen.clear())
+for _op in (*[f"conv{d}d" for d in (1, 2, 3)], *[f"conv_transpose{d}d" for d in (1, 2, 3)], "fused", "fft_conv"):
+    registry.explains(_op, explain)
