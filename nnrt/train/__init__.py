@@ -1,5 +1,6 @@
 """Training: the loop, what is measured, what is written down."""
 
+from .batch_norm import update_bn
 from .callbacks import Callback, EarlyStopping, SaveBest, WriteCSV
 from .history import History
 from .metrics import F1, Accuracy, ConfusionMatrix, Mean, Metric, Precision, Recall, TopK
@@ -20,4 +21,5 @@ __all__ = [
     "Trainer",
     "TopK",
     "WriteCSV",
+    "update_bn",
 ]
