@@ -20,7 +20,7 @@ def library(peer, threads):
 
         nnrt.set_num_threads(threads)
         return nnrt
-    if peer in ("torch", "channels_last"):
+    if peer in ("torch", "channels_last", "compile", "onnxruntime"):
         import torch
 
         torch.set_num_threads(threads)
@@ -30,8 +30,10 @@ def library(peer, threads):
     return None
 
 
-def prepared(peer, t, row):
+def prepared(peer, t, row, threads):
     arrays = row.arrays(np.random.default_rng(0))
+    if peer == "onnxruntime":
+        return row.peers[peer](threads, arrays)
     return row.peers[peer](arrays) if peer in row.peers else row.setup(t, arrays)
 
 
@@ -89,13 +91,13 @@ def main():
             if command["do"] == "peak":
                 answer = peak(threads)
             elif command["do"] == "run":
-                run = prepared(peer, t, rows[command["row"]])
+                run = prepared(peer, t, rows[command["row"]], threads)
                 np.savez(command["out"], *results(run()))
                 answer = {}
             else:
                 if current[0] != command["row"]:
                     current = (None, None)
-                    current = (command["row"], prepared(peer, t, rows[command["row"]]))
+                    current = (command["row"], prepared(peer, t, rows[command["row"]], threads))
                 answer = {"times": timed(current[1], command["seconds"])}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
