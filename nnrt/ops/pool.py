@@ -1,0 +1,338 @@
+"""Pooling: the largest, the mean or the p-norm of windows of (N, C, *spatial), or of (C, *spatial) unbatched.
+
+Along an axis of I inputs there are O = floor((I + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 outputs; with
+ceil_mode it is ceil, less a last window that would start in the padding on the right. Adaptive pooling is given O:
+window o is floor(o I / O) <= i < ceil((o + 1) I / O).
+
+    max: dx[i] = Σ dy[o] over the windows o whose maximum i is     average: dx[i] = Σ dy[o] / count[o] over those i is in
+
+The kernels read [N, D, H, W, C]; sizes along the axes are triples there (see nnrt._ref.pool).
+"""
+
+import math
+
+import numpy as np
+
+from .. import memory, registry
+from .._ref.pool import taps
+from ..autograd import grad_enabled, record
+from ..tensor import Tensor, wrap
+from ._layout import as_nchw, channels_last, empty_channels_last
+from .elementwise import mul, pow
+from .promotion import not_tensors
+
+K = registry.family("pool")
+I = registry.family("index")
+
+_ONES = (1, 1, 1)
+_ZEROS = (0, 0, 0)
+
+
+# ---- largest ----
+
+
+def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest value of each window of (N, C, L); NaN wins. stride None means kernel_size.
+
+    Padding counts as -inf and is at most half the window. With return_indices also the places of the
+    maxima in their planes (int64), the first of equal ones.
+    """
+    return _max_pool("max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """max_pool1d on (N, C, H, W); sizes are an int or a pair. Indices are h W + w."""
+    return _max_pool("max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """max_pool1d on (N, C, D, H, W); sizes are an int or a triple. Indices are (d H + h) W + w."""
+    return _max_pool("max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def _max_pool(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    a = _batched(op, dims, x)
+    kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding)
+    dilation = _tuple(op, "dilation", dilation, dims, least=1)
+    size = _output_size(op, a.shape, kernel, stride, padding, dilation, ceil_mode)
+    geometry = _triple(kernel, 1), _triple(stride, 1), _triple(padding, 0), _triple(dilation, 1)
+    return _largest(op, x, a, size, geometry, return_indices)
+
+
+def adaptive_max_pool1d(x, output_size, return_indices=False):
+    """The largest value of each of output_size windows over (N, C, L); indices as in max_pool1d."""
+    return _adaptive_max_pool("adaptive_max_pool1d", 1, x, output_size, return_indices)
+
+
+def adaptive_max_pool2d(x, output_size, return_indices=False):
+    """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
+    return _adaptive_max_pool("adaptive_max_pool2d", 2, x, output_size, return_indices)
+
+
+def adaptive_max_pool3d(x, output_size, return_indices=False):
+    """The same on (N, C, D, H, W)."""
+    return _adaptive_max_pool("adaptive_max_pool3d", 3, x, output_size, return_indices)
+
+
+def _adaptive_max_pool(op, dims, x, output_size, return_indices):
+    a = _batched(op, dims, x)
+    size = _adaptive_size(op, a.shape, output_size)
+    return _largest(op, x, a, size, (None, _ONES, _ZEROS, _ONES), return_indices)
+
+
+def _largest(op, x, a, size, geometry, return_indices):
+    b = channels_last(a)
+    y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
+    at = None
+    if return_indices or x.requires_grad and grad_enabled():
+        count = math.prod(taps(b.shape, y.shape, geometry[0]))
+        if count > 1 << 31:
+            raise ValueError(f"{op}: windows of {count} elements are too large")
+        at = memory.empty(y.shape, np.uint8 if count <= 256 else np.int32)
+    K.max_pool(y, at, b, *geometry)
+    dims, batched = len(size), a is x.array
+    out = record(_shaped(y, dims, batched), max_pool_backward, (x,), (at, b.shape, dims, geometry))
+    if not return_indices:
+        return out
+    index = memory.empty(y.shape, np.int64)
+    K.max_index(index, at, b.shape, *geometry)
+    return out, wrap(_shaped(index, dims, batched))
+
+
+def max_pool_backward(node, dy):
+    at, shape, dims, geometry = node.saved
+    dx = memory.empty(shape, dy.dtype)
+    K.max_pool_backward(dx, _last(dy, dims), at, *geometry)
+    return (_shaped(dx, dims, dy.ndim == dims + 2),)
+
+
+def max_unpool1d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """Zeros with x at the places that max_pool1d returned as indices.
+
+    The length is (L - 1) stride - 2 padding + kernel_size, or output_size, which differs from it by less than stride.
+    Of repeated places the last value stays. RuntimeError for an index outside the output; nothing is written then.
+    """
+    return _max_unpool("max_unpool1d", 1, x, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """max_unpool1d on (N, C, H, W)."""
+    return _max_unpool("max_unpool2d", 2, x, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """max_unpool1d on (N, C, D, H, W)."""
+    return _max_unpool("max_unpool3d", 3, x, indices, kernel_size, stride, padding, output_size)
+
+
+def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size):
+    if not isinstance(indices, Tensor):
+        raise not_tensors(op, x=x, indices=indices)
+    a, at = _batched(op, dims, x), indices.array
+    if at.dtype != np.int64 or at.shape != x.array.shape:
+        raise RuntimeError(
+            f"{op}: indices must be int64 of x's shape {x.array.shape}, got {at.dtype} of shape {at.shape}"
+        )
+    kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding, half=False)
+    size = [(i - 1) * s - 2 * p + k for i, k, s, p in zip(a.shape[2:], kernel, stride, padding)]
+    if output_size is not None:
+        wanted = tuple(output_size)[-dims:]
+        if len(output_size) not in (dims, dims + 2) or any([abs(w - i) >= s for w, i, s in zip(wanted, size, stride)]):
+            raise ValueError(
+                f"{op}: output_size {tuple(output_size)} must differ from the default {tuple(size)} by less than"
+                f" the stride {stride}"
+            )
+        size = wanted
+    if min(size) < 1:
+        raise RuntimeError(f"{op}: output of size {tuple(size)} is too small")
+    b, index = channels_last(a), _last(at, dims)
+    y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
+    bad = memory.empty((1,), np.int64)
+    I.check(bad, index, math.prod(size))
+    if bad[0] >= 0:
+        raise RuntimeError(
+            f"{op}: index {index.ravel()[bad[0]]} lies outside the output of size {tuple(size)}"
+        )
+    K.max_unpool(_pixels(y), _pixels(b), _pixels(index))
+    return record(_shaped(y, dims, a is x.array), max_unpool_backward, (x,), (indices, dims))
+
+
+def max_unpool_backward(node, dy):
+    indices, dims = node.saved
+    index = _last(indices, dims)
+    dx = memory.empty(index.shape, dy.dtype)
+    I.gather(_pixels(dx), _pixels(_last(dy, dims)), _pixels(index))
+    return (_shaped(dx, dims, dy.ndim == dims + 2),)
+
+
+# ---- average ----
+
+
+def avg_pool1d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window of (N, C, L), padding counted as zeros; without count_include_pad it is not counted."""
+    return _avg_pool("avg_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """avg_pool1d on (N, C, H, W); divisor_override divides the sums in place of the count."""
+    return _avg_pool("avg_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def avg_pool3d(
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """avg_pool2d on (N, C, D, H, W)."""
+    return _avg_pool("avg_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad, divisor):
+    a = _batched(op, dims, x, floating=True)
+    kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding)
+    if divisor == 0:
+        raise RuntimeError(f"{op}: divisor_override must not be zero")
+    size = _output_size(op, a.shape, kernel, stride, padding, _ONES, ceil_mode)
+    geometry = _triple(kernel, 1), _triple(stride, 1), _triple(padding, 0), bool(include_pad), divisor
+    return _average(x, a, size, geometry)
+
+
+def adaptive_avg_pool1d(x, output_size):
+    """The mean of each of output_size windows over (N, C, L)."""
+    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, x, output_size)
+
+
+def adaptive_avg_pool2d(x, output_size):
+    """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
+    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, x, output_size)
+
+
+def adaptive_avg_pool3d(x, output_size):
+    """The same on (N, C, D, H, W)."""
+    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, x, output_size)
+
+
+def _adaptive_avg_pool(op, dims, x, output_size):
+    a = _batched(op, dims, x, floating=True)
+    return _average(x, a, _adaptive_size(op, a.shape, output_size), (None, _ONES, _ZEROS, True, None))
+
+
+def _average(x, a, size, geometry):
+    y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
+    K.avg_pool(y, channels_last(a), *geometry)
+    return record(_shaped(y, len(size), a is x.array), avg_pool_backward, (x,), (a.shape, geometry))
+
+
+def avg_pool_backward(node, dy):
+    (n, c, *size), geometry = node.saved
+    dims = len(size)
+    dx = empty_channels_last(n, size, c, dy.dtype)
+    K.avg_pool_backward(dx, _last(dy, dims), *geometry)
+    return (_shaped(dx, dims, dy.ndim == dims + 2),)
+
+
+# ---- p-norm ----
+
+
+def lp_pool1d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """(Σ x^p)^(1/p) over each window of (N, C, L), p = norm_type."""
+    return _lp_pool(avg_pool1d, 1, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """lp_pool1d on (N, C, H, W)."""
+    return _lp_pool(avg_pool2d, 2, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """lp_pool1d on (N, C, D, H, W)."""
+    return _lp_pool(avg_pool3d, 3, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
+    count = math.prod(_tuple(f"lp_pool{dims}d", "kernel_size", kernel_size, dims, least=1))
+    mean = average(pow(x, norm_type), kernel_size, stride, 0, ceil_mode)
+    return pow(mul(mean, count), 1 / norm_type)
+
+
+# ---- arguments ----
+
+
+def _batched(op, dims, x, floating=False):
+    """x's array as (N, C, *spatial)."""
+    if not isinstance(x, Tensor):
+        raise not_tensors(op, x=x)
+    a = x.array
+    if a.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {a.shape}")
+    if 0 in a.shape[-dims - 1 :]:
+        raise RuntimeError(f"{op}: no dimension but the batch may be empty, got shape {a.shape}")
+    if a.dtype.kind == "b" or floating and a.dtype.kind != "f":
+        raise RuntimeError(f"{op}: wants a {'floating' if floating else 'numeric'} tensor, got {a.dtype}")
+    return a if a.ndim == dims + 2 else a[None]
+
+
+def _tuple(op, name, value, dims, least):
+    """An int, or a sequence of one or dims ints, as a tuple of dims."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if len(values) not in (1, dims) or not all([hasattr(v, "__index__") for v in values]):
+        raise TypeError(f"{op}: {name} must be an int or {dims} of them, got {value!r}")
+    values = tuple([v.__index__() for v in values])
+    if min(values) < least:
+        raise RuntimeError(f"{op}: {name} must be at least {least}, got {value!r}")
+    return values * dims if len(values) == 1 else values
+
+
+def _sizes(op, dims, kernel_size, stride, padding, half=True):
+    kernel = _tuple(op, "kernel_size", kernel_size, dims, least=1)
+    stride = kernel if stride is None or stride == () or stride == [] else _tuple(op, "stride", stride, dims, least=1)
+    return kernel, stride, _tuple(op, "padding", padding, dims, least=0)
+
+
+def _output_size(op, shape, kernel, stride, padding, dilation, ceil_mode):
+    size = []
+    for i, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation):
+        extent = d * (k - 1) + 1
+        if p > extent // 2:
+            raise RuntimeError(f"{op}: padding {p} is more than half of the window, which spans {extent}")
+        o = (i + 2 * p - extent + (s - 1 if ceil_mode else 0)) // s + 1
+        size.append(o - 1 if ceil_mode and (o - 1) * s >= i + p else o)
+    if min(size) < 1:
+        raise RuntimeError(
+            f"{op}: input of shape {shape} is too small for kernel_size {kernel}, dilation {dilation[: len(kernel)]}"
+            f" and padding {padding}: the output's size would be {tuple(size)}"
+        )
+    return tuple(size)
+
+
+def _adaptive_size(op, shape, output_size):
+    dims = len(shape) - 2
+    sizes = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
+    if len(sizes) not in (1, dims) or not all([s is None or hasattr(s, "__index__") for s in sizes]):
+        raise TypeError(f"{op}: output_size must be an int, None or {dims} of them, got {output_size!r}")
+    sizes = sizes * dims if len(sizes) == 1 else sizes
+    sizes = tuple([i if s is None else s.__index__() for s, i in zip(sizes, shape[2:])])
+    if min(sizes) < 0:
+        raise RuntimeError(f"{op}: output_size must not be negative, got {output_size!r}")
+    return sizes
+
+
+def _triple(values, missing):
+    return (missing,) * (3 - len(values)) + tuple(values)
+
+
+def _shaped(y, dims, batched):
+    """y [N, D, H, W, C] as (N, C, *spatial), or (C, *spatial)."""
+    y = as_nchw(y, dims + 2)
+    return y if batched else y[0]
+
+
+def _last(dy, dims):
+    """dy, of the op's output, as [N, D, H, W, C]."""
+    return channels_last(dy if dy.ndim == dims + 2 else dy[None])
+
+
+def _pixels(a):
+    """[N, D, H, W, C] as [N, pixels, C]."""
+    n, d, h, w, c = a.shape
+    return a.reshape(n, d * h * w, c)
