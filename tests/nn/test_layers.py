@@ -59,6 +59,33 @@ ACTIVATIONS = [
     ("Tanhshrink", dict(), X),
     ("Threshold", dict(threshold=0.1, value=7.0), X),
 ]
+POOLING = [
+    ("MaxPool1d", dict(kernel_size=3, stride=2, padding=1), normal(2, 3, 9)),
+    ("MaxPool2d", dict(kernel_size=(3, 2), dilation=2, ceil_mode=True), normal(2, 3, 8, 9)),
+    ("MaxPool3d", dict(kernel_size=2), normal(2, 3, 4, 4, 5)),
+    ("AvgPool1d", dict(kernel_size=3, stride=2, padding=1), normal(2, 3, 9)),
+    ("AvgPool2d", dict(kernel_size=(3, 2), ceil_mode=True, count_include_pad=False), normal(2, 3, 8, 9)),
+    ("AvgPool3d", dict(kernel_size=2, divisor_override=3), normal(2, 3, 4, 4, 5)),
+    ("AdaptiveAvgPool1d", dict(output_size=4), normal(2, 3, 9)),
+    ("AdaptiveAvgPool2d", dict(output_size=(None, 2)), normal(2, 3, 8, 9)),
+    ("AdaptiveAvgPool3d", dict(output_size=1), normal(2, 3, 4, 4, 5)),
+    ("AdaptiveMaxPool1d", dict(output_size=4), normal(2, 3, 9)),
+    ("AdaptiveMaxPool2d", dict(output_size=(None, 2)), normal(2, 3, 8, 9)),
+    ("AdaptiveMaxPool3d", dict(output_size=1), normal(2, 3, 4, 4, 5)),
+    ("LPPool1d", dict(norm_type=2, kernel_size=3, stride=2), normal(2, 3, 9)),
+    ("LPPool2d", dict(norm_type=2, kernel_size=(3, 2), ceil_mode=True), normal(2, 3, 8, 9)),
+    ("LPPool3d", dict(norm_type=2, kernel_size=2), normal(2, 3, 4, 4, 5)),
+    *[
+        (f"MaxUnpool{d}d", dict(kernel_size=2), lambda rng, d=d: [rng.standard_normal((1, 1, *(2,) * d)), unpooled(rng, d)])
+        for d in (1, 2, 3)
+    ],
+]
+
+
+def unpooled(rng, d):
+    return rng.permutation(4**d)[: 2**d].reshape(1, 1, *(2,) * d)
+
+
 OTHERS = [
     ("Identity", dict(), X),
     ("Linear", dict(in_features=5, out_features=3), X),
@@ -313,7 +340,7 @@ def compare(torch, name, kwargs, arrays, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
-@pytest.mark.parametrize("name, kwargs, inputs", labelled(ACTIVATIONS + OTHERS))
+@pytest.mark.parametrize("name, kwargs, inputs", labelled(ACTIVATIONS + POOLING + OTHERS))
 def test_layer_agrees_with_torch(torch, name, kwargs, inputs, dtype, rng):
     compare(torch, name, kwargs, inputs(rng), dtype)
 
@@ -344,7 +371,7 @@ def compare_loss(torch, name, kwargs, arrays, dtype):
         np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("name, kwargs, inputs", labelled(ACTIVATIONS + OTHERS))
+@pytest.mark.parametrize("name, kwargs, inputs", labelled(ACTIVATIONS + POOLING + OTHERS))
 def test_repr_is_torchs(torch, name, kwargs, inputs):
     ours, theirs = repr(build(nnrt, name, kwargs, np.float32)), repr(build(torch, name, kwargs, np.float32))
     assert ours == theirs
@@ -368,7 +395,7 @@ def distinct(cases):
     return labelled({case[0]: case for case in cases}.values())
 
 
-@pytest.mark.parametrize("name, kwargs, inputs", distinct(ACTIVATIONS + OTHERS + LOSSES))
+@pytest.mark.parametrize("name, kwargs, inputs", distinct(ACTIVATIONS + POOLING + OTHERS + LOSSES))
 def test_copies_compute_the_same(name, kwargs, inputs, rng):
     layer = build(nnrt, name, kwargs, np.float64).eval()
     arrays = [nnrt.tensor(a) for a in inputs(rng)]
