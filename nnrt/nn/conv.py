@@ -126,6 +126,9 @@ class _Forward(_Conv):
     def macs(self, input_shapes, output_shape):
         return math.prod(output_shape) * (self.in_channels // self.groups) * math.prod(self.kernel_size)
 
+    def window(self):
+        return self.kernel_size, self.stride, self.dilation
+
 
 class Conv1d(_Forward):
     """y = x * w + b over [N, C, L] or [C, L]; see F.conv1d.
@@ -198,6 +201,9 @@ class _Transposed(_Conv):
 
     def macs(self, input_shapes, output_shape):
         return math.prod(input_shapes[0]) * (self.out_channels // self.groups) * math.prod(self.kernel_size)
+
+    def window(self):
+        return (self.kernel_size, self.stride, self.dilation) if max(self.stride) == 1 else None
 
 
 class ConvTranspose1d(_Transposed):

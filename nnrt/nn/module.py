@@ -502,6 +502,13 @@ class Module:
         """
         return 0
 
+    def window(self) -> tuple | None:
+        """(kernel_size, stride, dilation), each a tuple over the axes, of what this layer slides over its input; else None.
+
+        nnrt.summary works out receptive fields from it.
+        """
+        return None
+
     def _get_name(self) -> str:
         return type(self).__name__
 

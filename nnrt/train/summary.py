@@ -3,10 +3,19 @@
 The model runs once, in eval mode and off the tape, with hooks that note shapes. Each parameter is
 counted once, where it first appears; the operations of a module that is used several times are
 counted as often as it is used. How many a layer takes is what its `macs` method says.
+
+The receptive field of an output element is the extent of the input that it depends on. A layer with a `window` of
+size k, dilation d and stride s leads from a field of r, whose neighbours lie j apart, to
+
+    r + d (k - 1) j,    j s            (Araujo et al., Computing Receptive Fields of Convolutional Neural Networks, 2019)
+
+and a layer that keeps the spatial sizes keeps both. What functions did between two modules is taken for elementwise:
+the largest field so far of tensors of that size. Where sizes change otherwise the field ends.
 """
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +27,10 @@ from ..tensor import Tensor
 
 @dataclass
 class Row:
-    """One module. parameters, trainable and bytes are its own, without those of the modules inside."""
+    """One module. parameters, trainable and bytes are its own, without those of the modules inside.
+
+    receptive_field: a size for each spatial axis, of an element of the output; None where it is not known.
+    """
 
     name: str
     kind: str
@@ -31,6 +43,7 @@ class Row:
     input_shapes: tuple = ()
     output_shape: Any = None
     output_bytes: int = 0
+    receptive_field: tuple | None = None
 
 
 @dataclass
@@ -68,15 +81,18 @@ class Summary:
 
     def __str__(self) -> str:
         ran = any(row.calls for row in self.rows)
-        table = [("Layer", "Output shape", "Parameters", "MACs", "Bytes")]
+        fields = any(row.receptive_field for row in self.rows)
+        table = [("Layer", "Output shape", "Parameters", "MACs", "Bytes", *["Field"] * fields)]
         for row in self.rows:
             label = f"{row.name.rpartition('.')[2]}: {row.kind}" if row.name else row.kind
             shape = _shape_text(row.output_shape) if row.calls else ""
             if row.calls > 1:
                 shape += f" x {row.calls}"
             counts = [f"{n:,}" if n else "" for n in (row.parameters, row.macs, row.bytes)]
+            if fields:
+                counts.append(" x ".join(map(str, row.receptive_field or ())))
             table.append(("  " * row.depth + label, shape, *counts))
-        widths = [max(len(line[i]) for line in table) for i in range(5)]
+        widths = [max(map(len, column)) for column in zip(*table)]
         lines = []
         for line in table:
             cells = [line[0].ljust(widths[0]), line[1].ljust(widths[1])]
@@ -125,19 +141,22 @@ def summary(model: Module, input: Any = None, *, dtype: Any = None, **kwargs: An
             sum(p.nbytes for p in own),
         )
         if args is not None:
-            for shapes, output in calls.get(module, ()):
+            for shapes, output, seen_of_input in calls.get(module, ()):
                 _note(rows[module], module, shapes, output)
+                rows[module].receptive_field = seen_of_input
     shapes = () if args is None else tuple(tuple(a.shape) for a in args if isinstance(a, Tensor))
     return Summary(list(rows.values()), sum(b.nbytes for b in model.buffers()), shapes)
 
 
 def _run(model, args, kwargs):
-    """module -> [(input shapes, output's shapes and bytes)], one for each call."""
-    calls = {}
+    """module -> [(input shapes, output's shapes and bytes, receptive field)], one for each call."""
+    calls, fields = {}, _Fields(args)
 
     def note(module, args, kwargs, output):
-        inputs = tuple(tuple(a.shape) for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
-        calls.setdefault(module, []).append((inputs, (_shapes(output), _nbytes(output))))
+        tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
+        inputs = tuple(tuple(a.shape) for a in tensors)
+        field = fields.after(module, tensors[0], output) if tensors and isinstance(output, Tensor) else None
+        calls.setdefault(module, []).append((inputs, (_shapes(output), _nbytes(output)), field))
 
     modes = [(module, module.training) for module in model.modules()]
     handles = [module.register_forward_hook(note, with_kwargs=True) for module, _ in modes]
@@ -151,6 +170,41 @@ def _run(model, args, kwargs):
         for module, mode in modes:
             module.training = mode
     return calls
+
+
+class _Fields:
+    """(r, j) along the spatial axes of the tensors that modules returned; () stands for an input of the model."""
+
+    def __init__(self, args):
+        self.known = {}
+        self.largest = {}  # by spatial sizes
+        for a in args:
+            if isinstance(a, Tensor):
+                self.known[id(a)] = weakref.ref(a), ()
+
+    def of(self, t):
+        ref, field = self.known.get(id(t), (None, None))
+        if ref is None or ref() is not t:
+            field = max((self.largest[k] for k in self.largest if k == tuple(t.shape[-len(k) :])), default=None)
+        return field
+
+    def after(self, module, x, y):
+        """The receptive field of y = module(x)."""
+        window = module.window()
+        if any(True for _ in module.children()):
+            field = self.of(y)
+        elif (field := self.of(x)) is not None:
+            if window is not None:
+                before = field or ((1, 1),) * len(window[0])
+                field = tuple((r + d * (k - 1) * j, j * s) for (r, j), k, s, d in zip(before, *window))
+            elif x.shape[-(len(field) or x.ndim - 2) :] != y.shape[-(len(field) or x.ndim - 2) :]:
+                field = None
+        self.known[id(y)] = weakref.ref(y), field
+        if not field:
+            return None
+        sizes = tuple(y.shape[-len(field) :])
+        self.largest[sizes] = max(self.largest.get(sizes, field), field)
+        return tuple(r for r, _ in field)
 
 
 def _note(row, module, shapes, output):

@@ -111,6 +111,48 @@ def test_lazy_layers_and_scalars():
     assert nnrt.summary(nn.ReLU(), ()).rows[0].output_shape == ()
 
 
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))
+
+    def forward(self, x):
+        return nnrt.relu(x + self.b(nnrt.relu(self.a(x))))
+
+
+def test_convolutions_and_their_receptive_field():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 7, 2, 3), nn.ReLU(), Block(8), nn.ReflectionPad2d(1), nn.Conv2d(8, 16, 3, 2, groups=4),
+        nn.Conv2d(16, 2, 3, dilation=2), nn.Flatten(), nn.LazyLinear(4),
+    )  # fmt: skip
+    made = nnrt.summary(model, (1, 3, 32, 32))
+    fields = {name: row.receptive_field for name, row in rows(made).items()}
+    assert fields == {
+        "": None, "0": (7, 7), "1": (7, 7), "2": (15, 11), "2.a": (11, 11), "2.b": (15, 11), "3": (15, 11),
+        "4": (19, 15), "5": (35, 31), "6": None, "7": None,
+    }  # fmt: skip
+    assert rows(made)["0"].macs == 8 * 16 * 16 * 3 * 49 and rows(made)["4"].macs == 16 * 8 * 8 * 2 * 9
+    assert str(made).split("\n")[0].endswith("Bytes    Field") and "35 x 31" in str(made)
+    assert nnrt.summary(nn.Conv2d(3, 8, 7, 2, 3), (3, 32, 32)).rows[0].receptive_field == (7, 7)
+    shared = nn.Conv1d(2, 2, 3, padding=2, dilation=2)
+    made = nnrt.summary(nn.Sequential(shared, shared), (1, 2, 20))
+    assert made.rows[1].calls == 2 and made.rows[0].receptive_field == made.rows[1].receptive_field == (9,)
+
+
+def test_a_receptive_field_is_what_the_gradient_sees():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, 2), nn.Tanh(), Block(2), nn.Conv2d(2, 1, (2, 3), dilation=2)).double()
+    x = nnrt.ones(1, 1, 61, 61, dtype=nnrt.float64, requires_grad=True)
+    y = model(x)
+    y[0, 0, y.shape[2] // 2, y.shape[3] // 2].backward()
+    seen = np.argwhere(x.grad[0, 0].numpy())
+    assert tuple(np.ptp(seen, 0) + 1) == nnrt.summary(model, (1, 1, 61, 61), dtype=nnrt.float64).rows[0].receptive_field
+
+
+def test_a_transposed_convolution():
+    row = nnrt.summary(nn.ConvTranspose2d(3, 4, 3, 2), (1, 3, 8, 8)).rows[0]
+    assert row.macs == 3 * 8 * 8 * 4 * 9 and row.receptive_field is None
+
+
 @pytest.mark.parametrize(
     "input, text", [(3, "got int"), ("abc", "got str"), ([(1, 2), 3], "a shape or a list of shapes")]
 )
