@@ -153,7 +153,8 @@ def extensions():
         if ext.name == "nnrt._ext.runtime":
             ext.kernels = [(CSRC / name, None) for name in RUNTIME_SOURCES]
         elif in_ext and (CSRC / f"{family}.c").exists():
-            ext.kernels = [(CSRC / f"{family}.c", isa) for isa in ISA_FLAGS]
+            narrow = "NNRT_TABLES_AVX2" in (CSRC / f"{family}.h").read_text()
+            ext.kernels = [(CSRC / f"{family}.c", isa) for isa in ISA_FLAGS if not (narrow and isa == "avx512")]
         else:
             ext.kernels = []
     return made

@@ -14,6 +14,6 @@ typedef struct {
 #undef X
 } nnrt_compare_table;
 
-NNRT_TABLES(compare)
+NNRT_TABLES_AVX2(compare)
 
 #endif

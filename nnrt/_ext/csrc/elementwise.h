@@ -40,6 +40,6 @@ typedef struct {
     nnrt_kernel sum_partials[2];
 } nnrt_elementwise_table;
 
-NNRT_TABLES(elementwise)
+NNRT_TABLES_AVX2(elementwise)
 
 #endif

@@ -25,6 +25,6 @@ typedef struct {
     nnrt_kernel segment_sum[2], gather[2], scatter_add[2];
 } nnrt_index_table;
 
-NNRT_TABLES(index)
+NNRT_TABLES_AVX2(index)
 
 #endif

@@ -53,6 +53,6 @@ typedef struct {
     nnrt_kernel nll[2], nll_backward[2];
 } nnrt_loss_table;
 
-NNRT_TABLES(loss)
+NNRT_TABLES_AVX2(loss)
 
 #endif

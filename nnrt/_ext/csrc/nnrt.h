@@ -58,8 +58,15 @@ enum { NNRT_BASELINE = 0, NNRT_AVX2 = 1, NNRT_AVX512 = 2, NNRT_NEON = 3 };
 #define NNRT_STR(x) NNRT_STR_(x)
 
 /* Declares a family's tables, one per level compiled in, and nnrt_<family>(isa),
- * which picks one. */
+ * which picks one. NNRT_TABLES_AVX2: for kernels that wait for memory, to which
+ * wider vectors bring nothing; AVX-512 runs what was compiled for AVX2. */
 #if defined(__x86_64__)
+#define NNRT_TABLES_AVX2(family)                                                         \
+    extern const nnrt_##family##_table nnrt_##family##_baseline, nnrt_##family##_avx2;   \
+    static inline const nnrt_##family##_table *nnrt_##family(int isa)                    \
+    {                                                                                    \
+        return isa == NNRT_BASELINE ? &nnrt_##family##_baseline : &nnrt_##family##_avx2; \
+    }
 #define NNRT_TABLES(family)                                                              \
     extern const nnrt_##family##_table nnrt_##family##_baseline, nnrt_##family##_avx2,   \
         nnrt_##family##_avx512;                                                          \
@@ -85,6 +92,9 @@ enum { NNRT_BASELINE = 0, NNRT_AVX2 = 1, NNRT_AVX512 = 2, NNRT_NEON = 3 };
         (void)isa;                                                                       \
         return &nnrt_##family##_baseline;                                                \
     }
+#endif
+#ifndef NNRT_TABLES_AVX2
+#define NNRT_TABLES_AVX2 NNRT_TABLES
 #endif
 
 #endif

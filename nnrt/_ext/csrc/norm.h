@@ -110,6 +110,6 @@ typedef struct {
     nnrt_kernel layer_norm[2], layer_norm_backward[2], finish_layer[2];
 } nnrt_norm_table;
 
-NNRT_TABLES(norm)
+NNRT_TABLES_AVX2(norm)
 
 #endif

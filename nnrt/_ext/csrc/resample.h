@@ -28,6 +28,6 @@ typedef struct {
     nnrt_kernel resample[2];
 } nnrt_resample_table;
 
-NNRT_TABLES(resample)
+NNRT_TABLES_AVX2(resample)
 
 #endif
