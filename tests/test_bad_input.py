@@ -20,6 +20,7 @@ def ints(*values):
 
 X = ones(4, 3)
 IMAGE = ones(2, 3, 4, 5)
+GRID = ones(2, 3, 3, 2)
 
 BAD = {
     # shapes
@@ -110,6 +111,18 @@ BAD = {
     "shuffle": (lambda: F.pixel_shuffle(IMAGE, 2), RuntimeError, "pixel_shuffle: channels must be a multiple of 2², got"),
     "unshuffle": (lambda: F.pixel_unshuffle(IMAGE, 2), RuntimeError, "height and width must be multiples of 2, got shape"),
     "groups": (lambda: F.channel_shuffle(IMAGE, 2), RuntimeError, r"channel_shuffle: groups 2 must divide the channels"),
+    # grids
+    "grid list": (lambda: F.grid_sample(IMAGE, [1.0]), TypeError, "grid_sample: grid must be a Tensor, got list"),
+    "grid rank": (lambda: F.grid_sample(IMAGE, X), RuntimeError, r"grid_sample: wants .* got shapes .* and \(4, 3\)"),
+    "grid batch": (lambda: F.grid_sample(IMAGE, ones(1, 3, 3, 2)), RuntimeError, r"and \(1, 3, 3, 2\)"),
+    "grid dtype": (lambda: F.grid_sample(IMAGE, GRID.double()), RuntimeError, "one floating dtype, got float32 and float64"),
+    "grid mode": (lambda: F.grid_sample(IMAGE, GRID, "linear"), ValueError, "mode must be one of .*, got 'linear'"),
+    "grid padding": (lambda: F.grid_sample(IMAGE, GRID, padding_mode="edge"), ValueError, "padding_mode must be .* got 'edge'"),
+    "grid cubic": (lambda: F.grid_sample(ones(1, 1, 2, 2, 2), ones(1, 1, 1, 1, 3), "bicubic"), RuntimeError, "'bicubic' wants"),
+    "grid empty": (lambda: F.grid_sample(ones(2, 3, 0, 5), GRID), RuntimeError, r"must have channels and pixels, got .*0, 5"),
+    "affine list": (lambda: F.affine_grid([1.0], (1, 1, 2, 2)), TypeError, "affine_grid: theta must be a Tensor, got list"),
+    "affine": (lambda: F.affine_grid(ones(2, 3), (1, 1, 2, 2)), ValueError, r"wants theta \(N, 2, 3\) .*shape \(2, 3\) for size"),
+    "affine size": (lambda: F.affine_grid(ones(1, 2, 3), (1, 1, 0, 2)), ValueError, r"for size \(1, 1, 0, 2\)"),
     # other sizes
     "resize list": (lambda: F.interpolate([1.0], 2), TypeError, "interpolate: input must be a Tensor, got list"),
     "resize rank": (lambda: F.interpolate(X, 2), NotImplementedError, r"wants 3 to 5 dimensions, got shape \(4, 3\)"),

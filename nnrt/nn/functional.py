@@ -37,6 +37,7 @@ from ..ops.einsum import bilinear
 from ..ops.elementwise import clamp_min, div
 from ..ops.embedding import embedding, embedding_bag
 from ..ops.fold import fold, unfold
+from ..ops.grid_sample import affine_grid, grid_sample
 from ..ops.index import one_hot
 from ..ops.linear import linear
 from ..ops.loss import (
