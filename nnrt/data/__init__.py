@@ -1,5 +1,6 @@
 """Data sets and their readers, samplers, and the loader that makes batches of them."""
 
+from . import transforms
 from .cifar import load_cifar10, read_cifar10
 from .collate import default_collate, default_convert
 from .dataset import (
@@ -51,5 +52,6 @@ __all__ = [
     "read_cifar10",
     "read_idx",
     "read_png",
+    "transforms",
     "write_png",
 ]
