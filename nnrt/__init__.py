@@ -327,7 +327,7 @@ from .sparse import SparseRows
 
 # Packages that are imported when first named.
 _LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime")
-_LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "summary": ".train.summary"}
+_LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "feature_extractor": ".nn", "summary": ".train.summary"}
 
 
 def __getattr__(name):

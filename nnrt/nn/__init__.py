@@ -55,6 +55,7 @@ from .conv import (
 )
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from .features import feature_extractor
 from .flatten import Flatten, Unflatten
 from .fold import Fold, Unfold
 from .lazy import LazyModuleMixin
