@@ -87,9 +87,14 @@ class Tensor:
 
     @data.setter
     def data(self, value):
-        array = value.array if isinstance(value, Tensor) else np.asarray(value)
-        self.array = array
         bump(self)
+        if isinstance(value, Tensor):
+            self.array = value.array
+            self.version = autograd.version_of(value)
+        else:
+            self.array = np.asarray(value)
+            self.version = Version()
+            self.version.lent = True
 
     @property
     def _version(self):

@@ -190,6 +190,16 @@ def test_a_weight_is_packed_once_until_it_changes(packs):
     assert len(packs) == 5
 
 
+def test_a_weight_that_lies_channels_last_is_kept(packs):
+    layer = nn.Conv2d(3, 4, 3)
+    layer.weight.data = layer.weight.data.contiguous(memory_format=nnrt.channels_last)
+    with nnrt.no_grad():
+        y = layer(X)
+        assert not layer.weight.array.flags.c_contiguous and len(packs) == 1
+        np.testing.assert_array_equal(layer(X).numpy(), y.numpy())
+        assert len(packs) == 1
+
+
 def load(layer):
     layer.load_state_dict({"weight": layer.weight + 1})
 
@@ -197,6 +207,13 @@ def load(layer):
 def step(layer):
     layer.weight.grad = nnrt.ones_like(layer.weight)
     nnrt.optim.SGD([layer.weight], lr=1.0, maximize=True).step()
+
+
+def sourced(layer):
+    source = layer.weight.detach().clone()
+    layer.weight.data = source
+    layer(ones(1, 16, 8, 8))
+    return source
 
 
 CHANGES = {
@@ -210,6 +227,7 @@ CHANGES = {
     "state": load,
     "numpy": lambda layer: np.add(layer.weight.detach().numpy(), 1, out=layer.weight.detach().numpy()),
     "dlpack": lambda layer: np.from_dlpack(layer.weight.detach()).__iadd__(1),
+    "data's source": lambda layer: sourced(layer).add_(1),
     "copy_": lambda layer: layer.weight.copy_(layer.weight + 1),
 }
 
@@ -231,7 +249,12 @@ def test_memory_that_numpy_shares_is_packed_every_time(packs):
     lent = nn.Conv2d(3, 4, 3, bias=False)
     view = lent.weight.detach().numpy()
     with nnrt.no_grad():
-        for weight, memory in ((nn.Parameter(shared), shared), (nnrt.from_numpy(shared), shared), (lent.weight, view)):
+        given = nn.Parameter(ones(1))
+        given.data = shared
+        lent_too = nn.Parameter(ones(1))
+        lent_too.data = nnrt.from_numpy(shared.transpose(0, 1, 3, 2))
+        weights = (nn.Parameter(shared), nnrt.from_numpy(shared), given, lent_too)
+        for weight, memory in (*[(w, shared) for w in weights], (lent.weight, view)):
             before = F.conv2d(X, weight)
             memory += 1
             np.testing.assert_allclose((F.conv2d(X, weight) - before).numpy(), np.full(before.shape, 27), rtol=1e-4)

@@ -5,13 +5,20 @@ Weights that are no leaves, and memory that others may write to unnoticed (numpy
 lent out), are packed anew at every call. Threads that meet at an empty cell pack twice; both copies are right.
 """
 
+from sys import getrefcount
+
+from numpy import ndarray
+
 from .. import memory
 from ..autograd import version_of
 
 
 def cell_of(weight):
     """Where packed copies of the weight may be kept, or None."""
-    if weight.node is not None or weight.array.base is not None:
+    base = weight.array.base
+    # A base that this array alone refers to is nobody else's: memory in another order than the shape's.
+    private = base is None or (type(base) is ndarray and base.base is None and getrefcount(base) == 3)
+    if weight.node is not None or not private:
         return None
     cell = version_of(weight)
     return None if cell.lent else cell
