@@ -1,0 +1,29 @@
+"""What several models are made of."""
+
+from .. import nn
+
+
+def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, activation=nn.ReLU):
+    """Convolution without bias that keeps the size (at stride 1), batch norm, activation unless None.
+
+    The keys are those of torchvision's Conv2dNormActivation: 0 the convolution, 1 the norm.
+    """
+    padding = (kernel_size - 1) // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+    layers = [conv, nn.BatchNorm2d(out_channels)]
+    return nn.Sequential(*layers, activation(inplace=True)) if activation else nn.Sequential(*layers)
+
+
+def kaiming(model, mode="fan_out"):
+    """Draws the filters of all convolutions from He's normal distribution, for ReLU; biases become 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def divisible(channels, by=8):
+    """The multiple of `by` that is nearest, at least `by`, and not more than a tenth below."""
+    rounded = max(by, int(channels + by / 2) // by * by)
+    return rounded if rounded >= 0.9 * channels else rounded + by
