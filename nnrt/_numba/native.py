@@ -164,3 +164,84 @@ def tile(typingctx, alpha, c, c_row, a, b, k, fresh):
         return context.get_dummy_value()
 
     return types.void(alpha, _address, _address, _address, _address, _address, types.boolean), codegen
+
+
+@intrinsic
+def sums(typingctx, one, to, rows, table, n, k, a_step, b, b_step, fresh):
+    """c[MR, 2 vectors] += Σ_t Σ_p a b, or = where fresh, t < n and p < k, both > 0: a product whose operands lie where they are.
+
+    to: MR addresses of rows of c. Row i of a is read at rows[i] + table[t, 0] + p a_step, b at b + table[t, 1] + p b_step.
+    """
+
+    def codegen(context, builder, signature, args):
+        one = signature.args[0]
+        vector, size = _vector(context, one)
+        _, to, rows, table, n, k, a_step, b, b_step, fresh = args
+        index = n.type
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+        name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+        none = ir.Constant(vector, ir.Undefined)
+
+        def number(x):
+            return ir.Constant(index, x)
+
+        def entry_of(array, i):
+            return builder.load(_at(builder, array, i, index), align=8)
+
+        starts = [entry_of(rows, number(8 * i)) for i in range(MR)]
+        entry = builder.block
+        outer, inner, after_inner, done = (builder.append_basic_block(x) for x in ("t", "p", "next", "done"))
+        builder.branch(outer)
+
+        builder.position_at_end(outer)
+        t, outer_sums = builder.phi(index), [builder.phi(vector) for _ in range(2 * MR)]
+        a_at = entry_of(table, builder.mul(t, number(16)))
+        b_at = builder.add(b, entry_of(table, builder.add(builder.mul(t, number(16)), number(8))))
+        lines = [builder.add(start, a_at) for start in starts]
+        builder.branch(inner)
+
+        builder.position_at_end(inner)
+        p, of_a, of_b = (builder.phi(index) for _ in range(3))
+        inner_sums = [builder.phi(vector) for _ in range(2 * MR)]
+        bs = [builder.load(_at(builder, b_at, builder.add(of_b, number(j * VECTOR)), vector), align=size) for j in range(2)]
+        after = []
+        for i in range(MR):
+            x = builder.load(_at(builder, lines[i], of_a, vector.element), align=size)
+            x = builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
+            after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, inner_sums[2 * i :])]
+        following = builder.add(p, number(1))
+        steps = builder.add(of_a, a_step), builder.add(of_b, b_step)
+        builder.cbranch(builder.icmp_signed("<", following, k), inner, after_inner)
+
+        builder.position_at_end(after_inner)
+        t_following = builder.add(t, number(1))
+        builder.cbranch(builder.icmp_signed("<", t_following, n), outer, done)
+
+        zero = ir.Constant(vector, [0.0] * vector.count)
+        for phi, first, again in [(t, number(0), t_following), *zip(outer_sums, [zero] * len(after), after)]:
+            phi.add_incoming(first, entry)
+            phi.add_incoming(again, after_inner)
+        for phi, first, again in [
+            (p, number(0), following), (of_a, number(0), steps[0]), (of_b, number(0), steps[1]),
+            *zip(inner_sums, outer_sums, after),
+        ]:  # fmt: skip
+            phi.add_incoming(first, outer)
+            phi.add_incoming(again, inner)
+
+        builder.position_at_end(done)
+        places = []
+        for i in range(MR):
+            line = entry_of(to, number(8 * i))
+            places += [_at(builder, line, number(j * VECTOR), vector) for j in range(2)]
+        with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
+            with then:
+                for s, place in zip(after, places):
+                    builder.store(s, place, align=size)
+            with otherwise:
+                for s, place in zip(after, places):
+                    builder.store(builder.fadd(s, builder.load(place, align=size)), place, align=size)
+        return context.get_dummy_value()
+
+    i = _address
+    return types.void(one, i, i, i, i, i, i, i, i, types.boolean), codegen
