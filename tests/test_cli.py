@@ -80,6 +80,24 @@ def test_train_digits_reaches_97_percent_and_writes_its_folder(whole):
     assert json.loads((folder / "runs/digits/config.json").read_text())["options"]["epochs"] == 30
 
 
+def test_the_cnn_reaches_98_5_percent_resumes_and_predicts(tmp_path):
+    words = ("train", "digits", "--model", "cnn")
+    process = start(tmp_path, *words)
+    for line in process.stderr:
+        if "epoch  3/12" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=100)
+    out, err = run(tmp_path, "train", "digits", "--resume")
+    assert "epoch 12/12" in err and "epoch  1/12" not in err
+    assert out.startswith("cnn with 30,762 parameters")
+    assert float(out.split("test accuracy ")[1].split()[0]) >= 0.985
+    images, labels = load_digits("test", raw=True)
+    np.save(tmp_path / "a.npy", images)
+    out, _ = run(tmp_path, "predict", "runs/digits", "a.npy")
+    assert (np.array(classes(out)) == labels).mean() >= 0.985
+
+
 def test_pictures(whole):
     pytest.importorskip("matplotlib", reason="pictures are matplotlib's; it is not installed")
     for name in ("curve", "confusion"):
