@@ -503,7 +503,7 @@ class Module:
         return 0
 
     def window(self) -> tuple | None:
-        """(kernel_size, stride, dilation), each a tuple over the axes, of what this layer slides over its input; else None.
+        """(kernel_size, stride, dilation) of what this layer slides over its input, each a number or a tuple; else None.
 
         nnrt.summary works out receptive fields from it.
         """

@@ -30,6 +30,9 @@ class _MaxPool(Module):
             x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
         )
 
+    def window(self):
+        return self.kernel_size, self.stride, self.dilation
+
     def extra_repr(self) -> str:
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding},"
@@ -122,6 +125,9 @@ class AvgPool1d(Module):
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
         )
 
+    def window(self):
+        return self.kernel_size, self.stride, 1
+
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
@@ -158,6 +164,9 @@ class _AvgPool(Module):
             self.count_include_pad,
             self.divisor_override,
         )
+
+    def window(self):
+        return self.kernel_size, self.stride, 1
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -247,6 +256,9 @@ class _LPPool(Module):
         self.kernel_size = kernel_size
         self.stride = stride
         self.ceil_mode = ceil_mode
+
+    def window(self):
+        return self.kernel_size, self.kernel_size if self.stride is None else self.stride, 1
 
     def extra_repr(self) -> str:
         return (

@@ -195,7 +195,9 @@ class _Fields:
             field = self.of(y)
         elif (field := self.of(x)) is not None:
             if window is not None:
-                before = field or ((1, 1),) * len(window[0])
+                axes = len(field) or max([len(v) for v in window if isinstance(v, tuple)], default=x.ndim - 2)
+                window = [v if isinstance(v, tuple) else (v,) * axes for v in window]
+                before = field or ((1, 1),) * axes
                 field = tuple((r + d * (k - 1) * j, j * s) for (r, j), k, s, d in zip(before, *window))
             elif x.shape[-(len(field) or x.ndim - 2) :] != y.shape[-(len(field) or x.ndim - 2) :]:
                 field = None

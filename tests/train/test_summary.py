@@ -148,6 +148,14 @@ def test_a_receptive_field_is_what_the_gradient_sees():
     assert tuple(np.ptp(seen, 0) + 1) == nnrt.summary(model, (1, 1, 61, 61), dtype=nnrt.float64).rows[0].receptive_field
 
 
+def test_receptive_fields_of_pools():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.AvgPool2d(3, 1), nn.LPPool2d(2, (2, 3)), nn.Conv2d(2, 2, 3))
+    made = nnrt.summary(model, (1, 1, 40, 40))
+    assert [row.receptive_field for row in made.rows[1:]] == [(3, 3), (4, 4), (8, 8), (10, 12), (18, 24)]
+    made = nnrt.summary(nn.Sequential(nn.MaxPool1d(3, 2, dilation=2), nn.AvgPool1d(2)), (1, 1, 40))
+    assert [row.receptive_field for row in made.rows[1:]] == [(5,), (7,)]
+
+
 def test_a_transposed_convolution():
     row = nnrt.summary(nn.ConvTranspose2d(3, 4, 3, 2), (1, 3, 8, 8)).rows[0]
     assert row.macs == 3 * 8 * 8 * 4 * 9 and row.receptive_field is None
