@@ -76,20 +76,21 @@ def batch_norm_activated(
 
 def _normalized(input, x, mean, rstd, weight, bias, activation, fixed):
     """The op's result from channels-last x and its statistics; fixed: these do not depend on x."""
-    y = memory.empty(x.shape, x.dtype)
-    K.normalize(y, x, mean, rstd, _array(weight), _array(bias), activation)
+    y = _empty_images(x, input.array.shape)
+    K.normalize(_pixels(y).reshape(x.shape), x, mean, rstd, _array(weight), _array(bias), activation)
     saved = (input, x, mean, rstd, weight, bias, activation, fixed)
-    return record(_images(y, input.array.shape), batch_norm_backward, (input, weight, bias), saved)
+    return record(y, batch_norm_backward, (input, weight, bias), saved)
 
 
 def batch_norm_backward(node, dy):
     a, x, mean, rstd, w, b, activation, fixed = node.saved
-    dx = memory.empty(x.shape, x.dtype)
+    dx = _empty_images(x, a.shape)
     dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
     db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
     w, b = (None if v is None else memory.contiguous(v) for v in (w, b))
-    K.normalize_backward(dx, dw, db, _pixels(dy).reshape(x.shape), x, mean, rstd, w, b, activation, fixed)
-    return (_images(dx, a.shape) if node.needs(0) else None), dw, db
+    dxl, dyl = _pixels(dx).reshape(x.shape), _pixels(dy).reshape(x.shape)
+    K.normalize_backward(dxl, dw, db, dyl, x, mean, rstd, w, b, activation, fixed)
+    return (dx if node.needs(0) else None), dw, db
 
 
 # ---- group and instance norm ----
@@ -159,10 +160,10 @@ def _pixels(a):
     return memory.contiguous(a).reshape(len(a), math.prod(a.shape[1:-1]), a.shape[-1])
 
 
-def _images(y, shape):
-    """y's channels-last memory as [N, C, ...]: a view."""
-    y = y.reshape(shape[0], *shape[2:], shape[1])
-    return y if len(shape) == 2 else y.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
+def _empty_images(x, shape):
+    """An uninitialised array of `shape` [N, C, ...] in channels-last memory, as x's pixels lie; not a view: the tape keeps it."""
+    x = x.reshape(shape[0], *shape[2:], shape[1])
+    return memory.empty_like(x if len(shape) == 2 else x.transpose(0, len(shape) - 1, *range(1, len(shape) - 1)))
 
 
 def _checked(op, input, weight, bias):
@@ -259,11 +260,11 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     if input.array.size == 0:
         return _empty(input, weight, bias)
     x = _rows(input.array, shape)
-    y = memory.empty(x.shape, x.dtype)
+    y = memory.empty(input.array.shape, x.dtype)
     mean, rstd = np.empty((2, len(x)))
-    K.layer_norm(y, mean, rstd, x, _row(weight), _row(bias), eps)
+    K.layer_norm(y.reshape(x.shape), mean, rstd, x, _row(weight), _row(bias), eps)
     saved = (input, x, mean, rstd, weight, shape)
-    return record(y.reshape(input.array.shape), layer_norm_backward, (input, weight, bias), saved)
+    return record(y, layer_norm_backward, (input, weight, bias), saved)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -275,22 +276,21 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if input.array.size == 0:
         return _empty(input, weight, None)
     x = _rows(input.array, shape)
-    y = memory.empty(x.shape, x.dtype)
+    y = memory.empty(input.array.shape, x.dtype)
     rstd = np.empty(len(x))
-    K.layer_norm(y, None, rstd, x, _row(weight), None, np.finfo(x.dtype).eps if eps is None else eps)
+    K.layer_norm(y.reshape(x.shape), None, rstd, x, _row(weight), None, np.finfo(x.dtype).eps if eps is None else eps)
     saved = (input, x, None, rstd, weight, shape)
-    return record(y.reshape(input.array.shape), layer_norm_backward, (input, weight, None), saved)
+    return record(y, layer_norm_backward, (input, weight, None), saved)
 
 
 def layer_norm_backward(node, dy):
     a, x, mean, rstd, w, shape = node.saved
-    dx = memory.empty(x.shape, x.dtype)
-    dw = memory.empty(x.shape[1:], x.dtype) if node.needs(1) else None
-    db = memory.empty(x.shape[1:], x.dtype) if node.needs(2) else None
-    w = None if w is None else memory.contiguous(w).reshape(-1)
-    K.layer_norm_backward(dx, dw, db, _rows(dy, shape), x, mean, rstd, w)
-    dw, db = (None if d is None else d.reshape(shape) for d in (dw, db))
-    return (dx.reshape(a.shape) if node.needs(0) else None), dw, db
+    dx = memory.empty(a.shape, x.dtype)
+    dw = memory.empty(shape, x.dtype) if node.needs(1) else None
+    db = memory.empty(shape, x.dtype) if node.needs(2) else None
+    w, dw1, db1 = (None if v is None else memory.contiguous(v).reshape(-1) for v in (w, dw, db))
+    K.layer_norm_backward(dx.reshape(x.shape), dw1, db1, _rows(dy, shape), x, mean, rstd, w)
+    return (dx if node.needs(0) else None), dw, db
 
 
 def _rows(a, shape):

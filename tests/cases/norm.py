@@ -94,6 +94,14 @@ def _layer_backward(shape, weight=True, rms=False, outs=(True, True)):
     return Kernel("norm.layer_norm_backward", f"{_label(shape)} {weight} {rms} {outs}", args, tol)
 
 
+def _stopped(rng, dtype):
+    """relu stops an infinite gradient where x is below the mean; the others are sums with infinity."""
+    x, dy = np.ones((1, 40, 3), dtype), np.ones((1, 40, 3), dtype)
+    x[0, 7], dy[0, 7] = -1, np.inf
+    outs = [Output(x.shape), Output((3,)), Output((3,))]
+    return [*outs, dy, x, np.zeros((1, 3)), np.ones((1, 3)), None, None, "relu", False]
+
+
 SOME = [(1, 129, 24, 24), (1, 500, 64, 64), (3, 50, 64, 32), (2, 7, 600, 2)]
 GIVEN = [(True, False), (False, True), (False, False)]
 
@@ -109,6 +117,7 @@ KERNELS = [
     *(_backward(shape, given, act, fixed) for shape in SOME for given in GIVEN for act in (None, "relu") for fixed in (False, True)),
     *(_backward(SOME[0], outs=outs) for outs in GIVEN),
     _backward((2, 2048 * 33, 32, 32), activation="relu"),
+    Kernel("norm.normalize_backward", "stopped", _stopped, TOL),
     *(_layer(shape, rms=rms) for shape in [*ROWS, (0, 4)] for rms in (False, True)),
     *(_layer((9, 33), given, rms) for given in GIVEN for rms in (False, True)),
     *(_layer_backward(shape, rms=rms) for shape in ROWS for rms in (False, True)),

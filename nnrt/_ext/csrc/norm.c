@@ -202,19 +202,27 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
 static void K(affine)(const args_t *p, int64_t i, int64_t col, int64_t w, REAL *restrict m, REAL *restrict a,
                       REAL *restrict b)
 {
-    const double *mean = p->mean + i * p->groups, *rstd = p->rstd + i * p->groups;
-    int64_t each = p->c / p->groups;
-    for (int64_t j = 0; j < w; j++) {
-        if (j >= p->c) {
-            m[j] = m[j - p->c], a[j] = a[j - p->c], b[j] = b[j - p->c];
-            continue;
+    int64_t each = p->c / p->groups, own = least(w, p->c - col);
+    const REAL *weight = (const REAL *)p->w + col, *bias = (const REAL *)p->b + col;
+    for (int64_t j = 0, last; j < own; j = last) {
+        int64_t g = each == 1 ? col + j : (col + j) / each;
+        double mean = p->mean[i * p->groups + g], rstd = p->rstd[i * p->groups + g], low = mean - (REAL)mean;
+        last = least(own, (g + 1) * each - col);
+        for (int64_t k = j; k < last; k++) {
+            m[k] = (REAL)mean;
+            a[k] = (REAL)rstd;
         }
-        int64_t ch = col + j, g = each == 1 ? ch : ch / each;
-        double scale = rstd[g] * (p->w ? ((const REAL *)p->w)[ch] : 1);
-        m[j] = (REAL)mean[g];
-        a[j] = (REAL)scale;
-        b[j] = (REAL)((p->b ? ((const REAL *)p->b)[ch] : 0) - (mean[g] - m[j]) * scale);
+        if (p->w)
+            for (int64_t k = j; k < last; k++)
+                a[k] = (REAL)(rstd * weight[k]);
+        for (int64_t k = j; k < last; k++)
+            b[k] = (REAL)(-low * a[k]);
+        if (p->b)
+            for (int64_t k = j; k < last; k++)
+                b[k] = (REAL)(bias[k] - low * a[k]);
     }
+    for (int64_t j = own; j < w; j++)
+        m[j] = m[j - own], a[j] = a[j - own], b[j] = b[j - own];
 }
 
 static void K(backward_sums)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -264,20 +272,22 @@ static void K(finish_sums)(const void *args, int64_t begin, int64_t end, void *s
     {
         int64_t i = u / p->groups, each = p->c / p->groups, col = u % p->groups * each;
         double mean = p->mean[u], rstd = p->rstd[u], low = mean - (REAL)mean, first = 0, second = 0;
-        double *sums = p->sums + 2 * i * p->c;
-        for (int64_t ch = col; ch < col + each; ch++) {
-            double s = 0, q = 0, w = p->w ? ((const REAL *)p->w)[ch] : 1;
-            for (int64_t k = 0; k < p->parts; k++)
-                for (int64_t t = 0; t < p->times; t++) {
-                    const double *v = p->partial + 2 * (i * p->parts + k) * p->wide + t * p->c + ch;
-                    s += v[0];
-                    q += v[p->wide];
+        double *restrict sum = p->sums + 2 * i * p->c + col, *restrict dot = sum + p->c;
+        memset(sum, 0, (size_t)each * sizeof *sum);
+        memset(dot, 0, (size_t)each * sizeof *dot);
+        for (int64_t k = 0; k < p->parts; k++)
+            for (int64_t t = 0; t < p->times; t++) {
+                const double *v = p->partial + 2 * (i * p->parts + k) * p->wide + t * p->c + col;
+                for (int64_t j = 0; j < each; j++) {
+                    sum[j] += v[j];
+                    dot[j] += v[p->wide + j];
                 }
-            q = (q - low * s) * rstd;
-            sums[ch] = s;
-            sums[p->c + ch] = q;
-            first += w * s;
-            second += w * q;
+            }
+        for (int64_t j = 0; j < each; j++) {
+            double w = p->w ? ((const REAL *)p->w)[col + j] : 1;
+            dot[j] = (dot[j] - low * sum[j]) * rstd;
+            first += w * sum[j];
+            second += w * dot[j];
         }
         /* dx = rstd (w dy - Σ w dy / M - x^ Σ w dy x^ / M) */
         double scale = p->fixed ? 0 : -rstd / ((double)p->rows * (double)each);
@@ -288,17 +298,24 @@ static void K(finish_sums)(const void *args, int64_t begin, int64_t end, void *s
 
 static void K(finish_weights)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-    EACH_UNIT(p->c)
-    {
-        double s = 0, q = 0;
+    const args_t *p = args;
+    int64_t stop = least(end * p->group, p->c);
+    for (int64_t from = begin * p->group, w; from < stop; from += w) {
+        double s[NNRT_NORM_COLS] = {0}, q[NNRT_NORM_COLS] = {0};
+        w = least(NNRT_NORM_COLS, stop - from);
         for (int64_t i = 0; i < p->n; i++) {
-            s += p->sums[2 * i * p->c + u];
-            q += p->sums[(2 * i + 1) * p->c + u];
+            const double *v = p->sums + 2 * i * p->c + from;
+            for (int64_t j = 0; j < w; j++) {
+                s[j] += v[j];
+                q[j] += v[p->c + j];
+            }
         }
-        if (p->db)
-            ((REAL *)p->db)[u] = (REAL)s;
-        if (p->dw)
-            ((REAL *)p->dw)[u] = (REAL)q;
+        for (int64_t j = 0; j < w; j++) {
+            if (p->db)
+                ((REAL *)p->db)[from + j] = (REAL)s[j];
+            if (p->dw)
+                ((REAL *)p->dw)[from + j] = (REAL)q[j];
+        }
     }
 }
 
@@ -336,12 +353,16 @@ static void K(forward_pass)(REAL *restrict y, const REAL *restrict x, int64_t co
         PASS(VALUE, K(touch)(x + i, 4, w, w))
 }
 
+/* relu's gradient; a function, so that dy is read in any case and the choice needs no branch. */
+INLINE REAL K(through)(REAL y, REAL dy) { return y <= 0 ? 0 : dy; }
+
 static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REAL *restrict dy, int64_t count,
                              int64_t w, const REAL *restrict m, const REAL *restrict a, const REAL *restrict b,
                              const REAL *restrict s, const REAL *restrict d, int relu)
 {
 #define SLOPE(i, j) (a[j] * dy[(i) + j] + (s[j] * (x[(i) + j] - m[j]) + d[j]))
-#define SLOPE_ABOVE(i, j) (VALUE(i, j) <= 0 ? 0 * dy[(i) + j] + (s[j] * (x[(i) + j] - m[j]) + d[j]) : SLOPE(i, j))
+#define SLOPE_ABOVE(i, j) \
+    (a[j] * K(through)(VALUE(i, j), dy[(i) + j]) + (s[j] * (x[(i) + j] - m[j]) + d[j]))
     if (relu)
         PASS(SLOPE_ABOVE, K(touch)(x + i, 4, w, w); K(touch)(dy + i, 4, w, w))
     else
@@ -384,12 +405,15 @@ static void K(normalize)(const void *args, int64_t begin, int64_t end, void *scr
 
 static void K(slopes)(const args_t *p, int64_t i, REAL *s, REAL *d)
 {
-    int64_t each = p->c / p->groups;
-    for (int64_t j = 0; j < p->wide; j++) {
-        const double *slope = p->slope + 2 * (i * p->groups + j % p->c / each);
-        s[j] = (REAL)slope[0];
-        d[j] = (REAL)slope[1];
-    }
+    int64_t each = p->c / p->groups, j = 0;
+    const double *slope = p->slope + 2 * i * p->groups;
+    for (; j < p->c; slope += 2)
+        for (int64_t stop = j + each; j < stop; j++) {
+            s[j] = (REAL)slope[0];
+            d[j] = (REAL)slope[1];
+        }
+    for (; j < p->wide; j++)
+        s[j] = s[j - p->c], d[j] = d[j - p->c];
 }
 
 static void K(normalize_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
