@@ -344,8 +344,9 @@ def test_layers_start_as_torchs_do():
 # x, w, options: forward, input's gradient, filter's gradient
 CHOICES = [
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
-    ((8, 256, 14, 14), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd4 winograd2"),
-    ((8, 512, 7, 7), (512, 512, 3, 3), dict(padding=1), "winograd4 winograd4 winograd2"),
+    ((8, 256, 14, 14), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((8, 512, 7, 7), (512, 512, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((8, 512, 4, 4), (512, 512, 3, 3), dict(padding=1), "winograd4 winograd4 winograd2"),
     ((8, 64, 2, 2), (64, 64, 3, 3), dict(padding=1), "winograd2 winograd2 direct"),
     ((8, 16, 14, 14), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((8, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),

@@ -95,7 +95,8 @@ def _cost(how, task, g, lanes, depth, dtype):
     tile = int(how[-1])
     squares, tiles = (tile + 2) ** 2, n * d * -(-h // tile) * -(-w // tile)
     # A filter beyond L2 is streamed from memory; its gradient is summed there.
-    each = 100 if task == "filter" else 8 if 4 * squares * depth * lanes > 1 << 20 else 2
+    beyond = dtype.itemsize * squares * depth * lanes > 1 << 20
+    each = (30 if beyond else 10) if task == "filter" else 8 if beyond else 2
     # Products take six tiles at a time, 20: transforming an element.
     return squares * (-(-tiles // 6) * 6 * depth * wide + tiles * 20 * (depth + lanes) + each * depth * lanes)
 
