@@ -111,7 +111,7 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
-from .ops.cumulative import cummax, cummin, cumprod, cumsum
+from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff
 from .ops.einsum import einsum, tensordot
 from .ops.elementwise import (
     add,

@@ -1,4 +1,4 @@
-"""Running reductions along one axis: y_j = x_0 ∘ x_1 ∘ ... ∘ x_j.
+"""Running reductions along one axis: y_j = x_0 ∘ x_1 ∘ ... ∘ x_j; and differences, which undo the sum.
 
 cumsum    dx = Σ_{i≥j} dy_i
 cumprod   dx_j = (Π_{i<j} x_i) S_j,  S_j = dy_j + x_{j+1} S_{j+1}
@@ -13,7 +13,11 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import wrap
 from ._axes import axis_of
+from .compare import logical_xor
+from .elementwise import sub
+from .join import cat
 from .reduce import select_backward
+from .shape import narrow
 
 K = registry.family("reduce")
 
@@ -57,6 +61,26 @@ def cummax(x, dim):
 def cummin(x, dim):
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
     return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
+
+
+def diff(x, n=1, dim=-1, prepend=None, append=None):
+    """n times over, each element along dim but the first, less the one before it. Bools are compared.
+
+    prepend, append: tensors that are first joined on along dim. RuntimeError for n < 0 or a 0-d x.
+    """
+    if x.array.ndim == 0:
+        raise RuntimeError("diff: x must have at least 1 dimension, got a 0-d tensor")
+    if n < 0:
+        raise RuntimeError(f"diff: n must be at least 0, got {n}")
+    dim = axis_of("diff", dim, x.array.ndim)
+    parts = [t for t in (prepend, x, append) if t is not None]
+    if len(parts) > 1:
+        x = cat(parts, dim)
+    minus = logical_xor if x.array.dtype.kind == "b" else sub
+    for _ in range(n):
+        rows = x.array.shape[dim]
+        x = minus(narrow(x, dim, min(rows, 1), max(rows - 1, 0)), narrow(x, dim, 0, max(rows - 1, 0)))
+    return x
 
 
 def _cumulative(op, kernel, x, dim):
