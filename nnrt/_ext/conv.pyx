@@ -23,6 +23,7 @@ from nnrt._ref.linear import ACTIVATIONS
 cdef extern from "conv.h" nogil:
     enum:
         NNRT_CONV_WIDTH
+        NNRT_CONV_ROWS
     ctypedef struct nnrt_conv_pass:
         int64_t out[3]
         int64_t first[3]
@@ -524,10 +525,10 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
 # ---- dw ----
 
 cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype) noexcept nogil:
-    g.sums, g.chunks, g.length = sums, chunks, 256
-    g.work.scratch = g.length * 16 * (4 if dtype == NNRT_F32 else 8)
+    g.sums, g.chunks, g.length = sums, chunks, 64
+    g.work.scratch = g.length * NNRT_CONV_ROWS * (4 if dtype == NNRT_F32 else 8)
     return launch_nogil(&table.dtype[dtype].gather, g,
-                        ceil_div(g.outputs, 16) * ceil_div(g.taps * g.inputs, g.length))
+                        ceil_div(g.outputs, NNRT_CONV_ROWS) * ceil_div(g.taps * g.inputs, g.length))
 
 
 cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:

@@ -32,13 +32,15 @@ NETS = {
 
 
 def _drawn(t, model):
-    """The model with filters and matrices drawn from He's distribution, the same for every library."""
+    """The model with filters and matrices drawn from He's distribution, the same for every library; biases are 0."""
     rng = np.random.default_rng(1)
     with t.no_grad():
-        for p in model.parameters():
+        for name, p in model.named_parameters():
             if p.ndim > 1:
-                fan_in = np.prod(p.shape[1:])
-                p.copy_(t.from_numpy(rng.standard_normal(tuple(p.shape), dtype=np.float32) * np.float32((2 / fan_in) ** 0.5)))
+                scale = np.float32((2 / np.prod(p.shape[1:])) ** 0.5)
+                p.copy_(t.from_numpy(rng.standard_normal(tuple(p.shape), dtype=np.float32) * scale))
+            elif name.endswith("bias"):
+                p.zero_()
     return model
 
 

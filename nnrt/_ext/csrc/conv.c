@@ -31,11 +31,14 @@ static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *st
 static int conv_joined(int64_t groups, int64_t step_w) { return groups == 1 && step_w == 1; }
 
 #define REAL float
+#define REAL_BYTES 4
 #define K(name) name##_f32
 #include "conv.c"
 #undef REAL
+#undef REAL_BYTES
 #undef K
 #define REAL double
+#define REAL_BYTES 8
 #define K(name) name##_f64
 #include "conv.c"
 
@@ -47,6 +50,9 @@ const nnrt_conv_table NNRT_SYM(conv) = {{OPS(f32), OPS(f64)}};
 #else
 
 #include "gemm_vec.h"
+#define ELEMENT REAL
+#define ELEMENT_BYTES REAL_BYTES
+#include "transpose.h"
 
 static void K(zero)(REAL *dst, int64_t n) { memset(dst, 0, n * sizeof(REAL)); }
 
@@ -288,28 +294,36 @@ static void K(conv_sums)(const void *args, int64_t begin, int64_t end, void *scr
         K(conv_sums_task)(args, t, scratch);
 }
 
-/* Sixteen rows of dw at a time: lines of sums pass through a block in L1, which is read across. */
+/* A block of rows of dw at a time: pieces of sums' rows pass through a copy in L1, which is read across. */
 static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_conv_gather *a = args;
     const int64_t size = a->taps * a->inputs, chunk = size * a->outputs, pieces = CEIL(size, a->length);
     REAL *lines = scratch;
     for (int64_t t = begin; t < end; t++) {
-        const int64_t o0 = t / pieces * 16, count = MIN(16, a->outputs - o0);
-        const int64_t e0 = t % pieces * a->length, e1 = MIN(e0 + a->length, size);
-        for (int64_t e = e0; e < e1; e++) {
-            const REAL *src = (const REAL *)a->sums + (e % a->taps * a->inputs + e / a->taps) * a->outputs + o0;
-            REAL *dst = lines + (e - e0) * 16;
+        const int64_t o0 = t / pieces * NNRT_CONV_ROWS, count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
+        const int64_t e0 = t % pieces * a->length, length = MIN(a->length, size - e0);
+        for (int64_t e = 0; e < length; e++) {
+            const REAL *src = (const REAL *)a->sums + ((e0 + e) % a->taps * a->inputs + (e0 + e) / a->taps) * a->outputs + o0;
+            REAL *dst = lines + e * NNRT_CONV_ROWS;
             for (int64_t o = 0; o < count; o++)
                 dst[o] = src[o];
             for (int64_t i = 1; i < a->chunks; i++)
                 for (int64_t o = 0; o < count; o++)
                     dst[o] += src[o + i * chunk];
         }
-        for (int64_t o = 0; o < count; o++) {
+        for (int64_t o = 0; o < count; o += SIDE) {
             REAL *dst = (REAL *)a->dw + (o0 + o) * size + e0;
-            for (int64_t e = 0; e < e1 - e0; e++)
-                dst[e] = lines[e * 16 + o];
+            int64_t e = 0;
+            for (; o + SIDE <= count && e + SIDE <= length; e += SIDE) {
+                const REAL *rows[SIDE];
+                for (int64_t i = 0; i < SIDE; i++)
+                    rows[i] = lines + (e + i) * NNRT_CONV_ROWS + o;
+                K(transpose_tile)(dst + e, size, rows);
+            }
+            for (; e < length; e++)
+                for (int64_t i = 0; i < MIN(SIDE, count - o); i++)
+                    dst[i * size + e] = lines[e * NNRT_CONV_ROWS + o + i];
         }
     }
 }
@@ -323,26 +337,39 @@ static void K(conv_pack)(const void *args, int64_t begin, int64_t end, void *scr
 {
     const nnrt_conv_pack *a = args;
     const int64_t per = CEIL(a->outputs, NR), last = CEIL(a->outputs - (per - 1) * NR, VL) * VL;
-    const int64_t all = (per - 1) * NR + last, size = a->inputs * a->taps, forward = a->input == a->taps;
-    REAL copy[2 * VBYTES / sizeof(REAL)][PIECE + 4];
+    const int64_t all = (per - 1) * NR + last, size = a->inputs * a->taps;
+    /* elements of w side by side that belong to one output: inputs and taps, or taps alone */
+    const int64_t run = a->input == a->taps ? size : a->taps;
+    REAL copy[2 * VBYTES / sizeof(REAL)][PIECE + 4], lines[SIDE][2 * VBYTES / sizeof(REAL)];
     for (int64_t task = begin; task < end; task++) {
         const int64_t group = task / per, panel = task % per, cols = MIN(NR, a->outputs - panel * NR);
         const int64_t width = panel < per - 1 ? NR : last;
         const REAL *w = (const REAL *)a->w + group * a->group + panel * NR * a->output;
-        for (int64_t e = 0; e < size; e++) {
-            const int64_t c = e / a->taps, t = e % a->taps, deep = a->count[t] * a->inputs;
-            REAL *dst = (REAL *)a->dst + a->base[t] + group * deep * all + panel * deep * NR
-                      + (a->place[t] * a->inputs + c) * width;
-            if (!forward) {
-                for (int64_t j = 0; j < cols; j++)
-                    dst[j] = w[c * a->input + j * a->output + t];
-                continue;
-            }
-            if (e % PIECE == 0)
-                for (int64_t j = 0; j < cols; j++)
-                    memcpy(copy[j], w + j * a->output + e, MIN(PIECE, size - e) * sizeof(REAL));
+        for (int64_t e0 = 0, piece; e0 < size; e0 += piece) {
+            piece = MIN(PIECE, run - e0 % run);
+            const REAL *src = w + (run == size ? e0 : e0 / run * a->input + e0 % run);
             for (int64_t j = 0; j < cols; j++)
-                dst[j] = copy[j][e % PIECE];
+                memcpy(copy[j], src + j * a->output, piece * sizeof(REAL));
+            for (int64_t e = 0; e < piece; e += SIDE) {
+                const int64_t many = MIN(SIDE, piece - e);
+                for (int64_t j = 0; many > SIDE / 2 && j < cols; j += SIDE) {
+                    const REAL *rows[SIDE];
+                    for (int64_t i = 0; i < SIDE; i++)
+                        rows[i] = copy[j + i] + e;
+                    K(transpose_tile)(lines[0] + j, NR, rows);
+                }
+                for (int64_t i = 0; i < many; i++) {
+                    const int64_t c = (e0 + e + i) / a->taps, t = (e0 + e + i) % a->taps, deep = a->count[t] * a->inputs;
+                    REAL *dst = (REAL *)a->dst + a->base[t] + group * deep * all + panel * deep * NR
+                              + (a->place[t] * a->inputs + c) * width;
+                    if (many > SIDE / 2)
+                        for (int64_t j = 0; j < cols; j++)
+                            dst[j] = lines[i][j];
+                    else
+                        for (int64_t j = 0; j < cols; j++)
+                            dst[j] = copy[j][e + i];
+                }
+            }
         }
     }
 }
@@ -350,5 +377,8 @@ static void K(conv_pack)(const void *args, int64_t begin, int64_t end, void *scr
 #undef PIECE
 #undef VL
 #undef NR
+#undef SIDE
+#undef ELEMENT
+#undef ELEMENT_BYTES
 
 #endif

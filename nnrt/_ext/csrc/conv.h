@@ -8,6 +8,8 @@
 
 /* Channels of x side by side in a block from which a filter's gradient is summed: a cache line of floats. */
 #define NNRT_CONV_WIDTH 16
+/* Rows of dw that are gathered from sums at a time. */
+#define NNRT_CONV_ROWS 64
 
 /* One pass: the outputs that the same taps serve.
  *
@@ -99,7 +101,7 @@ typedef struct {
     nnrt_kernel tiles;   /* tasks: images x depth x bands of rows x of columns x strips of panels */
     nnrt_kernel patches; /* tasks: ceil(m/rows) */
     nnrt_kernel sums;    /* tasks: chunks x strips of panels */
-    nnrt_kernel gather;  /* tasks: ceil(O/16) x ceil(row of dw/length) */
+    nnrt_kernel gather;  /* tasks: ceil(O/64) x ceil(row of dw/length) */
     nnrt_kernel pack;    /* tasks: groups x panels */
 } nnrt_conv_ops;
 
