@@ -6,6 +6,9 @@
 #include "depthwise.h"
 #include "linear.h"
 
+/* What surrounds the loops over elements: small before fast, and one copy of it. */
+#define SMALL __attribute__((cold, noinline))
+
 /* Rows of taps inside the input: where they start in x and in w, in elements. */
 typedef struct {
     int64_t x, w;
@@ -26,7 +29,7 @@ static inline void ahead(const char **x, int64_t x_lines, const char **y, int64_
 }
 
 /* How output j of an axis reads its input. */
-static nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
+static SMALL nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
 {
     int64_t k = 0, at = j * a->stride - a->padding, tap = a->tap, low, high;
     if (a->tap < 0) { /* transposed */
@@ -49,7 +52,7 @@ static nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
 }
 
 /* Cuts an axis into stretches; returns how many. */
-static int64_t stretches_of(const nnrt_axis *a, stretch *s)
+static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 {
     int64_t count = 0;
     for (int64_t phase = 0; phase < a->phases; phase++)
@@ -149,7 +152,7 @@ static void K(depthwise_pack)(const void *args, int64_t begin, int64_t end, void
 }
 
 /* dw = the sum of the splits, in order, in torch's layout. */
-static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
+static SMALL void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const int64_t taps = p->axis[0].taps * p->axis[1].taps * p->axis[2].taps;

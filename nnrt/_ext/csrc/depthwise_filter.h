@@ -105,12 +105,13 @@ static const K(sweep_fn) K(sweeps)[][COUNT + 1] = {
 #undef COUNTS
 #undef FEW
 #undef PAIRS
+#undef LEAST
 #undef TAPS
 #undef CHANNELS
 #undef LANES
 
 /* The most of count that one sweep takes. */
-static int64_t K(at_once)(int which, int64_t count)
+static SMALL int64_t K(at_once)(int which, int64_t count)
 {
     int64_t n = MIN(count, COUNT);
     while (!K(sweeps)[which][n])
@@ -119,7 +120,7 @@ static int64_t K(at_once)(int which, int64_t count)
 }
 
 /* Outputs first..last-1 that read through tap k inside the input. */
-static void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t *last)
+static SMALL void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t *last)
 {
     const int64_t offset = k * a->dilation - a->padding, most = a->in - 1 - offset;
     const int64_t low = ceil_div(-offset, a->stride), high = most < 0 ? 0 : most / a->stride + 1;
@@ -128,7 +129,7 @@ static void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t *last
 }
 
 /* The pieces of a row of dy, one for each stretch: the taps of a row of the filter over rows of pixels. */
-static void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches, int64_t count,
+static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches, int64_t count,
                                REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
                                const INT (*orders)[VBYTES / REAL_BYTES])
 {
@@ -157,7 +158,7 @@ static void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, co
 }
 
 /* A group that fills vectors: its channels are copied side by side, since each is read once for every tap and vector. */
-static void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, const REAL *x,
+static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, const REAL *x,
                            const REAL *dy, int64_t kd, int64_t first, int64_t last)
 {
     const nnrt_axis *h = &p->axis[1], *across = &p->axis[2];
@@ -195,7 +196,7 @@ static void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *
 }
 
 /* scratch: stretches, then copies of a group of a strip of dy and of what it reads. */
-static void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, void *scratch)
+static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *across = &p->axis[2];

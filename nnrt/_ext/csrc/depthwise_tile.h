@@ -170,8 +170,10 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define COUNTS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(7, Y) X(8, Y)
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
 #define PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y)
+#define LEAST(X, Y) X(1, Y) X(4, Y)
 #else
 #define PAIRS(X, Y) X(1, Y)
+#define LEAST(X, Y) X(1, Y)
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
 #define FEW(X, Y) X(1, Y) X(4, Y)
 #endif
@@ -185,13 +187,13 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define LIST(n, F) [n] = K(F##_##n),
 COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
-FEW(DEFINE, EACH_EDGE)
+LEAST(DEFINE, EACH_EDGE)
 FEW(DEFINE, WIDE_TWO)
 FEW(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
 enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
 static const K(tile_fn) K(tiles)[][COUNT + 1] = {
-    {FEW(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
+    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
     {FEW(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
@@ -250,7 +252,7 @@ static void K(cut)(K(plane) *in, stretch *room)
 
 /* The outputs of one stretch of columns and `rows` rows of one of rows: y counts from the first of them, x lies where
  * their first tap reads. Channels of blocks b0..b1-1; EACH: x is at b0. */
-static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, const stretch *t, int64_t rows,
+static SMALL void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, const stretch *t, int64_t rows,
                         int64_t b0, int64_t b1, const REAL *x, REAL *y)
 {
     const nnrt_axis *h = &in->h, *v = &in->v;
@@ -293,7 +295,7 @@ static void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plan
 }
 
 /* Rows first..last-1 of y: a plane of which row 0 lies at y. */
-static void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
+static SMALL void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
                         int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
 {
     const nnrt_axis *d = &p->axis[0], *h = &in->h, *v = &in->v;
@@ -365,7 +367,7 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
 }
 
 /* scratch: stretches of rows and of columns, rows of taps, a copy. */
-static void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void *scratch)
+static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *v = &p->axis[2];
