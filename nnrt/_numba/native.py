@@ -245,3 +245,41 @@ def sums(typingctx, one, to, rows, table, n, k, a_step, b, b_step, fresh):
 
     i = _address
     return types.void(one, i, i, i, i, i, i, i, i, types.boolean), codegen
+
+
+def line(*matrices):
+    """An intrinsic line(one, which, to, to_step, source, source_step): the vectors at `to` become matrices[which]
+    times those at `source`. Steps in bytes; zeros of a matrix cost nothing."""
+
+    @intrinsic
+    def line(typingctx, one, which, to, to_step, source, source_step):
+        def codegen(context, builder, signature, args):
+            number = signature.args[0]
+            vector, size = _vector(context, number)
+            _, which, to, to_step, source, source_step = args
+            name = f"llvm.fmuladd.v{vector.count}f{number.bitwidth}"
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+            after = builder.append_basic_block("after")
+            switch = builder.switch(which, after)
+            for at, matrix in enumerate(matrices):
+                block = builder.append_basic_block("matrix")
+                switch.add_case(ir.Constant(which.type, at), block)
+                builder.position_at_end(block)
+                x = []
+                for j in range(len(matrix[0])):
+                    offset = builder.mul(source_step, ir.Constant(source_step.type, j))
+                    x.append(builder.load(_at(builder, source, offset, vector), align=size))
+                for i, row in enumerate(matrix):
+                    terms = [(ir.Constant(vector, [float(r)] * vector.count), v) for r, v in zip(row, x) if r]
+                    total = builder.fmul(*terms[0])
+                    for factor, v in terms[1:]:
+                        total = builder.call(fma, [factor, v, total])
+                    offset = builder.mul(to_step, ir.Constant(to_step.type, i))
+                    builder.store(total, _at(builder, to, offset, vector), align=size)
+                builder.branch(after)
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        return types.void(one, types.int64, _address, _address, _address, _address), codegen
+
+    return line
