@@ -123,6 +123,8 @@ static void find(const nnrt_pool_args *p, unit *q, int64_t u)
     for (int64_t i = q->w0, at = 0, count; i < q->w1; i++, at += count)
         if (p->backward) {
             count = list(p, a + 2, i, q->tap + at);
+            for (line *o = q->tap + at; o < q->tap + at + count; o++)
+                o->from *= p->sums ? p->chunk : p->c;
             q->window[i - q->w0] = (window){0, at, at + count, 0};
         } else {
             count = 0;
@@ -195,18 +197,30 @@ INLINE K(vec) K(get)(const REAL *x, int64_t lanes)
     return v;
 }
 
-INLINE void K(put)(REAL *y, K(vec) v, int64_t lanes, int stream)
+INLINE void K(put)(REAL *y, const K(vec) *v, int vectors, int64_t lanes, int stream)
 {
 #if defined(__AVX__)
     if (lanes == LANES && stream) {
-        _mm256_stream_si256((__m256i *)y, (__m256i)v);
+        UNROLL for (int j = 0; j < vectors; j++)
+            _mm256_stream_si256((__m256i *)(y + j * LANES), (__m256i)v[j]);
         return;
     }
 #endif
     if (lanes == LANES)
-        *(K(vec) *)y = v;
+        UNROLL for (int j = 0; j < vectors; j++)
+            *(K(vec) *)(y + j * LANES) = v[j];
     else
-        memcpy(y, &v, (size_t)lanes * sizeof(REAL));
+        memcpy(y, v, (size_t)lanes * sizeof(REAL));
+}
+
+INLINE int K(any_nan)(K(vec) v)
+{
+#if defined(__AVX__)
+    return sizeof(REAL) == 4 ? _mm256_movemask_ps((__m256)(v != v)) : _mm256_movemask_pd((__m256d)(v != v));
+#else
+    REAL sum = K(total)(v);
+    return sum != sum;
+#endif
 }
 
 /* gcc 12 converts between bytes and words one by one. */
@@ -241,22 +255,22 @@ INLINE K(bytes) K(narrow)(K(ints) k)
 #endif
 }
 
-INLINE K(ints) K(get_at)(const nnrt_pool_args *p, int64_t o, int64_t lanes)
+INLINE K(ints) K(get_at)(const nnrt_pool_args *p, int64_t o, int64_t lanes, int wide)
 {
     const uint8_t *bytes = (const uint8_t *)p->at + o;
     const int32_t *words = (const int32_t *)p->at + o;
     K(bytes) b = {0};
     K(words) w = {0};
     if (lanes < LANES) {
-        memcpy(p->wide ? (void *)&w : &b, p->wide ? (const void *)words : bytes, (size_t)(p->wide ? 4 * lanes : lanes));
+        memcpy(wide ? (void *)&w : &b, wide ? (const void *)words : bytes, (size_t)(wide ? 4 * lanes : lanes));
         words = (const int32_t *)&w, bytes = (const uint8_t *)&b;
     }
-    return p->wide ? __builtin_convertvector(*(const K(words) *)words, K(ints)) : K(widen)(*(const K(bytes) *)bytes);
+    return wide ? __builtin_convertvector(*(const K(words) *)words, K(ints)) : K(widen)(*(const K(bytes) *)bytes);
 }
 
-INLINE void K(put_at)(const nnrt_pool_args *p, int64_t o, K(ints) k, int64_t lanes)
+INLINE void K(put_at)(const nnrt_pool_args *p, int64_t o, K(ints) k, int64_t lanes, int wide)
 {
-    if (p->wide) {
+    if (wide) {
         K(words) w = __builtin_convertvector(k, K(words));
         memcpy((int32_t *)p->at + o, &w, (size_t)lanes * 4);
     } else {
@@ -297,12 +311,11 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
     window w = q->window[o - q->w0];
     int64_t step = p->axis[2].dilation * p->c, to = q->to + o * p->c + q->c0 + c;
     REAL *state = (REAL *)q->buffer + (o - q->w0) * (q->c1 - q->c0) + c, *state_at = state + p->cols * p->chunk;
-    K(vec) best[4], all[4];
+    K(vec) best[4], all[2] = {{0}};
     K(ints) at[4];
     int64_t first = q->lines && w.first < w.last ? q->line[0].tap + w.first : 0;
     UNROLL for (int j = 0; j < vectors; j++) {
-        all[j] = (K(vec)){0};
-        best[j] = all[j] - (REAL)INFINITY;
+        best[j] = (K(vec)){0} - (REAL)INFINITY;
         at[j] = (K(ints)){0} + (INT)first;
         if (l0) {
             best[j] = K(get)(state + j * LANES, lanes);
@@ -319,25 +332,25 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
                 if (exact)
                     better |= (K(ints))(v != v);
                 else
-                    all[j] += v;
+                    all[j % 2] += v;
                 best[j] = K(blend)(better, v, best[j]);
                 at[j] = (K(ints))K(blend)(better, (K(vec))t, (K(vec))at[j]);
             }
     }
-    if (!exact) {
-        REAL sum = K(total)((all[0] + all[1]) + (all[2] + all[3]));
-        if (sum != sum)
-            return 0;
+    if (!exact && K(any_nan)(all[0] + all[1]))
+        return 0;
+    if (l1 < q->lines) {
+        K(put)(state, best, vectors, lanes, 0);
+        K(put)(state_at, (const K(vec) *)at, vectors, lanes, 0);
+        return 1;
     }
-    UNROLL for (int j = 0; j < vectors; j++)
-        if (l1 < q->lines) {
-            K(put)(state + j * LANES, best[j], lanes, 0);
-            K(put)(state_at + j * LANES, (K(vec))at[j], lanes, 0);
-        } else {
-            K(put)((REAL *)p->to + to + j * LANES, best[j], lanes, p->stream);
-            if (p->at)
-                K(put_at)(p, to + j * LANES, at[j], lanes);
-        }
+    K(put)((REAL *)p->to + to, best, vectors, lanes, p->stream);
+    if (p->at && p->wide)
+        UNROLL for (int j = 0; j < vectors; j++)
+            K(put_at)(p, to + j * LANES, at[j], lanes, 1);
+    else if (p->at)
+        UNROLL for (int j = 0; j < vectors; j++)
+            K(put_at)(p, to + j * LANES, at[j], lanes, 0);
     return 1;
 }
 
@@ -372,7 +385,8 @@ static void K(max_pool)(const void *args, int64_t begin, int64_t end, void *scra
 }
 
 /* dx[i] = Σ dy[o] over the windows o that cover i and have their maximum there. */
-INLINE void K(max_backward_block)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t c, int vectors, int64_t lanes)
+INLINE void K(max_backward_block)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t c, int vectors, int64_t lanes,
+                                  int wide)
 {
     window w = q->window[i - q->w0];
     K(vec) sum[4];
@@ -380,21 +394,20 @@ INLINE void K(max_backward_block)(const nnrt_pool_args *p, const unit *q, int64_
         sum[j] = (K(vec)){0};
     for (int64_t l = 0; l < q->lines; l++)
         for (const line *o = q->tap + w.first; o < q->tap + w.last; o++) {
-            int64_t from = q->line[l].from + o->from * p->c + q->c0 + c;
+            int64_t from = q->line[l].from + o->from + q->c0 + c;
             K(ints) t = (K(ints)){0} + (INT)(q->line[l].tap + o->tap);
             UNROLL for (int j = 0; j < vectors; j++) {
-                K(ints) hit = (K(ints))(K(get_at)(p, from + j * LANES, lanes) == t);
+                K(ints) hit = (K(ints))(K(get_at)(p, from + j * LANES, lanes, wide) == t);
                 sum[j] += (K(vec))(hit & (K(ints))K(get)((const REAL *)p->from + from + j * LANES, lanes));
             }
         }
-    UNROLL for (int j = 0; j < vectors; j++)
-        K(put)((REAL *)p->to + q->to + i * p->c + q->c0 + c + j * LANES, sum[j], lanes, p->stream);
+    K(put)((REAL *)p->to + q->to + i * p->c + q->c0 + c, sum, vectors, lanes, p->stream);
 }
 
 static __attribute__((noinline)) void K(max_backward_one)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t c,
                                                           int64_t lanes)
 {
-    K(max_backward_block)(p, q, i, c, 1, lanes);
+    K(max_backward_block)(p, q, i, c, 1, lanes, p->wide);
 }
 
 static void K(max_pool_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -402,7 +415,11 @@ static void K(max_pool_backward)(const void *args, int64_t begin, int64_t end, v
     UNITS {
         for (int64_t i = q.w0; i < q.w1; i++) {
 #define ONE(j, lanes) K(max_backward_one)(p, &q, i, j, lanes)
-#define MANY(j) K(max_backward_block)(p, &q, i, j, 4, LANES)
+#define MANY(j)                                              \
+    if (p->wide)                                             \
+        K(max_backward_block)(p, &q, i, j, 4, LANES, 1);     \
+    else                                                     \
+        K(max_backward_block)(p, &q, i, j, 4, LANES, 0)
             CHANNELS(q.c1 - q.c0, MANY, ONE);
 #undef ONE
 #undef MANY
@@ -453,7 +470,7 @@ static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t 
 {
     int64_t wide = q->c1 - q->c0, runs = wide == p->c ? 1 : last - first, run = wide == p->c ? (last - first) * wide : wide;
     for (int64_t r = 0; r < runs; r++) {
-        REAL *sum = (REAL *)q->buffer + r * wide;
+        REAL *sum = (REAL *)q->buffer + r * p->chunk;
         for (int64_t l = 0; l < q->lines;) {
             const REAL *rows[4];
             REAL scale[4];
@@ -474,7 +491,7 @@ static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t 
 
 /* y = scale Σ x over pixels, with taps each by its own scale. */
 INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *taps, int64_t count, REAL scale, REAL *y,
-                         int64_t wide, int vectors, int64_t lanes)
+                         int vectors, int64_t lanes)
 {
     K(vec) sum[4];
     UNROLL for (int j = 0; j < vectors; j++)
@@ -482,23 +499,24 @@ INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *tap
     if (taps)
         for (const line *o = taps; o < taps + count; o++)
             UNROLL for (int j = 0; j < vectors; j++)
-                sum[j] += K(get)(x + o->from * wide + j * LANES, lanes) * (REAL)o->scale;
+                sum[j] += K(get)(x + o->from + j * LANES, lanes) * (REAL)o->scale;
     else
-        for (int64_t k = 0; k < count; k++, x += wide)
+        for (int64_t k = 0; k < count; k++, x += p->chunk)
             UNROLL for (int j = 0; j < vectors; j++)
                 sum[j] += K(get)(x + j * LANES, lanes);
     UNROLL for (int j = 0; j < vectors; j++)
-        K(put)(y + j * LANES, sum[j] * scale, lanes, p->stream);
+        sum[j] *= scale;
+    K(put)(y, sum, vectors, lanes, p->stream);
 }
 
 static __attribute__((noinline)) void K(avg_one)(const nnrt_pool_args *p, const REAL *x, const line *taps, int64_t count,
-                                                 REAL scale, REAL *y, int64_t wide, int64_t lanes)
+                                                 REAL scale, REAL *y, int64_t lanes)
 {
-    K(avg_block)(p, x, taps, count, scale, y, wide, 1, lanes);
+    K(avg_block)(p, x, taps, count, scale, y, 1, lanes);
 }
 
-#define ONE(j, lanes) K(avg_one)(p, x + j, taps, w.last - w.first, scale, y + j, wide, lanes)
-#define MANY(j) K(avg_block)(p, x + j, taps, w.last - w.first, scale, y + j, wide, 4, LANES)
+#define ONE(j, lanes) K(avg_one)(p, x + j, taps, w.last - w.first, scale, y + j, lanes)
+#define MANY(j) K(avg_block)(p, x + j, taps, w.last - w.first, scale, y + j, 4, LANES)
 
 static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
@@ -508,7 +526,7 @@ static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scra
         const REAL *sum = K(add_lines)(p, &q, first, right.start + right.last);
         for (int64_t o = q.w0; o < q.w1; o++) {
             window w = q.window[o - q.w0];
-            const REAL *x = sum + (w.start + w.first - first) * wide;
+            const REAL *x = sum + (w.start + w.first - first) * p->chunk;
             const line *taps = NULL;
             REAL *y = (REAL *)p->to + q.to + o * p->c + q.c0;
             REAL scale = (REAL)(p->divisor ? 1 / p->divisor : q.line->scale * w.scale);
@@ -525,7 +543,7 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
     UNITS {
         int64_t wide = q.c1 - q.c0;
         cover left = cover_of(p->axis + 2, q.w0), right = cover_of(p->axis + 2, q.w1 - 1);
-        const REAL *x = (const REAL *)K(add_lines)(p, &q, left.first, right.last) - left.first * wide;
+        const REAL *x = (const REAL *)K(add_lines)(p, &q, left.first, right.last) - left.first * p->chunk;
         for (int64_t i = q.w0; i < q.w1; i++) {
             window w = q.window[i - q.w0];
             const line *taps = q.tap + w.first;

@@ -93,6 +93,6 @@ typedef struct {
     nnrt_kernel avg_pool[2], avg_pool_backward[2];
 } nnrt_pool_table;
 
-NNRT_TABLES(pool)
+NNRT_TABLES_AVX2(pool)
 
 #endif
