@@ -193,3 +193,13 @@ def test_bad_input(id):
     call, error, text = BAD[id]
     with pytest.raises(error, match=text):
         call()
+
+
+def test_the_gradient_of_a_leaf_is_channels_last_and_not_copied():
+    for shape in ((2, 3, 4, 6), (1, 1, 4, 4), (3, 4, 6), (0, 3, 4, 4)):
+        x = nnrt.ones(*shape, requires_grad=True)
+        for y in (F.max_pool2d(x, 2), F.avg_pool2d(x, 2)):
+            x.grad = None
+            y.sum().backward()
+            g = x.grad.numpy()
+            assert g.shape == shape and np.moveaxis(g, -3, -1).flags.c_contiguous

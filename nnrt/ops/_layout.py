@@ -1,5 +1,7 @@
 """Channels-last memory: how the kernels of the convolution family read arrays of shape (N, C, *spatial)."""
 
+import numpy as np
+
 from .. import memory
 
 _TO_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
@@ -25,3 +27,18 @@ def as_nchw(y, ndim):
     if ndim < 5:
         y = y.reshape(y.shape[:1] + y.shape[6 - ndim :])
     return y.transpose(_FROM_LAST[ndim])
+
+
+def empty_nchw(shape, dtype):
+    """An uninitialised (N, C, *spatial) whose memory is channels-last, and its own: a leaf keeps it as its gradient.
+
+    channels_last() of it is a view.
+    """
+    n, c, *spatial = shape
+    step = np.dtype(dtype).itemsize
+    strides = [step]
+    step *= c
+    for size in reversed(spatial):
+        strides.insert(1, step)
+        step *= size
+    return memory.empty_like(memory.strided(np.empty(1, dtype), 0, tuple(shape), (step, *strides), False))

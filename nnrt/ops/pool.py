@@ -17,7 +17,7 @@ from .. import memory, registry
 from .._ref.pool import taps
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
-from ._layout import as_nchw, channels_last, empty_channels_last
+from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .elementwise import mul, pow
 from .promotion import not_tensors
 
@@ -101,9 +101,10 @@ def _largest(op, x, a, size, geometry, return_indices):
 
 def max_pool_backward(node, dy):
     at, shape, dims, geometry = node.saved
-    dx = memory.empty(shape, dy.dtype)
-    K.max_pool_backward(dx, _last(dy, dims), at, *geometry)
-    return (_shaped(dx, dims, dy.ndim == dims + 2),)
+    n, *size, c = shape
+    dx = empty_nchw((n, c, *size[3 - dims :]), dy.dtype)
+    K.max_pool_backward(channels_last(dx), _last(dy, dims), at, *geometry)
+    return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
 def max_unpool1d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
@@ -224,11 +225,11 @@ def _average(x, a, size, geometry):
 
 
 def avg_pool_backward(node, dy):
-    (n, c, *size), geometry = node.saved
-    dims = len(size)
-    dx = empty_channels_last(n, size, c, dy.dtype)
-    K.avg_pool_backward(dx, _last(dy, dims), *geometry)
-    return (_shaped(dx, dims, dy.ndim == dims + 2),)
+    shape, geometry = node.saved
+    dims = len(shape) - 2
+    dx = empty_nchw(shape, dy.dtype)
+    K.avg_pool_backward(channels_last(dx), _last(dy, dims), *geometry)
+    return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
 # ---- p-norm ----
