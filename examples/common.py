@@ -63,7 +63,7 @@ def save_curves(path, x, curves, xlabel, ylabel, title=""):
     """A line per entry of curves, {label: values at x}."""
     curves = {label: np.asarray(values, float) for label, values in curves.items()}
     if Figure is None:
-        _write(path, [[_lines(list(curves.values()))]], scale=1)
+        _write(path, [[_lines(list(curves.values()))]])
         return
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -80,8 +80,9 @@ def _array(images):
     return images.detach().numpy() if isinstance(images, nnrt.Tensor) else np.asarray(images)
 
 
-def _write(path, rows, scale=8, gap=4):
-    """The images side by side, row under row, every pixel a square of `scale`."""
+def _write(path, rows, gap=4):
+    """The images side by side, row under row; small ones enlarged to 64 pixels of height."""
+    scale = max(1, 64 // rows[0][0].shape[0])
     height, width = (n * scale + gap for n in rows[0][0].shape)
     page = np.full((len(rows) * height + gap, max(map(len, rows)) * width + gap), 255, np.uint8)
     for i, row in enumerate(rows):
