@@ -10,7 +10,7 @@ from common import arguments, save_rows
 import nnrt
 import nnrt.nn.functional as F
 from nnrt import optim
-from nnrt.data import DataLoader, TensorDataset, load_digits
+from nnrt.data import DataLoader, TensorDataset, load_digits, transforms
 from nnrt.models import ResNetCIFAR
 from nnrt.train import Accuracy, Trainer
 
@@ -21,21 +21,12 @@ images, labels = load_digits("train")
 test = DataLoader(TensorDataset(*load_digits("test")), batch_size=360)
 
 
+crop = transforms.RandomCrop(8, padding=1)
+
+
 def crops(x):
     """Half of the images moved by up to a pixel in both directions, what comes in is black."""
-    padded = F.pad(x, (1, 1, 1, 1))
-    places = nnrt.randint(0, 3, (len(x), 2)).tolist()
-    moved = nnrt.stack([image[:, i : i + 8, j : j + 8] for image, (i, j) in zip(padded, places)])
-    return nnrt.where(nnrt.rand(len(x), 1, 1, 1) < 0.5, moved, x)
-
-
-def flips(x):
-    """Each image mirrored with probability 1/2."""
-    return nnrt.where(nnrt.rand(len(x), 1, 1, 1) < 0.5, x.flip(3), x)
-
-
-def both(x):
-    return flips(crops(x))
+    return nnrt.where(nnrt.rand(len(x), 1, 1, 1) < 0.5, crop(x), x)
 
 
 def accuracy(x, y, augment):
@@ -52,6 +43,7 @@ draws = [
     nnrt.cat([c[nnrt.randperm(len(c))[:EXAMPLES]] for c in ((labels == k).nonzero()[:, 0] for k in range(10))])
     for _ in range(DRAWS)
 ]
+both = transforms.Compose([crops, transforms.RandomHorizontalFlip()])
 rows, kinds = {}, {"as they are": None, "crops": crops, "crops and flips": both}
 for name, augment in kinds.items():
     shares = [accuracy(images[few], labels[few], augment) for few in draws]
