@@ -149,7 +149,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
     p.work.scratch += p.axis[0].taps * p.axis[1].taps * 16
     p.work.scratch += copied(&p, size)
-    stream(&p, y, x, size)
+    stream(&p, y, x, count * size, size)
     p.packed = take(count * size)
     if p.packed == NULL:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
@@ -175,11 +175,11 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
     return 0
 
 
-cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t size) noexcept:
-    """Arrays beyond L2: strips of rows that it holds, and the next ones are fetched meanwhile."""
+cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, int64_t size) noexcept:
+    """Arrays beyond L2: strips of rows that it holds beside the filter, and the next ones are fetched meanwhile."""
     cdef int64_t row = max(PyArray_SIZE(x) // (p.batch * p.axis[0].size * p.axis[1].size * p.axis[1].phases),
                            p.groups * p.out * p.axis[2].out) * size
-    p.stream = p.kind == NNRT_EACH and PyArray_SIZE(y) * size > STREAM and PyArray_SIZE(x) * size > 0
+    p.stream = PyArray_SIZE(y) * size > STREAM and filters < 2 * STREAM and PyArray_SIZE(x) > 0
     if p.stream:
         p.strip = min(p.strip, max(1, STRIP // max(row, 1)))
         p.part = p.blocks

@@ -189,12 +189,12 @@ COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
 LEAST(DEFINE, EACH_EDGE)
 FEW(DEFINE, WIDE_TWO)
-FEW(DEFINE, WIDE_ONE)
+COUNTS(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
 enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
 static const K(tile_fn) K(tiles)[][COUNT + 1] = {
     {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
-    {FEW(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
+    {COUNTS(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
 /* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
@@ -222,7 +222,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                 which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
         }
         for (int64_t i = 0, n; i < o->across; i += n) {
-            n = K(even)(o->across - i, which == K(EACH_ALL) ? COUNT : COUNT - 2);
+            n = K(even)(o->across - i, which == K(EACH_ALL) || which == K(WIDE) ? COUNT : COUNT - 2);
             while (!K(tiles)[which][n])
                 n--;
             for (int64_t j = 0; j < o->down; j++) {
