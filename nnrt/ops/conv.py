@@ -94,11 +94,13 @@ def _cost(how, task, g, lanes, depth, dtype):
         return (1.25 if task == "filter" else 1.15) * n * d * h * w * 9 * depth * wide
     tile = int(how[-1])
     squares, tiles = (tile + 2) ** 2, n * d * -(-h // tile) * -(-w // tile)
-    # A filter beyond L2 is streamed from memory; its gradient is summed there.
-    beyond = dtype.itemsize * squares * depth * lanes > 1 << 20
-    each = (30 if beyond else 10) if task == "filter" else 8 if beyond else 2
-    # Products take six tiles at a time, 20: transforming an element.
-    return squares * (-(-tiles // 6) * 6 * depth * wide + tiles * 20 * (depth + lanes) + each * depth * lanes)
+    # An element of the filter, by the megabytes of them: up to 1, 8, 16, more. The forward product reads it once it
+    # is transformed, the adjoint transforms it first, the gradient sums it; what is beyond L3's share comes from memory.
+    size = 4 * squares * depth * lanes >> 20
+    each = {"forward": (2, 2, 4, 11), "input": (2, 3, 16, 20), "filter": (11, 11, 14, 40)}[task]
+    each = each[(size >= 1) + (size >= 8) + (size >= 16)]
+    # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
+    return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes) + each * depth * lanes)
 
 
 _chosen = {}  # (task, geometry, dtype): algorithm, of the convolutions so far
