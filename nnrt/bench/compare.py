@@ -16,7 +16,10 @@ from ..config import environment
 from .workloads import all_workloads
 
 # Modules a peer needs; a peer that is not installed is named in the report and left out.
-NEEDS = {"torch": "torch", "channels_last": "torch", "compile": "torch", "onnxruntime": "onnxruntime", "numpy": "numpy", "jax": "jax", "numba": "numba"}
+NEEDS = {
+    "torch": "torch", "channels_last": "torch", "compile": "torch", "onnxruntime": "onnxruntime", "numpy": "numpy", "jax": "jax",
+    "numba": "numba",
+}  # fmt: skip
 ROUNDS = 5
 SECONDS = 0.15
 

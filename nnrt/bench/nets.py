@@ -162,6 +162,9 @@ def rows():
         peers = {how: partial(_in_torch, forward, how) for how in formats}
         peers["onnxruntime"] = partial(_onnxruntime, name)
         made.append(
-            Workload(f"{name} {size}px one image", "nets", partial(forward, ""), _images(1, c, size), flops, peers=peers, tol=2e-3, target=2)
+            Workload(
+                f"{name} {size}px one image", "nets", partial(forward, ""), _images(1, c, size), flops=flops, peers=peers,
+                tol=2e-3, target=2,
+            )
         )
     return made
