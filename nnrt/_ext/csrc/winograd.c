@@ -1,16 +1,23 @@
 /* Winograd convolution. This file includes itself once per dtype, and winograd_tile.h once per dtype and tile. */
 #ifndef REAL
 
+#include <string.h>
+
 #include "winograd.h"
 
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Of the depth of a filter that is copied at a time. */
+#define PIECE 16
 
 #define REAL float
+#define REAL_BYTES 4
 #define K(name) name##_f32
 #include "winograd.c"
 #undef REAL
+#undef REAL_BYTES
 #undef K
 #define REAL double
+#define REAL_BYTES 8
 #define K(name) name##_f64
 #include "winograd.c"
 
@@ -27,6 +34,9 @@ const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OP
 
 #include "gemm_vec.h"
 #include "winograd_lines.h"
+#define ELEMENT REAL
+#define ELEMENT_BYTES REAL_BYTES
+#include "transpose.h"
 
 /* The first n lanes, or all. */
 INLINE K(vec) K(load_some)(const REAL *p, int64_t n)
@@ -63,5 +73,8 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 #undef F
 #undef VL
 #undef NR
+#undef SIDE
+#undef ELEMENT
+#undef ELEMENT_BYTES
 
 #endif

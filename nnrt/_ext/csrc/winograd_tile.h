@@ -189,25 +189,46 @@ static void F(finish)(const void *args, int64_t begin, int64_t end, void *scratc
 static void F(filter)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_filter *p = args;
-    const int64_t parts = CEIL(p->depth, p->part);
-    K(vec) half[KS][3], taps[9];
+    const int64_t parts = CEIL(p->depth, p->part), along = p->depth_step == 9;
+    /* Rows of w along the depth are long and compete for the same lines: pieces of them are copied first. */
+    REAL copy[2 * VBYTES / sizeof(REAL)][PIECE * 9 + 4], taps[9 * VBYTES / sizeof(REAL)];
+    K(vec) half[KS][3];
     for (int64_t task = begin; task < end; task++) {
         const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task / parts * NR;
         const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR), step = K(u_step)(p->depth, width);
-        for (int64_t k = task % parts * p->part; k < k1; k++)
+        const REAL *w[2 * VBYTES / sizeof(REAL)]; /* of each column; lanes behind the last one repeat it */
+        for (int64_t k = task % parts * p->part, left = 0; k < k1; k++, left--) {
+            if (along && left == 0) {
+                left = MIN(PIECE, k1 - k);
+                for (int64_t l = 0; l < width; l++) {
+                    w[l] = copy[l];
+                    memcpy(copy[l], (const REAL *)p->w + k * 9 + MIN(j0 + l, p->columns - 1) * p->column_step,
+                           left * 9 * sizeof(REAL));
+                }
+            } else
+                for (int64_t l = 0; l < width; l++)
+                    w[l] = along ? w[l] + 9
+                                 : (const REAL *)p->w + k * p->depth_step + MIN(j0 + l, p->columns - 1) * p->column_step;
             for (int64_t j = 0; j < width; j += VL) {
                 REAL *u = (REAL *)p->u + K(panel)(p->depth, KS * KS, j0) + k * width + j;
-                for (int64_t l = 0; l < VL; l++) {
-                    const REAL *w = (const REAL *)p->w + k * p->depth_step + (j0 + j + l) * p->column_step;
-                    for (int64_t i = 0; i < 9; i++)
-                        taps[p->rotate ? 8 - i : i][l] = j0 + j + l < p->columns ? w[i] : 0;
-                }
-#define TAP(i, j) taps[i * 3 + j]
-#define PUT_U(i, j, value) K(store)(u + (i * KS + j) * step, value)
+                for (int64_t l = 0; l < VL; l += SIDE)
+                    for (int64_t t = 0; t < 9; t += SIDE) {
+                        const int64_t first = MIN(t, 9 - SIDE);
+                        const REAL *rows[SIDE];
+                        for (int64_t i = 0; i < SIDE; i++)
+                            rows[i] = w[j + l + i] + first;
+                        K(transpose_tile)(taps + first * VL + l, VL, rows);
+                    }
+#define TAP(i, j) K(load)(taps + (p->rotate ? 8 - (i * 3 + j) : i * 3 + j) * VL)
+/* Stores to k² places wait for their lines one after the other, unless those were asked for before. */
+#define PUT_U(i, j, value)                                                                                     \
+    K(store)(u + (i * KS + j) * step, value), __builtin_prefetch(u + (i * KS + j) * step + 8 * width, 1);
                 BOTH_WAYS(g, 3, KS, half, 0, 3, KS, TAP, PUT_U)
             }
+        }
     }
 }
 
 #undef KS
+#undef PUT
 #undef ROOM
