@@ -66,7 +66,7 @@ KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one o
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
 OPTIMISE_LINEAR = ["-O3"]
 # For CPUs of before 2013: small before fast.
-OPTIMISE_BASELINE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
+OPTIMISE_BASELINE = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
 # The way of every small op is worth its size; elsewhere -Os halves the modules.
 HOT = {"autograd", "elementwise", "linear", "maps", "promotion", "runtime", "tensor"}
 DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]

@@ -66,6 +66,6 @@ typedef struct {
     int64_t vector;        /* bytes */
 } nnrt_depthwise_table;
 
-NNRT_TABLES(depthwise)
+NNRT_TABLES_AVX2(depthwise)
 
 #endif

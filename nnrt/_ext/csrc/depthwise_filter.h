@@ -18,7 +18,7 @@
         if (vectors > 1)                                                                                \
             b##i += v * d1;                                                                             \
     }
-#define ORDER(i, p, m) const K(order) o##i = *(const K(order) *)s->order[kind == NNRT_SPREAD && count > i ? i : 0];
+#define ORDER(i, p, m) const K(order) o##i = kind == NNRT_SPREAD && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
 #define SWEEP_SPREAD(i, p, m)                                                                           \
     if (count > i) {                                                                                    \
         a##i += K(permute)(v0, o##i) * d0;                                                              \

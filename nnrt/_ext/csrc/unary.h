@@ -23,6 +23,6 @@ typedef struct {
 #undef X
 } nnrt_unary_table;
 
-NNRT_TABLES(unary)
+NNRT_TABLES_AVX2(unary)
 
 #endif
