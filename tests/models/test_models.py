@@ -10,8 +10,7 @@ import pytest
 import nnrt
 import nnrt.nn.functional as F
 from nnrt import models, nn, optim
-
-from .twin import torch_models
+from nnrt.bench.twin import models_of
 
 IMAGE = (2, 3, 64, 64)  # enough pixels for the last batch norm
 TEN = {"num_classes": 10}
@@ -163,7 +162,7 @@ def test_a_step_of_training_lowers_the_loss_as_the_gradient_says(name, options, 
 @pytest.mark.parametrize("name, options, shape", CASES)
 def test_against_torch(name, options, shape, rng, torch):
     torch.manual_seed(1)
-    theirs = getattr(torch_models(torch), name)(**options).double()
+    theirs = getattr(models_of(torch), name)(**options).double()
     with nn.init.skipped():
         ours = getattr(models, name)(**options).double()
     ours.load_state_dict({key: nnrt.from_numpy(value.numpy()) for key, value in theirs.state_dict().items()})
