@@ -27,7 +27,7 @@ def _rows(y, x, begin, end, d, d_offset, d_weight, h, h_offset, h_weight, w, w_o
     line = np.empty((wide, channels), x.dtype)
     for row in range(begin, end):
         n, od, oh = row // (len(d) * len(h)), row // len(h) % len(d), row % len(h)
-        line[:] = 0
+        line[:] = -0.0  # which, added to a term, leaves it as it is
         for i in range(d_offset[od], d_offset[od + 1]):
             for j in range(h_offset[oh], h_offset[oh + 1]):
                 source = x[n, d[od] + i - d_offset[od], h[oh] + j - h_offset[oh]]
@@ -37,7 +37,7 @@ def _rows(y, x, begin, end, d, d_offset, d_weight, h, h_offset, h_weight, w, w_o
                         line[k, c] += b * source[k, c]
         for ow in range(len(w)):
             for c in range(channels):
-                y[row, ow, c] = 0
+                y[row, ow, c] = -0.0 if w_offset[ow] < w_offset[ow + 1] else 0.0
             for i in range(w_offset[ow], w_offset[ow + 1]):
                 for c in range(channels):
                     y[row, ow, c] += w_weight[i] * line[w[ow] + i - w_offset[ow], c]

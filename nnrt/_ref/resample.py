@@ -22,7 +22,6 @@ def _along(x, axis, first, offset, weight):
     rows = np.moveaxis(x, axis, 0)
     y = np.zeros((len(first), *rows.shape[1:]), np.result_type(x, weight))
     for o, i in enumerate(first):
-        for b in weight[offset[o] : offset[o + 1]]:
-            y[o] += b * rows[i]
-            i += 1
+        for n, b in enumerate(weight[offset[o] : offset[o + 1]]):
+            y[o] = y[o] + b * rows[i + n] if n else b * rows[i]  # a single term keeps its sign of zero
     return np.moveaxis(y, 0, axis)
