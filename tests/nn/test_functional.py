@@ -19,6 +19,7 @@ OWN = {
     "bilinear_gate",
     "clamp_min",
     "div",
+    "fft_conv",
     "feature_dropout",
     "geglu",
     "reglu",
