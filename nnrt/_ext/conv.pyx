@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, ndarray
 
-from nnrt._ext.linear cimport NNRT_ACT_NONE, NNRT_ACT_SILU, linear_table, multiply, nnrt_gemm, nnrt_gemm_ops, packed_count
+from nnrt._ext.linear cimport linear_table, multiply, nnrt_gemm, nnrt_gemm_ops, packed_count
 from nnrt._ext.runtime cimport (
     NNRT_F32, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span, take,
 )
@@ -110,6 +110,8 @@ cdef int64_t BOX_BYTES = 192 << 10
 cdef int64_t PATCH_BYTES = 8 << 20
 # Tiles that use fewer rows than this on average cannot hide an FMA's latency (two vectors a row, 8 sums in flight).
 cdef double LEAST_ROWS = 4.5
+# A filter's gradient sums along w; shorter rows than this go through patches.
+cdef int64_t LEAST_COLUMNS = 8
 # Outputs that are summed into a filter's gradient at a time: their part of dy and of x's lines stay in L1.
 cdef int64_t SUMMED = 256
 # Sums of one task, which stay in L2.
@@ -329,38 +331,51 @@ cdef int tiles(nnrt_conv_args *a, const nnrt_conv_pass *passes, int dtype) noexc
     return launch_nogil(&table.dtype[dtype].tiles, a, tasks)
 
 
+cdef int64_t begin_patches(nnrt_conv_patches *q, int64_t images, int64_t groups, int64_t size) noexcept nogil:
+    # Memory for the patches of as many images as fit, for q with its sizes; returns their bytes. q.patches: NULL
+    # when memory is out.
+    cdef int64_t each = volume(q.out) * volume(q.taps) * (q.x_channels // groups) * size
+    q.channels = q.x_channels // groups
+    q.rows = max(1, 16384 // max(1, volume(q.taps) * q.channels))
+    q.images = min(images, max(1, PATCH_BYTES // max(1, each)))
+    q.patches = take(q.images * each)
+    return q.images * each
+
+
+cdef int fill_patches(nnrt_conv_patches *q, int64_t group, int dtype) noexcept nogil:
+    cdef int64_t pixels = q.images * volume(q.out)
+    q.channel = group * q.channels
+    q.work.bytes = 2.0 * pixels * volume(q.taps) * q.channels * (4 if dtype == NNRT_F32 else 8)
+    return launch_nogil(&table.dtype[dtype].patches, q, ceil_div(pixels, q.rows))
+
+
 cdef int patches(nnrt_conv_args *a, nnrt_conv_pass *p, int dtype) noexcept nogil:
     # One pass whose outputs lie side by side in y.
     cdef nnrt_conv_patches q
     cdef nnrt_gemm g
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, pixels = volume(p.out), n, count, i
-    cdef int64_t cin = a.x_channels // a.groups, cout = a.y_channels // a.groups, deep = volume(p.taps) * cin
-    cdef int64_t least = packed_count(deep, cout, dtype), room
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, n = 0, count, room, i
+    cdef int64_t cout = a.y_channels // a.groups, deep = volume(p.taps) * (a.x_channels // a.groups)
+    cdef int64_t filter = packed_count(deep, cout, dtype)
     cdef int rc = 0
-    count = min(a.images, max(1, PATCH_BYTES // max(1, pixels * deep * size)))
-    room = count * pixels * deep * size
     memset(&q, 0, sizeof(q))
-    q.patches = take(room)
+    q.in_, q.out, q.taps, q.stride, q.step, q.first = a.in_, p.out, p.taps, a.stride, a.step, p.first
+    q.x_channels = a.x_channels
+    room = begin_patches(&q, a.images, a.groups, size)
+    count = q.images
     if q.patches == NULL:
         return -1
-    q.in_, q.out, q.taps, q.stride, q.step, q.first = a.in_, p.out, p.taps, a.stride, a.step, p.first
-    q.x_channels, q.channels = a.x_channels, cin
-    q.rows = max(1, 16384 // max(1, deep))
-    n = 0
     while n < a.images and rc == 0:
         q.images = min(count, a.images - n)
         q.x = <const char *>a.x + n * volume(a.in_) * a.x_channels * size
-        q.work.bytes = 2.0 * q.images * pixels * deep * size
         for i in range(a.groups):
-            q.channel = i * cin
-            rc = launch_nogil(&table.dtype[dtype].patches, &q, ceil_div(q.images * pixels, q.rows))
+            rc = fill_patches(&q, i, dtype)
             if rc != 0:
                 break
             memset(&g, 0, sizeof(g))
-            g.batch, g.m, g.n, g.k = 1, q.images * pixels, cout, deep
+            g.batch, g.m, g.n, g.k = 1, q.images * volume(p.out), cout, deep
             g.c, g.c_row = <char *>a.y + (n * a.y_image + i * cout) * size, a.y_channels
             g.a, g.a_row, g.a_col = q.patches, deep, 1
-            g.b, g.b_col, g.packed_b = <const char *>a.filter + i * least * size, 1, 1
+            g.b, g.b_col, g.packed_b = <const char *>a.filter + (p.filter + i * filter) * size, 1, 1
             g.alpha, g.activation = 1, a.activation
             if a.bias != NULL:
                 g.bias = <const char *>a.bias + i * cout * size
@@ -561,26 +576,23 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
 cdef int sum_patches(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
     cdef nnrt_conv_patches q
     cdef nnrt_gemm g
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, pixels = volume(a.out), n = 0, count, i
-    cdef int64_t cin = a.x_channels // a.groups, cout = a.y_channels // a.groups, deep = volume(a.taps) * cin
-    cdef int64_t room, each = deep * a.y_channels * size
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, pixels = volume(a.out), n = 0, count, room, i
+    cdef int64_t cout = a.y_channels // a.groups, deep = volume(a.taps) * (a.x_channels // a.groups)
+    cdef int64_t each = deep * a.y_channels * size
     cdef int rc = 0
-    count = min(a.images, max(1, PATCH_BYTES // max(1, pixels * deep * size)))
-    room = count * pixels * deep * size
     memset(&q, 0, sizeof(q))
-    q.patches, a.sums = take(room), take(each)
     q.in_, q.out, q.taps, q.stride, q.step, q.first = a.in_, a.out, a.taps, a.stride, a.step, a.first
-    q.x_channels, q.channels = a.x_channels, cin
-    q.rows = max(1, 16384 // max(1, deep))
+    q.x_channels = a.x_channels
+    room = begin_patches(&q, a.images, a.groups, size)
+    count = q.images
+    a.sums = take(each)
     if q.patches == NULL or a.sums == NULL:
         rc = -1
     while n < a.images and rc == 0:
         q.images = min(count, a.images - n)
         q.x = <const char *>a.x + n * volume(a.in_) * a.x_channels * size
-        q.work.bytes = 2.0 * q.images * pixels * deep * size
         for i in range(a.groups):
-            q.channel = i * cin
-            rc = launch_nogil(&table.dtype[dtype].patches, &q, ceil_div(q.images * pixels, q.rows))
+            rc = fill_patches(&q, i, dtype)
             if rc != 0:
                 break
             memset(&g, 0, sizeof(g))
@@ -637,7 +649,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     a.work.flops = 2.0 * a.images * volume(a.out) * PyArray_SIZE(dw)
     a.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(dy)) * (4 if dtype == NNRT_F32 else 8)
     with nogil:
-        if a.out[2] < 8:
+        if a.out[2] < LEAST_COLUMNS:
             rc = sum_patches(&a, &last, dtype)
         else:
             rc = sum_tiles(&a, &last, dtype)

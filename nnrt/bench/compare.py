@@ -13,13 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..config import environment
-from .workloads import all_workloads
+from .workloads import NEEDS, all_workloads
 
-# Modules a peer needs; a peer that is not installed is named in the report and left out.
-NEEDS = {
-    "torch": "torch", "channels_last": "torch", "compile": "torch", "onnxruntime": "onnxruntime", "numpy": "numpy", "jax": "jax",
-    "numba": "numba",
-}  # fmt: skip
 ROUNDS = 5
 SECONDS = 0.15
 

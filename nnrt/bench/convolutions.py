@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .workloads import Workload, f32
+from .workloads import Workload, f32, in_torch
 
 # name: layer, batch, channels in and out, size of the image (one number: square), kernel, and the layer's arguments
 SQUARE = {
@@ -118,12 +118,6 @@ def _training(layer, arguments, last, wants_dx, t, arrays):
     return run
 
 
-def _torch_last(setup, arrays):
-    import torch
-
-    return setup(torch, arrays)
-
-
 def _pair(name, group, layer, arguments, shapes, flops, reads, targets, wants_dx=True, tol=1e-3):
     """Two rows: forward, and forward with backward."""
     arrays = f32(*shapes)
@@ -134,14 +128,14 @@ def _pair(name, group, layer, arguments, shapes, flops, reads, targets, wants_dx
         rows.append(
             Workload(
                 name, group, partial(forward, False), arrays, flops=flops, bytes=reads[0] * x + y, tol=tol, target=targets[0],
-                peers={"channels_last": partial(_torch_last, partial(forward, True))},
+                peers={"channels_last": partial(in_torch, partial(forward, True))},
             )
         )
     rows.append(
         Workload(
             f"{name} training", group, partial(training, False, wants_dx), arrays, flops=(3 if wants_dx else 2) * flops,
             bytes=reads[1] * x + reads[2] * y, tol=tol, target=targets[1],
-            peers={"channels_last": partial(_torch_last, partial(training, True, wants_dx))},
+            peers={"channels_last": partial(in_torch, partial(training, True, wants_dx))},
         )
     )
     return rows

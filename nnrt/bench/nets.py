@@ -5,12 +5,13 @@ The nets are those of nnrt.models, for torch made of torch's layers (`twin`). Pe
 """
 
 import io
+import os
 from functools import partial
 
 import numpy as np
 
 from .twin import models_of
-from .workloads import Workload
+from .workloads import Workload, in_torch
 
 
 def _mnist(t):
@@ -86,14 +87,14 @@ def _inference(name, how, t, arrays):
     return run
 
 
-def _onnxruntime(name, threads, arrays):
+def _onnxruntime(name, arrays):
     import onnxruntime
     import torch
 
     file = io.BytesIO()
     torch.onnx.export(_net(name, torch).eval(), (torch.from_numpy(arrays[0]),), file, dynamo=False)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = onnxruntime.InferenceSession(file.getvalue(), options)
     feed = {session.get_inputs()[0].name: arrays[0]}
     return lambda: session.run(None, feed)
@@ -134,12 +135,6 @@ def _dcgan_arrays(n):
     ]  # fmt: skip
 
 
-def _in_torch(setup, how, arrays):
-    import torch
-
-    return setup(how, torch, arrays)
-
-
 def rows():
     """Every row, in the order of the report."""
     made = []
@@ -149,18 +144,18 @@ def rows():
         made.append(
             Workload(
                 f"{name} {size}px b{n} adam step", "nets", partial(step, ""), _images(n, c, size), flops=3 * n * flops,
-                peers={how: partial(_in_torch, step, how) for how in formats}, tol=2e-3, target=2,
+                peers={how: partial(in_torch, partial(step, how)) for how in formats}, tol=2e-3, target=2,
             )
         )
     made.append(
         Workload(
             "dcgan 64px b16 adam step", "nets", partial(_dcgan_step, ""), _dcgan_arrays(16), flops=16 * 4.2e9,
-            peers={how: partial(_in_torch, _dcgan_step, how) for how in formats}, tol=2e-3, target=2,
+            peers={how: partial(in_torch, partial(_dcgan_step, how)) for how in formats}, tol=2e-3, target=2,
         )
     )
     for name, (_, _, c, size, flops) in NETS.items():
         forward = partial(_inference, name)
-        peers = {how: partial(_in_torch, forward, how) for how in formats}
+        peers = {how: partial(in_torch, partial(forward, how)) for how in formats}
         peers["onnxruntime"] = partial(_onnxruntime, name)
         made.append(
             Workload(

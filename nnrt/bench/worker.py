@@ -12,6 +12,8 @@ import time
 
 import numpy as np
 
+from .workloads import NEEDS, all_workloads
+
 
 def library(peer, threads):
     """The module that runs this peer's workloads, set to a number of threads; None for plain arrays."""
@@ -20,7 +22,7 @@ def library(peer, threads):
 
         nnrt.set_num_threads(threads)
         return nnrt
-    if peer in ("torch", "channels_last", "compile", "onnxruntime"):
+    if NEEDS[peer] == "torch":
         import torch
 
         torch.set_num_threads(threads)
@@ -30,10 +32,8 @@ def library(peer, threads):
     return None
 
 
-def prepared(peer, t, row, threads):
+def prepared(peer, t, row):
     arrays = row.arrays(np.random.default_rng(0))
-    if peer == "onnxruntime":
-        return row.peers[peer](threads, arrays)
     return row.peers[peer](arrays) if peer in row.peers else row.setup(t, arrays)
 
 
@@ -77,8 +77,6 @@ def peak(threads):
 
 def main():
     peer, threads = sys.argv[1], int(sys.argv[2])
-    from .workloads import all_workloads
-
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not reach the answers
     t = library(peer, threads)
@@ -91,13 +89,13 @@ def main():
             if command["do"] == "peak":
                 answer = peak(threads)
             elif command["do"] == "run":
-                run = prepared(peer, t, rows[command["row"]], threads)
+                run = prepared(peer, t, rows[command["row"]])
                 np.savez(command["out"], *results(run()))
                 answer = {}
             else:
                 if current[0] != command["row"]:
                     current = (None, None)
-                    current = (command["row"], prepared(peer, t, rows[command["row"]], threads))
+                    current = (command["row"], prepared(peer, t, rows[command["row"]]))
                 answer = {"times": timed(current[1], command["seconds"])}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MB = 1 << 20
+# Modules a peer needs; a peer that is not installed is named in the report and left out.
+NEEDS = {
+    "torch": "torch", "channels_last": "torch", "compile": "torch", "onnxruntime": "onnxruntime", "numpy": "numpy", "jax": "jax",
+    "numba": "numba",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,13 @@ class Workload:
 def f32(*shapes):
     """Arrays of these shapes, standard normal."""
     return lambda rng: [rng.standard_normal(s, dtype=np.float32) for s in shapes]
+
+
+def in_torch(setup, arrays):
+    """For a peer that is torch in another way of its own: setup(torch, arrays)."""
+    import torch
+
+    return setup(torch, arrays)
 
 
 # matrix products

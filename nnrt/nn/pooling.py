@@ -102,40 +102,6 @@ class MaxUnpool3d(_MaxUnpool):
         return F.max_unpool3d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class AvgPool1d(Module):
-    """The mean of each window of (N, C, L); stride None means kernel_size."""
-
-    def __init__(
-        self,
-        kernel_size: int | tuple,
-        stride: int | tuple | None = None,
-        padding: int | tuple = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> None:
-        super().__init__()
-        self.kernel_size = _single(kernel_size)
-        self.stride = self.kernel_size if stride is None else _single(stride)
-        self.padding = _single(padding)
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
-        )
-
-    def window(self):
-        return self.kernel_size, self.stride, 1
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-def _single(value):
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
 class _AvgPool(Module):
     def __init__(
         self,
@@ -170,6 +136,30 @@ class _AvgPool(Module):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(_AvgPool):
+    """The mean of each window of (N, C, L); stride None means kernel_size."""
+
+    def __init__(
+        self,
+        kernel_size: int | tuple,
+        stride: int | tuple | None = None,
+        padding: int | tuple = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        stride = None if stride is None else _single(stride)
+        super().__init__(_single(kernel_size), stride, _single(padding), ceil_mode, count_include_pad)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool1d(
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        )
+
+
+def _single(value):
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 class AvgPool2d(_AvgPool):

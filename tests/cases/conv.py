@@ -83,6 +83,7 @@ KERNELS = [
         geometry(3, (4, 6), 5, 33, (4, 6)),
         geometry(1, (1, 1), 12, 10, 3, 1, 1),
         geometry(1, (2, 2), 12, 10, 5, 3, 4),
+        geometry(2, (1, 1), 24, 81, 2, (2, 1), (1, 3), groups=3),  # a stride that the only input does not take
         geometry(1, (3, 3), 6, 10, 3, 1, 6),  # outputs that see the padding alone
         geometry(1, (6, 6), 6, 10, 2, 4),  # inputs that nothing reads
         geometry(1, (9, 9), 6, 10, 3, 1, -1),
