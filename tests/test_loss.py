@@ -125,3 +125,33 @@ ROWS, T = np.zeros((2, 3)), np.array([0, 1])
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call(tensor(ROWS), tensor(T))
+
+
+CTC = (nnrt.zeros(5, 2, 4), nnrt.ones(2, 3, dtype=nnrt.int64), (5, 5), (3, 2))
+
+
+@pytest.mark.parametrize(
+    "changed, kind, message",
+    [
+        ({0: nnrt.zeros(5, 2, 4, 1)}, RuntimeError, r"log_probs must be .*got float32 \(5, 2, 4, 1\)"),
+        ({1: nnrt.ones(3, 3, dtype=nnrt.int64)}, RuntimeError, r"targets must be integers \[2, S\].*\(3, 3\)"),
+        ({1: nnrt.ones(2, 3)}, RuntimeError, "targets must be integers .*float32"),
+        ({1: nnrt.ones(4, dtype=nnrt.int64)}, RuntimeError, "target_lengths add up to 5, targets in one row are 4"),
+        ({1: nnrt.full((2, 3), 4)}, IndexError, "target 4 is no class: there are 4 classes"),
+        ({2: (6, 5)}, RuntimeError, "input_lengths must be within 0 and 5, got 5 to 6"),
+        ({2: (5,)}, RuntimeError, r"input_lengths must have a length for each of 2 samples, got shape \(1,\)"),
+        ({3: (4, 1)}, RuntimeError, "target_lengths must be within 0 and 3, got 1 to 4"),
+        ({4: 4}, RuntimeError, "blank must be one of the 4 classes, got 4"),
+        ({4: 0, 5: "all"}, ValueError, "reduction must be"),
+    ],
+)
+def test_ctc_loss_names_what_does_not_fit(changed, kind, message):
+    args = dict(enumerate(CTC)) | changed
+    with pytest.raises(kind, match=message):
+        nnrt.nn.functional.ctc_loss(*(args[i] for i in sorted(args)))
+
+
+def test_labels_behind_a_target_may_be_anything():
+    x, targets = nnrt.zeros(5, 2, 4), nnrt.tensor([[1, 2, 3], [1, 2, -1]])
+    want = nnrt.nn.functional.ctc_loss(x, nnrt.tensor([1, 2, 3, 1, 2]), (5, 5), (3, 2))
+    assert nnrt.nn.CTCLoss()(x, targets, (5, 5), (3, 2)).item() == want.item()

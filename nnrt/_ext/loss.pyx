@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
+from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
 
 from nnrt._ext.runtime cimport (
     NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
@@ -39,6 +39,18 @@ cdef extern from "loss.h" nogil:
         int64_t ignore_index
         int dy_each
         double smoothing, scale
+    ctypedef struct nnrt_ctc_args:
+        nnrt_work work
+        void *loss
+        void *alpha
+        void *dx
+        const void *x
+        const void *dy
+        const int64_t *targets
+        const int64_t *starts
+        const int64_t *frames
+        const int64_t *sizes
+        int64_t n, t, classes, width, blank
     enum:
         NNRT_LOSS_CHUNK
         NNRT_BCE_LOGITS
@@ -53,6 +65,8 @@ cdef extern from "loss.h" nogil:
         nnrt_kernel cross_entropy_soft_backward[2]
         nnrt_kernel nll[2]
         nnrt_kernel nll_backward[2]
+        nnrt_kernel ctc[2]
+        nnrt_kernel ctc_backward[2]
     const nnrt_loss_table *nnrt_loss(int isa)
 
 cdef extern from "softmax.h" nogil:
@@ -244,3 +258,39 @@ def nll_backward(ndarray dx, ndarray dy, ndarray target, ndarray weight, int64_t
     args.ignore_index = ignore_index
     args.scale = scale
     run(table.nll_backward, &args, dx, dx, weight, dy, outer, n, inner, 0, 1)
+
+
+cdef int ctc_run(const nnrt_kernel *kernels, ndarray out, ndarray dy, ndarray x, ndarray alpha, ndarray loss, ndarray targets,
+                 ndarray starts, ndarray frames, ndarray sizes, int64_t blank) except -1:
+    """Fills what both share and launches; out is loss or dx."""
+    cdef nnrt_ctc_args a
+    memset(&a, 0, sizeof(a))
+    a.loss = PyArray_DATA(loss)
+    a.alpha = PyArray_DATA(alpha)
+    a.dx = PyArray_DATA(out)
+    a.x = PyArray_DATA(x)
+    a.dy = data(dy)
+    a.targets = <const int64_t *>PyArray_DATA(targets)
+    a.starts = <const int64_t *>PyArray_DATA(starts)
+    a.frames = <const int64_t *>PyArray_DATA(frames)
+    a.sizes = <const int64_t *>PyArray_DATA(sizes)
+    a.n = PyArray_DIM(alpha, 0)
+    a.t = PyArray_DIM(alpha, 1)
+    a.width = PyArray_DIM(alpha, 2)
+    a.classes = PyArray_DIM(x, 2)
+    a.blank = blank
+    a.work.flops = 60.0 * PyArray_SIZE(alpha)
+    a.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(alpha)) * PyArray_ITEMSIZE(x)
+    a.work.scratch = (4 * a.width + 8) * PyArray_ITEMSIZE(x)
+    span(&a.work.out[0], out)
+    return launch(&kernels[dtype_code(x)], &a, a.n)
+
+
+def ctc(ndarray loss, ndarray alpha, ndarray x, ndarray targets, ndarray starts, ndarray frames, ndarray sizes,
+        int64_t blank):
+    ctc_run(table.ctc, loss, None, x, alpha, loss, targets, starts, frames, sizes, blank)
+
+
+def ctc_backward(ndarray dx, ndarray dy, ndarray x, ndarray alpha, ndarray loss, ndarray targets, ndarray starts,
+                 ndarray frames, ndarray sizes, int64_t blank):
+    ctc_run(table.ctc_backward, dx, dy, x, alpha, loss, targets, starts, frames, sizes, blank)

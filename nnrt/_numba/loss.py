@@ -279,3 +279,79 @@ def _nll_backward(dx, dy, target, weight, ignore_index, scale):
             t = target[o, i]
             if t != ignore_index:
                 dx[o, t, i] = -dy[o, i] * scale * weight[t]
+
+
+# ---- connectionist temporal classification ----
+
+
+def ctc(loss, alpha, x, targets, starts, frames, sizes, blank):
+    _samples(lambda n: _ctc(loss, alpha[n], x[:, n], targets[starts[n] :], frames[n], sizes[n], blank, n), len(loss))
+
+
+def ctc_backward(dx, dy, x, alpha, loss, targets, starts, frames, sizes, blank):
+    def sample(n):
+        _ctc_backward(dx[:, n], x[:, n], alpha[n], targets[starts[n] :], frames[n], sizes[n], blank, dy[n], loss[n])
+
+    _samples(sample, len(loss))
+
+
+def _samples(function, count):
+    """function(n) for all; the first alone, which compiles."""
+    if count:
+        function(0)
+        share(lambda n: function(n + 1), count - 1)
+
+
+@jit
+def _log_sum(a, b, c):
+    m = max(a, b, c)
+    return m if np.isinf(m) else m + log(exp(a - m) + exp(b - m) + exp(c - m))
+
+
+@jit
+def _label(targets, s, blank):
+    return targets[s // 2] if s % 2 else blank
+
+
+@jit
+def _skips(targets, s, blank):
+    """May place s be reached from s - 2?"""
+    return s % 2 and s > 1 and targets[s // 2] != blank and targets[s // 2] != targets[s // 2 - 1]
+
+
+@jit
+def _ctc(loss, alpha, x, targets, frames, size, blank, n):
+    alpha[:] = -np.inf
+    last = 2 * size
+    for t in range(frames):
+        for s in range(last + 1):
+            if t == 0:
+                reached = 0.0 if s < 2 else -np.inf
+            else:
+                one = alpha[t - 1, s - 1] if s else -np.inf
+                two = alpha[t - 1, s - 2] if _skips(targets, s, blank) else -np.inf
+                reached = _log_sum(alpha[t - 1, s], one, two)
+            alpha[t, s] = reached + x[t, _label(targets, s, blank)]
+    if frames:
+        before = alpha[frames - 1, last - 1] if last else -np.inf
+        loss[n] = -_log_sum(alpha[frames - 1, last], before, -np.inf)
+    else:
+        loss[n] = np.inf if size else 0.0
+
+
+@jit
+def _ctc_backward(dx, x, alpha, targets, frames, size, blank, dy, loss):
+    dx[:] = 0
+    places = 2 * size + 1
+    beta, ahead = np.full(places, -np.inf), np.empty(places)
+    beta[max(places - 2, 0) :] = 0
+    for t in range(frames - 1, -1, -1):
+        if t < frames - 1:
+            for s in range(places):
+                ahead[s] = beta[s] + x[t + 1, _label(targets, s, blank)]
+            for s in range(places):
+                one = ahead[s + 1] if s + 1 < places else -np.inf
+                two = ahead[s + 2] if s + 2 < places and _skips(targets, s + 2, blank) else -np.inf
+                beta[s] = _log_sum(ahead[s], one, two)
+        for s in range(places):
+            dx[t, _label(targets, s, blank)] -= dy * exp(alpha[t, s] + beta[s] + loss)

@@ -212,3 +212,76 @@ def nll_backward(dx: Out, dy, target, weight, outer, n, inner, ignore_index, sca
     hot, _, _ = _one_hot(target, weight, outer, n, inner, ignore_index, dx.dtype)
     g = (dy.reshape(1, 1, 1) if dy.size == 1 else dy.reshape(outer, 1, inner)) * scale
     _store(dx, np.where(hot != 0, -g * hot, 0))
+
+
+# ---- connectionist temporal classification ----
+
+
+def ctc(loss: Out, alpha: Out, x, targets, starts, frames, sizes, blank):
+    """loss[N] = -log Σ exp of all paths' log-probabilities x[T, N, C], for paths that spell the N-th target.
+
+    A target has sizes[n] labels from starts[n] on; between them, before and after may stand blanks:
+    l = (blank, t_1, blank, t_2, ..., blank). alpha[N, T, L], L = 2 max(sizes) + 1, is the log-probability
+    of the paths that have spelt l_0 .. l_s after frame t, -inf outside the target and its frames[n] frames:
+
+        alpha_t(s) = x_t(l_s) + log(e^alpha_t-1(s) + e^alpha_t-1(s-1) + [l_s not l_s-2] e^alpha_t-1(s-2))
+    """
+    alpha[...] = -np.inf
+    for n in range(len(loss)):
+        count = frames[n]
+        emit, skip = _emissions(x, targets, starts, sizes, blank, n)
+        if count == 0:
+            loss[n] = 0 if sizes[n] == 0 else np.inf
+            continue
+        a = alpha[n, :, : emit.shape[1]]
+        a[0, :2] = emit[0, :2]
+        for t in range(1, count):
+            a[t] = emit[t] + _added(a[t - 1], _moved(a[t - 1], 1), _moved(a[t - 1], 2) + skip)
+        loss[n] = -_added(*a[count - 1, -2:]) if sizes[n] else -a[count - 1, 0]
+
+
+def ctc_backward(dx: Out, dy, x, alpha, loss, targets, starts, frames, sizes, blank):
+    """dx_t(c) = -dy Σ_{l_s = c} e^(alpha_t(s) + beta_t(s) + loss), 0 after the last frame.
+
+    beta_t(s) is the log-probability of what is still to be spelt after frame t, by alpha's recursion from the end.
+    """
+    dx[...] = 0
+    for n in range(len(loss)):
+        emit, skip = _emissions(x, targets, starts, sizes, blank, n)
+        labels = _labels(targets, starts, sizes, blank, n)
+        beta = np.where(np.arange(len(labels)) >= len(labels) - 2, 0, -np.inf).astype(x.dtype)
+        for t in reversed(range(frames[n])):
+            if t < frames[n] - 1:
+                ahead = beta + emit[t + 1]
+                beta = _added(ahead, _moved(ahead, -1), _moved(ahead + skip, -2))
+            with np.errstate(all="ignore"):
+                share = np.exp(alpha[n, t, : len(labels)] + beta + loss[n])
+            np.subtract.at(dx[t, n], labels, dy[n] * share)
+
+
+def _labels(targets, starts, sizes, blank, n):
+    labels = np.full(2 * sizes[n] + 1, blank)
+    labels[1::2] = targets[starts[n] : starts[n] + sizes[n]]
+    return labels
+
+
+def _emissions(x, targets, starts, sizes, blank, n):
+    """x_t(l_s), [T, S], and what keeps s from being reached from s - 2: -inf, or 0 where it may."""
+    labels = _labels(targets, starts, sizes, blank, n)
+    free = (labels != blank) & (labels != np.roll(labels, 2))
+    free[:2] = False
+    return x[:, n, labels], np.where(free, 0, -np.inf).astype(x.dtype)
+
+
+def _added(*logs):
+    return np.logaddexp.reduce(logs)
+
+
+def _moved(a, by):
+    """a shifted by places, -inf coming in."""
+    out = np.full_like(a, -np.inf)
+    if by > 0:
+        out[by:] = a[:-by]
+    else:
+        out[:by] = a[-by:]
+    return out

@@ -33,6 +33,7 @@ from ..ops.activation import (
     threshold,
 )
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, fft_conv
+from ..ops.ctc import ctc_loss
 from ..ops.einsum import bilinear
 from ..ops.elementwise import clamp_min, div
 from ..ops.embedding import embedding, embedding_bag

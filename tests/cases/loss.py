@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nnrt._ref import loss as ref_loss
 from tests.cases import Kernel, Op, Output, around
 
 SIZES = [*around(64), 16384 + 5, 3 * 16384]
@@ -158,7 +159,40 @@ def _check(label, target, classes):
     )
 
 
+def _ctc(n, frames, classes, size, blank=0):
+    """Targets of all lengths up to `size`, the last one with repeated labels, and frames that may be too few."""
+
+    def shared(rng, dtype):
+        x = rng.standard_normal((frames, n, classes)).astype(dtype)
+        sizes = np.linspace(size, 0, n).astype(int)
+        targets = rng.integers(0, classes, (n, size))
+        targets[:1, : size // 2] = classes - 1
+        starts = np.arange(n) * size
+        used = np.maximum(frames - np.arange(n), 0)
+        return x, targets.reshape(-1), starts, used, sizes
+
+    def forward(rng, dtype):
+        x, *rest = shared(rng, dtype)
+        return [Output((n,)), Output((n, frames, 2 * size + 1)), x, *rest, blank]
+
+    def backward(rng, dtype):
+        x, *rest = shared(rng, dtype)
+        loss, alpha = np.empty(n, dtype), np.empty((n, frames, 2 * size + 1), dtype)
+        ref_loss.ctc(loss, alpha, x, *rest, blank)
+        loss[np.isinf(loss)] = 0
+        return [Output(x.shape), rng.standard_normal(n).astype(dtype), x, alpha, loss, *rest, blank]
+
+    tol = {"float32": (1e-4, 1e-5), "float64": (1e-11, 1e-12)}
+    label = f"{n}x{frames}x{classes}x{size}-{blank}"
+    return [Kernel("loss.ctc", label, forward, tol=tol), Kernel("loss.ctc_backward", label, backward, tol=tol)]
+
+
 KERNELS = [
+    *[
+        case
+        for shape in [(1, 1, 2, 0), (1, 1, 2, 1), (2, 2, 3, 1), (3, 12, 4, 5), (5, 40, 7, 16, 2), (2, 9, 3, 8), (4, 3, 3, 2), (0, 3, 2, 1)]
+        for case in _ctc(*shape)
+    ],
     *[case for kind in KINDS for n in SIZES for case in _pointwise(*kind, n)],
     *[
         case
@@ -208,6 +242,34 @@ def probabilities(*shape):
 
 def F(t):
     return t.nn.functional
+
+
+def ctc_inputs(n, frames, classes, sizes, joined=False):
+    def inputs(rng):
+        size = max(sizes)
+        t = rng.integers(1, classes, (n, size))
+        t[0, 1:] = t[0, 0]
+        joint = np.concatenate([row[:k] for row, k in zip(t, sizes)])
+        return [rng.standard_normal((frames, n, classes)), joint if joined else t]
+
+    return inputs
+
+
+def _ctc_mean(x, y, frames, sizes, blank):
+    """The mean loss by going through all paths."""
+    losses = []
+    for n, (count, size) in enumerate(zip(frames, sizes)):
+        paths = {((), None): 0.0}  # what has been spelt and the last class: the log-probability
+        for t in range(count):
+            ahead = {}
+            for (spelt, last), value in paths.items():
+                for c in range(x.shape[2]):
+                    word = spelt if c in (last, blank) else (*spelt, c)
+                    ahead[word, c] = np.logaddexp(ahead.get((word, c), -np.inf), value + x[t, n, c])
+            paths = {key: v for key, v in ahead.items() if key[0] == tuple(y[n, : len(key[0])])}
+        ends = [v for (word, _), v in paths.items() if word == tuple(y[n, :size])]
+        losses.append(-np.logaddexp.reduce(ends) / max(size, 1))
+    return np.mean(losses)
 
 
 REDUCTIONS = ["mean", "sum", "none"]
@@ -384,6 +446,36 @@ OPS = [
         "multilabel_soft_margin_loss",
         lambda rng: [rng.standard_normal((3, 4)), rng.integers(0, 2, (3, 4)).astype(float)],
         grad=(0,),
+    ),
+    *[
+        Op(
+            f"ctc_loss-{label}-{r}",
+            lambda t, x, y, r=r, lengths=lengths, sizes=sizes, zero=zero: F(t).ctc_loss(
+                F(t).log_softmax(x, -1), y, lengths, sizes, reduction=r, zero_infinity=zero
+            ),
+            ctc_inputs(3, 9, 5, sizes, joined),
+            tol={"float32": (5e-5, 1e-5), "float64": (1e-9, 1e-10)},
+        )
+        for label, lengths, sizes, zero, joined in [
+            ("padded", (9, 8, 7), (4, 3, 0), False, False),
+            ("joined", (9, 8, 7), (4, 3, 2), False, True),
+            ("infinite", (9, 2, 7), (4, 3, 2), True, False),
+            ("no-frames", (9, 0, 0), (4, 3, 0), True, False),
+        ]
+        for r in REDUCTIONS
+    ],
+    Op(
+        "ctc_loss-raw",  # the derivative holds for scores that are no logarithms of probabilities, too
+        lambda t, x, y: F(t).ctc_loss(x, y - 1, (9, 8, 7), (4, 3, 2), blank=4),
+        ctc_inputs(3, 9, 5, (4, 3, 2)),
+        torch=False,
+        expected=lambda x, y: _ctc_mean(x, y - 1, (9, 8, 7), (4, 3, 2), 4),
+    ),
+    Op(
+        "ctc_loss-unbatched",
+        lambda t, x, y: F(t).ctc_loss(F(t).log_softmax(x, -1), y, (6,), (3,)),
+        lambda rng: [rng.standard_normal((6, 4)), rng.integers(1, 4, 3)],
+        tol={"float32": (5e-5, 1e-5), "float64": (1e-9, 1e-10)},
     ),
     Op("cosine_similarity", lambda t, x, y: F(t).cosine_similarity(x, y), normals((3, 4, 2), (3, 4, 2))),
     Op(

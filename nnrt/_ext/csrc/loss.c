@@ -40,12 +40,15 @@ const nnrt_loss_table NNRT_SYM(loss) = {
     .cross_entropy_soft_backward = ENTRY(cross_entropy_soft_backward),
     .nll = ENTRY(nll),
     .nll_backward = ENTRY(nll_backward),
+    .ctc = ENTRY(ctc),
+    .ctc_backward = ENTRY(ctc_backward),
 };
 
 #else
 
 #include "rows.h"
 #include "exprows.h"
+#include "ctc.h"
 
 /* ---- one loss for each element ---- */
 

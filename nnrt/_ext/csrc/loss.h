@@ -32,6 +32,15 @@ typedef struct {
     double smoothing, scale;
 } nnrt_classes_args;
 
+/* Samples n, frames t, classes; alpha is [n, t, width]. See nnrt._ref.loss. */
+typedef struct {
+    nnrt_work work;
+    void *loss, *alpha, *dx;
+    const void *x, *dy;
+    const int64_t *targets, *starts, *frames, *sizes;
+    int64_t n, t, classes, width, blank;
+} nnrt_ctc_args;
+
 /* The pointwise kinds, in the order of the tables. */
 enum {
     NNRT_MSE,
@@ -51,6 +60,7 @@ typedef struct {
     nnrt_kernel cross_entropy[2], cross_entropy_backward[2];
     nnrt_kernel cross_entropy_soft[2], cross_entropy_soft_backward[2];
     nnrt_kernel nll[2], nll_backward[2];
+    nnrt_kernel ctc[2], ctc_backward[2];
 } nnrt_loss_table;
 
 NNRT_TABLES_AVX2(loss)
