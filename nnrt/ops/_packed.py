@@ -1,6 +1,7 @@
 """Copies of a weight in the order in which a kernel reads it, kept until the weight changes.
 
-They live in the weight's version cell, which every change in place counts up, one copy for each key.
+They live in the weight's version cell, which every change in place counts up, one copy for each key. A copy is kept
+from its second use on: a training step uses each once, changes the weight, and would hold them all until its end.
 Weights that are no leaves, and memory that others may write to unnoticed (numpy's, or what `.numpy()`
 lent out), are packed anew at every call. Threads that meet at an empty cell pack twice; both copies are right.
 """
@@ -33,12 +34,13 @@ def packed(cell, w, key, pack, size, *args):
         return _packed(w, pack, size, args)
     kept = cell.packed
     entry = None if kept is None else kept.get(key)
-    if entry is not None and entry[0] is w and entry[1] == cell.value and entry[2] is pack:
-        return entry[3]
     version = cell.value
+    again = entry is not None and entry[0] is w and entry[1] == version and entry[2] is pack
+    if again and entry[3] is not None:
+        return entry[3]
     p = _packed(w, pack, size, args)
     fresh = {} if kept is None else {k: e for k, e in kept.items() if e[0] is w and e[1] == version}
-    fresh[key] = (w, version, pack, p)
+    fresh[key] = (w, version, pack, p if again else None)
     cell.packed = fresh
     return p
 
