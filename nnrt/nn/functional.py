@@ -32,6 +32,7 @@ from ..ops.activation import (
     tanhshrink,
     threshold,
 )
+from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, fft_conv
 from ..ops.ctc import ctc_loss
 from ..ops.einsum import bilinear
