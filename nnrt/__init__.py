@@ -221,6 +221,7 @@ from .ops.reduce import (
     var,
     var_mean,
 )
+from .ops.rnn import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
 from .ops.scatter import index_add, index_copy, index_fill, index_put, scatter, scatter_add, scatter_reduce
 from .ops.shape import (
     as_strided,

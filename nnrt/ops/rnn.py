@@ -1,0 +1,415 @@
+"""Recurrent networks: RNN, GRU and LSTM over whole sequences, and their cells.
+
+    a = W x + biases for all steps (one product), then step by step h = cell(a, U h'): see nnrt._ref.rnn.
+    dW = Σ daᵀ x     dU = Σ dsᵀ h'     dx = da W     db = Σ da     sums over all steps and sequences (one product each)
+
+Legend: T steps, B batch, I inputs, H units, P size of h (H, or that of an LSTM's projection), L layers, D directions.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import is_grad_enabled, record, record_many
+from ..tensor import Tensor, wrap
+from ._packed import cell_of, packed
+from .join import cat
+from .promotion import not_tensors
+from .random import dropout as _dropout
+
+K = registry.family("rnn")
+LINEAR = registry.family("linear")
+GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
+TERMS = 5  # W, U, b_ih, b_hh, V of each direction
+
+
+# ---- one layer ----
+
+
+def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
+    """Tensors (y, hn) or (y, hn, cn) of a layer; of a single step (input [B, I], states [B, P]) without y.
+
+    input: Tensor [T, B, I]; h0: [D, B, P] or None; c0: [D, B, H] or None; params: for each direction (W, U, b_ih,
+    b_hh, V), the last three maybe None; lengths: int64 [B] or None.
+    """
+    source = input.array
+    x = memory.contiguous(source)
+    dtype, count = x.dtype, len(params)
+    steps, batch, size = x.shape if not single else (1, *x.shape)
+    units, p = _sizes(op, cell, params, size, dtype, h0, c0)
+    rows = GATES[cell] * units
+    gates = memory.empty((count, steps, batch, rows), dtype)
+    flat = gates.reshape(count, steps * batch, rows)
+    x2 = x if single else x.reshape(steps * batch, size)
+    weights, projections, biases = [], [], []
+    for d, (w, u, b_ih, b_hh, v) in enumerate(params):
+        bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
+        LINEAR.gemm(flat[d], x2, w.array.T, bias, None, 1.0, 0.0, None)
+        weights.append(_packed(u, u.array, GATES[cell], False))
+        if v is not None:
+            projections.append(_packed(v, v.array, 1, False))
+    inputs = (input, h0, c0, *params[0]) if count == 1 else (input, h0, c0, *params[0], *params[1])
+    on_tape = is_grad_enabled() and any([t is not None and t.requires_grad for t in inputs])
+    y = memory.empty((steps, batch, count * p), dtype)
+    hn = memory.empty((count, batch, p), dtype)
+    cn = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
+    kept = memory.empty((count, steps, batch, units), dtype) if on_tape and rows > units else None
+    hidden = memory.empty((count, steps, batch, units), dtype) if projections else None
+    first = [None if s is None else memory.contiguous(s.array).reshape(count, batch, -1) for s in (h0, c0)]
+    K.recur(y, hn, cn, gates, kept, hidden, *first, weights, projections, biases, lengths, cell)
+    outs = (y, hn, cn) if cn is not None else (y, hn)
+    if single:
+        outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
+    if not on_tape:
+        return tuple([wrap(out) for out in outs])
+    kept_x = input if x is source else x
+    saved = (cell, lengths, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
+    if len(outs) == 1:
+        return (record(outs[0], single_backward, inputs, saved),)
+    return record_many(outs, single_backward if single else layer_backward, inputs, saved)
+
+
+def _packed(weight, array, gates, backward):
+    cell = None if weight is None else cell_of(weight)
+    return packed(
+        cell, array, ("recur", backward), K.pack,
+        lambda: K.packed_size(array.shape, gates, array.dtype, backward), gates, backward,
+    )  # fmt: skip
+
+
+def _joined(cell, units, b_ih, b_hh, biases):
+    """What is added to W x: both biases, but for gru's inside of n, which goes to `biases`."""
+    if cell != "gru":
+        return b_ih + b_hh
+    bias = b_ih.copy()
+    bias[: 2 * units] += b_hh[: 2 * units]
+    biases.append(memory.contiguous(b_hh[2 * units :]))
+    return bias
+
+
+def single_backward(node, dh, dc=None):
+    """layer_backward of one step."""
+    return layer_backward(node, None, dh, dc)
+
+
+def layer_backward(node, dy, dhn, dcn=None):
+    cell, lengths, x, h0, c0, y, gates, kept, hidden, *params = node.saved
+    count, steps, batch, rows = gates.shape
+    units, p = rows // GATES[cell], y.shape[2] // count
+    dtype = y.dtype
+    params = [params[d * TERMS : (d + 1) * TERMS] for d in range(count)]
+    weights = [_packed(None, u, GATES[cell], True) for _, u, *_ in params]
+    projections = [_packed(None, v, 1, True) for *_, v in params if v is not None]
+    columns = rows if cell != "gru" else 4 * units
+    dgates = memory.empty((count, steps, batch, columns), dtype)
+    dh0 = memory.empty((count, batch, p), dtype)
+    dc0 = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
+    dproj = memory.empty((count, steps, batch, p), dtype) if projections else None
+    first_h, first_c, dhn, dcn = [
+        None if s is None else memory.contiguous(s).reshape(count, batch, -1) for s in (h0, c0, dhn, dcn)
+    ]
+    dy = None if dy is None else memory.contiguous(dy)
+    K.recur_backward(
+        dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, first_h, first_c, weights, projections, lengths, cell
+    )
+    x2 = memory.contiguous(x).reshape(steps * batch, x.shape[-1])
+    dx = memory.empty(x.shape, dtype) if node.needs(0) else None
+    grads = []
+    for d, (w, _, _, _, v) in enumerate(params):
+        needs = [node.needs(3 + d * TERMS + i) for i in range(TERMS)]
+        da = dgates[d].reshape(steps * batch, columns)
+        total = None
+        if needs[2] or needs[3]:
+            total = memory.empty((columns,), dtype)
+            LINEAR.bias_grad(total, da)
+        if cell == "gru":
+            da = da[:, units:]
+        if dx is not None:
+            # a = W x + ...  =>  dx = da W, added up over the directions
+            LINEAR.gemm(dx.reshape(x2.shape), da, w, None, None, 1.0, float(d), None)
+        dw = du = dv = db_ih = db_hh = None
+        if needs[0]:
+            dw = memory.empty(w.shape, dtype)
+            LINEAR.gemm(dw, da.T, x2, None, None, 1.0, 0.0, None)
+        if needs[1]:
+            du = _recurrent_gradient(cell, d, dgates[d], y[:, :, d * p : (d + 1) * p], first_h, lengths, units)
+        if total is not None:
+            db_ih = total[units:] if cell == "gru" else total
+            db_hh = np.concatenate((total[units : 3 * units], total[:units])) if cell == "gru" else total
+        if needs[4]:
+            # h = V m  =>  dV = dhᵀ m
+            dv = memory.empty(v.shape, dtype)
+            LINEAR.gemm(dv, dproj[d].reshape(-1, p).T, hidden[d].reshape(-1, units), None, None, 1.0, 0.0, None)
+        grads += [dw, du, db_ih, db_hh, dv]
+    dh0 = dh0.reshape(h0.shape) if node.needs(1) else None
+    dc0 = dc0.reshape(c0.shape) if node.needs(2) else None
+    return dx, dh0, dc0, *grads
+
+
+def _recurrent_gradient(cell, d, ds, y, h0, lengths, units):
+    """s = U h'  =>  dU = Σ dsᵀ h': h' is the output before, or h0 where a sequence starts."""
+    steps, batch, p = y.shape
+    later, before = (ds[1:], y[:-1]) if d == 0 else (ds[:-1], y[1:])
+    du = (memory.empty if steps > 1 else memory.zeros)((GATES[cell] * units, p), y.dtype)
+    if steps > 1:
+        _add_product(cell, du, later.reshape((steps - 1) * batch, -1), before.reshape((steps - 1) * batch, p), 0.0, units)
+    if h0 is not None:
+        start = ds[0] if d == 0 else ds[-1] if lengths is None else ds[lengths - 1, np.arange(batch)]
+        _add_product(cell, du, start, h0[d], 1.0, units)
+    return du
+
+
+def _add_product(cell, du, ds, h, beta, units):
+    """du = beta du + dsᵀ h; ds of gru comes as n r z, du is r z n."""
+    if cell != "gru":
+        LINEAR.gemm(du, ds.T, h, None, None, 1.0, beta, None)
+        return
+    LINEAR.gemm(du[: 2 * units], ds[:, units : 3 * units].T, h, None, None, 1.0, beta, None)
+    LINEAR.gemm(du[2 * units :], ds[:, :units].T, h, None, None, 1.0, beta, None)
+
+
+# ---- checks ----
+
+
+def _sizes(op, cell, params, size, dtype, h0, c0):
+    """H and P; raises RuntimeError for weights that do not fit each other or the input, and for mixed dtypes."""
+    w, u, *_, v = params[0]
+    units, p = w.array.shape[0] // GATES[cell], u.array.shape[-1]
+    rows = GATES[cell] * units
+    want = (("w_ih", (rows, size)), ("w_hh", (rows, p)), ("b_ih", (rows,)), ("b_hh", (rows,)), ("w_hr", (p, units)))
+    if v is None and p != units:
+        raise RuntimeError(f"{op}: w_hh must have shape ({rows}, {units}) for w_ih {w.array.shape}, got {u.array.shape}")
+    for terms in params:
+        if (terms[2] is None) != (terms[3] is None):
+            raise RuntimeError(f"{op}: wants both biases or none")
+        for t, (name, shape) in zip(terms, want):
+            if t is None:
+                continue
+            if t.array.shape != shape:
+                raise RuntimeError(f"{op}: {name} must have shape {shape}, got {t.array.shape}")
+            if t.array.dtype != dtype:
+                raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
+    for name, t in (("h0", h0), ("c0", c0)):
+        if t is not None and t.array.dtype != dtype:
+            raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
+    if dtype.char not in "fd":
+        raise RuntimeError(f"{op}: input must be float32 or float64, got {dtype}")
+    return units, p
+
+
+def _lengths(op, lengths, steps, batch):
+    """lengths as int64 [B], or None where all sequences are complete."""
+    array = np.asarray(lengths.array if isinstance(lengths, Tensor) else lengths)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{op}: lengths must be integers, got {array.dtype}")
+    if array.shape != (batch,):
+        raise RuntimeError(f"{op}: lengths must have shape ({batch},), one for each sequence, got {array.shape}")
+    if batch and not 1 <= array.min() <= array.max() <= steps:
+        raise RuntimeError(f"{op}: lengths must be between 1 and the {steps} steps of the input, got {array.tolist()}")
+    return None if not batch or array.min() == steps else np.ascontiguousarray(array, np.int64)
+
+
+def _state(op, name, state, shape, batched):
+    """An initial state [L D, B, size]; unbatched ones get their axis."""
+    if not isinstance(state, Tensor):
+        raise TypeError(f"{op}: {name} must be a Tensor, got {type(state).__name__}")
+    want = shape if batched else (shape[0], shape[2])
+    if state.array.shape != want:
+        axes = "[layers * directions, batch, size]" if batched else "[layers * directions, size] for an unbatched input"
+        raise RuntimeError(f"{op}: {name} must have shape {want}, {axes}, got {state.array.shape}")
+    return state if batched else state.unsqueeze(1)
+
+
+# ---- whole networks ----
+
+
+def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_first=False, lengths=None):
+    """y [T, B, D P] and the last states [L D, B, P] (of lstm a pair with [L D, B, H]) of layers of recurrences.
+
+    input: [T, B, I], [B, T, I] with batch_first, or [T, I] unbatched; hx: initial states or None: zeros; of lstm a
+    pair. layers: for each layer a list with (W, U, b_ih, b_hh, V) for each direction. dropout: probability with which
+    outputs of all layers but the last are zeroed in training. lengths: of the sequences, 1 to T in any order; y is 0
+    behind them. Raises RuntimeError for shapes that do not fit and for T = 0.
+    """
+    if not isinstance(input, Tensor):
+        raise not_tensors(op, input=input)
+    shape = input.array.shape
+    if len(shape) not in (2, 3):
+        raise RuntimeError(f"{op}: input must have 3 dimensions, or 2 without a batch, got shape {shape}")
+    count, size, u = len(layers[0]), layers[0][0][0].array.shape[-1], layers[0][0][1].array
+    if shape[-1] != size:
+        raise RuntimeError(f"{op}: input of shape {shape} must end in input_size = {size}")
+    batched = len(shape) == 3
+    x = input if batched else input.unsqueeze(1)
+    if batched and batch_first:
+        x = x.transpose(0, 1)
+    steps, batch, _ = x.array.shape
+    if steps == 0:
+        raise RuntimeError(f"{op}: expected a sequence of at least one step, got input of shape {shape}")
+    if lengths is not None:
+        if not batched:
+            raise RuntimeError(f"{op}: lengths wants a batch, got input of shape {shape}")
+        lengths = _lengths(op, lengths, steps, batch)
+    states = None
+    if hx is not None:
+        both = (len(layers) * count, batch)
+        if cell != "lstm":
+            states = [_state(op, "hx", hx, (*both, u.shape[-1]), batched)]
+        else:
+            if not isinstance(hx, (tuple, list)) or len(hx) != 2:
+                raise TypeError(f"{op}: hx must be a pair of Tensors (h0, c0), got {type(hx).__name__}")
+            states = [
+                _state(op, "h0", hx[0], (*both, u.shape[-1]), batched),
+                _state(op, "c0", hx[1], (*both, u.shape[0] // 4), batched),
+            ]
+    last = []
+    for i, params in enumerate(layers):
+        own = [None, None]
+        if states is not None:
+            own[: len(states)] = states if len(layers) == 1 else [s[i * count : (i + 1) * count] for s in states]
+        if i and dropout and training:
+            x = _dropout(x, dropout)
+        x, *end = _layer(op, cell, x, *own, params, lengths)
+        last.append(end)
+    end = last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
+    if not batched:
+        x, end = x.squeeze(1), [s.squeeze(1) for s in end]
+    elif batch_first:
+        x = x.transpose(0, 1)
+    return x, (tuple(end) if cell == "lstm" else end[0])
+
+
+def _from_flat(op, params, has_biases, num_layers, bidirectional):
+    """torch's list of parameters as layers of directions."""
+    count = num_layers * (1 + bool(bidirectional))
+    each = len(params) // count if count > 0 else 0
+    biases = 2 if has_biases else 0
+    if each * count != len(params) or each - biases not in ((2, 3) if op == "lstm" else (2,)):
+        raise RuntimeError(f"{op}: got {len(params)} parameters for {num_layers} layers, bidirectional={bidirectional}")
+    found = []
+    for i in range(count):
+        w, u, *rest = params[i * each : (i + 1) * each]
+        b = rest[:2] if has_biases else (None, None)
+        found.append((w, u, *b, rest[biases] if len(rest) > biases else None))
+    step = count // num_layers
+    return [found[i : i + step] for i in range(0, count, step)]
+
+
+def lstm(
+    input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None
+):  # fmt: skip
+    """(y, hn, cn) of layers of LSTMs; arguments as torch.lstm's, lengths as recurrent's.
+
+    Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9 (1997).
+    """
+    layers = _from_flat("lstm", params, has_biases, num_layers, bidirectional)
+    y, (hn, cn) = recurrent("lstm", "lstm", input, hx, layers, dropout, train, batch_first, lengths)
+    return y, hn, cn
+
+
+def gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
+    """(y, hn) of layers of GRUs, the linear map before the reset; arguments as torch.gru's.
+
+    Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
+    """
+    layers = _from_flat("gru", params, has_biases, num_layers, bidirectional)
+    return recurrent("gru", "gru", input, hx, layers, dropout, train, batch_first, lengths)
+
+
+def rnn_tanh(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
+    """(y, hn) of layers of h = tanh(a + U h'); arguments as torch.rnn_tanh's. Elman, Cognitive Science 14 (1990)."""
+    layers = _from_flat("rnn_tanh", params, has_biases, num_layers, bidirectional)
+    return recurrent("rnn_tanh", "tanh", input, hx, layers, dropout, train, batch_first, lengths)
+
+
+def rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
+    """(y, hn) of layers of h = relu(a + U h'); arguments as torch.rnn_relu's."""
+    layers = _from_flat("rnn_relu", params, has_biases, num_layers, bidirectional)
+    return recurrent("rnn_relu", "relu", input, hx, layers, dropout, train, batch_first, lengths)
+
+
+# ---- single steps ----
+
+
+def _step(op, cell, input, states, w_ih, w_hh, b_ih, b_hh):
+    """The new states [B, H] (or [H]) as a tuple; states: (h0,) or (h0, c0), each maybe None."""
+    names = {"input": input, "w_ih": w_ih, "w_hh": w_hh}
+    if not all(isinstance(t, Tensor) for t in names.values()):
+        raise not_tensors(op, **names)
+    shape = input.array.shape
+    if len(shape) not in (1, 2):
+        raise RuntimeError(f"{op}: input must be [B, I] or, without a batch, [I], got shape {shape}")
+    batched = len(shape) == 2
+    if w_ih.array.ndim != 2 or shape[-1] != w_ih.array.shape[1]:
+        raise RuntimeError(f"{op}: input of shape {shape} must end in input_size, w_ih has shape {w_ih.array.shape}")
+    if w_hh.array.ndim != 2:
+        raise RuntimeError(f"{op}: w_hh must have 2 dimensions, got shape {w_hh.array.shape}")
+    want = (*shape[:-1], w_hh.array.shape[1])
+    for name, s in zip(("h0", "c0") if cell == "lstm" else ("hx",), states):
+        if s is not None and not isinstance(s, Tensor):
+            raise TypeError(f"{op}: {name} must be a Tensor, got {type(s).__name__}")
+        if s is not None and s.array.shape != want:
+            raise RuntimeError(f"{op}: {name} must have shape {want} for input {shape}, got {s.array.shape}")
+    params = [(w_ih, w_hh, b_ih, b_hh, None)]
+    h0, c0 = states if len(states) == 2 else (states[0], None)
+    if batched:
+        return _layer(op, cell, input, h0, c0, params, None, True)
+    h0, c0 = [None if s is None else s.unsqueeze(0) for s in (h0, c0)]
+    return tuple([s.squeeze(0) for s in _layer(op, cell, input.unsqueeze(0), h0, c0, params, None, True)])
+
+
+def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    """(h, c) after one step. input: [B, I] or [I]; hx: (h, c) before it, or None: zeros."""
+    if hx is None:
+        hx = (None, None)
+    if not isinstance(hx, (tuple, list)) or len(hx) != 2:
+        raise TypeError(f"lstm_cell: hx must be a pair of Tensors (h, c), got {type(hx).__name__}")
+    return _step("lstm_cell", "lstm", input, hx, w_ih, w_hh, b_ih, b_hh)
+
+
+def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    """h after one step. input: [B, I] or [I]; hx: h before it, or None: zeros."""
+    return _step("gru_cell", "gru", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
+
+
+def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    """tanh(W x + b_ih + U h + b_hh). input: [B, I] or [I]; hx: h, or None: zeros."""
+    return _step("rnn_tanh_cell", "tanh", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
+
+
+def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
+    """relu(W x + b_ih + U h + b_hh). input: [B, I] or [I]; hx: h, or None: zeros."""
+    return _step("rnn_relu_cell", "relu", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
+
+
+# ---- rows of sequences of several lengths, one after the other ----
+
+
+def pack_rows(input, rows):
+    """input[T, B, ...] -> [N, ...]: the given rows of T B, each at most once."""
+    x = memory.contiguous(input.array)
+    flat = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+    return record(flat.take(rows, 0), pack_rows_backward, (input,), (rows, x.shape))
+
+
+def pack_rows_backward(node, dy):
+    rows, shape = node.saved
+    dx = memory.zeros(shape, dy.dtype)
+    dx.reshape(shape[0] * shape[1], *shape[2:])[rows] = dy
+    return (dx,)
+
+
+def pad_rows(input, rows, steps, batch, value=0.0):
+    """[N, ...] -> [T, B, ...]: pack_rows undone, `value` in the rows that were left out."""
+    x = input.array
+    y = memory.empty((steps, batch, *x.shape[1:]), x.dtype)
+    flat = y.reshape(steps * batch, *x.shape[1:])
+    if len(rows) < len(flat):
+        flat.fill(value)
+    flat[rows] = x
+    return record(y, pad_rows_backward, (input,), (rows,))
+
+
+def pad_rows_backward(node, dy):
+    (rows,) = node.saved
+    dy = memory.contiguous(dy)
+    return (dy.reshape(dy.shape[0] * dy.shape[1], *dy.shape[2:]).take(rows, 0),)
