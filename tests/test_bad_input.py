@@ -37,6 +37,8 @@ BAD = {
     "bce": (lambda: F.binary_cross_entropy(X, ones(4)), ValueError, r"binary_cross_entropy: target .* \(4, 3\), got \(4,\)"),
     "classes": (lambda: F.cross_entropy(X, ints(0, 1, 2)), ValueError, r"cross_entropy: .* indices of shape \(4,\), got \(3,\)"),
     "setitem": (lambda: X.__setitem__(0, ones(5)), RuntimeError, r"setitem: .*shape \(5,\) into shape \(3,\)"),
+    "residual": (lambda: F.add_layer_norm(X, ones(4, 1), (3,)), RuntimeError, r"residual must be float32 \(4, 3\)"),
+    "no residual": (lambda: F.add_rms_norm(X, None, (3,)), TypeError, "add_rms_norm: residual must be a Tensor"),
     "dim": (lambda: X.sum(2), IndexError, "sum: dim 2 is out of range for a tensor with 2 dimensions"),
     # dtypes
     "linear dtype": (lambda: nn.Linear(3, 2)(X.double()), RuntimeError, "linear: .*one dtype, got input float64, weight float32"),

@@ -21,6 +21,8 @@ cdef extern from "norm.h" nogil:
         const void *dy
         const void *w
         const void *b
+        const void *more
+        void *total
         void *dw
         void *db
         double *mean
@@ -176,33 +178,42 @@ def normalize_backward(ndarray dx, ndarray dw, ndarray db, ndarray dy, ndarray x
         give(a.partial, (partial + sums + slopes) * sizeof(double))
 
 
-def layer_norm(ndarray y, ndarray mean, ndarray rstd, ndarray x, ndarray weight, ndarray bias, double eps):
+def layer_norm(ndarray y, ndarray total, ndarray mean, ndarray rstd, ndarray x, ndarray residual, ndarray weight,
+               ndarray bias, double eps):
     cdef nnrt_norm_args a
     cdef int code = fill(&a, x, y, None, weight, bias, None, None, mean, rstd)
+    a.more = data(residual)
+    a.total = data(total)
+    a.n = 1
     a.rows = PyArray_DIM(x, 0)
-    a.c = PyArray_DIM(x, 1)
+    a.c = a.batch = PyArray_DIM(x, 1)
     a.eps = eps
     if PyArray_SIZE(x) == 0:
         return
-    work(&a, x, 8, 2)
-    a.work.scratch = 2 * a.c * PyArray_ITEMSIZE(x)
+    work(&a, x, 8, 2 if residual is None else 4)
+    past_caches(&a, y)
+    a.stream = a.stream and <uintptr_t>a.total % 64 == 0
+    a.work.scratch = 4 * a.c * PyArray_ITEMSIZE(x)
     span(&a.work.out[0], y)
     launch(&table.layer_norm[code], &a, nnrt_norm_cut_rows(&a))
 
 
 def layer_norm_backward(ndarray dx, ndarray dw, ndarray db, ndarray dy, ndarray x, ndarray mean, ndarray rstd,
-                        ndarray weight):
+                        ndarray weight, ndarray more):
     cdef nnrt_norm_args a
     cdef int code = fill(&a, x, dx, dy, weight, None, dw, db, mean, rstd)
     cdef int64_t tasks, partial
+    a.more = data(more)
+    a.n = 1
     a.rows = PyArray_DIM(x, 0)
-    a.c = a.cols = PyArray_DIM(x, 1)
+    a.c = a.cols = a.batch = PyArray_DIM(x, 1)
+    past_caches(&a, dx)
     tasks = nnrt_norm_parts(&a, 1, a.rows * a.c, 4)
     partial = 2 * a.parts * a.c
     a.partial = room(partial)
     try:
-        work(&a, x, 14, 3)
-        a.work.scratch = 3 * a.c * PyArray_ITEMSIZE(x)
+        work(&a, x, 14, 3 if more is None else 4)
+        a.work.scratch = 7 * a.c * PyArray_ITEMSIZE(x)
         span(&a.work.out[0], dx)
         launch(&table.layer_norm_backward[code], &a, tasks)
         if a.dw != NULL or a.db != NULL:

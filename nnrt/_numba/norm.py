@@ -156,9 +156,12 @@ def _backward(dx, dy, x, m, a, b, slope, d, relu):
 # ---- rows ----
 
 
-def layer_norm(y, mean, rstd, x, weight, bias, eps):
+def layer_norm(y, total, mean, rstd, x, residual, weight, bias, eps):
     if x.size == 0:
         return
+    if residual is not None:
+        np.add(x, residual, out=total)
+        x = total
     w, b = _given(x, weight, 1), _given(x, bias, 0)
     centred = mean is not None
     means = mean if centred else rstd
@@ -190,7 +193,7 @@ def _layer(y, mean, rstd, x, w, b, eps, centred):
             y[r, i] = (x[r, i] - m) * s * w[i] + b[i]
 
 
-def layer_norm_backward(dx, dw, db, dy, x, mean, rstd, weight):
+def layer_norm_backward(dx, dw, db, dy, x, mean, rstd, weight, more):
     w, centred = _given(x, weight, 1), mean is not None
     means = mean if centred else rstd
     pieces, parts = _pieces(1, *x.shape)
@@ -203,6 +206,8 @@ def layer_norm_backward(dx, dw, db, dy, x, mean, rstd, weight):
     for d, total in ((dw, sums[:, 0]), (db, sums[:, 1])):
         if d is not None:
             d[...] = total.sum(axis=0)
+    if more is not None:
+        dx += more
 
 
 @jit(fastmath=_SUMS)

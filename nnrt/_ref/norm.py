@@ -68,10 +68,16 @@ def normalize_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight, bia
         dx[...] = (g * rstd[:, None, :, None]).reshape(x.shape)
 
 
-def layer_norm(y: Out, mean: Out, rstd: Out, x, weight, bias, eps):
-    """y = (x - mean) rstd weight + bias, with mean[R] and rstd[R] of the rows; mean None: RMS norm."""
+def layer_norm(y: Out, total: Out, mean: Out, rstd: Out, x, residual, weight, bias, eps):
+    """y = (x - mean) rstd weight + bias, with mean[R] and rstd[R] of the rows; mean None: RMS norm.
+
+    residual: total = x + residual takes x's place; both may be None.
+    """
     v = x.astype(np.float64)
     with np.errstate(all="ignore"):
+        if residual is not None:
+            total[...] = x + residual
+            v = total.astype(np.float64)
         if mean is not None:
             mean[...] = v.mean(axis=1)
             v = v - mean[:, None]
@@ -79,8 +85,11 @@ def layer_norm(y: Out, mean: Out, rstd: Out, x, weight, bias, eps):
         y[...] = _affine(v * rstd[:, None], weight, bias)
 
 
-def layer_norm_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight):
-    """dx = rstd (w dy - mean(w dy) - x̂ mean(w dy x̂)), the second term only with a mean; dw = Σ dy x̂, db = Σ dy."""
+def layer_norm_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight, more):
+    """dx = rstd (w dy - mean(w dy) - x̂ mean(w dy x̂)) + more, the second term only with a mean; dw = Σ dy x̂, db = Σ dy.
+
+    more: the gradient that reaches x on another way, or None.
+    """
     with np.errstate(all="ignore"):
         z = (x.astype(np.float64) - (0 if mean is None else mean[:, None])) * rstd[:, None]
         if dw is not None:
@@ -89,4 +98,5 @@ def layer_norm_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight):
             db[...] = dy.sum(axis=0, dtype=np.float64)
         g = _affine(dy.astype(np.float64), weight, None)
         centred = g if mean is None else g - g.mean(axis=1, keepdims=True)
-        dx[...] = rstd[:, None] * (centred - z * (g * z).mean(axis=1, keepdims=True))
+        g = rstd[:, None] * (centred - z * (g * z).mean(axis=1, keepdims=True))
+        dx[...] = g if more is None else g + more

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, record_many
 from ..tensor import Tensor, bump
 from .create import zeros
 from .elementwise import div, pow
@@ -257,14 +257,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     weight, bias: of normalized_shape or None. RuntimeError for sizes or dtypes that do not fit.
     """
     shape = _checked_rows("layer_norm", input, normalized_shape, weight, bias)
-    if input.array.size == 0:
-        return _empty(input, weight, bias)
-    x = _rows(input.array, shape)
-    y = memory.empty(input.array.shape, x.dtype)
-    mean, rstd = np.empty((2, len(x)))
-    K.layer_norm(y.reshape(x.shape), mean, rstd, x, _row(weight), _row(bias), eps)
-    saved = (input, x, mean, rstd, weight, shape)
-    return record(y, layer_norm_backward, (input, weight, bias), saved)
+    return _normalized_rows(input, None, shape, weight, bias, eps, True)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -273,24 +266,68 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     eps None: the distance from 1 to the next number of the dtype. Errors as for layer_norm.
     """
     shape = _checked_rows("rms_norm", input, normalized_shape, weight, None)
-    if input.array.size == 0:
-        return _empty(input, weight, None)
-    x = _rows(input.array, shape)
-    y = memory.empty(input.array.shape, x.dtype)
-    rstd = np.empty(len(x))
-    K.layer_norm(y.reshape(x.shape), None, rstd, x, _row(weight), None, np.finfo(x.dtype).eps if eps is None else eps)
-    saved = (input, x, None, rstd, weight, shape)
-    return record(y, layer_norm_backward, (input, weight, None), saved)
+    return _normalized_rows(input, None, shape, weight, None, eps, False)
+
+
+def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """(layer_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
+    shape = _checked_rows("add_layer_norm", input, normalized_shape, weight, bias, residual)
+    return _normalized_rows(input, residual, shape, weight, bias, eps, True)
+
+
+def add_rms_norm(input, residual, normalized_shape, weight=None, eps=None):
+    """(rms_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
+    shape = _checked_rows("add_rms_norm", input, normalized_shape, weight, None, residual)
+    return _normalized_rows(input, residual, shape, weight, None, eps, False)
+
+
+def _normalized_rows(input, residual, shape, weight, bias, eps, centred):
+    """Layer norm (centred) or RMS norm of input, or of input + residual and then that sum too."""
+    a = input.array
+    if a.size == 0:
+        total = input if residual is None else input + residual
+        y = _empty(total, weight, bias)
+        return y if residual is None else (y, total)
+    x = _rows(a, shape)
+    if eps is None:
+        eps = np.finfo(x.dtype).eps
+    y = memory.empty(a.shape, x.dtype)
+    mean, rstd = np.empty((2, len(x))) if centred else (None, np.empty(len(x)))
+    more = total = None
+    if residual is not None:
+        more, total = _rows(residual.array, shape), memory.empty(a.shape, x.dtype)
+    sums = None if total is None else total.reshape(x.shape)
+    K.layer_norm(y.reshape(x.shape), sums, mean, rstd, x, more, _row(weight), _row(bias), eps)
+    if residual is None:
+        return record(y, layer_norm_backward, (input, weight, bias), (input, x, mean, rstd, weight, shape))
+    saved = (total, mean, rstd, weight, shape)
+    return record_many((y, total), add_layer_norm_backward, (input, residual, weight, bias), saved)
 
 
 def layer_norm_backward(node, dy):
     a, x, mean, rstd, w, shape = node.saved
-    dx = memory.empty(a.shape, x.dtype)
-    dw = memory.empty(shape, x.dtype) if node.needs(1) else None
-    db = memory.empty(shape, x.dtype) if node.needs(2) else None
-    w, dw1, db1 = (None if v is None else memory.contiguous(v).reshape(-1) for v in (w, dw, db))
-    K.layer_norm_backward(dx.reshape(x.shape), dw1, db1, _rows(dy, shape), x, mean, rstd, w)
+    dx, dw, db = _rows_backward(dy, None, x, mean, rstd, w, shape, a.shape, node.needs(1), node.needs(2))
     return (dx if node.needs(0) else None), dw, db
+
+
+def add_layer_norm_backward(node, dy, dtotal):
+    """The sum's own gradient is added to the norm's, and both terms of the sum have it."""
+    total, mean, rstd, w, shape = node.saved
+    if dy is None:
+        return dtotal, dtotal, None, None
+    x = _rows(total, shape)
+    dx, dw, db = _rows_backward(dy, dtotal, x, mean, rstd, w, shape, dy.shape, node.needs(2), node.needs(3))
+    return (dx if node.needs(0) else None), (dx if node.needs(1) else None), dw, db
+
+
+def _rows_backward(dy, more, x, mean, rstd, w, shape, size, to_weight, to_bias):
+    dx = memory.empty(size, x.dtype)
+    dw = memory.empty(shape, x.dtype) if to_weight else None
+    db = memory.empty(shape, x.dtype) if to_bias else None
+    w, dw1, db1 = (None if v is None else memory.contiguous(v).reshape(-1) for v in (w, dw, db))
+    more = None if more is None else _rows(more, shape)
+    K.layer_norm_backward(dx.reshape(x.shape), dw1, db1, _rows(dy, shape), x, mean, rstd, w, more)
+    return dx, dw, db
 
 
 def _rows(a, shape):
@@ -303,7 +340,7 @@ def _row(t):
     return None if t is None else memory.contiguous(t.array).reshape(-1)
 
 
-def _checked_rows(op, input, normalized_shape, weight, bias):
+def _checked_rows(op, input, normalized_shape, weight, bias, residual=None):
     """normalized_shape as a tuple, once everything fits."""
     if not isinstance(normalized_shape, (tuple, list)):
         raise TypeError(f"{op}: normalized_shape must be a tuple of sizes, got {type(normalized_shape).__name__}")
@@ -316,6 +353,12 @@ def _checked_rows(op, input, normalized_shape, weight, bias):
     if a.shape[max(a.ndim - len(shape), 0) :] != shape:
         raise RuntimeError(f"{op}: input of shape {a.shape} must end in normalized_shape = {shape}")
     _check_dtypes(op, a, weight, bias)
+    if op.startswith("add"):
+        if not isinstance(residual, Tensor):
+            raise not_tensors(op, residual=residual)
+        if residual.array.shape != a.shape or residual.array.dtype != a.dtype:
+            r = residual.array
+            raise RuntimeError(f"{op}: residual must be {a.dtype} {a.shape} as input, got {r.dtype} {r.shape}")
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t.array.shape != shape:
             raise RuntimeError(f"{op}: {name} must be of normalized_shape = {shape}, got shape {t.array.shape}")

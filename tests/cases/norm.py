@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import nnrt
 from tests.cases import Kernel, Op, Output, around
 
 TOL = {"float32": (3e-5, 3e-5), "float64": (1e-11, 1e-11)}
@@ -70,16 +71,18 @@ def _backward(shape, given=(True, True), activation=None, fixed=False, outs=(Tru
     return Kernel("norm.normalize_backward", f"{_label(shape)} {given} {activation} {fixed} {outs}", args, tol)
 
 
-def _layer(shape, given=(True, True), rms=False):
+def _layer(shape, given=(True, True), rms=False, residual=False):
     def args(rng, dtype):
         x = _numbers(rng, dtype, *shape)
         mean = None if rms else Output(shape[:1], np.float64)
-        return [Output(shape), mean, Output(shape[:1], np.float64), x, *_weights(rng, dtype, shape[1], given), 1e-5]
+        more = _numbers(rng, dtype, *shape) if residual else None
+        outs = [Output(shape), Output(shape) if residual else None, mean, Output(shape[:1], np.float64)]
+        return [*outs, x, more, *_weights(rng, dtype, shape[1], given), 1e-5]
 
-    return Kernel("norm.layer_norm", f"{_label(shape)} {given} {rms}", args, TOL)
+    return Kernel("norm.layer_norm", f"{_label(shape)} {given} {rms}{' residual' * residual}", args, TOL)
 
 
-def _layer_backward(shape, weight=True, rms=False, outs=(True, True)):
+def _layer_backward(shape, weight=True, rms=False, outs=(True, True), residual=False):
     rows, c = shape
 
     def args(rng, dtype):
@@ -87,11 +90,12 @@ def _layer_backward(shape, weight=True, rms=False, outs=(True, True)):
         mean, rstd = None if rms else rng.standard_normal(rows), rng.random(rows) + 0.5
         return [
             Output(shape), *(Output((c,)) if out else None for out in outs), dy, x, mean, rstd,
-            _weights(rng, dtype, c, (weight, False))[0],
+            _weights(rng, dtype, c, (weight, False))[0], _numbers(rng, dtype, *shape) if residual else None,
         ]  # fmt: skip
 
     tol = {"float32": (1e-4, 2e-5 * (1 + rows**0.5)), "float64": (1e-10, 1e-11 * (1 + rows**0.5))}
-    return Kernel("norm.layer_norm_backward", f"{_label(shape)} {weight} {rms} {outs}", args, tol)
+    label = f"{_label(shape)} {weight} {rms} {outs}{' residual' * residual}"
+    return Kernel("norm.layer_norm_backward", label, args, tol)
 
 
 def _stopped(rng, dtype):
@@ -122,6 +126,8 @@ KERNELS = [
     *(_layer((9, 33), given, rms) for given in GIVEN for rms in (False, True)),
     *(_layer_backward(shape, rms=rms) for shape in ROWS for rms in (False, True)),
     *(_layer_backward((9, 33), False, rms, outs) for rms in (False, True) for outs in GIVEN),
+    *(case(shape, rms=rms, residual=True) for case in (_layer, _layer_backward) for shape in [(1, 7), (9, 33), (700, 300)] for rms in (False, True)),
+    *(case((4097, 1024), residual=residual) for case in (_layer, _layer_backward) for residual in (False, True)),  # past the caches
 ]  # fmt: skip
 
 
@@ -134,6 +140,22 @@ def _inputs(*shape, affine=True, of=None):
         return [3 * rng.standard_normal(shape) + 5, *extra]
 
     return make
+
+
+def _joined(norm):
+    """A norm of a sum, and the sum, in the words of both libraries; some of the gradients reach one output alone."""
+
+    def fn(t, x, w, b, r, both):
+        f, of = t.nn.functional, tuple(w.shape)
+        last = (w, b) if norm == "layer_norm" else (w,)
+        if t is nnrt:
+            y, total = getattr(f, f"add_{norm}")(x, r, of, *last, eps=1e-5)
+        else:
+            total = x + r
+            y = getattr(f, norm)(total, of, *last, eps=1e-5)
+        return {0: y, 1: total, 2: (y, total)}[both]
+
+    return fn
 
 
 def _running(t, x):
@@ -195,6 +217,8 @@ OPS = [
     *[Op(f"rms_norm-{_label(s)}-{len(of)}", lambda t, x, w, b, of=of: t.nn.functional.rms_norm(x, of, w) + b.sum(), _inputs(*s, of=of), tol=WIDE)
       for s, of in [((3, 7), (7,)), ((2, 3, 40), (40,)), ((4, 3, 5), (3, 5)), ((3, 1), (1,)), ((0, 4), (4,))]],
     Op("rms_norm-plain", lambda t, x: t.nn.functional.rms_norm(x, x.shape[-1:], eps=0.1), _inputs(4, 6, affine=False), tol=WIDE),
+    *[Op(f"add_{norm}-{_label(s)}-{both}", _joined(norm), lambda rng, s=s, of=of, both=both: [*_inputs(*s, of=of)(rng), rng.standard_normal(s), both], tol=WIDE)
+      for norm in ("layer_norm", "rms_norm") for s, of in [((3, 7), (7,)), ((4, 3, 5), (3, 5)), ((0, 4), (4,))] for both in (0, 1, 2)],
     *[Op(f"local_response_norm-{size}", lambda t, x, size=size: t.nn.functional.local_response_norm(x, size, 0.3, 0.6, 1.5), _inputs(2, 5, 3, affine=False))
       for size in (1, 2, 3, 4, 5, 12)],
     Op("local_response_norm-5d", lambda t, x: t.nn.functional.local_response_norm(x, 3), _inputs(2, 4, 2, 2, 2, affine=False)),

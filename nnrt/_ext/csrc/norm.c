@@ -476,15 +476,33 @@ static const REAL *K(given)(const void *v, REAL *room, int64_t c, REAL value)
     return room;
 }
 
+/* Asks for the rows to come while those at hand are worked on: a row is often a page, where the hardware stops. */
+INLINE void K(ahead)(const REAL *x, int64_t count)
+{
+    for (int64_t j = 0; j < count; j += 64 / (int64_t)sizeof *x)
+        __builtin_prefetch(x + j);
+}
+
 static void K(layer_norm)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-    int64_t c = ((const args_t *)args)->c;
+    int64_t c = ((const args_t *)args)->c, bytes = c * (int64_t)sizeof(REAL);
     const REAL *restrict w = K(given)(((const args_t *)args)->w, scratch, c, 1);
     const REAL *restrict b = K(given)(((const args_t *)args)->b, (REAL *)scratch + c, c, 0);
+    REAL *sum = (REAL *)scratch + 2 * c, *buffer = sum + c;
     EACH_UNIT(p->rows)
     {
         const REAL *restrict x = (const REAL *)p->x + u * c;
-        REAL *restrict y = (REAL *)p->y + u * c;
+        REAL *restrict y = p->stream ? buffer : (REAL *)p->y + u * c;
+        if (u + 1 < p->rows)
+            K(ahead)(x + c, c);
+        if (p->more) {
+            const REAL *restrict r = (const REAL *)p->more + u * c;
+            REAL *restrict t = p->stream ? sum : (REAL *)p->total + u * c;
+            if (u + 1 < p->rows)
+                K(ahead)(r + c, c);
+            FREE_LOOP(j, c) t[j] = x[j] + r[j];
+            x = t;
+        }
         REAL m = p->mean ? (REAL)(K(sum_row)(x, x, c, 0) / (double)c) : 0;
         double low, var; /* mean - m; mean of (x - m)^2 */
         K(row_moments)(x, NULL, NULL, m, c, &low, &var);
@@ -496,7 +514,14 @@ static void K(layer_norm)(const void *args, int64_t begin, int64_t end, void *sc
             p->mean[u] = m + low;
         p->rstd[u] = rstd;
         FREE_LOOP(j, c) y[j] = ((x[j] - m) * r + shift) * w[j] + b[j];
+        if (p->stream) {
+            nnrt_stream((char *)p->y + u * bytes, (const char *)buffer, bytes);
+            if (p->more)
+                nnrt_stream((char *)p->total + u * bytes, (const char *)sum, bytes);
+        }
     }
+    if (((const args_t *)args)->stream)
+        nnrt_stream_end();
 }
 
 /* What a row of a layer norm's backward pass needs: x^ = (x - m) r + shift, dx = r (dy w + first + x^ second). */
@@ -545,7 +570,7 @@ static void K(four_rows)(REAL *restrict dx, REAL *restrict dw, REAL *restrict db
 static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     int64_t c = ((const args_t *)args)->c;
-    REAL *dw = scratch, *db = dw + c;
+    REAL *dw = scratch, *db = dw + c, *buffer = db + 2 * c;
     const REAL *w = K(given)(((const args_t *)args)->w, db + c, c, 1);
     EACH_UNIT(p->parts)
     {
@@ -558,8 +583,14 @@ static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end,
             int64_t some = last - row >= 4 ? 4 : 1, at = row * c;
             for (int64_t k = 0; k < some; k++)
                 t[k] = K(row_of)(p, row + k, w);
-            (some == 4 ? K(four_rows) : K(one_row))((REAL *)p->y + at, dw, db, (const REAL *)p->x + at,
-                                                    (const REAL *)p->dy + at, w, t, c);
+            REAL *restrict dx = p->stream ? buffer : (REAL *)p->y + at;
+            (some == 4 ? K(four_rows) : K(one_row))(dx, dw, db, (const REAL *)p->x + at, (const REAL *)p->dy + at, w, t, c);
+            if (p->more) {
+                const REAL *restrict more = (const REAL *)p->more + at;
+                FREE_LOOP(j, some * c) dx[j] += more[j];
+            }
+            if (p->stream)
+                nnrt_stream((char *)((REAL *)p->y + at), (const char *)dx, some * c * (int64_t)sizeof *dx);
             row += some;
             run += some;
             if (run >= NNRT_NORM_RUN || row == last) {
@@ -572,6 +603,8 @@ static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end,
             }
         }
     }
+    if (((const args_t *)args)->stream)
+        nnrt_stream_end();
 }
 
 static void K(finish_layer)(const void *args, int64_t begin, int64_t end, void *scratch)

@@ -15,6 +15,8 @@ typedef struct {
     void *y;            /* y or dx */
     const void *x, *dy;
     const void *w, *b;  /* [c] or NULL */
+    const void *more;   /* layer norms: what is added to x, in the backward pass to dx; or NULL */
+    void *total;        /* layer norms: x + more */
     void *dw, *db;      /* [c] or NULL */
     double *mean;       /* NULL: RMS norm */
     double *rstd;       /* moments: the variance */
