@@ -1,0 +1,236 @@
+"""Attention layers: many heads (Vaswani et al., 2017), and the scores of earlier sequence models."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..ops import multihead
+from ..ops.create import empty
+from ..ops.linear import linear, matmul
+from ..tensor import Tensor
+from . import init
+from .conv import Conv1d
+from .linear import Linear
+from .module import Module
+from .parameter import Parameter
+
+
+class MultiheadAttention(Module):
+    """Attention in num_heads subspaces of embed_dim; names, arguments and masks are torch's.
+
+    Input query [L, N, E], key [S, N, kdim] and value [S, N, vdim] ([N, L, E] ... with batch_first, without N for a
+    single sequence), output of query's shape and the weights [N, L, S] (None with need_weights=False, which is the
+    fast way). `in_proj_weight` [3E, E] where kdim = vdim = E, else `q_proj_weight`, `k_proj_weight`, `v_proj_weight`.
+    """
+
+    bias_k: Parameter | None
+    bias_v: Parameter | None
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False,
+        add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
+        device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
+            raise ValueError(
+                f"MultiheadAttention: embed_dim must be a positive multiple of num_heads, got {embed_dim} and {num_heads}"
+            )
+        made = {"device": device, "dtype": dtype}
+        self.embed_dim = embed_dim
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.add_zero_attn = add_zero_attn
+        self._qkv_same_embed_dim = self.kdim == embed_dim and self.vdim == embed_dim
+        packed = {"in_proj_weight": (3 * embed_dim, embed_dim)}
+        apart = {f"{name}_proj_weight": (embed_dim, d) for name, d in zip("qkv", (embed_dim, self.kdim, self.vdim))}
+        for name, shape in (apart | packed).items():
+            wanted = (name in packed) == self._qkv_same_embed_dim
+            self.register_parameter(name, Parameter(empty(shape, **made)) if wanted else None)
+        self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **made)) if bias else None)
+        self.out_proj = Linear(embed_dim, embed_dim, bias, **made)
+        for name in ("bias_k", "bias_v"):
+            self.register_parameter(name, Parameter(empty(1, 1, embed_dim, **made)) if add_bias_kv else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws new initial values."""
+        for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+            if getattr(self, name) is not None:
+                init.xavier_uniform_(getattr(self, name))
+        self.out_proj.reset_parameters()
+        if self.in_proj_bias is not None:
+            init.zeros_(self.in_proj_bias)
+            init.zeros_(self.out_proj.bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None, need_weights: bool = True,
+        attn_mask: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """(output, weights). Masks: True where a query must not look, or added to the scores.
+
+        key_padding_mask [N, S]; attn_mask [L, S] or [N num_heads, L, S]; is_causal: attn_mask (if any) is the causal one.
+        """
+        self._check(query, key, value)
+        single = query.ndim == 2
+        if single:
+            query, key, value = _together(lambda x: x.unsqueeze(0), query, key, value)
+            key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
+        elif not self.batch_first:
+            query, key, value = _together(lambda x: x.transpose(0, 1), query, key, value)
+        if is_causal and not need_weights and key_padding_mask is None:
+            attn_mask = None  # it says the same
+        y, weights = multihead.multi_head_attention(
+            query, key, value, self.num_heads, self._in_weights(), self.in_proj_bias, self.out_proj.weight,
+            self.out_proj.bias, self.bias_k, self.bias_v, self.add_zero_attn, self.dropout if self.training else 0.0,
+            key_padding_mask, attn_mask, is_causal and attn_mask is None, need_weights, average_attn_weights,
+        )  # fmt: skip
+        if single:
+            return y.squeeze(0), None if weights is None else weights.squeeze(0)
+        return y if self.batch_first else y.transpose(0, 1), weights
+
+    def _in_weights(self):
+        if self._qkv_same_embed_dim:
+            return self.in_proj_weight
+        return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+
+    def _check(self, query, key, value):
+        wanted = (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim))
+        for name, x, size in wanted:
+            if x.ndim != query.ndim or x.ndim not in (2, 3) or x.shape[-1] != size:
+                form = "[N, L, E]" if self.batch_first else "[L, N, E]"
+                raise RuntimeError(
+                    f"MultiheadAttention: {name} must be {form} or [L, E], E = {size}, got shape {tuple(x.shape)}"
+                )
+
+    def macs(self, input_shapes, output_shape):
+        projected = math.prod(output_shape) * (3 * self.embed_dim + self.embed_dim)
+        length = output_shape[-2] if self.batch_first or len(output_shape) == 2 else output_shape[0]
+        return projected + 2 * math.prod(output_shape) * length
+
+    def extra_repr(self) -> str:
+        return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, batch_first={self.batch_first}"
+
+
+def _together(function, query, key, value):
+    """function of each, calling it once for what is one tensor: the projections look for that."""
+    q = function(query)
+    k = q if key is query else function(key)
+    v = q if value is query else k if value is key else function(value)
+    return q, k, v
+
+
+class AdditiveAttention(Module):
+    """Scores vᵀ tanh(W_q q + W_k k). Bahdanau et al., 2014.
+
+    forward(query, keys, values=None, key_padding_mask=None) -> (context, weights): query [N, L, query_dim] or
+    [N, query_dim], keys [N, S, key_dim], values [N, S, V] (None: the keys); context [N, L, V], weights [N, L, S], or
+    without L. key_padding_mask [N, S]: True where a key is padding. `project` makes keys ready once for many queries.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.query = Linear(query_dim, hidden, bias=False)
+        self.key = Linear(key_dim, hidden)
+        self.weight = Parameter(empty(hidden))
+        init.uniform_(self.weight, -(hidden**-0.5), hidden**-0.5)
+
+    def project(self, keys: Tensor) -> Tensor:
+        """W_k keys, for `projected`."""
+        return self.key(keys)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor | None = None, key_padding_mask: Tensor | None = None,
+        projected: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        projected = self.project(keys) if projected is None else projected
+        return _read(
+            query, keys if values is None else values, key_padding_mask,
+            lambda q: multihead.additive_scores(self.query(q), projected, self.weight),
+        )  # fmt: skip
+
+
+class BilinearAttention(Module):
+    """Scores qᵀ W k. Luong et al., 2015 ("general"). Shapes as AdditiveAttention's."""
+
+    def __init__(self, query_dim: int, key_dim: int) -> None:
+        super().__init__()
+        self.weight = Parameter(empty(query_dim, key_dim))
+        init.xavier_uniform_(self.weight)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor | None = None, key_padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return _read(
+            query, keys if values is None else values, key_padding_mask,
+            lambda q: matmul(matmul(q, self.weight), keys.transpose(1, 2)),
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return f"query_dim={self.weight.shape[0]}, key_dim={self.weight.shape[1]}"
+
+
+class DotAttention(Module):
+    """Scores q · k, times scale (None: 1 / √dim). Luong et al., 2015 ("dot"). Shapes as AdditiveAttention's."""
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor | None = None, key_padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        scale = keys.shape[-1] ** -0.5 if self.scale is None else self.scale
+        return _read(
+            query, keys if values is None else values, key_padding_mask,
+            lambda q: matmul(q * scale, keys.transpose(1, 2)),
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}"
+
+
+def _read(query, values, key_padding_mask, scores):
+    """What queries [N, L, D], or one [N, D], read from the values."""
+    if query.ndim == 3:
+        return multihead.attend(scores(query), values, key_padding_mask)
+    context, weights = multihead.attend(scores(query.unsqueeze(1)), values, key_padding_mask)
+    return context.squeeze(1), weights.squeeze(1)
+
+
+class PrimerAttention(Module):
+    """Causal self-attention whose queries, keys and values pass a depthwise convolution along time. So et al., 2021.
+
+    Input and output [N, T, dim]. `qkv`: the projections, [3 dim, dim]; `conv`: a filter of `width` steps for each of
+    their channels, which sees no later step.
+    """
+
+    def __init__(self, dim: int, num_heads: int, width: int = 3, dropout: float = 0.0, bias: bool = False) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"PrimerAttention: dim must be a multiple of num_heads, got {dim} and {num_heads}")
+        self.dim = dim
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.qkv = Linear(dim, 3 * dim, bias)
+        self.conv = Conv1d(3 * dim, 3 * dim, width, padding=width - 1, groups=3 * dim)
+        self.proj = Linear(dim, dim, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = self.conv(self.qkv(input).transpose(1, 2))[:, :, : input.shape[1]].transpose(1, 2)
+        p = self.dropout if self.training else 0.0
+        return linear(multihead.self_attention(x, self.num_heads, p, True), self.proj.weight, self.proj.bias)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, num_heads={self.num_heads}"
+
+
+
