@@ -53,7 +53,7 @@ def recur(
 
     For the backward pass gates become the activations (r z n; i f g o; tanh and relu leave them) and kept[D, T, B, H]
     holds q or c; without kept gates are left as they are. hidden[D, T, B, H] holds m where there are projections,
-    a list of packed V, else None. h0[D, B, P] and c0[D, B, H] may be None: zeros. weights: packed U. biases: b of
+    a list of packed V, else None. All of them are 0 where a sequence does not have the step. h0[D, B, P] and c0[D, B, H] may be None: zeros. weights: packed U. biases: b of
     gru, or empty. cn, c0: None but for lstm.
     """
     d_count, t_count, b, _ = gates.shape
@@ -68,15 +68,15 @@ def recur(
             if cell == "lstm":
                 act, new_c, m = _lstm(a + s, c)
                 if kept is not None:
-                    gates[d, t], kept[d, t] = act, new_c
+                    gates[d, t], kept[d, t] = np.where(on, act, 0), np.where(on, new_c, 0)
                 c = np.where(on, new_c, c)
                 if projections:
-                    hidden[d, t] = m
+                    hidden[d, t] = np.where(on, m, 0)
                     m = m @ projections[d].reshape(p, -1).T
             elif cell == "gru":
                 act, q, m = _gru(a, s, h, biases[d] if biases else 0)
                 if kept is not None:
-                    gates[d, t], kept[d, t] = act, q
+                    gates[d, t], kept[d, t] = np.where(on, act, 0), np.where(on, q, 0)
             else:
                 m = np.tanh(a + s) if cell == "tanh" else np.maximum(a + s, 0)
             h = np.where(on, m, h)

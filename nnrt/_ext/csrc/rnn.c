@@ -1,0 +1,438 @@
+/* Recurrences over time. This file includes itself once per dtype. */
+#ifndef REAL
+
+#include <string.h>
+
+#include "rnn.h"
+#include "vmath.h"
+
+#define REAL float
+#define K(name) name##_f32
+#include "rnn.c"
+#undef REAL
+#undef K
+#define REAL double
+#define K(name) name##_f64
+#include "rnn.c"
+
+#define ENTRY(name)                                                     \
+    .name = {{"rnn/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},     \
+             {"rnn/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
+
+const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward), ENTRY(clear)};
+
+#else
+
+#include "gemm_vec.h"
+
+/* ---- products ---- */
+
+/* out[count][NR] = src + a[k] times `count` panels: one row, whose sums fill the registers that a tile's rows would. */
+INLINE void K(thin)(const int count, const int vectors, int64_t k, const REAL *a, const REAL *const *panel,
+                    const REAL *const *src, const int64_t cols, REAL *out)
+{
+    K(vec) acc[8] = {{0}};
+    const REAL *b0 = panel[0], *b1 = panel[1 % count], *b2 = panel[2 % count], *b3 = panel[3 % count];
+    for (int64_t i = 0; i < k; i++) {
+        const K(vec) x = K(splat)(a[i]);
+#define ADD(g)                                                        \
+    if (count > g) {                                                  \
+        acc[2 * g] += x * K(load)(b##g + i * vectors * VL);           \
+        if (vectors > 1)                                              \
+            acc[2 * g + 1] += x * K(load)(b##g + i * 2 * VL + VL);    \
+    }
+        ADD(0) ADD(1) ADD(2) ADD(3)
+#undef ADD
+    }
+    for (int g = 0; g < count; g++) {
+        K(store)(out + g * NR, acc[2 * g]);
+        if (vectors > 1)
+            K(store)(out + g * NR + VL, acc[2 * g + 1]);
+        if (src[g])
+            for (int64_t j = 0; j < cols; j++)
+                out[g * NR + j] += src[g][j];
+    }
+}
+
+#define THIN(c, v)                                                                                               \
+    static void K(thin_##c##_##v)(int64_t k, const REAL *a, const REAL *const *panel, const REAL *const *src,    \
+                                  int64_t cols, REAL *out)                                                       \
+    {                                                                                                            \
+        K(thin)(c, v, k, a, panel, src, cols, out);                                                              \
+    }
+THIN(1, 1) THIN(2, 1) THIN(3, 1) THIN(4, 1) THIN(1, 2) THIN(2, 2) THIN(3, 2) THIN(4, 2)
+#undef THIN
+
+typedef void (*K(thin_fn))(int64_t, const REAL *, const REAL *const *, const REAL *const *, int64_t, REAL *);
+static const K(thin_fn) K(thin_table)[4][2] = {{K(thin_1_1), K(thin_1_2)},
+                                               {K(thin_2_1), K(thin_2_2)},
+                                               {K(thin_3_1), K(thin_3_2)},
+                                               {K(thin_4_1), K(thin_4_2)}};
+
+/* out[rows, count NR] of `count` panels of the same width; src as out but with rows src_row apart, NULL: none. */
+static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int64_t k, const REAL *a, int64_t a_row,
+                      int count, const REAL *const *panel, const REAL *const *src, int64_t src_row,
+                      const REAL *bias, REAL *out, int64_t out_row)
+{
+    const int64_t width = cols > VL ? NR : VL;
+    if (rows == 1) {
+        K(thin_table)[count - 1][width > VL](k, a, panel, src, cols, out);
+        if (bias)
+            for (int64_t j = 0; j < cols; j++)
+                out[(count - 1) * NR + j] += bias[j];
+        return;
+    }
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = src_row};
+    for (int g = 0; g < count; g++) {
+        tail.bias = g == count - 1 ? bias : NULL;
+        for (int64_t i = 0, t = 0, next; i < rows; i = next, t++) {
+            next = gemm_row(rows, t + 1);
+            tail.src = src[g] ? src[g] + i * src_row : NULL;
+            ops->tile(next - i, cols, k, a + i * a_row, a_row, 1, panel[g], width, out + i * out_row + g * NR, out_row,
+                      &tail);
+        }
+    }
+}
+
+/* c[rows, n0..n1] = a[rows, k] times packed b, plus c itself where `add`. */
+static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64_t n1, int64_t k, const REAL *a,
+                       int64_t a_row, const REAL *b, REAL *c, int64_t c_row, int add)
+{
+    REAL out[4 * NR];
+    for (int64_t j = n0; j < n1;) {
+        const REAL *panel[4], *src[4];
+        const int64_t cols = MIN(n1 - j, NR);
+        const int count = rows > 1 || cols < NR ? 1 : (int)MIN((n1 - j) / NR, 4);
+        for (int g = 0; g < count; g++)
+            panel[g] = b + (j + g * NR) * k, src[g] = add ? c + j + g * NR : NULL;
+        K(panels)(ops, rows, cols, k, a, a_row, count, panel, src, c_row, NULL, rows > 1 ? c + j : out, c_row);
+        if (rows == 1)
+            memcpy(c + j, out, sizeof(REAL) * (count > 1 ? count * NR : cols));
+        j += count > 1 ? count * NR : cols;
+    }
+}
+
+/* ---- the walk ---- */
+
+typedef struct {
+    int64_t d, r0, r1, u0, u1;
+} K(task);
+
+INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
+{
+    const int64_t part = i % p->parts, s = i / p->parts % p->slices;
+    return (K(task)){i / p->parts / p->slices, s * p->slice, MIN((s + 1) * p->slice, p->b), part * p->part,
+                     MIN((part + 1) * p->part, p->h)};
+}
+
+/* Does sequence r have step t? */
+INLINE int K(active)(const nnrt_rnn_args *p, int64_t r, int64_t t) { return !p->lengths || t < p->lengths[r]; }
+
+/* Rows r0..r1, columns j0..j1 of state[d, b, n] from another array, NULL: zeros. */
+static void K(begin)(REAL *state, const REAL *from, int64_t d, int64_t b, int64_t n, int64_t r0, int64_t r1,
+                     int64_t j0, int64_t j1)
+{
+    for (int64_t r = r0; r < r1; r++) {
+        const int64_t at = (d * b + r) * n + j0;
+        if (from)
+            memcpy(state + at, from + at, sizeof(REAL) * (j1 - j0));
+        else
+            memset(state + at, 0, sizeof(REAL) * (j1 - j0));
+    }
+}
+
+INLINE void K(sigmoids)(REAL *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = K(sigmoid)(x[i]);
+}
+INLINE void K(tanhs)(REAL *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = K(tanh)(x[i]);
+}
+
+/* c = f c' + i g, h = o tanh(c) */
+INLINE void K(lstm_state)(int64_t n, const REAL *restrict s, REAL *restrict c, REAL *restrict h)
+{
+    for (int64_t j = 0; j < n; j++) {
+        c[j] = s[NR + j] * c[j] + s[j] * s[2 * NR + j];
+        h[j] = s[3 * NR + j] * K(tanh)(c[j]);
+    }
+}
+
+/* n = tanh(a + r q) in place of q, h = n + z (h' - n) */
+INLINE void K(gru_state)(int64_t n, REAL *restrict s, const REAL *restrict a, const REAL *restrict before,
+                         REAL *restrict h)
+{
+    for (int64_t j = 0; j < n; j++) {
+        const REAL m = K(tanh)(a[j] + s[j] * s[2 * NR + j]);
+        s[2 * NR + j] = m;
+        h[j] = m + s[NR + j] * (before[j] - m);
+    }
+}
+
+/* One step of units u..u+cols of rows r0..r1; s[rows][gates * NR] holds a + U h'. */
+static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t u, int64_t cols, REAL *s)
+{
+    const int64_t b = p->b, h = p->h, d = k->d, y_row = p->d * p->p;
+    const int gates = (int)(p->columns / h), lstm = p->cell == NNRT_CELL_LSTM, gru = p->cell == NNRT_CELL_GRU;
+    const int64_t step = gates * NR;
+    REAL out[NR];
+    for (int64_t r = k->r0; r < k->r1; r++, s += step) {
+        REAL *hn = (REAL *)p->hn + (d * b + r) * p->p + u;
+        REAL *y = (REAL *)p->y + (t * b + r) * y_row + d * p->p + u;
+        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * p->columns + u;
+        REAL *kept = p->kept ? (REAL *)p->kept + ((d * p->t + t) * b + r) * h + u : NULL;
+        REAL *hidden = p->hidden ? (REAL *)p->hidden + ((d * p->t + t) * b + r) * h + u : NULL;
+        if (!K(active)(p, r, t)) {
+            /* Its state waits in y; clear takes it away. */
+            if (!hidden)
+                memcpy(y, hn, sizeof(REAL) * cols);
+            if (hidden)
+                memset(hidden, 0, sizeof(REAL) * cols);
+            if (kept) {
+                memset(kept, 0, sizeof(REAL) * cols);
+                for (int i = 0; i < gates; i++)
+                    memset(g + i * h, 0, sizeof(REAL) * cols);
+            }
+            continue;
+        }
+        if (lstm) {
+            REAL *c = (REAL *)p->cn + (d * b + r) * h + u;
+            K(sigmoids)(s, 2 * NR);
+            K(tanhs)(s + 2 * NR, NR);
+            K(sigmoids)(s + 3 * NR, NR);
+            K(lstm_state)(cols, s, c, out);
+            if (kept)
+                memcpy(kept, c, sizeof(REAL) * cols);
+        } else if (gru) {
+            K(sigmoids)(s, 2 * NR);
+            if (kept)
+                memcpy(kept, s + 2 * NR, sizeof(REAL) * cols);
+            K(gru_state)(cols, s, g + 2 * h, hn, out);
+        } else if (p->cell == NNRT_CELL_TANH) {
+            K(tanhs)(s, NR);
+            memcpy(out, s, sizeof out);
+        } else {
+            for (int64_t j = 0; j < NR; j++)
+                out[j] = s[j] < 0 ? 0 : s[j];
+        }
+        if (kept)
+            for (int i = 0; i < gates; i++)
+                memcpy(g + i * h, s + i * NR, sizeof(REAL) * cols);
+        if (hidden) {
+            memcpy(hidden, out, sizeof(REAL) * cols);
+        } else {
+            memcpy(hn, out, sizeof(REAL) * cols);
+            memcpy(y, out, sizeof(REAL) * cols);
+        }
+    }
+}
+
+/* h = V m: into the rows of y and hn whose sequences have the step. */
+static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *room)
+{
+    const int64_t rows = k->r1 - k->r0, n = p->p, y_row = p->d * n;
+    K(product)(p->gemm, rows, 0, n, p->h, (const REAL *)p->hidden + ((k->d * p->t + t) * p->b + k->r0) * p->h, p->h,
+               p->v[k->d], room, n, 0);
+    for (int64_t r = k->r0; r < k->r1; r++) {
+        REAL *hn = (REAL *)p->hn + (k->d * p->b + r) * n;
+        if (K(active)(p, r, t))
+            memcpy(hn, room + (r - k->r0) * n, sizeof(REAL) * n);
+        memcpy((REAL *)p->y + (t * p->b + r) * y_row + k->d * n, hn, sizeof(REAL) * n);
+    }
+}
+
+static void K(forward)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_rnn_args *p = args;
+    const int64_t b = p->b, h = p->h, steps = p->t, y_row = p->d * p->p;
+    const int gates = (int)(p->columns / h), gru = p->cell == NNRT_CELL_GRU;
+    const int64_t step = gates * NR;
+    REAL *s = scratch;
+    for (int64_t i = begin; i < end; i++) {
+        const K(task) k = K(task_of)(p, i);
+        const int64_t rows = k.r1 - k.r0;
+        if (p->first == 0) {
+            K(begin)(p->hn, p->h0, k.d, b, p->p, k.r0, k.r1, p->hidden ? 0 : k.u0, p->hidden ? p->p : k.u1);
+            if (p->cn)
+                K(begin)(p->cn, p->c0, k.d, b, h, k.r0, k.r1, k.u0, k.u1);
+        }
+        for (int64_t walked = p->first; walked < p->last; walked++) {
+            const int64_t t = k.d ? steps - 1 - walked : walked, before = k.d ? t + 1 : t - 1;
+            const REAL *a = walked ? (const REAL *)p->y + (before * b + k.r0) * y_row + k.d * p->p
+                                   : p->h0 ? (const REAL *)p->h0 + (k.d * b + k.r0) * p->p : s;
+            const int64_t a_row = walked ? y_row : p->p, depth = walked || p->h0 ? p->p : 0;
+            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * p->columns;
+            for (int64_t u = k.u0; u < k.u1;) {
+                const int64_t cols = MIN(k.u1 - u, NR);
+                /* One gate and one row: several panels of units fill the registers. */
+                const int count = gates > 1 || rows > 1 || cols < NR ? 1 : (int)MIN((k.u1 - u) / NR, 4);
+                const REAL *panel[4], *src[4];
+                for (int j = 0; j < gates * count; j++) {
+                    const int64_t at = gates > 1 ? u : u + j * NR;
+                    panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
+                    src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
+                }
+                K(panels)(p->gemm, rows, cols, depth, a, a_row, gates * count, panel, src, p->columns,
+                          p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL, s, step);
+                for (int j = 0; j < count; j++, u += cols)
+                    K(cell_step)(p, &k, t, u, cols, s + j * NR);
+            }
+            if (p->hidden)
+                K(project)(p, &k, t, s + rows * step);
+        }
+    }
+}
+
+static void K(clear)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_rnn_args *p = args;
+    const int64_t row = p->d * p->p;
+    for (int64_t r = begin; r < end; r++)
+        for (int64_t t = p->lengths[r]; t < p->t; t++)
+            memset((REAL *)p->y + (t * p->b + r) * row, 0, sizeof(REAL) * row);
+}
+
+/* ---- backward ---- */
+
+/* m = o tanh(c)  =>  do = dm tanh(c), dc += dm o (1 - tanh(c)^2)
+ * c = f c' + i g  =>  di = dc g, df = dc c', dg = dc i, dc' = dc f */
+INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *restrict dm, REAL *restrict dc, const REAL *restrict g,
+                             const REAL *restrict c, const REAL *restrict before, REAL *restrict da)
+{
+    for (int64_t j = 0; j < n; j++) {
+        const REAL i = g[j], f = g[h + j], m = g[2 * h + j], o = g[3 * h + j], tc = K(tanh)(c[j]);
+        const REAL e = dc[j] + dm[j] * o * (1 - tc * tc);
+        da[j] = e * m * i * (1 - i);
+        da[h + j] = e * before[j] * f * (1 - f);
+        da[2 * h + j] = e * i * (1 - m * m);
+        da[3 * h + j] = dm[j] * tc * o * (1 - o);
+        dc[j] = e * f;
+    }
+}
+
+/* h = (1 - z) n + z h', n = tanh(a + r q)  =>  dz = dh (h' - n), da = dh (1 - z) (1 - n^2), dr = da q, dq = da r;
+ * what goes through z alone stays in dh */
+INLINE void K(gru_backward)(int64_t n, int64_t h, REAL *restrict dh, const REAL *restrict g, const REAL *restrict q,
+                            const REAL *restrict before, REAL *restrict da)
+{
+    for (int64_t j = 0; j < n; j++) {
+        const REAL r = g[j], z = g[h + j], m = g[2 * h + j];
+        const REAL e = dh[j] * (1 - z) * (1 - m * m);
+        da[j] = e * r;
+        da[h + j] = e * q[j] * r * (1 - r);
+        da[2 * h + j] = dh[j] * (before[j] - m) * z * (1 - z);
+        da[3 * h + j] = e;
+        dh[j] *= z;
+    }
+}
+
+INLINE void K(rnn_backward)(int64_t n, int relu, const REAL *restrict dh, const REAL *restrict y, REAL *restrict da)
+{
+    if (relu)
+        for (int64_t j = 0; j < n; j++)
+            da[j] = y[j] > 0 ? dh[j] : 0;
+    else
+        for (int64_t j = 0; j < n; j++)
+            da[j] = dh[j] * (1 - y[j] * y[j]);
+}
+
+INLINE void K(add)(int64_t n, REAL *restrict x, const REAL *restrict y)
+{
+    for (int64_t j = 0; j < n; j++)
+        x[j] += y[j];
+}
+
+/* dgates of step t, from dh and dc behind it. dm: gradients of m, where there is a projection. */
+static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, const REAL *dm, const REAL *zeros)
+{
+    const int64_t b = p->b, h = p->h, d = k->d, u = k->u0, n = k->u1 - k->u0, y_row = p->d * p->p;
+    const int64_t before = d ? t + 1 : t - 1;
+    for (int64_t r = k->r0; r < k->r1; r++) {
+        const int64_t row = (d * p->t + t) * b + r;
+        REAL *da = (REAL *)p->dgates + row * p->columns + u;
+        if (!K(active)(p, r, t)) {
+            for (int64_t j = 0; j < p->columns; j += h)
+                memset(da + j, 0, sizeof(REAL) * n);
+            continue;
+        }
+        const int start = before < 0 || before == p->t || !K(active)(p, r, before);
+        REAL *dh = (REAL *)p->dh0 + (d * b + r) * p->p + u;
+        const REAL *g = (const REAL *)p->gates + row * (p->cell == NNRT_CELL_GRU ? 3 : p->columns / h) * h + u;
+        const REAL *kept = (const REAL *)p->kept + row * h + u;
+        if (p->dy && !dm)
+            K(add)(n, dh, (const REAL *)p->dy + (t * b + r) * y_row + d * p->p + u);
+        if (p->cell == NNRT_CELL_LSTM) {
+            const REAL *c = !start ? (const REAL *)p->kept + ((d * p->t + before) * b + r) * h + u
+                            : p->c0 ? (const REAL *)p->c0 + (d * b + r) * h + u : zeros;
+            K(lstm_backward)(n, h, dm ? dm + (r - k->r0) * h : dh, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
+        } else if (p->cell == NNRT_CELL_GRU) {
+            const REAL *hp = !start ? (const REAL *)p->y + (before * b + r) * y_row + d * p->p + u
+                             : p->h0 ? (const REAL *)p->h0 + (d * b + r) * p->p + u : zeros;
+            K(gru_backward)(n, h, dh, g, kept, hp, da);
+            continue;
+        } else {
+            K(rnn_backward)(n, p->cell == NNRT_CELL_RELU, dh, (const REAL *)p->y + (t * b + r) * y_row + d * p->p + u, da);
+        }
+        if (p->lengths && !dm)
+            memset(dh, 0, sizeof(REAL) * n);
+    }
+}
+
+/* dm = V^T dh, with dh = what comes from behind and dy, which dproj keeps. */
+static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *dm)
+{
+    const int64_t rows = k->r1 - k->r0, n = p->p, y_row = p->d * n;
+    REAL *total = (REAL *)p->dproj + ((k->d * p->t + t) * p->b + k->r0) * n;
+    for (int64_t r = k->r0; r < k->r1; r++) {
+        REAL *dh = (REAL *)p->dh0 + (k->d * p->b + r) * n, *to = total + (r - k->r0) * n;
+        if (!K(active)(p, r, t)) {
+            memset(to, 0, sizeof(REAL) * n);
+            continue;
+        }
+        memcpy(to, dh, sizeof(REAL) * n);
+        if (p->dy)
+            K(add)(n, to, (const REAL *)p->dy + (t * p->b + r) * y_row + k->d * n);
+        memset(dh, 0, sizeof(REAL) * n);
+    }
+    K(product)(p->gemm, rows, 0, p->h, n, total, n, p->v[k->d], dm, p->h, 0);
+}
+
+static void K(backward)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_rnn_args *p = args;
+    const int64_t b = p->b, h = p->h, steps = p->t;
+    const int gru = p->cell == NNRT_CELL_GRU;
+    REAL *zeros = scratch;
+    memset(zeros, 0, sizeof(REAL) * h);
+    for (int64_t i = begin; i < end; i++) {
+        const K(task) k = K(task_of)(p, i);
+        const int64_t rows = k.r1 - k.r0, j0 = p->dproj ? 0 : k.u0, j1 = p->dproj ? p->p : k.u1;
+        REAL *dh = (REAL *)p->dh0 + (k.d * b + k.r0) * p->p;
+        if (p->first == 0) {
+            K(begin)(p->dh0, p->dhn, k.d, b, p->p, k.r0, k.r1, j0, j1);
+            if (p->dc0)
+                K(begin)(p->dc0, p->dcn, k.d, b, h, k.r0, k.r1, k.u0, k.u1);
+        }
+        for (int64_t walked = p->first; walked < p->last; walked++) {
+            const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1;
+            if (walked)
+                /* s = U h'  =>  dh' = U^T ds */
+                K(product)(p->gemm, rows, j0, j1, gru ? 3 * h : p->columns,
+                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * p->columns, p->columns,
+                           p->w[k.d], dh, p->p, gru || p->lengths || p->dproj);
+            if (walked == steps)
+                break;
+            if (p->dproj)
+                K(project_backward)(p, &k, t, zeros + h);
+            K(cell_backward)(p, &k, t, p->dproj ? zeros + h : NULL, zeros);
+        }
+    }
+}
+
+#undef VL
+#undef NR
+
+#endif

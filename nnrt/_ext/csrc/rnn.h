@@ -1,0 +1,36 @@
+/* Recurrences over time: arguments and table of csrc/rnn.c. */
+#ifndef NNRT_RNN_H
+#define NNRT_RNN_H
+
+#include "linear.h"
+
+enum { NNRT_CELL_TANH, NNRT_CELL_RELU, NNRT_CELL_GRU, NNRT_CELL_LSTM };
+
+/* See nnrt._ref.rnn. A task is a direction, a slice of the sequences and a part of the units. */
+typedef struct {
+    nnrt_work work;
+    const nnrt_gemm_ops *gemm;
+    int32_t cell;
+    int64_t t, b, h, p, d;
+    int64_t columns; /* of gates, or dgates */
+    void *y, *hn, *cn, *gates, *kept, *hidden;
+    const void *h0, *c0;
+    const void *w[2], *v[2], *bias[2];
+    int64_t w_gate; /* elements of one gate's packed w */
+    const int64_t *lengths;
+    void *dgates, *dh0, *dc0, *dproj;
+    const void *dy, *dhn, *dcn;
+
+    int64_t slice, slices; /* sequences of a task */
+    int64_t part, parts;   /* units of a task, whole panels */
+    int64_t first, last;   /* steps of this launch, in the order of the walk; the backward walk has t + 1 of them */
+} nnrt_rnn_args;
+
+typedef struct {
+    nnrt_kernel forward[2], backward[2]; /* tasks: d x slices x parts */
+    nnrt_kernel clear[2];                /* y behind the ends of the sequences; tasks: b */
+} nnrt_rnn_table;
+
+NNRT_TABLES(rnn)
+
+#endif

@@ -1,0 +1,184 @@
+"""Recurrences over time: how they are cut into tasks for csrc/rnn.c. See nnrt._ref.rnn.
+
+Sequences do not meet: while the recurrent weights stay in L2, a task walks a slice of the batch through all steps. Larger
+weights are shared out instead, each task has a part of the units, and every step is a launch of its own.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
+from numpy cimport PyArray_DATA, PyArray_DIMS, ndarray
+
+from nnrt._ext.linear cimport linear_table, nnrt_gemm_ops, pack as pack_panels, packed_count
+from nnrt._ext.runtime cimport (
+    NNRT_F32, NNRT_F64, dtype_code, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span,
+)
+
+import numpy as np
+
+
+cdef extern from "rnn.h" nogil:
+    ctypedef struct nnrt_rnn_args:
+        nnrt_work work
+        const nnrt_gemm_ops *gemm
+        int32_t cell
+        int64_t t, b, h, p, d
+        int64_t columns
+        void *y
+        void *hn
+        void *cn
+        void *gates
+        void *kept
+        void *hidden
+        const void *h0
+        const void *c0
+        const void *w[2]
+        const void *v[2]
+        const void *bias[2]
+        int64_t w_gate
+        const int64_t *lengths
+        void *dgates
+        void *dh0
+        void *dc0
+        void *dproj
+        const void *dy
+        const void *dhn
+        const void *dcn
+        int64_t slice, slices, part, parts, first, last
+    ctypedef struct nnrt_rnn_table:
+        nnrt_kernel forward[2]
+        nnrt_kernel backward[2]
+        nnrt_kernel clear[2]
+    const nnrt_rnn_table *nnrt_rnn(int isa)
+
+cdef const nnrt_rnn_table *table = nnrt_rnn(isa_level())
+
+CELLS = ("tanh", "relu", "gru", "lstm")
+
+# Bytes of recurrent weights that stay in L2 beside a step's other data, and those of a part that is worth a launch.
+cdef int64_t KEPT_BYTES = 640 << 10, PART_BYTES = 128 << 10
+# Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
+cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
+
+
+cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline void *data(ndarray a) noexcept:
+    return NULL if a is None else PyArray_DATA(a)
+
+
+def packed_size(shape, int64_t gates, dtype, bint backward):
+    """Elements of the buffer that pack fills for a weight of this shape; the layout is the back-end's own."""
+    cdef int code = NNRT_F32 if np.dtype(dtype).itemsize == 4 else NNRT_F64
+    if backward:
+        return packed_count(shape[0], shape[1], code)
+    return gates * packed_count(shape[1], shape[0] // gates, code)
+
+
+def pack(ndarray packed not None, ndarray w not None, int64_t gates, bint backward):
+    """U[G H, P] in panels: forward those of each gate by themselves, backward with the rows of gru as n r z."""
+    cdef int dtype = dtype_code(w), rc = 0
+    cdef int64_t rows = PyArray_DIMS(w)[0], p = PyArray_DIMS(w)[1], h = rows // gates, g
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, each = packed_count(p, h, dtype)
+    cdef char *to = <char *>PyArray_DATA(packed)
+    cdef char *src
+    if backward and gates == 3:
+        w = np.concatenate((w[2 * h :], w[: 2 * h]))
+    src = <char *>PyArray_DATA(w)
+    with nogil:
+        if backward:
+            rc = pack_panels(to, src, rows, p, p, 1, dtype)
+        else:
+            for g in range(gates):
+                if rc == 0:
+                    rc = pack_panels(to + g * each * size, src + g * h * p * size, p, h, 1, p, dtype)
+    if rc != 0:
+        raise MemoryError("rnn.pack: out of memory")
+
+
+cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, cell, list weights, list projections, ndarray lengths) except -1:
+    cdef int dtype = dtype_code(gates)
+    cdef int64_t i
+    memset(a, 0, sizeof(a[0]))
+    a.gemm = &linear_table().dtype[dtype]
+    a.cell = CELLS.index(cell)
+    a.d, a.t, a.b = PyArray_DIMS(gates)[0], PyArray_DIMS(gates)[1], PyArray_DIMS(gates)[2]
+    a.columns, a.p = PyArray_DIMS(gates)[3], p
+    a.h = a.columns // (1, 1, 3, 4)[a.cell]
+    for i in range(a.d):
+        a.w[i] = data(weights[i])
+        if projections:
+            a.v[i] = data(projections[i])
+    a.w_gate = packed_count(p, a.h, dtype)
+    a.lengths = <const int64_t *>data(lengths)
+    return dtype
+
+
+cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t size, bint walks) noexcept nogil:
+    cdef int64_t macs = a.d * a.t * a.b * a.columns * a.p, weights = a.columns * a.p * size, nr = a.gemm.nr
+    cdef int64_t panels = ceil_div(a.h, nr), most
+    cdef int rc = 0
+    a.work.flops = 2.0 * macs
+    a.work.bytes = <double>size * a.d * a.t * a.b * (2 * a.columns + 3 * a.p)
+    a.slices = a.parts = 1
+    if weights > KEPT_BYTES and not walks:
+        a.slices = ceil_div(a.b, WIDEST)
+        a.parts = min(panels, weights // PART_BYTES, 16)
+    elif macs >= ALONE:
+        most = max(2 if a.b >= 2 * FEWEST else 1, a.b // SLICE)
+        a.slices = most
+    a.slice, a.part = ceil_div(a.b, a.slices), ceil_div(panels, a.parts) * nr
+    a.slices, a.parts = ceil_div(a.b, a.slice), ceil_div(a.h, a.part)
+    a.work.scratch = size * (a.slice * (4 * nr + max(a.p, a.h)) + 5 * a.h + 4 * nr)
+    if a.parts == 1:
+        a.last = steps
+        return launch_nogil(kernel, a, a.d * a.slices)
+    a.work.flops /= steps
+    a.work.bytes /= steps
+    while a.first < steps and rc == 0:
+        a.last = a.first + 1
+        rc = launch_nogil(kernel, a, a.d * a.slices * a.parts)
+        a.first += 1
+    return rc
+
+
+def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not None, ndarray kept, ndarray hidden,
+          ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray lengths, cell):
+    """y, hn and cn from gates = W x + biases. See nnrt._ref.rnn."""
+    cdef nnrt_rnn_args a
+    cdef int dtype = fill(&a, gates, PyArray_DIMS(hn)[2], cell, weights, projections, lengths), rc
+    cdef int64_t i, size = 4 if dtype == NNRT_F32 else 8
+    a.y, a.hn, a.cn, a.gates = data(y), data(hn), data(cn), data(gates)
+    a.kept, a.hidden, a.h0, a.c0 = data(kept), data(hidden), data(h0), data(c0)
+    for i in range(len(biases)):
+        a.bias[i] = data(biases[i])
+    if a.b == 0:
+        return
+    span(&a.work.out[0], hn)
+    with nogil:
+        rc = run(&a, &table.forward[dtype], a.t, size, hidden is not None)
+        if rc == 0 and a.lengths != NULL:
+            rc = launch_nogil(&table.clear[dtype], &a, a.b)
+    if rc != 0:
+        raise MemoryError("rnn.recur: out of memory")
+
+
+def recur_backward(ndarray dgates not None, ndarray dh0 not None, ndarray dc0, ndarray dproj, ndarray dy, ndarray dhn,
+                   ndarray dcn, ndarray y not None, ndarray gates not None, ndarray kept, ndarray h0, ndarray c0,
+                   list weights, list projections, ndarray lengths, cell):
+    """dgates and the gradients of the first state. See nnrt._ref.rnn."""
+    cdef nnrt_rnn_args a
+    cdef int dtype = fill(&a, gates, PyArray_DIMS(dh0)[2], cell, weights, projections, lengths), rc
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    a.columns = PyArray_DIMS(dgates)[3]
+    a.y, a.gates, a.kept, a.h0, a.c0 = data(y), data(gates), data(kept), data(h0), data(c0)
+    a.dgates, a.dh0, a.dc0, a.dproj = data(dgates), data(dh0), data(dc0), data(dproj)
+    a.dy, a.dhn, a.dcn = data(dy), data(dhn), data(dcn)
+    if a.b == 0:
+        return
+    span(&a.work.out[0], dh0)
+    with nogil:
+        rc = run(&a, &table.backward[dtype], a.t + 1, size, dproj is not None)
+    if rc != 0:
+        raise MemoryError("rnn.recur_backward: out of memory")
