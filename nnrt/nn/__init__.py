@@ -59,6 +59,7 @@ from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, Fea
 from .features import feature_extractor
 from .flatten import Flatten, Unflatten
 from .fold import Fold, Unfold
+from .gating import Highway, SpatialGatingUnit
 from .lazy import LazyModuleMixin
 from .linear import Bilinear, Identity, LazyLinear, Linear
 from .loss import (
@@ -84,6 +85,7 @@ from .loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
+from .mixture import MoE
 from .module import Module
 from .norm import (
     BatchNorm1d,
@@ -141,6 +143,7 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from .positions import LearnedPositions, SinusoidalPositions
 from .residual import DenseConcat, Residual
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
