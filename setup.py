@@ -34,7 +34,6 @@ COMPILED = [
     "nnrt/ops/reduce.py",
     "nnrt/ops/shape.py",
     "nnrt/ops/softmax.py",
-    "nnrt/ops/unary.py",
     "nnrt/optim/_gather.py",
     "nnrt/tensor.py",
 ]

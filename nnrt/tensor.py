@@ -233,22 +233,22 @@ class Tensor:
         return _div(other, self)
 
     def __floordiv__(self, other):
-        return elementwise.floor_divide(self, other)
+        return binary.floor_divide(self, other)
 
     def __rfloordiv__(self, other):
-        return elementwise.floor_divide(other, self)
+        return binary.floor_divide(other, self)
 
     def __mod__(self, other):
-        return elementwise.remainder(self, other)
+        return binary.remainder(self, other)
 
     def __rmod__(self, other):
-        return elementwise.remainder(other, self)
+        return binary.remainder(other, self)
 
     def __pow__(self, other, modulo=None):
-        return elementwise.pow(self, other)
+        return binary.pow(self, other)
 
     def __rpow__(self, other, modulo=None):
-        return elementwise.pow(other, self)
+        return binary.pow(other, self)
 
     def __matmul__(self, other):
         return _matmul(self, other)
@@ -345,7 +345,7 @@ class Tensor:
     def __iter__(self):
         if self.array.ndim == 0:
             raise TypeError("iteration over a 0-dimensional tensor")
-        return iter(shape.unbind(self, 0))
+        return iter(parts.unbind(self, 0))
 
     def __contains__(self, value):
         return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
@@ -512,6 +512,7 @@ from . import autograd  # noqa: E402
 from .ops import (  # noqa: E402
     activation,
     arrange,
+    binary,
     compare,
     create,
     cumulative,
@@ -520,12 +521,15 @@ from .ops import (  # noqa: E402
     inplace,
     join,
     linear,
+    parts,
     random,
     reduce,
     scatter,
     shape,
     softmax,
     sort,
+    statistics,
+    ternary,
     unary,
 )
 
@@ -534,8 +538,8 @@ _backward = autograd.backward
 _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
 _WITH_METHODS = (
-    elementwise, unary, compare, activation, linear, reduce, cumulative, softmax, sort, index, scatter, shape, arrange,
-    join, random, inplace,
+    elementwise, unary, binary, ternary, compare, activation, linear, reduce, statistics, cumulative, softmax, sort,
+    index, scatter, shape, parts, arrange, join, random, inplace,
 )  # fmt: skip
 
 

@@ -36,23 +36,13 @@ from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, fft_conv
 from ..ops.ctc import ctc_loss
 from ..ops.einsum import bilinear
-from ..ops.elementwise import clamp_min, div
+from ..ops.elementwise import div
 from ..ops.embedding import embedding, embedding_bag
 from ..ops.fold import fold, unfold
 from ..ops.grid_sample import affine_grid, grid_sample
 from ..ops.index import one_hot
 from ..ops.linear import linear
-from ..ops.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-    smooth_l1_loss,
-)
+from ..ops.loss import cross_entropy, nll_loss
 from ..ops.margin import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -79,6 +69,15 @@ from ..ops.norm import (
     rms_norm,
 )
 from ..ops.pad import pad
+from ..ops.pointwise import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
 from ..ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -103,10 +102,11 @@ from ..ops.random import alpha_dropout as _alpha_dropout
 from ..ops.random import dropout as _dropout
 from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
 from ..ops.random import feature_dropout
-from ..ops.reduce import vector_norm
 from ..ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.softmax import log_softmax, softmax, softmin
+from ..ops.statistics import vector_norm
+from ..ops.ternary import clamp_min
 from ..ops.unary import sigmoid, tanh
 
 _threshold = threshold  # threshold_ has a parameter of this name

@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory
 from ..autograd import record
 from ..tensor import wrap
-from . import shape
+from . import parts, shape
 from .create import sizes_of
 from .shape import axes_of, axis_of
 
@@ -187,7 +187,7 @@ def diag(x, diagonal=0):
         return diag_embed(x, diagonal)
     if x.array.ndim != 2:
         raise RuntimeError(f"diag: wants 1 or 2 dimensions, got shape {x.array.shape}")
-    return shape.clone(shape.diagonal(x, diagonal))
+    return shape.clone(parts.diagonal(x, diagonal))
 
 
 def diag_embed(x, offset=0, dim1=-2, dim2=-1):
@@ -201,20 +201,20 @@ def diag_embed(x, offset=0, dim1=-2, dim2=-1):
     for axis in sorted((axis1, axis2)):
         size.insert(axis, n)
     y = memory.zeros(tuple(size), a.dtype)
-    shape.diagonal_of(y, offset, axis1, axis2)[...] = a
+    parts.diagonal_of(y, offset, axis1, axis2)[...] = a
     return record(y, diag_embed_backward, (x,), (offset, axis1, axis2))
 
 
 def diag_embed_backward(node, dy):
     offset, axis1, axis2 = node.saved
-    return (shape.diagonal_of(dy, offset, axis1, axis2),)
+    return (parts.diagonal_of(dy, offset, axis1, axis2),)
 
 
 def trace(x):
     """The sum of a matrix's main diagonal."""
     if x.array.ndim != 2:
         raise RuntimeError(f"trace: wants 2 dimensions, got shape {x.array.shape}")
-    return reduce.sum(shape.diagonal(x))
+    return reduce.sum(parts.diagonal(x))
 
 
 from . import elementwise, index, reduce  # noqa: E402

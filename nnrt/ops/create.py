@@ -468,7 +468,7 @@ def array_ufunc(ufunc, method, inputs, kwargs):
     op = None
     if method == "__call__":
         name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
-        for module in (elementwise, unary, compare, linear):
+        for module in (elementwise, unary, binary, compare, linear):
             op = op or getattr(module, name, None)
     out = kwargs.pop("out", None)
     if op is None or kwargs:
@@ -487,4 +487,4 @@ def array_ufunc(ufunc, method, inputs, kwargs):
     return bump(target) if isinstance(target, Tensor) else target
 
 
-from . import compare, elementwise, linear, shape, unary  # noqa: E402
+from . import binary, compare, elementwise, linear, shape, unary  # noqa: E402

@@ -16,8 +16,8 @@ from ._axes import axis_of
 from .compare import logical_xor
 from .elementwise import sub
 from .join import cat
+from .parts import narrow
 from .reduce import select_backward
-from .shape import narrow
 
 K = registry.family("reduce")
 
@@ -61,6 +61,28 @@ def cummax(x, dim):
 def cummin(x, dim):
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
     return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
+
+
+def logcumsumexp(x, dim):
+    """log of the running sum of exp(x) along dim, without overflow."""
+    if x.array.dtype.kind != "f":
+        raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {x.array.dtype}")
+    dim = axis_of("logcumsumexp", dim, x.array.ndim)
+    y = np.logaddexp.accumulate(x.array, axis=dim) if x.array.ndim else x.array.copy()
+    return record(y, logcumsumexp_backward, (x,), (x, y, dim))
+
+
+def logcumsumexp_backward(node, dy):
+    x, y, dim = node.saved
+    if not dy.ndim:
+        return (dy,)
+
+    def later(part):  # e^x_j Σ_i≥j part_i e^-y_i, as logarithms
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.flip(np.where((part > 0) & (y > -np.inf), np.log(part) - y, -np.inf), dim)
+        return np.exp(np.flip(np.logaddexp.accumulate(terms, axis=dim), dim) + x)
+
+    return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
 
 
 def diff(x, n=1, dim=-1, prepend=None, append=None):

@@ -7,7 +7,11 @@ right. The gradient is that of the permutations, reshapes and the product.
 
 import numpy as np
 
+from ..tensor import Tensor
+from .elementwise import mul
 from .linear import matmul
+from .promotion import as_tensor
+from .shape import reshape
 
 
 def einsum(equation, *operands):
@@ -178,6 +182,39 @@ def tensordot(a, b, dims=2):
         names_b[j] = names_a[i]
     kept = {n for i, n in enumerate(names_a) if i not in axes_a} | {n for j, n in enumerate(names_b) if j not in axes_b}
     return _contract(names_a, a, names_b, b, kept)[1]
+
+
+def kron(input, other):
+    """The Kronecker product: every element of input times all of other, as blocks; missing axes have size 1."""
+    input, other = as_tensor("kron", input), as_tensor("kron", other)
+    n = max(input.array.ndim, other.array.ndim)
+    a, b = ((1,) * (n - t.array.ndim) + t.array.shape for t in (input, other))
+    blocks = mul(
+        reshape(input, [size for i in a for size in (i, 1)]), reshape(other, [size for i in b for size in (1, i)])
+    )
+    return reshape(blocks, [i * j for i, j in zip(a, b)])
+
+
+def chain_matmul(*matrices):
+    """The product of matrices in the order that multiplies least (Cormen et al., Introduction to Algorithms, 15.2)."""
+    if not matrices:
+        raise RuntimeError("chain_matmul: wants at least one matrix, got none")
+    for i, m in enumerate(matrices):
+        if not isinstance(m, Tensor) or m.array.ndim != 2:
+            raise RuntimeError(f"chain_matmul: wants matrices, got {type(m).__name__}{getattr(m, 'shape', '')} at {i}")
+    sizes = [matrices[0].array.shape[0], *(m.array.shape[1] for m in matrices)]
+    best = {(i, i): (0, matrices[i]) for i in range(len(matrices))}  # (first, last) -> multiplications, where to cut
+    for length in range(1, len(matrices)):
+        for i in range(len(matrices) - length):
+            j = i + length
+            best[i, j] = min(
+                (best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+
+    def product(i, j):
+        return matrices[i] if i == j else matmul(product(i, best[i, j][1]), product(best[i, j][1] + 1, j))
+
+    return product(0, len(matrices) - 1)
 
 
 def bilinear(input1, input2, weight, bias=None):

@@ -12,7 +12,8 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import create, shape
-from .shape import axis_of, part
+from .parts import part
+from .shape import axis_of
 
 K = registry.family("index")
 E = registry.family("elementwise")

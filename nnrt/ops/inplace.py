@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor, bump
-from . import activation, elementwise, index, promotion, random, scatter, unary
+from . import activation, binary, elementwise, index, promotion, random, scatter, ternary, unary
 
 
 def free(t, other):
@@ -111,27 +111,27 @@ def div_(x, other):
 
 def pow_(x, exponent):
     """x **= exponent."""
-    return _assign("pow_", x, exponent, lambda: elementwise.pow(x, exponent))
+    return _assign("pow_", x, exponent, lambda: binary.pow(x, exponent))
 
 
 def addcmul_(x, tensor1, tensor2, value=1):
     """x += value tensor1 tensor2."""
-    return _assign("addcmul_", x, tensor1, lambda: elementwise.addcmul(x, tensor1, tensor2, value))
+    return _assign("addcmul_", x, tensor1, lambda: ternary.addcmul(x, tensor1, tensor2, value))
 
 
 def addcdiv_(x, tensor1, tensor2, value=1):
     """x += value tensor1 / tensor2."""
-    return _assign("addcdiv_", x, tensor1, lambda: elementwise.addcdiv(x, tensor1, tensor2, value))
+    return _assign("addcdiv_", x, tensor1, lambda: ternary.addcdiv(x, tensor1, tensor2, value))
 
 
 def lerp_(x, end, weight):
     """x += weight (end - x)."""
-    return _assign("lerp_", x, end, lambda: elementwise.lerp(x, end, weight))
+    return _assign("lerp_", x, end, lambda: ternary.lerp(x, end, weight))
 
 
 def clamp_(x, min=None, max=None):
     """x = x between min and max."""
-    return _assign("clamp_", x, None, lambda: elementwise.clamp(x, min, max))
+    return _assign("clamp_", x, None, lambda: ternary.clamp(x, min, max))
 
 
 # ---- functions of x alone ----

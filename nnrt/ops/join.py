@@ -3,7 +3,7 @@
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
-from . import shape
+from . import parts, shape
 from .create import in_order_of
 from .promotion import promote_types
 from .shape import axis_of
@@ -227,4 +227,4 @@ def dsplit(x, indices_or_sections):
 def _cut(op, x, where, axis):
     if isinstance(where, int) and (where < 1 or x.array.shape[axis] % where):
         raise RuntimeError(f"{op}: dim {axis} of shape {x.array.shape} cannot be cut into {where} equal sections")
-    return shape.tensor_split(x, where, axis)
+    return parts.tensor_split(x, where, axis)

@@ -10,10 +10,12 @@ import numpy as np
 from .. import memory
 from ..autograd import record
 from ..tensor import Tensor, wrap
+from . import binary, ternary, unary
 from . import elementwise as E
-from . import unary
-from .loss import binary_cross_entropy_with_logits, reduced, refuse_legacy
-from .reduce import mean, sum, vector_norm
+from .loss import reduced, refuse_legacy
+from .pointwise import binary_cross_entropy_with_logits
+from .reduce import mean, sum
+from .statistics import vector_norm
 
 # ---- densities ----
 
@@ -70,8 +72,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
-    norm1 = E.clamp(vector_norm(x1, 2, dim, True), eps)
-    norm2 = E.clamp(vector_norm(x2, 2, dim, True), eps)
+    norm1 = ternary.clamp(vector_norm(x1, 2, dim, True), eps)
+    norm2 = ternary.clamp(vector_norm(x2, 2, dim, True), eps)
     return sum(E.mul(E.div(x1, norm1), E.div(x2, norm2)), dim)
 
 
@@ -102,7 +104,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
     )
     cos = E.div(sum(E.mul(input1, input2), -1), unary.sqrt(squares))
     alike, unlike = _where(target, 1, dtype), _where(target, -1, dtype)
-    loss = E.add(E.mul(E.sub(1, cos), alike), E.mul(E.clamp(E.sub(cos, margin), 0), unlike))
+    loss = E.add(E.mul(E.sub(1, cos), alike), E.mul(ternary.clamp(E.sub(cos, margin), 0), unlike))
     return reduced(loss, reduction, "cosine_embedding_loss")
 
 
@@ -143,8 +145,8 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
         )
     far = distance(anchor, negative)
     if swap:
-        far = E.minimum(far, distance(positive, negative))
-    loss = E.clamp(E.add(E.sub(distance(anchor, positive), far), margin), 0)
+        far = binary.minimum(far, distance(positive, negative))
+    loss = ternary.clamp(E.add(E.sub(distance(anchor, positive), far), margin), 0)
     return reduced(loss, reduction, op)
 
 
@@ -154,8 +156,8 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """input where target is 1, max(0, margin - input) where it is -1."""
     refuse_legacy("hinge_embedding_loss", size_average, reduce)
-    far = E.where(target != 1, E.clamp(E.sub(margin, input), 0), 0)
-    loss = E.add(far, E.where(target != -1, input, 0))
+    far = ternary.where(target != 1, ternary.clamp(E.sub(margin, input), 0), 0)
+    loss = E.add(far, ternary.where(target != -1, input, 0))
     return reduced(loss, reduction, "hinge_embedding_loss")
 
 
@@ -167,7 +169,7 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
             "margin_ranking_loss: input1, input2 and target must have as many dimensions, got shapes "
             f"{input1.array.shape}, {input2.array.shape}, {target.array.shape}"
         )
-    loss = E.clamp(E.add(E.mul(E.sub(input2, input1), target), margin), 0)
+    loss = ternary.clamp(E.add(E.mul(E.sub(input2, input1), target), margin), 0)
     return reduced(loss, reduction, "margin_ranking_loss")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
-from . import shape
+from . import parts
 from .create import in_order_of
 from .promotion import not_tensors
 
@@ -49,7 +49,7 @@ def pad(input, pad, mode="constant", value=None):
 
 def _cropped(x, amounts):
     key = tuple([slice(max(-p, 0), n - max(-q, 0)) for n, (p, q) in zip(x.array.shape, amounts)])
-    return shape.part(x, x.array[key], key)
+    return parts.part(x, x.array[key], key)
 
 
 def _grown(x, amounts, mode, value):

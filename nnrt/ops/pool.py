@@ -18,7 +18,8 @@ from .._ref.pool import taps
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
 from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
-from .elementwise import mul, pow
+from .binary import pow
+from .elementwise import mul
 from .promotion import not_tensors
 
 K = registry.family("pool")

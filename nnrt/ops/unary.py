@@ -58,6 +58,14 @@ def neg_backward(node, dy):
     return (dx,)
 
 
+def positive(x):
+    """x itself. RuntimeError for bools."""
+    x = as_tensor("positive", x)
+    if x.array.dtype.kind == "b":
+        raise RuntimeError("positive: bools have no sign")
+    return x
+
+
 def abs(x):
     """|x|; the gradient at 0 is 0."""
     x = as_tensor("abs", x)
@@ -201,6 +209,30 @@ def tan(x):
 
 def tan_backward(node, dy):
     return _backward(node, dy, K.tan_backward)
+
+
+def deg2rad(x):
+    """x degrees in radians."""
+    return _scaled("deg2rad", x, math.pi / 180)
+
+
+def rad2deg(x):
+    """x radians in degrees."""
+    return _scaled("rad2deg", x, 180 / math.pi)
+
+
+def _scaled(op, x, factor):
+    x = as_float(op, x)
+    y = empty_like(x.array)
+    A.mul(y, x.array, factor)
+    return record(y, scaled_backward, (x,), (factor,))
+
+
+def scaled_backward(node, dy):
+    (factor,) = node.saved
+    dx = empty_like(dy)
+    A.mul(dx, dy, factor)
+    return (dx,)
 
 
 def asin(x):

@@ -76,4 +76,8 @@ OPS = [
     Op("dot", lambda t, x, y: t.dot(x, y), arrays((3,), (3,))),
     Op("matmul-of-transposed", lambda t, x, y: t.matmul(x.transpose(-1, -2), y), arrays((5, 3, 2), (5, 3, 4))),
     Op("matmul-with-itself", lambda t, x: x @ x.transpose(0, 1), arrays((3, 4))),
+    Op("kron", lambda t, x, y: t.kron(x, y), arrays((2, 3), (4, 5))),
+    Op("kron-of-other-rank", lambda t, x, y: (t.kron(x, y), t.kron(y, x)), arrays((3,), (2, 1, 4))),
+    Op("chain_matmul", lambda t, *m: t.chain_matmul(*m), arrays((2, 9), (9, 3), (3, 7), (7, 1))),
+    Op("chain_matmul-of-one", lambda t, x: t.chain_matmul(x), arrays((2, 9))),
 ]

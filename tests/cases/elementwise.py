@@ -282,7 +282,7 @@ _TIES_2 = np.array([1.0, -2.0, 2.0, -1.0, 1.0, 4.0])
 OPS = [
     *[
         Op(f"{name}-{a}-{b}", lambda t, x, y, name=name: getattr(t, name)(x, y), _two(a, b))
-        for name in ["add", "sub", "mul", "maximum", "minimum", "fmax", "fmin", "atan2", "hypot", "logaddexp"]
+        for name in ["add", "sub", "mul", "maximum", "minimum", "fmax", "fmin", "atan2", "hypot", "logaddexp", "logaddexp2"]
         for a, b in (_BROADCASTS if name in ("add", "sub", "mul") else _BROADCASTS[:4])
     ],
     *[
@@ -290,6 +290,15 @@ OPS = [
         for name in ["div", "pow", "xlogy"]
         for a, b in _BROADCASTS
     ],
+    Op("copysign", lambda t, x, y: t.copysign(x, y), _two((3, 1), (3, 5))),
+    Op("copysign-zeros", lambda t, x: (t.copysign(x, -1.0), t.copysign(x, x)), lambda rng: [np.array([0.0, -0.0, 2.0])], grad=()),
+    Op("ldexp", lambda t, x: t.ldexp(x, t.tensor([1, 0, 3])), lambda rng: [rng.standard_normal((2, 3))]),
+    Op("nextafter", lambda t, x, y: t.nextafter(x.detach(), y.detach()), _two((3, 1), (3, 5)), grad=()),
+    *[
+        Op(name, lambda t, x, y, name=name: getattr(t, name)(x, y), lambda rng: [rng.integers(-9, 9, (4, 1)), rng.integers(-9, 9, 5)])
+        for name in ["gcd", "lcm"]
+    ],
+    Op("logaddexp2-inf", lambda t, x: t.logaddexp2(x, x), lambda rng: [np.array([np.inf, -np.inf, 1.0])], grad=()),
     Op("add-alpha", lambda t, x, y: t.add(x, y, alpha=0.3), _two((3, 5), (5,))),
     Op("sub-alpha", lambda t, x, y: t.sub(x, y, alpha=-2), _two((3, 1), (3, 5))),
     Op("rsub", lambda t, x, y: t.rsub(x, y), _two((3, 1), (3, 5))),

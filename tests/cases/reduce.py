@@ -291,6 +291,9 @@ OPS = [
     Op("logsumexp-inf", lambda t, x: t.logsumexp(x, 1), fixed([[-inf, -inf], [inf, 1], [1, -inf]]), grad=()),
     Op("logsumexp-empty", lambda t, x: t.logsumexp(x, 0), normal(0, 3)),
     *[Op(f"cumsum-{d}", lambda t, x, d=d: t.cumsum(x, d), X) for d in (0, 1, -1)],
+    *[Op(f"logcumsumexp-{d}", lambda t, x, d=d: t.logcumsumexp(x, d), X, tol=WIDE) for d in (0, 1, -1)],
+    Op("logcumsumexp-0d", lambda t, x: t.logcumsumexp(x, 0), fixed(3.0)),
+    Op("logcumsumexp-large", lambda t, x: t.logcumsumexp(x, 0), fixed([1000.0, -1000.0, 999.0, 1001.0])),
     *[Op(f"diff-{n}-{d}", lambda t, x, n=n, d=d: t.diff(x, n, d), X) for n, d in ((0, 0), (1, -1), (2, 1), (3, 0), (9, 2))],
     Op(
         "diff-joined",

@@ -186,6 +186,7 @@ OPS = [
         for name in ("exp", "sin")
     ],
     Op("0-d", lambda t, x: (t.exp(x), t.tanh(x), t.neg(x)), lambda rng: [np.array(0.7)]),
+    Op("angles", lambda t, x: (t.deg2rad(x), t.rad2deg(x), t.positive(x)), lambda rng: [rng.standard_normal((3, 4))]),
     Op("neg", lambda t, x: (-x, t.negative(x)), lambda rng: [rng.standard_normal((3, 4))]),
     Op(
         "round",

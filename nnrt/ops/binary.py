@@ -1,0 +1,323 @@
+"""Functions of two operands, element by element, with broadcasting and torch's type promotion.
+
+The arithmetic that every network runs through is in elementwise, these are the rest: rounded
+divisions and remainders, powers, the larger and the smaller, angles, logarithms of sums, whole numbers.
+"""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor, wrap
+from . import unary
+from .elementwise import gradient, mul
+from .promotion import array_of, float_operands, operands, result, shape_of, sum_to, tensor_of
+
+K = registry.family("elementwise")
+
+
+def rounded_division(op, kernel, x, other):
+    a, b = operands(op, x, other)
+    out = result(op, array_of(a), array_of(b))
+    if out.size:
+        _refuse_zero_divisor(op, b)
+    if out.dtype.kind == "b":
+        raise RuntimeError(f"{op}: bools cannot be divided with rounding")
+    kernel(out, array_of(a), array_of(b))
+    return record(
+        out, rounded_backward, (tensor_of(a), tensor_of(b)), (shape_of(array_of(a)), shape_of(array_of(b)))
+    )
+
+
+def _refuse_zero_divisor(op, b):
+    v = array_of(b)
+    if isinstance(v, np.ndarray):
+        if v.dtype.kind != "f" and (v == 0).any():
+            raise RuntimeError(f"{op}: integer division by zero")
+    elif not isinstance(v, float) and v == 0:
+        raise RuntimeError(f"{op}: integer division by zero")
+
+
+def rounded_backward(node, dy):
+    """The gradient of a step function: zeros."""
+    return tuple([memory.zeros(node.saved[i], dy.dtype) if node.needs(i) else None for i in (0, 1)])
+
+
+def floor_divide(x, other):
+    """floor(x / other), in the common dtype. RuntimeError for an integer divided by zero."""
+    return rounded_division("floor_divide", K.floor_divide, x, other)
+
+
+def remainder(x, other):
+    """x - other floor(x / other), of other's sign. RuntimeError for an integer divided by zero."""
+    return _modulo("remainder", K.remainder, remainder_backward, x, other)
+
+
+def remainder_backward(node, dy):
+    return _modulo_backward(node, dy, K.remainder_backward)
+
+
+def fmod(x, other):
+    """x - other trunc(x / other), of x's sign. RuntimeError for an integer divided by zero."""
+    return _modulo("fmod", K.fmod, fmod_backward, x, other)
+
+
+def fmod_backward(node, dy):
+    return _modulo_backward(node, dy, K.fmod_backward)
+
+
+def _modulo(op, kernel, backward, x, other):
+    a, b = operands(op, x, other)
+    out = result(op, array_of(a), array_of(b))
+    if out.size:
+        _refuse_zero_divisor(op, b)
+    if out.dtype.kind == "b":
+        raise RuntimeError(f"{op}: bools have no remainder")
+    kernel(out, array_of(a), array_of(b))
+    return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
+
+
+def _modulo_backward(node, dy, kernel):
+    a, b = node.saved
+    da = sum_to(dy, shape_of(a)) if node.needs(0) else None
+    db = gradient(kernel, dy, b.shape, dy, a, b) if node.needs(1) else None
+    return da, db
+
+
+def pow(x, exponent):
+    """x to the power exponent. 0^0 = 1; a negative base with a fractional exponent gives NaN.
+
+    RuntimeError for integers to negative integer powers.
+    """
+    if isinstance(x, Tensor) and isinstance(exponent, (int, float)) and x.array.dtype.kind == "f":
+        if exponent == 2:
+            return unary.square(x)
+        if exponent == 0.5:
+            return unary.sqrt(x)
+        if exponent == -1:
+            return unary.reciprocal(x)
+    a, b = operands("pow", x, exponent)
+    u, v = array_of(a), array_of(b)
+    out = result("pow", u, v)
+    if out.dtype.kind == "b":
+        raise RuntimeError("pow: bools have no powers")
+    if out.dtype.kind == "i" and np.any(np.less(v, 0)):
+        raise RuntimeError("pow: integers to negative integer powers are not allowed")
+    K.pow(out, u, v)
+    needs_b = isinstance(b, Tensor) and b.requires_grad
+    return record(out, pow_backward, (tensor_of(a), tensor_of(b)), (a, b, out if needs_b else None))
+
+
+def pow_backward(node, dy):
+    a, b, y = node.saved
+    da = db = None
+    if node.needs(0):
+        da = gradient(K.pow_backward, dy, a.shape, dy, a, b)
+    if node.needs(1):
+        db = gradient(K.pow_backward_exponent, dy, b.shape, dy, a, b, y)
+    return da, db
+
+
+def maximum(x, other):
+    """The larger of the two, NaN if either is. Equal ones share the gradient."""
+    return _pair("maximum", K.maximum, maximum_backward, x, other)
+
+
+def maximum_backward(node, dy):
+    a, b = node.saved
+    da = gradient(K.maximum_backward, dy, shape_of(a), dy, a, b) if node.needs(0) else None
+    db = gradient(K.maximum_backward, dy, shape_of(b), dy, b, a) if node.needs(1) else None
+    return da, db
+
+
+def minimum(x, other):
+    """The smaller of the two, NaN if either is. Equal ones share the gradient."""
+    return _pair("minimum", K.minimum, minimum_backward, x, other)
+
+
+def minimum_backward(node, dy):
+    a, b = node.saved
+    da = gradient(K.minimum_backward, dy, shape_of(a), dy, a, b) if node.needs(0) else None
+    db = gradient(K.minimum_backward, dy, shape_of(b), dy, b, a) if node.needs(1) else None
+    return da, db
+
+
+def fmax(x, other):
+    """The larger of the two, the other one where one is NaN. Of equal ones x has the gradient."""
+    return _pair("fmax", K.fmax, fmax_backward, x, other)
+
+
+def fmax_backward(node, dy):
+    a, b = node.saved
+    return _masked_gradients(node, dy, np.greater_equal(a, b) | np.isnan(b), a, b)
+
+
+def fmin(x, other):
+    """The smaller of the two, the other one where one is NaN. Of equal ones x has the gradient."""
+    return _pair("fmin", K.fmin, fmin_backward, x, other)
+
+
+def fmin_backward(node, dy):
+    a, b = node.saved
+    return _masked_gradients(node, dy, np.less_equal(a, b) | np.isnan(b), a, b)
+
+
+def _pair(op, kernel, backward, x, other):
+    """An op whose backward wants both operands."""
+    a, b = operands(op, x, other)
+    out = result(op, array_of(a), array_of(b))
+    kernel(out, array_of(a), array_of(b))
+    return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
+
+
+def _float_pair(op, kernel, backward, x, other):
+    a, b = float_operands(op, x, other)
+    out = result(op, array_of(a), array_of(b))
+    kernel(out, array_of(a), array_of(b))
+    return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
+
+
+def _masked_gradients(node, dy, mask, a, b):
+    """dy to a where the mask holds, to b where it does not."""
+    da = gradient(K.where, dy, shape_of(a), mask, dy, 0.0) if node.needs(0) else None
+    db = gradient(K.where, dy, shape_of(b), mask, 0.0, dy) if node.needs(1) else None
+    return da, db
+
+
+def atan2(x, other):
+    """The angle of the point (other, x) in (-pi, pi]."""
+    return _float_pair("atan2", K.atan2, atan2_backward, x, other)
+
+
+def atan2_backward(node, dy):
+    a, b = node.saved
+    da = db = None
+    if node.needs(0):
+        da = gradient(K.atan2_backward, dy, shape_of(a), dy, a, b)
+    if node.needs(1):
+        db = gradient(K.atan2_backward, dy, shape_of(b), dy, b, a)
+        K.neg(db, db)
+    return da, db
+
+
+def hypot(x, other):
+    """sqrt(x^2 + other^2), without overflow between."""
+    a, b = float_operands("hypot", x, other)
+    out = result("hypot", array_of(a), array_of(b))
+    K.hypot(out, array_of(a), array_of(b))
+    return record(out, hypot_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
+
+
+def hypot_backward(node, dy):
+    a, b, y = node.saved
+    da = gradient(K.hypot_backward, dy, shape_of(a), dy, a, y) if node.needs(0) else None
+    db = gradient(K.hypot_backward, dy, shape_of(b), dy, b, y) if node.needs(1) else None
+    return da, db
+
+
+def logaddexp(x, other):
+    """log(e^x + e^other), without overflow between."""
+    a, b = float_operands("logaddexp", x, other)
+    out = result("logaddexp", array_of(a), array_of(b))
+    K.logaddexp(out, array_of(a), array_of(b))
+    return record(out, logaddexp_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
+
+
+def logaddexp_backward(node, dy):
+    a, b, y = node.saved
+    da = gradient(K.logaddexp_backward, dy, shape_of(a), dy, a, y) if node.needs(0) else None
+    db = gradient(K.logaddexp_backward, dy, shape_of(b), dy, b, y) if node.needs(1) else None
+    return da, db
+
+
+def logaddexp2(x, other):
+    """log2(2^x + 2^other), without overflow between."""
+    a, b = float_operands("logaddexp2", x, other)
+    out = result("logaddexp2", array_of(a), array_of(b))
+    np.logaddexp2(array_of(a), array_of(b), out=out)
+    return record(out, logaddexp2_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
+
+
+def logaddexp2_backward(node, dy):
+    a, b, y = node.saved  # dy/da = 2^(a - y); two infinities of one sign share evenly
+    with np.errstate(invalid="ignore"):
+        da, db = (np.where(a == b, 0.5, np.exp2(v - y)).astype(dy.dtype) for v in (a, b))
+    return (
+        sum_to(dy * da, shape_of(a)) if node.needs(0) else None,
+        sum_to(dy * db, shape_of(b)) if node.needs(1) else None,
+    )
+
+
+def xlogy(x, other):
+    """x log(other), 0 where x = 0 (unless other is NaN)."""
+    return _float_pair("xlogy", K.xlogy, xlogy_backward, x, other)
+
+
+def xlogy_backward(node, dy):
+    a, b = node.saved
+    da = db = None
+    if node.needs(0):
+        da = gradient(K.xlogy_backward, dy, shape_of(a), dy, a, b)
+    if node.needs(1):
+        db = gradient(K.div, dy, shape_of(b), np.multiply(dy, a), b)
+    return da, db
+
+
+def heaviside(x, values):
+    """0 where x < 0, values where x = 0, 1 where x > 0. Not differentiable; the dtypes must agree."""
+    if isinstance(values, Tensor) and isinstance(x, Tensor) and values.array.dtype != x.array.dtype:
+        raise RuntimeError(f"heaviside: x is {x.array.dtype}, values {values.array.dtype}; they must agree")
+    a, b = operands("heaviside", x, values)
+    out = result("heaviside", array_of(a), array_of(b))
+    K.heaviside(out, array_of(a), array_of(b))
+    return wrap(out)
+
+
+def copysign(x, other):
+    """|x| with other's sign (that of -0.0 is minus). other has no gradient, nor has x where it is 0."""
+    a, b = float_operands("copysign", x, other)
+    out = result("copysign", array_of(a), array_of(b))
+    np.copysign(array_of(a), array_of(b), out=out)
+    return record(out, copysign_backward, (tensor_of(a), tensor_of(b)), (a, shape_of(array_of(b)), out))
+
+
+def copysign_backward(node, dy):
+    a, shape_b, y = node.saved
+    da = sum_to(dy * (np.sign(a) * np.sign(y)), shape_of(a)) if node.needs(0) else None
+    return da, memory.zeros(shape_b, dy.dtype) if node.needs(1) else None
+
+
+def nextafter(x, other):
+    """The next number after x in the direction of other. Not differentiable."""
+    a, b = float_operands("nextafter", x, other)
+    out = result("nextafter", array_of(a), array_of(b))
+    np.nextafter(array_of(a), array_of(b), out=out)
+    return wrap(out)
+
+
+def ldexp(x, other):
+    """x 2^other."""
+    return mul(x, pow(2.0, other))
+
+
+def gcd(x, other):
+    """The greatest common divisor of integers, at least 0; gcd(0, 0) = 0."""
+    return _whole("gcd", np.gcd, x, other)
+
+
+def lcm(x, other):
+    """The least common multiple of integers, at least 0; lcm(x, 0) = 0."""
+    return _whole("lcm", np.lcm, x, other)
+
+
+def _whole(op, ufunc, x, other):
+    a, b = operands(op, x, other)
+    out = result(op, array_of(a), array_of(b))
+    if out.dtype.kind not in "iu":
+        raise RuntimeError(f"{op}: wants integers, got a result of {out.dtype}")
+    ufunc(array_of(a), array_of(b), out=out)
+    return wrap(out)
+
+
+# torch's other name
+arctan2 = atan2
