@@ -77,10 +77,18 @@ class Build(build_ext):
     """Compiles C kernels per instruction set, in parallel and only where a source is newer."""
 
     def run(self):
+        self.remove_stale()
         super().run()
         # `python -m nnrt` in a checkout imports the checkout: it shall find the extension too.
         if not self.inplace and os.access("nnrt", os.W_OK):
             self.copy_extensions_to_source()
+
+    def remove_stale(self):
+        """A module that is no longer compiled would be shadowed by its binary of an older build in place."""
+        names = {ext.name for ext in self.extensions}
+        for found in Path("nnrt").rglob("*.so"):
+            if ".".join(found.parts).split(".cpython")[0].removesuffix(".so") not in names:
+                found.unlink()
 
     def build_extensions(self):
         jobs = os.cpu_count() or 1
