@@ -2,10 +2,11 @@
 
 import importlib.util
 import sys
+from types import ModuleType
 
 
 def models_of(t):
-    """The package nnrt.models, made of the layers of t (nnrt, or torch)."""
+    """The package nnrt.models, made of the layers of t (nnrt, or torch, whose missing names are made of those it has)."""
     from .. import models
 
     if t.__name__ == "nnrt":
@@ -13,10 +14,41 @@ def models_of(t):
     package = f"{t.__name__}_in_place_of_nnrt"
     name = package + ".models"
     if name not in sys.modules:
-        sys.modules[package] = t
-        sys.modules[package + ".nn"] = t.nn
-        sys.modules[package + ".nn.functional"] = t.nn.functional
+        functional = _copied(package + ".nn.functional", t.nn.functional, add_layer_norm=_add_layer_norm(t))
+        nn = _copied(package + ".nn", t.nn, functional=functional, SinusoidalPositions=_sinusoidal_positions(t))
+        _copied(package, t, nn=nn)
         spec = importlib.util.spec_from_file_location(name, models.__file__)
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+def _copied(name, module, **more):
+    """A module of this name with what `module` has, and more."""
+    made = ModuleType(name)
+    made.__dict__.update({key: value for key, value in vars(module).items() if not key.startswith("__")}, **more)
+    sys.modules[name] = made
+    return made
+
+
+def _add_layer_norm(t):
+    def add_layer_norm(x, residual, *args):
+        total = x + residual
+        return t.nn.functional.layer_norm(total, *args), total
+
+    return add_layer_norm
+
+
+def _sinusoidal_positions(t):
+    class SinusoidalPositions(t.nn.Module):
+        def __init__(self, dim, max_length):
+            super().__init__()
+            even = t.arange(0, dim, 2)
+            angles = t.arange(max_length).unsqueeze(1) * 10000.0 ** (-even.double() / dim)
+            table = t.stack([t.sin(angles), t.cos(angles)], 2).flatten(1)[:, :dim]
+            self.register_buffer("table", table.float(), persistent=False)
+
+        def forward(self, x):
+            return x + self.table[: x.shape[-2]]
+
+    return SinusoidalPositions

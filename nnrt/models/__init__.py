@@ -6,10 +6,13 @@ Where torchvision has the model, parameter names and arguments are torchvision's
 # ruff: noqa: F401
 from .alexnet import AlexNet, alexnet
 from .autoencoder import VAE, ConvAutoencoder, ConvVAE, vae_loss
+from .bert import BERT, mask_tokens
 from .dcgan import Discriminator, Generator
 from .densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from .efficientnet import EfficientNet, efficientnet_b0
+from .gmlp import GMLP
 from .googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
+from .gpt import GPT, MoEGPT, Primer
 from .lenet import LeNet
 from .mobilenet import MobileNetV1, MobileNetV2, mobilenet_v1, mobilenet_v2
 from .nin import NiN
@@ -28,5 +31,8 @@ from .resnet import (
 )
 from .resnet_cifar import ResNetCIFAR, resnet20
 from .segan import SEGANGenerator
+from .seq2seq import Seq2Seq, Tagger
+from .textcnn import TextCNN
+from .transformer import Transformer
 from .unet import UNet
 from .xception import Xception

@@ -27,3 +27,11 @@ def divisible(channels, by=8):
     """The multiple of `by` that is nearest, at least `by`, and not more than a tenth below."""
     rounded = max(by, int(channels + by / 2) // by * by)
     return rounded if rounded >= 0.9 * channels else rounded + by
+
+
+def check_ids(model, ids, positions, start=0):
+    """ValueError unless ids are [N, T] and T tokens, from `start` on, have positions."""
+    if ids.ndim != 2 or ids.shape[1] == 0:
+        raise ValueError(f"{model}: ids must be [N, T], T > 0, got shape {tuple(ids.shape)}")
+    if start + ids.shape[1] > positions:
+        raise ValueError(f"{model}: {start + ids.shape[1]} tokens came, there are {positions} positions")

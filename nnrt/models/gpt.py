@@ -1,0 +1,212 @@
+"""Decoders that predict the next token: GPT-2 and relatives.
+
+    ids [N, T] -> embedding + positions -> layers x (attention to what came before, feed-forward) -> norm -> logits [N, T, vocab]
+
+GPT: Radford et al., "Language models are unsupervised multitask learners", 2019; norms come first, the output shares the
+embedding's weight; 124,439,808 parameters as GPT-2 small. MoEGPT: experts in place of every other feed-forward part,
+Fedus et al., "Switch transformers", 2021. Primer: squared ReLU, and convolutions in the attention, So et al., 2021.
+"""
+
+import math
+
+from .. import arange, cat, nn, no_grad, zeros
+from ..nn import functional as F
+from ._layers import check_ids
+
+
+class GPT(nn.Module):
+    """Logits [N, T, vocab] of the next token for ids [N, T], T at most `positions`.
+
+    hidden: size of the feed-forward part, by default 4 dim. tie: the output's weight is the embedding's. Names are those
+    of GPT-2 (transformer.wte, .wpe, .h.i.attn.c_attn, ..., lm_head), matrices lie as nn.Linear's. ValueError for longer
+    sequences, IndexError for ids out of range.
+    """
+
+    def __init__(
+        self, vocab, layers=12, heads=12, dim=768, positions=1024, hidden=None, dropout=0.0, bias=True, tie=True
+    ):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"{type(self).__name__}: dim must be a multiple of heads, got {dim} and {heads}")
+        self.vocab = vocab
+        self.positions = positions
+        hidden = 4 * dim if hidden is None else hidden
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(vocab, dim),
+                "wpe": nn.Embedding(positions, dim),
+                "drop": nn.Dropout(dropout),
+                "h": nn.ModuleList(self.block(i, heads, dim, hidden, dropout, bias) for i in range(layers)),
+                "ln_f": nn.LayerNorm(dim, bias=bias),
+            }
+        )
+        self.lm_head = nn.Linear(dim, vocab, bias=False)
+        if tie:
+            self.lm_head.weight = self.transformer.wte.weight
+        for name, p in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(p)
+            elif p.ndim > 1:
+                nn.init.normal_(p, std=0.02 / (math.sqrt(2 * layers) if name.endswith("c_proj.weight") else 1))
+
+    def block(self, i, heads, dim, hidden, dropout, bias):
+        """The layer i."""
+        return Block(dim, Attention(dim, heads, dropout, bias), FeedForward(dim, hidden, dropout, bias, nn.GELU()), bias)
+
+    def forward(self, ids, caches=None):
+        """caches: a Cache for each layer, which hold the tokens before these and take these in."""
+        t, start = self.transformer, caches[0].length if caches else 0
+        check_ids(type(self).__name__, ids, self.positions, start)
+        x = t.drop(t.wte(ids) + t.wpe(arange(start, start + ids.shape[1])))
+        norms = [block.ln_1 for block in t.h][1:] + [t.ln_f]
+        y = t.h[0].ln_1(x)
+        for block, norm, cache in zip(t.h, norms, caches or [None] * len(t.h)):
+            y, x = block(x, y, norm, cache)
+        return self.lm_head(y)
+
+    def generate(self, ids, count, temperature=1.0, top_k=None, top_p=None, generator=None, stop=None):
+        """ids [N, T] with `count` sampled tokens more, or fewer where all sequences have met the token `stop`.
+
+        temperature 0 takes the likeliest, top_k and top_p leave out what is unlikely; see ops.sampling. What follows
+        `stop` in a sequence is `stop` again.
+        """
+        check_ids(type(self).__name__, ids, self.positions, count)
+        with no_grad():
+            caches = self.caches(ids.shape[0], ids.shape[1] + count)
+            made, new, ended = [ids], ids, None
+            for _ in range(count):
+                logits = self.forward(new if caches else cat(made, 1), caches)[:, -1]
+                new = draw(logits, temperature, top_k, top_p, generator).unsqueeze(1)
+                if stop is not None:
+                    new = new if ended is None else new.masked_fill(ended, stop)
+                    ended = new == stop
+                made.append(new)
+                if stop is not None and bool(ended.all()):
+                    break
+        return cat(made, 1)
+
+    def caches(self, n, length):
+        """A Cache for each layer, for n sequences of at most this length; None: there is no such thing here."""
+        weight = self.transformer.wte.weight
+        return [Cache(n, block.attn.heads, length, weight) for block in self.transformer.h]
+
+
+class Block(nn.Module):
+    """One layer: y, x -> the sum x + attn(y) + mlp(norm of that), first normalised for what comes next, then as it is."""
+
+    def __init__(self, dim, attn, mlp, bias):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(dim, bias=bias)
+        self.attn = attn
+        self.ln_2 = nn.LayerNorm(dim, bias=bias)
+        self.mlp = mlp
+
+    def forward(self, x, y, norm, cache=None):
+        y, x = _added(x, self.attn(y, cache) if cache else self.attn(y), self.ln_2)
+        return _added(x, self.mlp(y), norm)
+
+
+def _added(x, y, norm):
+    return F.add_layer_norm(x, y, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+class Attention(nn.Module):
+    """Attention of each token to itself and those before it, [N, T, dim]."""
+
+    def __init__(self, dim, heads, dropout, bias):
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.c_attn = nn.Linear(dim, 3 * dim, bias=bias)
+        self.c_proj = nn.Linear(dim, dim, bias=bias)
+        self.resid_dropout = nn.Dropout(dropout)
+
+    def forward(self, x, cache=None):
+        n, length, dim = x.shape
+        q, k, v = self.c_attn(x).reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        causal = length > 1
+        if cache:
+            causal = causal and cache.length == 0  # one token sees all that is there
+            mask = None if causal or length == 1 else cache.mask(length)
+            k, v = cache.append(k, v)
+            y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=causal)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(n, length, dim)))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between."""
+
+    def __init__(self, dim, hidden, dropout, bias, activation):
+        super().__init__()
+        self.c_fc = nn.Linear(dim, hidden, bias=bias)
+        self.act = activation
+        self.c_proj = nn.Linear(hidden, dim, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.dropout(self.c_proj(self.act(self.c_fc(x))))
+
+
+class Cache:
+    """Keys and values of the tokens that have been seen, [N, heads, length, D], with room for more."""
+
+    def __init__(self, n, heads, room, weight):
+        size = (n, heads, room, weight.shape[1] // heads)
+        self.keys, self.values = zeros(size, dtype=weight.dtype), zeros(size, dtype=weight.dtype)
+        self.length = 0
+
+    def append(self, k, v):
+        """All keys and values, these being the last."""
+        start, self.length = self.length, self.length + k.shape[2]
+        self.keys[:, :, start : self.length] = k
+        self.values[:, :, start : self.length] = v
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def mask(self, count):
+        """[count, all]: what each of `count` tokens to come sees."""
+        return arange(self.length + count) <= arange(self.length, self.length + count).unsqueeze(1)
+
+
+def draw(logits, temperature, top_k, top_p, generator):
+    """Tokens [N] drawn from logits [N, vocab]."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    from ..ops.sampling import sample
+
+    return sample(logits, temperature, top_k, top_p, generator)
+
+
+class MoEGPT(GPT):
+    """GPT with `experts` feed-forward networks in every second layer, of which a token sees k.
+
+    balance_loss(), after a call, is to be added to what is trained: it keeps experts in use alike.
+    """
+
+    def __init__(self, vocab, *args, experts=8, k=2, balance=1e-2, **kwargs):
+        self.__dict__["_experts"] = (experts, k, balance)  # layers are made before Module knows attributes
+        super().__init__(vocab, *args, **kwargs)
+
+    def block(self, i, heads, dim, hidden, dropout, bias):
+        if i % 2 == 0:
+            return super().block(i, heads, dim, hidden, dropout, bias)
+        experts, k, balance = self._experts
+        mixture = nn.MoE(
+            dim, experts, k, balance=balance, expert=lambda: FeedForward(dim, hidden, dropout, bias, nn.GELU())
+        )
+        return Block(dim, Attention(dim, heads, dropout, bias), mixture, bias)
+
+    def balance_loss(self):
+        return sum(m.loss for m in self.modules() if isinstance(m, nn.MoE))
+
+
+class Primer(GPT):
+    """GPT with squared ReLU and a convolution of width 3 over queries, keys and values."""
+
+    def block(self, i, heads, dim, hidden, dropout, bias):
+        attention = nn.PrimerAttention(dim, heads, dropout=dropout, bias=bias)
+        return Block(dim, attention, FeedForward(dim, hidden, dropout, bias, nn.SquaredReLU()), bias)
+
+    def caches(self, n, length):
+        return None

@@ -1,0 +1,74 @@
+"""The transformer for translation. Vaswani et al., "Attention is all you need", 2017.
+
+    source [N, S] -> embedding √dim + sinusoids -> encoder;  target [N, T] -> the same -> decoder -> logits [N, T, vocab]
+"""
+
+import math
+
+from .. import arange, cat, full, nn, no_grad
+from ._layers import check_ids
+
+
+class Transformer(nn.Module):
+    """Logits [N, T, target_vocab] of the tokens that follow those of target [N, T], for sources [N, S].
+
+    pad: the token that fills sources; attention leaves it out (None: there is none). Targets need no mask: what
+    follows a token is not seen by it. ValueError for sequences longer than `positions`.
+    """
+
+    def __init__(
+        self, source_vocab, target_vocab, dim=512, heads=8, layers=6, hidden=2048, dropout=0.1, positions=1024, pad=0,
+        norm_first=False,
+    ):  # fmt: skip
+        super().__init__()
+        self.pad = pad
+        self.positions = positions
+        self.scale = math.sqrt(dim)
+        self.source = nn.Embedding(source_vocab, dim)
+        self.target = nn.Embedding(target_vocab, dim)
+        self.place = nn.SinusoidalPositions(dim, positions)
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = nn.Transformer(
+            dim, heads, layers, layers, hidden, dropout, batch_first=True, norm_first=norm_first
+        )
+        self.out = nn.Linear(dim, target_vocab)
+        for embedding in (self.source, self.target):
+            nn.init.normal_(embedding.weight, std=dim**-0.5)
+
+    def forward(self, source, target):
+        return self.out(self.decode(target, *self.encode(source)))
+
+    def encode(self, source):
+        """(memory [N, S, dim], where it is padding)."""
+        padding = self._padding(source)
+        memory = self.transformer.encoder(self._embedded(self.source, source), src_key_padding_mask=padding)
+        return memory, padding
+
+    def decode(self, target, memory, padding):
+        """Hidden states [N, T, dim]."""
+        mask = ~(arange(target.shape[1]) <= arange(target.shape[1]).unsqueeze(1))
+        return self.transformer.decoder(
+            self._embedded(self.target, target), memory, mask, memory_key_padding_mask=padding, tgt_is_causal=True
+        )
+
+    def generate(self, source, bos, eos, count):
+        """The likeliest tokens, one after the other: [N, at most count], eos where a sequence has ended."""
+        with no_grad():
+            memory, padding = self.encode(source)
+            made = full((source.shape[0], 1), bos)
+            ended = made != made
+            for _ in range(count):
+                logits = self.out(self.decode(made, memory, padding)[:, -1:])
+                new = logits.argmax(-1).masked_fill(ended, eos)
+                made = cat([made, new], 1)
+                ended = new == eos
+                if bool(ended.all()):
+                    break
+        return made[:, 1:]
+
+    def _embedded(self, embedding, ids):
+        check_ids("Transformer", ids, self.positions)
+        return self.dropout(self.place(embedding(ids) * self.scale))
+
+    def _padding(self, source):
+        return None if self.pad is None else source == self.pad
