@@ -144,6 +144,7 @@ from .pooling import (
     MaxUnpool3d,
 )
 from .positions import LearnedPositions, SinusoidalPositions
+from .qrnn import QRNN, SRU
 from .residual import DenseConcat, Residual
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from .shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
