@@ -18,7 +18,7 @@ import numpy as np
 from .. import config, memory, registry
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor
-from . import _spectra
+from . import _columns, _spectra
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last
 from ._packed import cell_of, packed
@@ -33,12 +33,13 @@ W = registry.family("winograd")
 # ---- which algorithm ----
 
 
-def choose_conv(task, geometry, dtype, conv="auto", precision="fast"):
+def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False):
     """The algorithm for one of a convolution's products: a pure function.
 
     task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
-    settings of these names. Returns "pointwise", "depthwise", "winograd2", "winograd4", "fft" or "direct". The
-    thresholds are where the algorithms crossed on one core with AVX2, in float32.
+    settings of these names; once: the filter changes before it is used again, as in training. Returns "pointwise",
+    "depthwise", "winograd2", "winograd4", "columns", "fft" or "direct". The thresholds are where the algorithms crossed on
+    one core with AVX2, in float32.
     """
     g = geometry
     possible = _possible(g, precision)
@@ -58,22 +59,23 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast"):
         if g.stride == (1, 1, 1):
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
-    if "winograd4" in possible:
-        costs = {how: _cost(how, task, g, lanes, depth, dtype) for how in ("direct", "winograd4", "winograd2")}
-        return min(costs, key=costs.get)
-    return "direct"
+    use = "filter" if task == "filter" else "once" if once else "kept"
+    hows = ("direct", "winograd4", "winograd2") + (("columns",) if use != "kept" else ())
+    return min([how for how in hows if how in possible], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
 
 
 def _possible(g, precision):
     """The algorithms that can compute a convolution of this geometry."""
-    found = ["direct"]
-    if min(g.x) and min(g.y):
+    found, whole = ["direct"], min(g.x) and min(g.y)
+    if whole:
         found.append("fft")
     if g.w[2:] == (1, 1, 1) and g.padding == (0, 0, 0) and g.groups == 1:
         found.append("pointwise")
+    elif whole and g.groups == 1:
+        found.append("columns")
     if g.groups > 1 or g.w[1] == 1:
         found.append("depthwise")
-    if g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
+    if whole and g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
         found += ["winograd2", "winograd4"] if precision == "fast" else []
     return found
 
@@ -85,33 +87,44 @@ def _long(task, g, lanes, depth):
     return g.w[4] >= least and g.w[2:4] == g.stride[:2] == (1, 1) and g.stride[2] == 1 and length * lanes * depth <= 1 << 24
 
 
-def _cost(how, task, g, lanes, depth, dtype):
-    """A model of the time of a 3 x 3 product, in multiply-adds at the peak rate."""
-    n, d, h, w, _ = g.x if task == "input" else g.y
+# Multiply-adds that an element of the filter is worth, by the megabytes of them: up to 1, 8, 16, more. A filter that is
+# kept is read; one that is used once is packed or transformed first; its gradient is gathered or summed over Winograd's squares.
+_EACH = {
+    "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
+    "columns": {"once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
+    "winograd": {"kept": (2, 2, 4, 11), "once": (2, 3, 16, 40), "filter": (11, 11, 14, 40)},
+}
+
+
+def _cost(how, use, g, lanes, depth, dtype):
+    """A model of the time of a product, in multiply-adds at the peak rate."""
+    n, d, h, w, _ = g.y
     vector = 64 // dtype.itemsize
     wide = -(-lanes // vector) * vector
-    if how == "direct":
-        return (1.25 if task == "filter" else 1.15) * n * d * h * w * 9 * depth * wide
-    tile = int(how[-1])
-    squares, tiles = (tile + 2) ** 2, n * d * -(-h // tile) * -(-w // tile)
-    # An element of the filter, by the megabytes of them: up to 1, 8, 16, more. The forward product reads it once it
-    # is transformed, the adjoint transforms it first, the gradient sums it; what is beyond L3's share comes from memory.
+    taps = math.prod(g.w[2:])
+    squares = (int(how[-1]) + 2) ** 2 if "winograd" in how else taps
     size = 4 * squares * depth * lanes >> 20
-    each = {"forward": (2, 2, 4, 11), "input": (2, 3, 16, 20), "filter": (11, 11, 14, 40)}[task]
-    each = each[(size >= 1) + (size >= 8) + (size >= 16)]
-    # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
-    return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes) + each * depth * lanes)
+    each = _EACH[how.rstrip("24")][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
+    if "winograd" in how:
+        tile = int(how[-1])
+        tiles = n * d * -(-h // tile) * -(-w // tile)
+        # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
+        return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each
+    sums = (1.25 if use == "filter" else 1.15) * n * d * h * w * taps * depth * wide
+    # An element of the columns costs 1 ns to place, a tap a call.
+    return sums + each + (taps * (n * d * h * w * g.w[1] * 40 + 100_000) if how == "columns" else 0)
 
 
-_chosen = {}  # (task, geometry, dtype): algorithm, of the convolutions so far
+_chosen = {}  # (task, geometry, dtype, once): algorithm, of the convolutions so far
 
 
-def _choice(task, g, dtype):
-    how = _chosen.get((task, g, dtype))
+def _choice(task, g, dtype, once):
+    how = _chosen.get((task, g, dtype, once))
     if how is None:
         if len(_chosen) >= 1 << 14:
             _chosen.clear()
-        how = _chosen[task, g, dtype] = choose_conv(task, g, dtype, config.settings.conv, config.settings.precision)
+        settings = config.settings
+        how = _chosen[task, g, dtype, once] = choose_conv(task, g, dtype, settings.conv, settings.precision, once)
     return how
 
 
@@ -119,6 +132,7 @@ _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradi
     "pointwise": ("linear.gemm",) * 3,
     "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
     "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
+    "columns": ("linear.gemm",) * 3,
     "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),
 }
 
@@ -130,9 +144,9 @@ def explain(op, input=None, weight=None, dtype="float32", **options):
     """
     if input is None:
         ran = {}
-        for (task, g, kind), how in list(_chosen.items()):
+        for (task, g, kind, once), how in list(_chosen.items()):
             if g.op == op:
-                ran.setdefault((g, kind), {})[task] = how
+                ran.setdefault((g, kind), {})[task, once] = how
         lines = [_line(g, kind, hows) for (g, kind), hows in ran.items()]
         return "\n".join(lines) or f"no {op} has run yet"
     kind, dims = np.dtype(dtype), len(weight) - 2
@@ -146,16 +160,18 @@ def explain(op, input=None, weight=None, dtype="float32", **options):
         raise TypeError(f"explain: {op} has no option {', '.join(set(full) - set(names))}")
     values = [v if name == "groups" or isinstance(v, str) else ints(op, name, v) for name in names for v in [full[name]]]
     g = build(op, dims, tuple(input), tuple(weight), None, *values)
-    tasks = ("input", "forward", "filter") if "transpose" in op else ("forward", "input", "filter")
+    first, second = ("input", "forward") if "transpose" in op else ("forward", "input")
+    tasks = [(first, False), (second, True), ("filter", True)]
     settings = config.settings
-    return _line(g, kind, {task: choose_conv(task, g, kind, settings.conv, settings.precision) for task in tasks})
+    hows = {(task, once): choose_conv(task, g, kind, settings.conv, settings.precision, once) for task, once in tasks}
+    return _line(g, kind, hows)
 
 
 def _line(g, dtype, hows):
-    transposed = "transpose" in g.op
+    first = "input" if "transpose" in g.op else "forward"
     parts = []
-    for task, how in hows.items():
-        name = {"filter": "filter's gradient", "forward" if not transposed else "input": "forward"}.get(task, "input's gradient")
+    for (task, once), how in hows.items():
+        name = {"filter": "filter's gradient", first: "forward in training" if once else "forward"}.get(task, "input's gradient")
         where = "numpy.fft"
         if how != "fft":
             kernel = _KERNELS[how.rstrip("24")][("forward", "input", "filter").index(task)]
@@ -167,11 +183,13 @@ def _line(g, dtype, hows):
 # ---- the three products, on channels-last arrays ----
 
 
-def _forward(y, x, w, cell, b, residual, g, activation=None):
+def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     """y = act(x * w + b + residual)."""
-    how = _choice("forward", g, y.dtype)
+    how = _choice("forward", g, y.dtype, once)
     if how == "fft" and activation is None:
         _spectra.forward(y, x, w, cell, b, residual, g)
+    elif how == "columns":
+        _columns.forward(y, x, w, b, residual, g, activation)
     elif how == "pointwise":
         r = None if residual is None else _rows(residual)
         L.gemm(_rows(y), _rows(_sampled(x, g)), w.reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
@@ -186,11 +204,13 @@ def _forward(y, x, w, cell, b, residual, g, activation=None):
         W.conv(_flat(y), _flat(x), _packed_winograd(w, cell, g, tile, False), b, r, g.padding, tile, activation)
 
 
-def _adjoint(x, y, w, cell, b, g):
+def _adjoint(x, y, w, cell, b, g, once):
     """x = y *ᵀ w + b."""
-    how = _choice("input", g, x.dtype)
+    how = _choice("input", g, x.dtype, once)
     if how == "fft":
         _spectra.adjoint(x, y, w, cell, b, g)
+    elif how == "columns":
+        _columns.adjoint(x, y, w, b, g)
     elif how == "pointwise":
         part = x if g.stride == (1, 1, 1) else memory.empty(y.shape[:-1] + x.shape[-1:], x.dtype)
         L.gemm(_rows(part), _rows(y), w.reshape(g.w[:2]), b, None, 1.0, 0.0, None)
@@ -210,9 +230,11 @@ def _adjoint(x, y, w, cell, b, g):
 
 def _filter_grad(dw, x, dy, g):
     """dw = Σ dy x."""
-    how = _choice("filter", g, x.dtype)
+    how = _choice("filter", g, x.dtype, True)
     if how == "fft":
         _spectra.filter_grad(dw.reshape(g.w), x, dy, g)
+    elif how == "columns":
+        _columns.filter_grad(dw, x, dy, g)
     elif how == "pointwise":
         L.gemm(dw.reshape(g.w[:2]), _rows(dy).T, _rows(_sampled(x, g)), None, None, 1.0, 0.0, None)
     elif how == "depthwise":
@@ -221,6 +243,11 @@ def _filter_grad(dw, x, dy, g):
         K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
     else:
         W.filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
+
+
+def _once(weight):
+    """Whether this call is a training step's, after which the weight changes."""
+    return weight.requires_grad and grad_enabled()
 
 
 def _packed_direct(w, cell, g, backward):
@@ -334,7 +361,7 @@ def _conv(op, dims, input, weight, bias, stride, padding, dilation, groups, acti
     if residual is not None:
         residual = _residual(op, residual, as_nchw(y, dims + 2) if batched else as_nchw(y, dims + 2)[0], batched)
     cell = cell_of(weight)
-    _forward(y, xl, w, cell, b, residual, g, activation)
+    _forward(y, xl, w, cell, b, residual, g, _once(weight), activation)
     out = as_nchw(y, dims + 2)
     return record(out if batched else out[0], conv_backward, (input, weight, bias), (input, weight, xl, g, cell))
 
@@ -346,7 +373,7 @@ def conv_backward(node, dy):
     dx = dw = db = None
     if node.needs(0):
         dxl = memory.empty(g.x, x.dtype)
-        _adjoint(dxl, dyl, w, cell, None, g)
+        _adjoint(dxl, dyl, w, cell, None, g, node.needs(1))
         dx = as_nchw(dxl, w.ndim)
         dx = dx if batched else dx[0]
     if node.needs(1):
@@ -395,7 +422,7 @@ def _conv_transpose(op, dims, input, weight, bias, stride, padding, output_paddi
     yl = channels_last(y if batched else y[None])
     x = memory.empty(g.x, y.dtype)
     cell = cell_of(weight)
-    _adjoint(x, yl, w, cell, b, g)
+    _adjoint(x, yl, w, cell, b, g, _once(weight))
     out = as_nchw(x, dims + 2)
     return record(out if batched else out[0], conv_transpose_backward, (input, weight, bias), (input, weight, yl, g, cell))
 
@@ -407,7 +434,7 @@ def conv_transpose_backward(node, dx):
     dy = dw = db = None
     if node.needs(0):
         dyl = memory.empty(g.y, y.dtype)
-        _forward(dyl, dxl, w, cell, None, None, g)
+        _forward(dyl, dxl, w, cell, None, None, g, node.needs(1))
         dy = as_nchw(dyl, w.ndim)
         dy = dy if batched else dy[0]
     if node.needs(1):

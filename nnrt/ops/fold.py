@@ -70,7 +70,7 @@ def _unfolded(x, blocks, geometry):
     k, _, padding, _ = geometry
     x = x if batch else x[None]
     y = (memory.zeros if any(padding) else memory.empty)((len(x), c, *k, *blocks), x.dtype)
-    for seen, looked in _taps((height, width), blocks, geometry):
+    for seen, looked in taps((height, width), blocks, geometry):
         copies.copy(y[looked], x[seen])
     return y.reshape(*batch, c * k[0] * k[1], blocks[0] * blocks[1])
 
@@ -79,16 +79,16 @@ def _folded(y, shape, blocks, geometry):
     c, height, width = shape[-3:]
     y = memory.contiguous(y).reshape(-1, c, *geometry[0], *blocks)
     x = memory.zeros((len(y), c, height, width), y.dtype)
-    taps = list(_taps((height, width), blocks, geometry))
+    places = list(taps((height, width), blocks, geometry))
     step = max(1, GROUP // (c * height * width))
     for n in range(0, len(y), step):
-        for seen, looked in taps:
+        for seen, looked in places:
             part = x[n : n + step][seen]
             sums.add(part, part, y[n : n + step][looked])
     return x.reshape(shape)
 
 
-def _taps(size, blocks, geometry):
+def taps(size, blocks, geometry):
     """(index into x, index into y) for each place in the block: x's elements that blocks see there, and those blocks."""
     for i in product(*[range(k) for k in geometry[0]]):
         seen, looked = [], []

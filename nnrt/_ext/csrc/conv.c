@@ -343,31 +343,37 @@ static void K(conv_pack)(const void *args, int64_t begin, int64_t end, void *scr
     REAL copy[2 * VBYTES / sizeof(REAL)][PIECE + 4], lines[SIDE][2 * VBYTES / sizeof(REAL)];
     for (int64_t task = begin; task < end; task++) {
         const int64_t group = task / per, panel = task % per, cols = MIN(NR, a->outputs - panel * NR);
-        const int64_t width = panel < per - 1 ? NR : last;
+        const int64_t width = panel < per - 1 ? NR : last, copied = run == size || cols < NR || run % SIDE > SIDE / 2;
         const REAL *w = (const REAL *)a->w + group * a->group + panel * NR * a->output;
-        for (int64_t e0 = 0, piece; e0 < size; e0 += piece) {
-            piece = MIN(PIECE, run - e0 % run);
-            const REAL *src = w + (run == size ? e0 : e0 / run * a->input + e0 % run);
-            for (int64_t j = 0; j < cols; j++)
-                memcpy(copy[j], src + j * a->output, piece * sizeof(REAL));
+        for (int64_t e0 = 0, c = 0, t = 0, piece; e0 < size; e0 += piece) {
+            piece = MIN(PIECE, run - (run == size ? e0 : t));
+            const REAL *src = w + (run == size ? e0 : c * a->input + t);
+            int64_t apart = a->output;
+            if (copied) {
+                for (int64_t j = 0; j < cols; j++)
+                    memcpy(copy[j], src + j * a->output, piece * sizeof(REAL));
+                src = copy[0], apart = PIECE + 4;
+            }
             for (int64_t e = 0; e < piece; e += SIDE) {
                 const int64_t many = MIN(SIDE, piece - e);
                 for (int64_t j = 0; many > SIDE / 2 && j < cols; j += SIDE) {
                     const REAL *rows[SIDE];
                     for (int64_t i = 0; i < SIDE; i++)
-                        rows[i] = copy[j + i] + e;
+                        rows[i] = src + (j + i) * apart + e;
                     K(transpose_tile)(lines[0] + j, NR, rows);
                 }
                 for (int64_t i = 0; i < many; i++) {
-                    const int64_t c = (e0 + e + i) / a->taps, t = (e0 + e + i) % a->taps, deep = a->count[t] * a->inputs;
+                    const int64_t deep = a->count[t] * a->inputs;
                     REAL *dst = (REAL *)a->dst + a->base[t] + group * deep * all + panel * deep * NR
                               + (a->place[t] * a->inputs + c) * width;
-                    if (many > SIDE / 2)
+                    if (many > SIDE / 2 && cols == NR) {
+                        K(store)(dst, K(load)(lines[i]));
+                        K(store)(dst + VL, K(load)(lines[i] + VL));
+                    } else
                         for (int64_t j = 0; j < cols; j++)
-                            dst[j] = lines[i][j];
-                    else
-                        for (int64_t j = 0; j < cols; j++)
-                            dst[j] = copy[j][e + i];
+                            dst[j] = many > SIDE / 2 ? lines[i][j] : src[j * apart + e + i];
+                    if (++t == a->taps)
+                        t = 0, c++;
                 }
             }
         }
