@@ -1,5 +1,7 @@
 """Bad input: the error's kind and its words, and that nothing was done. Empty input: what it means."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -264,3 +266,30 @@ def test_a_change_of_what_the_tape_saved_is_noticed(change):
     with pytest.raises(RuntimeError, match="mul: saved argument .* was changed in place"):
         loss.backward()
     assert w.grad is None
+
+
+_ARGUMENTS = {"index": lambda: nnrt.tensor([[0]]), "source": lambda: nnrt.ones(1, 2)}
+_PUBLIC = {
+    f"{place}.{name}": function
+    for place, names in (("nnrt", nnrt), ("F", F))
+    for name, function in vars(names).items()
+    if not name.startswith("_") and getattr(function, "__module__", "").startswith("nnrt.ops") and inspect.isroutine(function)
+}
+
+
+@pytest.mark.parametrize("name", sorted(_PUBLIC))
+def test_lists_in_the_place_of_tensors_are_refused_or_understood(name):
+    """Nobody shall read "'list' object has no attribute"."""
+    function = _PUBLIC[name]
+    parameters = [
+        p for p in inspect.signature(function).parameters.values()
+        if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD
+    ]  # fmt: skip
+    whole = ("dim", "axis", "start", "length", "n", "k")
+    rest = [_ARGUMENTS.get(p.name, lambda p=p: 0 if p.name.startswith(whole) else nnrt.ones(2, 2))() for p in parameters[1:]]
+    try:
+        function([[1.0, 2.0], [3.0, 4.0]], *rest)
+    except AttributeError as error:
+        pytest.fail(str(error))
+    except (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError) as error:
+        assert str(error)

@@ -195,7 +195,7 @@ ERRORS = [
     (lambda x: x.reshape(1, 2, 3).t(), RuntimeError, "t: wants at most 2 dimensions"),
     (lambda x: nnrt.cat([]), ValueError, "cat: wants at least one"),
     (lambda x: nnrt.cat([x, x.t()]), RuntimeError, r"cat: along dim 0, a tensor of shape \(3, 2\)"),
-    (lambda x: nnrt.cat([x, 3]), TypeError, r"cat: tensors\[1\] is a int"),
+    (lambda x: nnrt.cat([x, 3]), TypeError, r"cat: tensors\[1\] must be a Tensor, got int"),
     (lambda x: nnrt.cat([x.sum()]), RuntimeError, "0-d tensors"),
     (lambda x: nnrt.stack([x, x[0]]), RuntimeError, r"stack: tensors\[1\] has shape \(3,\)"),
     (lambda x: nnrt.meshgrid(x), RuntimeError, r"meshgrid: tensors\[0\] must be 1-d"),

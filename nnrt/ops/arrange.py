@@ -7,11 +7,13 @@ from ..autograd import record
 from ..tensor import wrap
 from . import parts, shape
 from .create import sizes_of
+from .promotion import as_tensor
 from .shape import axes_of, axis_of
 
 
 def flip(x, *dims):
     """A copy with the order along the axes dims reversed."""
+    x = as_tensor("flip", x)
     a = x.array
     dims = axes_of("flip", dims[0] if len(dims) == 1 else dims, a.ndim)
     key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
@@ -27,6 +29,7 @@ def flip_backward(node, dy):
 
 def fliplr(x):
     """flip along axis 1."""
+    x = as_tensor("fliplr", x)
     if x.array.ndim < 2:
         raise RuntimeError(f"fliplr: wants at least 2 dimensions, got shape {x.array.shape}")
     return flip(x, 1)
@@ -34,6 +37,7 @@ def fliplr(x):
 
 def flipud(x):
     """flip along axis 0."""
+    x = as_tensor("flipud", x)
     if x.array.ndim < 1:
         raise RuntimeError("flipud: wants at least 1 dimension, got a 0-d tensor")
     return flip(x, 0)
@@ -44,6 +48,7 @@ def roll(x, shifts, dims=None):
 
     shifts and dims: ints or sequences of the same length; without dims the flattened tensor is rolled.
     """
+    x = as_tensor("roll", x)
     a = x.array
     shifts = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
     if dims is None:
@@ -86,6 +91,7 @@ def _rolled(a, shifts, dims):
 
 def rot90(x, k=1, dims=(0, 1)):
     """x turned by k quarter turns in the plane of dims, from the first towards the second."""
+    x = as_tensor("rot90", x)
     d0, d1 = axes_of("rot90", dims, x.array.ndim)
     k %= 4
     if k == 0:
@@ -119,6 +125,7 @@ def repeat_backward(node, dy):
 
 def tile(x, *repeats):
     """repeat() that takes fewer repeats than axes: those in front are 1."""
+    x = as_tensor("tile", x)
     repeats = sizes_of("tile", repeats)
     return repeat(x, (1,) * (x.array.ndim - len(repeats)) + repeats)
 
@@ -128,6 +135,7 @@ def repeat_interleave(x, repeats, dim=None, output_size=None):
 
     repeats: int or 1-d int tensor. Without dim the flattened tensor is used.
     """
+    x = as_tensor("repeat_interleave", x)
     if dim is None:
         return repeat_interleave(shape.ravel(x), repeats, 0)
     a = x.array
@@ -157,6 +165,7 @@ def repeat_interleave(x, repeats, dim=None, output_size=None):
 
 def tril(x, diagonal=0):
     """x on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    x = as_tensor("tril", x)
     return record(_triangle("tril", np.tril, x.array, diagonal), tril_backward, (x,), (diagonal,))
 
 
@@ -167,6 +176,7 @@ def tril_backward(node, dy):
 
 def triu(x, diagonal=0):
     """x on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    x = as_tensor("triu", x)
     return record(_triangle("triu", np.triu, x.array, diagonal), triu_backward, (x,), (diagonal,))
 
 
@@ -183,6 +193,7 @@ def _triangle(op, cut, a, diagonal):
 
 def diag(x, diagonal=0):
     """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a copy."""
+    x = as_tensor("diag", x)
     if x.array.ndim == 1:
         return diag_embed(x, diagonal)
     if x.array.ndim != 2:
@@ -192,6 +203,7 @@ def diag(x, diagonal=0):
 
 def diag_embed(x, offset=0, dim1=-2, dim2=-1):
     """The last axis of x as the diagonals of square planes (dim1, dim2) of zeros."""
+    x = as_tensor("diag_embed", x)
     a = x.array
     if not a.ndim:
         raise RuntimeError("diag_embed: wants at least 1 dimension, got a 0-d tensor")
@@ -212,6 +224,7 @@ def diag_embed_backward(node, dy):
 
 def trace(x):
     """The sum of a matrix's main diagonal."""
+    x = as_tensor("trace", x)
     if x.array.ndim != 2:
         raise RuntimeError(f"trace: wants 2 dimensions, got shape {x.array.shape}")
     return reduce.sum(parts.diagonal(x))

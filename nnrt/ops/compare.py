@@ -194,6 +194,7 @@ def allclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 def equal(x, other):
     """Whether shapes and all elements are equal, as a bool."""
+    x = as_tensor("equal", x)
     if not isinstance(other, Tensor):
         raise TypeError(f"equal: other must be a Tensor, got {type(other).__name__}")
     if x.array.shape != other.array.shape:

@@ -255,9 +255,15 @@ def in_order_of(a, size, dtype):
     return memory.empty(tuple([size[i] for i in order]), dtype).transpose(np.argsort(order))
 
 
+def _tensor(op, x):
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op}: x must be a Tensor, got {type(x).__name__}")
+    return x
+
+
 def _like(op, x, dtype, device, requires_grad):
     check_device(op, device)
-    array = x.array
+    array = _tensor(op, x).array
     if dtype is None or as_dtype(op, dtype) == array.dtype:
         return _finished(op, memory.empty_like(array), requires_grad)
     dtype = as_dtype(op, dtype)
@@ -382,12 +388,12 @@ def is_tensor(obj):
 
 def is_floating_point(x):
     """Whether x has a floating dtype."""
-    return x.array.dtype.kind == "f"
+    return _tensor("is_floating_point", x).array.dtype.kind == "f"
 
 
 def numel(x):
     """Number of elements."""
-    return x.array.size
+    return _tensor("numel", x).array.size
 
 
 # ---- conversion ----

@@ -17,6 +17,7 @@ from .compare import logical_xor
 from .elementwise import sub
 from .join import cat
 from .parts import narrow
+from .promotion import as_tensor
 from .reduce import select_backward
 
 K = registry.family("reduce")
@@ -27,6 +28,7 @@ CumminResult = namedtuple("cummin", ["values", "indices"])
 
 def cumsum(x, dim, dtype=None):
     """Running sum along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
+    x = as_tensor("cumsum", x)
     a, y, outer, n, inner = _prepare("cumsum", x, dim, dtype, True)
     K.cumsum(y, a, outer, n, inner, False)
     return record(y, cumsum_backward, (x,), (outer, n, inner, x.array.dtype))
@@ -41,6 +43,7 @@ def cumsum_backward(node, dy):
 
 def cumprod(x, dim, dtype=None):
     """Running product along dim, accumulated in float64. Arguments as for :func:`cumsum`."""
+    x = as_tensor("cumprod", x)
     a, y, outer, n, inner = _prepare("cumprod", x, dim, dtype, True)
     K.cumprod(y, a, outer, n, inner)
     return record(y, cumprod_backward, (x,), (x if a is x.array else a, outer, n, inner, x.array.dtype))
@@ -55,16 +58,19 @@ def cumprod_backward(node, dy):
 
 def cummax(x, dim):
     """(values, indices) of the running maximum along dim: the last of equal ones; NaN stays."""
+    x = as_tensor("cummax", x)
     return CummaxResult(*_cumulative("cummax", K.cummax, x, dim))
 
 
 def cummin(x, dim):
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
+    x = as_tensor("cummin", x)
     return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
 
 
 def logcumsumexp(x, dim):
     """log of the running sum of exp(x) along dim, without overflow."""
+    x = as_tensor("logcumsumexp", x)
     if x.array.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {x.array.dtype}")
     dim = axis_of("logcumsumexp", dim, x.array.ndim)
@@ -90,6 +96,7 @@ def diff(x, n=1, dim=-1, prepend=None, append=None):
 
     prepend, append: tensors that are first joined on along dim. RuntimeError for n < 0 or a 0-d x.
     """
+    x = as_tensor("diff", x)
     if x.array.ndim == 0:
         raise RuntimeError("diff: x must have at least 1 dimension, got a 0-d tensor")
     if n < 0:

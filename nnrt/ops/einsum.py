@@ -24,6 +24,9 @@ def einsum(equation, *operands):
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum: equation must be a string such as 'bik,bkj->bij', got {type(equation).__name__}")
+    operands = [as_tensor("einsum", x) for x in operands]
     terms, result = _parse(equation, operands)
     sizes = {}
     prepared = []
@@ -160,6 +163,7 @@ def _contract(names_a, a, names_b, b, kept):
 
 def tensordot(a, b, dims=2):
     """Sum over pairs of axes; dims: how many (last of a, first of b), or (axes of a, axes of b)."""
+    a = as_tensor("tensordot", a)
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot: dims must not be negative, got {dims}")

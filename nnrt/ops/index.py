@@ -13,6 +13,7 @@ from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import create, shape
 from .parts import part
+from .promotion import as_tensor
 from .shape import axis_of
 
 K = registry.family("index")
@@ -264,6 +265,7 @@ def scattered(out, base, weights, x, index):
 
 def index_select(x, dim, index):
     """The slices of x along dim at a 1-d index: out[..., n, ...] = x[..., index[n], ...]."""
+    x = as_tensor("index_select", x)
     dim = axis_of("index_select", dim, x.array.ndim)
     index = indices_of("index_select", index)
     if index.ndim > 1:
@@ -303,6 +305,7 @@ def index_select_backward(node, dy):
 
 def take(x, index):
     """The elements at index of x read as if flattened, in index's shape; negative ones count from the end."""
+    x = as_tensor("take", x)
     flat = shape.ravel(x)
     index = indices_of("take", index)
     rows = memory.contiguous(_wrapped(index, flat.array.size).reshape(-1))
@@ -317,6 +320,7 @@ def gather(x, dim, index, sparse_grad=False):
 
     index: integers, as many axes as x, at most x's size along the other axes.
     """
+    x = as_tensor("gather", x)
     a = x.array
     dim = axis_of("gather", dim, a.ndim)
     index = index_like("gather", index, a, dim)
@@ -414,6 +418,7 @@ def masked_select_backward(node, dy):
 
 def masked_fill(x, mask, value):
     """x with value (a number or a 0-d tensor) where mask (bool, broadcast against x) is True."""
+    x = as_tensor("masked_fill", x)
     a = x.array
     mask = mask_of("masked_fill", mask)
     given = value if isinstance(value, Tensor) else None
@@ -486,6 +491,7 @@ def mask_of(op, mask):
 
 def nonzero(x, as_tuple=False):
     """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple [n] per axis."""
+    x = as_tensor("nonzero", x)
     if as_tuple:
         return tuple([wrap(i) for i in np.atleast_1d(x.array).nonzero()])
     return wrap(memory.contiguous(np.argwhere(x.array)))
@@ -522,6 +528,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     Before equal elements, or after them with right=True (side="right"). A 1-d sequence takes input of any
     shape; otherwise both agree on all axes but the last. int64 (int32 with out_int32).
     """
+    sorted_sequence = as_tensor("searchsorted", sorted_sequence)
     if side not in (None, "left", "right") or (side == "left" and right):
         raise RuntimeError(f"searchsorted: side={side!r} does not go with right={right}")
     place = "right" if right or side == "right" else "left"

@@ -5,7 +5,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from . import parts, shape
 from .create import in_order_of
-from .promotion import promote_types
+from .promotion import as_tensor, promote_types
 from .shape import axis_of
 
 K = registry.family("shape")
@@ -22,7 +22,7 @@ def cat(tensors, dim=0):
         arrays = [x.array for x in tensors]
         first = arrays[0]
     except (AttributeError, IndexError):
-        raise _cat_refused(tensors) from None
+        raise _refused("cat", tensors) from None
     dtype = first.dtype
     skipped = False
     for a in arrays:
@@ -51,11 +51,19 @@ def cat(tensors, dim=0):
     return record(out, cat_backward, tensors, (axis, ndim, [(x.array.shape, x.array.dtype) for x in tensors]))
 
 
-def _cat_refused(tensors):
+def _refused(op, tensors):
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            return TypeError(f"cat: tensors[{i}] is a {type(x).__name__}, not a Tensor")
-    return ValueError("cat: wants at least one tensor")
+            return TypeError(f"{op}: tensors[{i}] must be a Tensor, got {type(x).__name__}")
+    return ValueError(f"{op}: wants at least one tensor")
+
+
+def _tensors(op, tensors):
+    """The tensors as a tuple; TypeError where one is none."""
+    tensors = tuple(tensors)
+    if not all(isinstance(x, Tensor) for x in tensors):
+        raise _refused(op, tensors)
+    return tensors
 
 
 def cat_backward(node, dy):
@@ -80,7 +88,7 @@ concat = concatenate = cat
 
 def stack(tensors, dim=0):
     """Tensors of one shape side by side along a new axis."""
-    tensors = tuple(tensors)
+    tensors = _tensors("stack", tensors)
     if not tensors:
         raise RuntimeError("stack: wants at least one tensor")
     arrays = [x.array for x in tensors]
@@ -118,13 +126,13 @@ def _dtype_of(tensors):
 
 def hstack(tensors):
     """Joined along axis 1, 1-d tensors along axis 0."""
-    tensors = [shape.atleast_1d(x) for x in tensors]
+    tensors = [shape.atleast_1d(x) for x in _tensors("hstack", tensors)]
     return cat(tensors, 0 if tensors and tensors[0].array.ndim == 1 else 1)
 
 
 def vstack(tensors):
     """Joined along axis 0, 1-d tensors as rows."""
-    return cat([shape.atleast_2d(x) for x in tensors], 0)
+    return cat([shape.atleast_2d(x) for x in _tensors("vstack", tensors)], 0)
 
 
 row_stack = vstack
@@ -132,11 +140,12 @@ row_stack = vstack
 
 def dstack(tensors):
     """Joined along axis 2 after atleast_3d."""
-    return cat([shape.atleast_3d(x) for x in tensors], 2)
+    return cat([shape.atleast_3d(x) for x in _tensors("dstack", tensors)], 2)
 
 
 def column_stack(tensors):
     """Joined along axis 1, 1-d and 0-d tensors as columns."""
+    tensors = _tensors("column_stack", tensors)
     return cat([x if x.array.ndim > 1 else shape.reshape(x, x.array.size, 1) for x in tensors], 1)
 
 
@@ -149,7 +158,7 @@ def meshgrid(*tensors, indexing="ij"):
         tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
-    for i, x in enumerate(tensors):
+    for i, x in enumerate(_tensors("meshgrid", tensors)):
         if x.array.ndim > 1:
             raise RuntimeError(f"meshgrid: tensors[{i}] must be 1-d or 0-d, got shape {x.array.shape}")
     tensors = [shape.atleast_1d(x) for x in tensors]
@@ -169,7 +178,7 @@ def meshgrid(*tensors, indexing="ij"):
 
 def cartesian_prod(*tensors):
     """All combinations of one element from each 1-d tensor, [product of the sizes, number of tensors]."""
-    for i, x in enumerate(tensors):
+    for i, x in enumerate(_tensors("cartesian_prod", tensors)):
         if x.array.ndim != 1:
             raise RuntimeError(f"cartesian_prod: tensors[{i}] must be 1-d, got shape {x.array.shape}")
     if len(tensors) == 1:
@@ -181,7 +190,7 @@ def block_diag(*tensors):
     """Matrices (or vectors as rows, numbers) along the diagonal of a matrix of zeros."""
     if not tensors:
         return Tensor()
-    for i, x in enumerate(tensors):
+    for i, x in enumerate(_tensors("block_diag", tensors)):
         if x.array.ndim > 2:
             raise RuntimeError(
                 f"block_diag: tensors[{i}] must have at most 2 dimensions, got shape {x.array.shape}"
@@ -205,6 +214,7 @@ def block_diag_backward(node, dy):
 
 def hsplit(x, indices_or_sections):
     """x cut along axis 1 (of a 1-d tensor along axis 0) into equal sections, or at indices."""
+    x = as_tensor("hsplit", x)
     if not x.array.ndim:
         raise RuntimeError("hsplit: wants at least 1 dimension, got a 0-d tensor")
     return _cut("hsplit", x, indices_or_sections, 0 if x.array.ndim == 1 else 1)
@@ -212,6 +222,7 @@ def hsplit(x, indices_or_sections):
 
 def vsplit(x, indices_or_sections):
     """x, of at least two dimensions, cut along axis 0 into equal sections, or at indices."""
+    x = as_tensor("vsplit", x)
     if x.array.ndim < 2:
         raise RuntimeError(f"vsplit: wants at least 2 dimensions, got shape {x.array.shape}")
     return _cut("vsplit", x, indices_or_sections, 0)
@@ -219,6 +230,7 @@ def vsplit(x, indices_or_sections):
 
 def dsplit(x, indices_or_sections):
     """x, of at least three dimensions, cut along axis 2 into equal sections, or at indices."""
+    x = as_tensor("dsplit", x)
     if x.array.ndim < 3:
         raise RuntimeError(f"dsplit: wants at least 3 dimensions, got shape {x.array.shape}")
     return _cut("dsplit", x, indices_or_sections, 2)

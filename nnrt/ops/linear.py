@@ -13,7 +13,7 @@ from .. import memory, registry
 from ..autograd import record, tracked
 from ..memory import empty_product
 from ..tensor import Tensor, wrap
-from .promotion import not_tensors
+from .promotion import as_tensor, not_tensors
 
 K = registry.family("linear")
 
@@ -189,6 +189,7 @@ def _contracted(a, b):
 
 def mm(x, mat2):
     """[M, K]·[K, N], without broadcasting."""
+    x = as_tensor("mm", x)
     _want_dims("mm", x, 2)
     _want_dims("mm", mat2, 2)
     return matmul(x, mat2)
@@ -196,6 +197,7 @@ def mm(x, mat2):
 
 def bmm(x, mat2):
     """[B, M, K]·[B, K, N], without broadcasting."""
+    x = as_tensor("bmm", x)
     _want_dims("bmm", x, 3)
     _want_dims("bmm", mat2, 3)
     if x.shape[0] != mat2.shape[0]:
@@ -205,6 +207,7 @@ def bmm(x, mat2):
 
 def mv(x, vec):
     """[M, K]·[K] -> [M]."""
+    x = as_tensor("mv", x)
     _want_dims("mv", x, 2)
     _want_dims("mv", vec, 1)
     return matmul(x, vec)
@@ -212,6 +215,7 @@ def mv(x, vec):
 
 def dot(x, other):
     """Σ_k x_k other_k of two vectors."""
+    x = as_tensor("dot", x)
     _want_dims("dot", x, 1)
     _want_dims("dot", other, 1)
     return matmul(x, other)
@@ -219,6 +223,7 @@ def dot(x, other):
 
 def inner(x, other):
     """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
+    x = as_tensor("inner", x)
     from . import einsum
 
     if x.ndim == 0 or other.ndim == 0:
@@ -230,6 +235,7 @@ def inner(x, other):
 
 def outer(x, vec2):
     """[M], [N] -> [M, N]."""
+    x = as_tensor("outer", x)
     _want_dims("outer", x, 1)
     _want_dims("outer", vec2, 1)
     return matmul(x.reshape(-1, 1), vec2.reshape(1, -1))

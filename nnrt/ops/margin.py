@@ -14,6 +14,7 @@ from . import binary, ternary, unary
 from . import elementwise as E
 from .loss import reduced, refuse_legacy
 from .pointwise import binary_cross_entropy_with_logits
+from .promotion import as_tensor
 from .reduce import mean, sum
 from .statistics import vector_norm
 
@@ -46,6 +47,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     var: input's shape, that without the last axis, or with size 1 there (or a number). ValueError for
     another shape or a negative variance. full adds log(2π)/2.
     """
+    input = as_tensor("gaussian_nll_loss", input)
     if not isinstance(var, Tensor):
         var = wrap(np.full(input.array.shape, var, input.array.dtype))
     v, shape = var.array, input.array.shape
@@ -72,6 +74,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
+    x1 = as_tensor("cosine_similarity", x1)
     norm1 = ternary.clamp(vector_norm(x1, 2, dim, True), eps)
     norm2 = ternary.clamp(vector_norm(x2, 2, dim, True), eps)
     return sum(E.mul(E.div(x1, norm1), E.div(x2, norm2)), dim)
@@ -87,6 +90,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
 
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
     """
+    input1 = as_tensor("cosine_embedding_loss", input1)
     refuse_legacy("cosine_embedding_loss", size_average, reduce)
     want = input1.array.shape[:-1]
     if (
@@ -117,6 +121,7 @@ def triplet_margin_loss(
     swap takes the nearer of anchor and positive for the negative (Balntas et al. 2016).
     RuntimeError for different numbers of dimensions.
     """
+    anchor = as_tensor("triplet_margin_loss", anchor)
     refuse_legacy("triplet_margin_loss", size_average, reduce)
 
     def distance(a, b):
@@ -129,6 +134,7 @@ def triplet_margin_with_distance_loss(
     anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
 ):
     """:func:`triplet_margin_loss` with a distance of one's own (default: pairwise_distance)."""
+    anchor = as_tensor("triplet_margin_with_distance_loss", anchor)
     return _triplet(
         "triplet_margin_with_distance_loss", anchor, positive, negative,
         distance_function or pairwise_distance, margin, swap, reduction,
@@ -163,6 +169,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """max(0, -target (input1 - input2) + margin). RuntimeError for different numbers of dimensions."""
+    input1 = as_tensor("margin_ranking_loss", input1)
     refuse_legacy("margin_ranking_loss", size_average, reduce)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:
         raise RuntimeError(
@@ -192,6 +199,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 
     ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
     """
+    input = as_tensor("multi_margin_loss", input)
     refuse_legacy("multi_margin_loss", size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, got {p}")
@@ -223,6 +231,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     target: class indices of input's shape, in front; -1 ends them. RuntimeError for shapes,
     IndexError for a class out of range.
     """
+    input = as_tensor("multilabel_margin_loss", input)
     refuse_legacy("multilabel_margin_loss", size_average, reduce)
     a, t = _rows("multilabel_margin_loss", input, target, 1)
     n, classes = a.shape

@@ -9,6 +9,7 @@ from .. import memory
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
 from ._axes import axis_of
+from .promotion import as_tensor
 from .shape import axes_of, viewed
 
 # ---- some of the elements ----
@@ -32,6 +33,7 @@ def put_backward(node, dy):
 
 def select(x, dim, index):
     """A view of x at one index of an axis, without that axis."""
+    x = as_tensor("select", x)
     a = x.array
     dim = axis_of("select", dim, a.ndim)
     if not a.ndim or not -a.shape[dim] <= index < a.shape[dim]:
@@ -44,6 +46,7 @@ def select(x, dim, index):
 
 def narrow(x, dim, start, length):
     """A view of `length` elements of an axis from `start` (negative: from the end)."""
+    x = as_tensor("narrow", x)
     a = x.array
     dim = axis_of("narrow", dim, a.ndim)
     start = start.__index__()
@@ -59,6 +62,7 @@ def narrow(x, dim, start, length):
 
 def diagonal(x, offset=0, dim1=0, dim2=1):
     """A view of the diagonals of the planes (dim1, dim2) as the last axis; offset > 0: above the main one."""
+    x = as_tensor("diagonal", x)
     a = x.array
     axis1, axis2 = axes_of("diagonal", (dim1, dim2), a.ndim)
     return viewed(x, diagonal_of(a, offset, axis1, axis2), diagonal_backward, (a.shape, offset, axis1, axis2))
@@ -123,6 +127,7 @@ def as_strided(x, size, stride, storage_offset=None):
     storage_offset counts from the start of that memory (default: where x starts). RuntimeError where
     the view would leave it. The view can be changed in place only where x can.
     """
+    x = as_tensor("as_strided", x)
     a = x.array
     size, stride = tuple(size), tuple(stride)
     if len(size) != len(stride) or min(size, default=0) < 0 or min(stride, default=0) < 0:
@@ -198,6 +203,7 @@ def pieces_backward(node, *dys):
 
 def unbind(x, dim=0):
     """The slices of x along an axis, without that axis, as a tuple of views."""
+    x = as_tensor("unbind", x)
     a = x.array
     dim = axis_of("unbind", dim, a.ndim)
     if not a.ndim:
@@ -209,6 +215,7 @@ def unbind(x, dim=0):
 
 def split(x, split_size, dim=0):
     """Views along an axis of split_size elements each (the last may have fewer), or of the sizes listed."""
+    x = as_tensor("split", x)
     a = x.array
     dim = axis_of("split", dim, a.ndim)
     if not a.ndim:
@@ -250,6 +257,7 @@ def chunk(x, chunks, dim=0):
 
 def tensor_split(x, indices_or_sections, dim=0):
     """Views along an axis: n of nearly equal size (the first ones longer), or cut at the indices listed."""
+    x = as_tensor("tensor_split", x)
     a = x.array
     dim = axis_of("tensor_split", dim, a.ndim)
     if not a.ndim:

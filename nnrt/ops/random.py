@@ -18,6 +18,7 @@ from ..dtypes import as_dtype, check_device, cpu, get_default_dtype
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import in_order_of, sizes_of
+from .promotion import as_tensor
 
 K = registry.family("random")
 
@@ -250,16 +251,19 @@ def _like(op, input, dtype, device, requires_grad, into, generator=None):
 
 def rand_like(input, dtype=None, device=None, requires_grad=False):
     """rand() of input's shape and dtype."""
+    input = as_tensor("rand_like", input)
     return _like("rand_like", input, dtype, device, requires_grad, uniform_into)
 
 
 def randn_like(input, dtype=None, device=None, requires_grad=False):
     """randn() of input's shape and dtype."""
+    input = as_tensor("randn_like", input)
     return _like("randn_like", input, dtype, device, requires_grad, normal_into)
 
 
 def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=False):
     """randint() of input's shape and dtype: randint_like(input, high) or randint_like(input, low, high)."""
+    input = as_tensor("randint_like", input)
     if high is None:
         low, high = 0, low
     dtype = input.array.dtype if dtype is None else dtype
@@ -286,6 +290,7 @@ def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None
 
 def bernoulli(x, p=None, generator=None):
     """1 with the probability that x gives for the element (or p for all), else 0; of x's shape and dtype."""
+    x = as_tensor("bernoulli", x)
     if p is None and x.array.dtype.kind != "f":
         raise RuntimeError(f"bernoulli: wants a floating tensor of probabilities, got {x.array.dtype}")
     out = memory.empty(x.array.shape, x.array.dtype)
@@ -298,6 +303,7 @@ def multinomial(x, num_samples, replacement=False, generator=None):
 
     Without replacement by exponential races: the smallest E_i / p_i win (Efraimidis and Spirakis, 2006).
     """
+    x = as_tensor("multinomial", x)
     p = x.array
     if p.ndim not in (1, 2) or p.dtype.kind != "f":
         raise RuntimeError(
@@ -342,6 +348,7 @@ def _uniforms(shape, generator):
 
 def poisson(input, generator=None):
     """Poisson samples with the rates in input, of its shape and dtype."""
+    input = as_tensor("poisson", input)
     rates = input.array
     if rates.dtype.kind != "f" or not (rates >= 0).all():
         raise RuntimeError("poisson: wants a floating tensor of rates that are not negative")
@@ -398,6 +405,7 @@ def feature_dropout(x, p=0.5, training=True, generator=None):
 
     Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
     """
+    x = as_tensor("feature_dropout", x)
     _check_p("feature_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x

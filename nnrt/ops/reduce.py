@@ -15,6 +15,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from ._axes import arrange, axes_of, axis_of, expand
+from .promotion import as_tensor
 
 K = registry.family("reduce")
 S = registry.family("softmax")
@@ -33,6 +34,7 @@ def sum(x, dim=None, keepdim=False, dtype=None):
     float32 is accumulated in float32 over short runs and in float64 over those, in an order that
     depends on the shape alone.
     """
+    x = as_tensor("sum", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.sum(y, b, outer, n, inner, 1)
@@ -81,6 +83,7 @@ def sum_backward(node, dy):
 
 def mean(x, dim=None, keepdim=False, dtype=None):
     """Σ over dim / n; NaN where n is 0. RuntimeError for integers without a floating dtype."""
+    x = as_tensor("mean", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
         raise RuntimeError(
@@ -96,6 +99,7 @@ def mean(x, dim=None, keepdim=False, dtype=None):
 
 def prod(x, dim=None, keepdim=False, dtype=None):
     """Π over one axis or all. Integers and bools are multiplied in int64; dtype converts before."""
+    x = as_tensor("prod", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
@@ -120,6 +124,7 @@ def max(x, dim=None, keepdim=False, *, other=None):
     indices are those of the first largest element. The gradient of max(x) is shared evenly
     between equal elements, that of max(x, dim) goes to the index. RuntimeError/IndexError when empty.
     """
+    x = as_tensor("max", x)
     if other is not None or isinstance(dim, Tensor):
         from .binary import maximum
 
@@ -131,6 +136,7 @@ def max(x, dim=None, keepdim=False, *, other=None):
 
 def min(x, dim=None, keepdim=False, *, other=None):
     """As :func:`max`, for the smallest."""
+    x = as_tensor("min", x)
     if other is not None or isinstance(dim, Tensor):
         from .binary import minimum
 
@@ -142,16 +148,19 @@ def min(x, dim=None, keepdim=False, *, other=None):
 
 def amax(x, dim=None, keepdim=False):
     """The largest element over dim. The gradient is shared evenly between equal elements."""
+    x = as_tensor("amax", x)
     return _extreme("amax", K.amax, x, dim, keepdim)
 
 
 def amin(x, dim=None, keepdim=False):
     """The smallest element over dim. The gradient is shared evenly between equal elements."""
+    x = as_tensor("amin", x)
     return _extreme("amin", K.amin, x, dim, keepdim)
 
 
 def aminmax(x, *, dim=None, keepdim=False):
     """(amin, amax) over one axis or all, a namedtuple (min, max)."""
+    x = as_tensor("aminmax", x)
     return AminmaxResult(
         _extreme("aminmax", K.amin, x, dim, keepdim), _extreme("aminmax", K.amax, x, dim, keepdim)
     )
@@ -205,11 +214,13 @@ def check_not_empty(op, shape, axes, dim):
 
 def argmax(x, dim=None, keepdim=False):
     """The index of the first largest element along dim, or in the flattened tensor; int64."""
+    x = as_tensor("argmax", x)
     return _arg("argmax", K.max_at, x, dim, keepdim)
 
 
 def argmin(x, dim=None, keepdim=False):
     """The index of the first smallest element along dim, or in the flattened tensor; int64."""
+    x = as_tensor("argmin", x)
     return _arg("argmin", K.min_at, x, dim, keepdim)
 
 
@@ -235,11 +246,13 @@ def _arg(op, kernel, x, dim, keepdim):
 
 def all(x, dim=None, keepdim=False):
     """Whether every element over dim is not zero; bool (uint8 for uint8)."""
+    x = as_tensor("all", x)
     return _truth("all", np.logical_and, x, dim, keepdim)
 
 
 def any(x, dim=None, keepdim=False):
     """Whether some element over dim is not zero; bool (uint8 for uint8)."""
+    x = as_tensor("any", x)
     return _truth("any", np.logical_or, x, dim, keepdim)
 
 

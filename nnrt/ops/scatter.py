@@ -20,6 +20,7 @@ from .index import (
     parsed,
     scattered,
 )
+from .promotion import as_tensor
 from .shape import axis_of
 
 K = registry.family("index")
@@ -129,6 +130,7 @@ def _put(out, dim, index, values):
 
 def scatter_add(x, dim, index, src):
     """x with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
+    x = as_tensor("scatter_add", x)
     a = x.array
     if not a.ndim:
         return _lifted(scatter_add, x, index, src)
@@ -276,6 +278,7 @@ def _slices(op, x, dim, index, source):
 
 def index_add(x, dim, index, source, alpha=1):
     """x with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
+    x = as_tensor("index_add", x)
     dim, index = _slices("index_add", x, dim, index, source)
     a = memory.contiguous(x.array)
     b = memory.contiguous(source.array)
@@ -305,6 +308,7 @@ def index_add_backward(node, dy):
 
 def index_copy(x, dim, index, source):
     """x with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
+    x = as_tensor("index_copy", x)
     dim, index = _slices("index_copy", x, dim, index, source)
     out = _copy(x.array)
     lead = (slice(None),) * dim
@@ -336,6 +340,7 @@ def index_copy_backward(node, dy):
 
 def index_fill(x, dim, index, value):
     """x with its slices index along dim filled with value (a number or a 0-d tensor)."""
+    x = as_tensor("index_fill", x)
     dim, index = _slices("index_fill", x, dim, index, None)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
@@ -365,6 +370,7 @@ def index_fill_backward(node, dy):
 
 def index_put(x, indices, values, accumulate=False):
     """x with x[indices] = values, or += with accumulate; indices: a tuple of int or bool tensors."""
+    x = as_tensor("index_put", x)
     a = x.array
     values = values if isinstance(values, Tensor) else create.tensor(values, a.dtype)
     try:

@@ -14,6 +14,7 @@ from ..dtypes import as_dtype
 from ..tensor import view_of
 from ._axes import axis_of
 from .create import sizes_of
+from .promotion import as_tensor
 
 
 def viewed(base, array, backward, saved):
@@ -41,6 +42,7 @@ def reshape(x, *size):
     RuntimeError when the sizes do not hold x's elements. With a dtype of x's width instead of sizes the
     memory is reinterpreted (no gradient).
     """
+    x = as_tensor("reshape", x)
     a = x.array
     if len(size) == 1 and type(size[0]) is not int:
         only = size[0]
@@ -125,6 +127,7 @@ def reshape_as(x, other):
 
 def flatten(x, start_dim=0, end_dim=-1):
     """Axes start_dim..end_dim merged into one."""
+    x = as_tensor("flatten", x)
     shape = x.array.shape
     if start_dim == 0 and end_dim == -1 and len(shape) != 1:
         return reshape(x, x.array.size)
@@ -141,11 +144,13 @@ def flatten(x, start_dim=0, end_dim=-1):
 
 def ravel(x):
     """All axes merged into one."""
+    x = as_tensor("ravel", x)
     return reshape(x, (-1,) if x.array.size else (0,))
 
 
 def unflatten(x, dim, sizes):
     """Axis dim split into axes of the given sizes, one of which may be -1."""
+    x = as_tensor("unflatten", x)
     shape = x.array.shape
     dim = axis_of("unflatten", dim, len(shape))
     sizes = tuple(sizes) if hasattr(sizes, "__len__") else (sizes,)
@@ -162,6 +167,7 @@ def unflatten(x, dim, sizes):
 
 def squeeze(x, dim=None):
     """Without the axes of size 1: all of them, or those among dim (an int or a tuple)."""
+    x = as_tensor("squeeze", x)
     a = x.array
     if dim is None:
         return viewed(x, a.squeeze(), reshape_backward, (a.shape,))
@@ -171,6 +177,7 @@ def squeeze(x, dim=None):
 
 def unsqueeze(x, dim):
     """With an axis of size 1 put in at dim (-ndim-1 to ndim)."""
+    x = as_tensor("unsqueeze", x)
     a = x.array
     dim = axis_of("unsqueeze", dim, a.ndim + 1)
     return viewed(x, a[(slice(None),) * dim + (None,)], reshape_backward, (a.shape,))
@@ -178,16 +185,19 @@ def unsqueeze(x, dim):
 
 def atleast_1d(x):
     """x with at least one axis."""
+    x = as_tensor("atleast_1d", x)
     return reshape(x, 1) if x.array.ndim == 0 else x
 
 
 def atleast_2d(x):
     """x with at least two axes, new ones in front."""
+    x = as_tensor("atleast_2d", x)
     return unsqueeze(atleast_1d(x), 0) if x.array.ndim < 2 else x
 
 
 def atleast_3d(x):
     """x with at least three axes: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
+    x = as_tensor("atleast_3d", x)
     return unsqueeze(atleast_2d(x), -1) if x.array.ndim < 3 else x
 
 
@@ -196,6 +206,7 @@ def atleast_3d(x):
 
 def permute(x, *dims):
     """A view with the axes in the order dims: permute(2, 0, 1) or permute((2, 0, 1))."""
+    x = as_tensor("permute", x)
     a = x.array
     if len(dims) == 1 and type(dims[0]) is not int:
         dims = tuple(dims[0])
@@ -219,6 +230,7 @@ def permute_backward(node, dy):
 
 def transpose(x, dim0, dim1):
     """A view with two axes exchanged."""
+    x = as_tensor("transpose", x)
     a = x.array
     try:
         b = a.swapaxes(dim0, dim1)
@@ -246,6 +258,7 @@ def swapdims(x, dim0, dim1):
 
 def movedim(x, source, destination):
     """A view with the axes `source` at the positions `destination` and the others in their order."""
+    x = as_tensor("movedim", x)
     n = x.array.ndim
     source, destination = axes_of("movedim", source, n), axes_of("movedim", destination, n)
     if len(source) != len(destination):
@@ -263,6 +276,7 @@ def moveaxis(x, source, destination):
 
 def t(x):
     """A matrix transposed; 0-d and 1-d tensors as they are."""
+    x = as_tensor("t", x)
     if x.array.ndim > 2:
         raise RuntimeError(f"t: wants at most 2 dimensions, got shape {x.array.shape}")
     return x if x.array.ndim < 2 else transpose(x, 0, 1)
@@ -276,6 +290,7 @@ def expand(x, *size):
 
     RuntimeError where an axis is neither 1 nor the wanted size. The view cannot be changed in place.
     """
+    x = as_tensor("expand", x)
     a = x.array
     if len(size) == 1 and type(size[0]) is not int and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
@@ -318,6 +333,7 @@ def broadcast_to(x, size):
 
 def broadcast_tensors(*tensors):
     """The tensors expanded to their common shape, as a tuple."""
+    tensors = [as_tensor("broadcast_tensors", x) for x in tensors]
     size = broadcast_shapes(*[x.array.shape for x in tensors])
     return tuple([expand(x, size) for x in tensors])
 
@@ -337,6 +353,7 @@ def broadcast_shapes(*shapes):
 
 def clone(x, memory_format=None):
     """A copy in x's memory order, on the tape."""
+    x = as_tensor("clone", x)
     a = x.array
     if memory_format is not None and memory_format != "preserve_format":
         return record(in_format(a, memory_format, True), same_backward, (x,))

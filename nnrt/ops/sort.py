@@ -14,6 +14,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from ._axes import axis_of
+from .promotion import as_tensor
 from .reduce import check_not_empty, extreme_backward
 
 K = registry.family("reduce")
@@ -73,6 +74,7 @@ def _order(a, descending, stable):
 
 def sort(x, dim=-1, descending=False, stable=False):
     """(values, indices) in rising (or falling) order along dim."""
+    x = as_tensor("sort", x)
     axis = axis_of("sort", dim, x.array.ndim)
     a = _last(x, axis)
     return SortResult(*_pick(x, a, axis, _order(a, descending, stable)))
@@ -80,11 +82,13 @@ def sort(x, dim=-1, descending=False, stable=False):
 
 def msort(x):
     """The values in rising order along the first axis."""
+    x = as_tensor("msort", x)
     return sort(x, 0).values
 
 
 def argsort(x, dim=-1, descending=False, stable=False):
     """The indices that sort along dim."""
+    x = as_tensor("argsort", x)
     axis = axis_of("argsort", dim, x.array.ndim)
     at = _order(_last(x, axis), descending, stable)
     return wrap(at.reshape(()) if x.array.ndim == 0 else memory.contiguous(np.moveaxis(at, -1, axis)))
@@ -95,6 +99,7 @@ def topk(x, k, dim=-1, largest=True, sorted=True):
 
     RuntimeError when k is not in [0, n].
     """
+    x = as_tensor("topk", x)
     axis = axis_of("topk", dim, x.array.ndim)
     a = _last(x, axis)
     n = a.shape[-1]
@@ -119,6 +124,7 @@ def _top(a, k, largest):
 
 def kthvalue(x, k, dim=-1, keepdim=False):
     """(values, indices) of the k-th smallest element along dim. RuntimeError for k outside [1, n]."""
+    x = as_tensor("kthvalue", x)
     axis = axis_of("kthvalue", dim, x.array.ndim)
     a = _last(x, axis)
     if not 1 <= k <= a.shape[-1]:
@@ -130,11 +136,13 @@ def kthvalue(x, k, dim=-1, keepdim=False):
 
 def median(x, dim=None, keepdim=False):
     """The lower median of all elements; with dim, (values, indices) along it. NaN if there is a NaN."""
+    x = as_tensor("median", x)
     return _median("median", x, dim, keepdim, False)
 
 
 def nanmedian(x, dim=None, keepdim=False):
     """As :func:`median`, of the elements that are not NaN."""
+    x = as_tensor("nanmedian", x)
     return _median("nanmedian", x, dim, keepdim, True)
 
 
@@ -175,6 +183,7 @@ def _median_at(a, skip_nan):
 
 def mode(x, dim=-1, keepdim=False):
     """(values, indices) of the most frequent value along dim, the smallest of several; its last index."""
+    x = as_tensor("mode", x)
     axis = axis_of("mode", dim, x.array.ndim)
     a = _last(x, axis)
     n = a.shape[-1]
@@ -200,11 +209,13 @@ def quantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
     interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN.
     RuntimeError for q outside [0, 1], wrong dtypes or an empty axis.
     """
+    x = as_tensor("quantile", x)
     return _quantile("quantile", x, q, dim, keepdim, interpolation, False)
 
 
 def nanquantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
     """As :func:`quantile`, of the elements that are not NaN."""
+    x = as_tensor("nanquantile", x)
     return _quantile("nanquantile", x, q, dim, keepdim, interpolation, True)
 
 
@@ -289,6 +300,7 @@ def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
     With return_inverse the index of each element among them follows, with return_counts how often
     each occurs. The result is always sorted.
     """
+    x = as_tensor("unique", x)
     a = x.array
     axis = None if dim is None else axis_of("unique", dim, a.ndim)
     found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
@@ -298,6 +310,7 @@ def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
 
 def unique_consecutive(x, return_inverse=False, return_counts=False, dim=None):
     """The elements (or slices along dim) without immediate repetitions; outputs as for :func:`unique`."""
+    x = as_tensor("unique_consecutive", x)
     a = x.array
     axis = None if dim is None else axis_of("unique_consecutive", dim, a.ndim)
     rows = (
@@ -328,6 +341,7 @@ def histc(x, bins=100, min=0, max=0):
 
     Elements outside and NaN are not counted. RuntimeError for bins < 1, min > max or an infinite range.
     """
+    x = as_tensor("histc", x)
     a = x.array
     if bins < 1:
         raise RuntimeError(f"histc: bins must be at least 1, got {bins}")
@@ -352,6 +366,7 @@ def bincount(x, weights=None, minlength=0):
 
     The result has max(x) + 1 entries, at least minlength. RuntimeError for anything else.
     """
+    x = as_tensor("bincount", x)
     a = x.array
     if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
         raise RuntimeError(

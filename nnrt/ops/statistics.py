@@ -11,6 +11,7 @@ from .. import memory, registry
 from ..autograd import record, record_many
 from ..tensor import wrap
 from ._axes import arrange, axes_of, expand, reduced_shape
+from .promotion import as_tensor
 from .reduce import sum_array
 
 K = registry.family("reduce")
@@ -19,6 +20,7 @@ S = registry.family("softmax")
 
 def nansum(x, dim=None, keepdim=False, dtype=None):
     """Σ over dim of what is not NaN."""
+    x = as_tensor("nansum", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     axes = axes_of("nansum", dim, a.ndim)
     valid = a == a
@@ -35,6 +37,7 @@ def nansum_backward(node, dy):
 
 def nanmean(x, dim=None, keepdim=False, dtype=None):
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
+    x = as_tensor("nanmean", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
         raise RuntimeError(
@@ -51,6 +54,7 @@ def nanmean(x, dim=None, keepdim=False, dtype=None):
 
 def count_nonzero(x, dim=None):
     """How many elements are not zero (NaN is not), int64."""
+    x = as_tensor("count_nonzero", x)
     a = x.array
     return wrap(sum_array(np.asarray(a != 0), axes_of("count_nonzero", dim, a.ndim)))
 
@@ -64,6 +68,7 @@ def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     correction is 1 by default, 0 with unbiased=False. Two passes, so a large common offset costs
     no accuracy. RuntimeError for integers.
     """
+    x = as_tensor("var", x)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("var", x, dim, unbiased, keepdim, correction, False, False)
@@ -71,6 +76,7 @@ def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The square root of :func:`var`; its gradient is 0 where the deviation is 0."""
+    x = as_tensor("std", x)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("std", x, dim, unbiased, keepdim, correction, True, False)
@@ -78,6 +84,7 @@ def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(var, mean) over dim."""
+    x = as_tensor("var_mean", x)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("var_mean", x, dim, unbiased, keepdim, correction, False, True)
@@ -85,6 +92,7 @@ def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 def std_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(std, mean) over dim."""
+    x = as_tensor("std_mean", x)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("std_mean", x, dim, unbiased, keepdim, correction, True, True)
@@ -134,6 +142,7 @@ def norm(x, p="fro", dim=None, keepdim=False, dtype=None):
 
     dtype converts before. ValueError for another string, RuntimeError for integers.
     """
+    x = as_tensor("norm", x)
     if p is None or p == "fro":
         return vector_norm(x, 2, dim, keepdim, dtype)
     if p == "nuc":
@@ -148,6 +157,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
 
     The gradient at 0 is 0. RuntimeError for integers, and for ord = ±inf over an empty axis.
     """
+    x = as_tensor("vector_norm", x)
     a = x.array if dtype is None else x.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
         raise RuntimeError(
@@ -193,6 +203,7 @@ def nuclear_backward(node, dy):
 
 def logsumexp(x, dim, keepdim=False):
     """log Σ exp(x) over dim, without overflow. Integers are taken as float32."""
+    x = as_tensor("logsumexp", x)
     a = x.array if x.array.dtype.kind == "f" else x.array.astype(np.float32)
     axes = axes_of("logsumexp", dim, a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)

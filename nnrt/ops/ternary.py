@@ -24,6 +24,7 @@ K = registry.family("elementwise")
 
 def lerp(x, end, weight):
     """x + weight (end - x). weight: a number or Tensor; all Tensors of one dtype."""
+    x = as_tensor("lerp", x)
     for name, value in (("end", end), ("weight", weight)):
         if isinstance(value, Tensor) and value.array.dtype != x.array.dtype:
             raise RuntimeError(f"lerp: {name} is {value.array.dtype}, x is {x.array.dtype}; they must agree")
