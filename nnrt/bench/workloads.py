@@ -320,6 +320,6 @@ def all_workloads():
         )
     n = 10_000_000
     rows.append(Workload("adam 10M parameters", "step", _adam, f32((n,), (n,)), bytes=7 * 4.0 * n))
-    from . import convolutions, nets
+    from . import convolutions, nets, sequences
 
-    return rows + convolutions.rows() + nets.rows()
+    return rows + convolutions.rows() + nets.rows() + sequences.rows()
