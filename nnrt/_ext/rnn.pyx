@@ -57,7 +57,7 @@ CELLS = ("tanh", "relu", "gru", "lstm")
 # Bytes of recurrent weights that stay in L2 beside a step's other data, and those of a part that is worth a launch.
 cdef int64_t KEPT_BYTES = 640 << 10, PART_BYTES = 128 << 10
 # Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
-cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
+cdef int64_t SLICE = 16, RAGGED_SLICE = 8, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -117,7 +117,7 @@ cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, cell, list weights, li
 
 cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t size, bint walks) noexcept nogil:
     cdef int64_t macs = a.d * a.t * a.b * a.columns * a.p, weights = a.columns * a.p * size, nr = a.gemm.nr
-    cdef int64_t panels = ceil_div(a.h, nr), most
+    cdef int64_t panels = ceil_div(a.h, nr)
     cdef int rc = 0
     a.work.flops = 2.0 * macs
     a.work.bytes = <double>size * a.d * a.t * a.b * (2 * a.columns + 3 * a.p)
@@ -126,8 +126,7 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
         a.slices = ceil_div(a.b, WIDEST)
         a.parts = min(panels, weights // PART_BYTES, 16)
     elif macs >= ALONE:
-        most = max(2 if a.b >= 2 * FEWEST else 1, a.b // SLICE)
-        a.slices = most
+        a.slices = max(2 if a.b >= 2 * FEWEST else 1, a.b // (SLICE if a.lengths == NULL else RAGGED_SLICE))
     a.slice, a.part = ceil_div(a.b, a.slices), ceil_div(panels, a.parts) * nr
     a.slices, a.parts = ceil_div(a.b, a.slice), ceil_div(a.h, a.part)
     a.work.scratch = size * (a.slice * (4 * nr + max(a.p, a.h)) + 5 * a.h + 4 * nr)

@@ -53,8 +53,8 @@ def recur(
 
     For the backward pass gates become the activations (r z n; i f g o; tanh and relu leave them) and kept[D, T, B, H]
     holds q or c; without kept gates are left as they are. hidden[D, T, B, H] holds m where there are projections,
-    a list of packed V, else None. All of them are 0 where a sequence does not have the step. h0[D, B, P] and c0[D, B, H] may be None: zeros. weights: packed U. biases: b of
-    gru, or empty. cn, c0: None but for lstm.
+    a list of packed V, else None. All of them are 0 where a sequence does not have the step. h0[D, B, P] and
+    c0[D, B, H] may be None: zeros. weights: packed U. biases: b of gru, or empty. cn, c0: None but for lstm.
     """
     d_count, t_count, b, _ = gates.shape
     p = hn.shape[2]

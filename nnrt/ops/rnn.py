@@ -12,6 +12,7 @@ from .. import memory, registry
 from ..autograd import is_grad_enabled, record, record_many
 from ..tensor import Tensor, wrap
 from ._packed import cell_of, packed
+from .index import index_select
 from .join import cat
 from .promotion import not_tensors
 from .random import dropout as _dropout
@@ -261,6 +262,13 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
                 _state(op, "h0", hx[0], (*both, u.shape[-1]), batched),
                 _state(op, "c0", hx[1], (*both, u.shape[0] // 4), batched),
             ]
+    order = None
+    if lengths is not None and (lengths[1:] > lengths[:-1]).any():
+        # Longest first: steps that only the first sequences have are cheaper.
+        order = np.argsort(-lengths, kind="stable")
+        lengths = lengths[order]
+        x, back = index_select(x, 1, wrap(order)), wrap(np.argsort(order))
+        states = None if states is None else [index_select(s, 1, wrap(order)) for s in states]
     last = []
     for i, params in enumerate(layers):
         own = [None, None]
@@ -271,6 +279,8 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         x, *end = _layer(op, cell, x, *own, params, lengths)
         last.append(end)
     end = last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
+    if order is not None:
+        x, end = index_select(x, 1, back), [index_select(s, 1, back) for s in end]
     if not batched:
         x, end = x.squeeze(1), [s.squeeze(1) for s in end]
     elif batch_first:

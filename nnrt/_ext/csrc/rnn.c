@@ -88,6 +88,9 @@ static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int6
         for (int64_t i = 0, t = 0, next; i < rows; i = next, t++) {
             next = gemm_row(rows, t + 1);
             tail.src = src[g] ? src[g] + i * src_row : NULL;
+            /* Every row is a line of its own, which the hardware does not see coming. */
+            for (int64_t r = i; r < next && src[g]; r++)
+                __builtin_prefetch(src[g] + r * src_row), __builtin_prefetch(src[g] + r * src_row + cols - 1);
             ops->tile(next - i, cols, k, a + i * a_row, a_row, 1, panel[g], width, out + i * out_row + g * NR, out_row,
                       &tail);
         }
@@ -127,6 +130,15 @@ INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
 
 /* Does sequence r have step t? */
 INLINE int K(active)(const nnrt_rnn_args *p, int64_t r, int64_t t) { return !p->lengths || t < p->lengths[r]; }
+
+/* How many of the task's rows a product needs: those up to the last one that has step t. */
+INLINE int64_t K(live)(const nnrt_rnn_args *p, const K(task) *k, int64_t t)
+{
+    int64_t r = k->r1;
+    while (r > k->r0 && !K(active)(p, r - 1, t))
+        r--;
+    return r - k->r0;
+}
 
 /* Rows r0..r1, columns j0..j1 of state[d, b, n] from another array, NULL: zeros. */
 static void K(begin)(REAL *state, const REAL *from, int64_t d, int64_t b, int64_t n, int64_t r0, int64_t r1,
@@ -233,8 +245,8 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
 /* h = V m: into the rows of y and hn whose sequences have the step. */
 static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *room)
 {
-    const int64_t rows = k->r1 - k->r0, n = p->p, y_row = p->d * n;
-    K(product)(p->gemm, rows, 0, n, p->h, (const REAL *)p->hidden + ((k->d * p->t + t) * p->b + k->r0) * p->h, p->h,
+    const int64_t n = p->p, y_row = p->d * n;
+    K(product)(p->gemm, K(live)(p, k, t), 0, n, p->h, (const REAL *)p->hidden + ((k->d * p->t + t) * p->b + k->r0) * p->h, p->h,
                p->v[k->d], room, n, 0);
     for (int64_t r = k->r0; r < k->r1; r++) {
         REAL *hn = (REAL *)p->hn + (k->d * p->b + r) * n;
@@ -265,17 +277,18 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                                    : p->h0 ? (const REAL *)p->h0 + (k.d * b + k.r0) * p->p : s;
             const int64_t a_row = walked ? y_row : p->p, depth = walked || p->h0 ? p->p : 0;
             const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * p->columns;
+            const int64_t live = K(live)(p, &k, t);
             for (int64_t u = k.u0; u < k.u1;) {
                 const int64_t cols = MIN(k.u1 - u, NR);
                 /* One gate and one row: several panels of units fill the registers. */
-                const int count = gates > 1 || rows > 1 || cols < NR ? 1 : (int)MIN((k.u1 - u) / NR, 4);
+                const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)MIN((k.u1 - u) / NR, 4);
                 const REAL *panel[4], *src[4];
                 for (int j = 0; j < gates * count; j++) {
                     const int64_t at = gates > 1 ? u : u + j * NR;
                     panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                     src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
                 }
-                K(panels)(p->gemm, rows, cols, depth, a, a_row, gates * count, panel, src, p->columns,
+                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, p->columns,
                           p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL, s, step);
                 for (int j = 0; j < count; j++, u += cols)
                     K(cell_step)(p, &k, t, u, cols, s + j * NR);
@@ -384,7 +397,7 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
 /* dm = V^T dh, with dh = what comes from behind and dy, which dproj keeps. */
 static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *dm)
 {
-    const int64_t rows = k->r1 - k->r0, n = p->p, y_row = p->d * n;
+    const int64_t n = p->p, y_row = p->d * n;
     REAL *total = (REAL *)p->dproj + ((k->d * p->t + t) * p->b + k->r0) * n;
     for (int64_t r = k->r0; r < k->r1; r++) {
         REAL *dh = (REAL *)p->dh0 + (k->d * p->b + r) * n, *to = total + (r - k->r0) * n;
@@ -397,7 +410,7 @@ static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_
             K(add)(n, to, (const REAL *)p->dy + (t * p->b + r) * y_row + k->d * n);
         memset(dh, 0, sizeof(REAL) * n);
     }
-    K(product)(p->gemm, rows, 0, p->h, n, total, n, p->v[k->d], dm, p->h, 0);
+    K(product)(p->gemm, K(live)(p, k, t), 0, p->h, n, total, n, p->v[k->d], dm, p->h, 0);
 }
 
 static void K(backward)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -409,7 +422,7 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
     memset(zeros, 0, sizeof(REAL) * h);
     for (int64_t i = begin; i < end; i++) {
         const K(task) k = K(task_of)(p, i);
-        const int64_t rows = k.r1 - k.r0, j0 = p->dproj ? 0 : k.u0, j1 = p->dproj ? p->p : k.u1;
+        const int64_t j0 = p->dproj ? 0 : k.u0, j1 = p->dproj ? p->p : k.u1;
         REAL *dh = (REAL *)p->dh0 + (k.d * b + k.r0) * p->p;
         if (p->first == 0) {
             K(begin)(p->dh0, p->dhn, k.d, b, p->p, k.r0, k.r1, j0, j1);
@@ -420,7 +433,7 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
             const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1;
             if (walked)
                 /* s = U h'  =>  dh' = U^T ds */
-                K(product)(p->gemm, rows, j0, j1, gru ? 3 * h : p->columns,
+                K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, gru ? 3 * h : p->columns,
                            (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * p->columns, p->columns,
                            p->w[k.d], dh, p->p, gru || p->lengths || p->dproj);
             if (walked == steps)
