@@ -22,7 +22,7 @@ cdef extern from "rnn.h" nogil:
         const nnrt_gemm_ops *gemm
         int32_t cell
         int64_t t, b, h, p, d
-        int64_t columns
+        int64_t gates_row, dgates_row
         void *y
         void *hn
         void *cn
@@ -97,15 +97,14 @@ def pack(ndarray packed not None, ndarray w not None, int64_t gates, bint backwa
         raise MemoryError("rnn.pack: out of memory")
 
 
-cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, cell, list weights, list projections, ndarray lengths) except -1:
+cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, int64_t h, cell, list weights, list projections, ndarray lengths) except -1:
     cdef int dtype = dtype_code(gates)
     cdef int64_t i
     memset(a, 0, sizeof(a[0]))
     a.gemm = &linear_table().dtype[dtype]
     a.cell = CELLS.index(cell)
     a.d, a.t, a.b = PyArray_DIMS(gates)[0], PyArray_DIMS(gates)[1], PyArray_DIMS(gates)[2]
-    a.columns, a.p = PyArray_DIMS(gates)[3], p
-    a.h = a.columns // (1, 1, 3, 4)[a.cell]
+    a.gates_row, a.p, a.h = PyArray_DIMS(gates)[3], p, h
     for i in range(a.d):
         a.w[i] = data(weights[i])
         if projections:
@@ -116,11 +115,12 @@ cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, cell, list weights, li
 
 
 cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t size, bint walks) noexcept nogil:
-    cdef int64_t macs = a.d * a.t * a.b * a.columns * a.p, weights = a.columns * a.p * size, nr = a.gemm.nr
+    cdef int64_t columns = a.h * (4 if a.cell == 3 else 3 if a.cell == 2 else 1), nr = a.gemm.nr
+    cdef int64_t macs = a.d * a.t * a.b * columns * a.p, weights = columns * a.p * size
     cdef int64_t panels = ceil_div(a.h, nr)
     cdef int rc = 0
     a.work.flops = 2.0 * macs
-    a.work.bytes = <double>size * a.d * a.t * a.b * (2 * a.columns + 3 * a.p)
+    a.work.bytes = <double>size * a.d * a.t * a.b * (2 * columns + 3 * a.p)
     a.slices = a.parts = 1
     if weights > KEPT_BYTES and not walks:
         a.slices = ceil_div(a.b, WIDEST)
@@ -146,7 +146,8 @@ def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not
           ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray lengths, cell):
     """y, hn and cn from gates = W x + biases. See nnrt._ref.rnn."""
     cdef nnrt_rnn_args a
-    cdef int dtype = fill(&a, gates, PyArray_DIMS(hn)[2], cell, weights, projections, lengths), rc
+    cdef int dtype = fill(&a, gates, PyArray_DIMS(hn)[2], PyArray_DIMS(hn if cn is None else cn)[2], cell, weights, projections,
+                          lengths), rc
     cdef int64_t i, size = 4 if dtype == NNRT_F32 else 8
     a.y, a.hn, a.cn, a.gates = data(y), data(hn), data(cn), data(gates)
     a.kept, a.hidden, a.h0, a.c0 = data(kept), data(hidden), data(h0), data(c0)
@@ -168,9 +169,10 @@ def recur_backward(ndarray dgates not None, ndarray dh0 not None, ndarray dc0, n
                    list weights, list projections, ndarray lengths, cell):
     """dgates and the gradients of the first state. See nnrt._ref.rnn."""
     cdef nnrt_rnn_args a
-    cdef int dtype = fill(&a, gates, PyArray_DIMS(dh0)[2], cell, weights, projections, lengths), rc
+    cdef int dtype = fill(&a, gates, PyArray_DIMS(dh0)[2], PyArray_DIMS(dh0 if dc0 is None else dc0)[2], cell, weights,
+                          projections, lengths), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
-    a.columns = PyArray_DIMS(dgates)[3]
+    a.dgates_row = PyArray_DIMS(dgates)[3]
     a.y, a.gates, a.kept, a.h0, a.c0 = data(y), data(gates), data(kept), data(h0), data(c0)
     a.dgates, a.dh0, a.dc0, a.dproj = data(dgates), data(dh0), data(dc0), data(dproj)
     a.dy, a.dhn, a.dcn = data(dy), data(dhn), data(dcn)

@@ -117,6 +117,8 @@ static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64
 
 /* ---- the walk ---- */
 
+INLINE int K(gates)(const nnrt_rnn_args *p) { return p->cell == NNRT_CELL_LSTM ? 4 : p->cell == NNRT_CELL_GRU ? 3 : 1; }
+
 typedef struct {
     int64_t d, r0, r1, u0, u1;
 } K(task);
@@ -151,6 +153,15 @@ static void K(begin)(REAL *state, const REAL *from, int64_t d, int64_t b, int64_
         else
             memset(state + at, 0, sizeof(REAL) * (j1 - j0));
     }
+}
+
+/* Up to NR elements; whole panels without a call. */
+INLINE void K(put)(REAL *restrict to, const REAL *restrict from, int64_t n)
+{
+    if (n == NR)
+        memcpy(to, from, sizeof(REAL) * NR);
+    else
+        memcpy(to, from, sizeof(REAL) * n);
 }
 
 INLINE void K(sigmoids)(REAL *restrict x, int64_t n)
@@ -188,19 +199,19 @@ INLINE void K(gru_state)(int64_t n, REAL *restrict s, const REAL *restrict a, co
 static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t u, int64_t cols, REAL *s)
 {
     const int64_t b = p->b, h = p->h, d = k->d, y_row = p->d * p->p;
-    const int gates = (int)(p->columns / h), lstm = p->cell == NNRT_CELL_LSTM, gru = p->cell == NNRT_CELL_GRU;
+    const int gates = K(gates)(p), lstm = p->cell == NNRT_CELL_LSTM, gru = p->cell == NNRT_CELL_GRU;
     const int64_t step = gates * NR;
     REAL out[NR];
     for (int64_t r = k->r0; r < k->r1; r++, s += step) {
         REAL *hn = (REAL *)p->hn + (d * b + r) * p->p + u;
         REAL *y = (REAL *)p->y + (t * b + r) * y_row + d * p->p + u;
-        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * p->columns + u;
+        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * p->gates_row + u;
         REAL *kept = p->kept ? (REAL *)p->kept + ((d * p->t + t) * b + r) * h + u : NULL;
         REAL *hidden = p->hidden ? (REAL *)p->hidden + ((d * p->t + t) * b + r) * h + u : NULL;
         if (!K(active)(p, r, t)) {
             /* Its state waits in y; clear takes it away. */
             if (!hidden)
-                memcpy(y, hn, sizeof(REAL) * cols);
+                K(put)(y, hn, cols);
             if (hidden)
                 memset(hidden, 0, sizeof(REAL) * cols);
             if (kept) {
@@ -217,11 +228,11 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
             K(sigmoids)(s + 3 * NR, NR);
             K(lstm_state)(cols, s, c, out);
             if (kept)
-                memcpy(kept, c, sizeof(REAL) * cols);
+                K(put)(kept, c, cols);
         } else if (gru) {
             K(sigmoids)(s, 2 * NR);
             if (kept)
-                memcpy(kept, s + 2 * NR, sizeof(REAL) * cols);
+                K(put)(kept, s + 2 * NR, cols);
             K(gru_state)(cols, s, g + 2 * h, hn, out);
         } else if (p->cell == NNRT_CELL_TANH) {
             K(tanhs)(s, NR);
@@ -232,12 +243,12 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
         }
         if (kept)
             for (int i = 0; i < gates; i++)
-                memcpy(g + i * h, s + i * NR, sizeof(REAL) * cols);
+                K(put)(g + i * h, s + i * NR, cols);
         if (hidden) {
-            memcpy(hidden, out, sizeof(REAL) * cols);
+            K(put)(hidden, out, cols);
         } else {
-            memcpy(hn, out, sizeof(REAL) * cols);
-            memcpy(y, out, sizeof(REAL) * cols);
+            K(put)(hn, out, cols);
+            K(put)(y, out, cols);
         }
     }
 }
@@ -260,7 +271,7 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
 {
     const nnrt_rnn_args *p = args;
     const int64_t b = p->b, h = p->h, steps = p->t, y_row = p->d * p->p;
-    const int gates = (int)(p->columns / h), gru = p->cell == NNRT_CELL_GRU;
+    const int gates = K(gates)(p), gru = p->cell == NNRT_CELL_GRU;
     const int64_t step = gates * NR;
     REAL *s = scratch;
     for (int64_t i = begin; i < end; i++) {
@@ -276,7 +287,7 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
             const REAL *a = walked ? (const REAL *)p->y + (before * b + k.r0) * y_row + k.d * p->p
                                    : p->h0 ? (const REAL *)p->h0 + (k.d * b + k.r0) * p->p : s;
             const int64_t a_row = walked ? y_row : p->p, depth = walked || p->h0 ? p->p : 0;
-            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * p->columns;
+            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * p->gates_row;
             const int64_t live = K(live)(p, &k, t);
             for (int64_t u = k.u0; u < k.u1;) {
                 const int64_t cols = MIN(k.u1 - u, NR);
@@ -288,7 +299,7 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                     panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                     src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
                 }
-                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, p->columns,
+                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, p->gates_row,
                           p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL, s, step);
                 for (int j = 0; j < count; j++, u += cols)
                     K(cell_step)(p, &k, t, u, cols, s + j * NR);
@@ -365,15 +376,15 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
     const int64_t before = d ? t + 1 : t - 1;
     for (int64_t r = k->r0; r < k->r1; r++) {
         const int64_t row = (d * p->t + t) * b + r;
-        REAL *da = (REAL *)p->dgates + row * p->columns + u;
+        REAL *da = (REAL *)p->dgates + row * p->dgates_row + u;
         if (!K(active)(p, r, t)) {
-            for (int64_t j = 0; j < p->columns; j += h)
-                memset(da + j, 0, sizeof(REAL) * n);
+            for (int64_t j = 0; j < (p->cell == NNRT_CELL_GRU ? 4 : K(gates)(p)); j++)
+                memset(da + j * h, 0, sizeof(REAL) * n);
             continue;
         }
         const int start = before < 0 || before == p->t || !K(active)(p, r, before);
         REAL *dh = (REAL *)p->dh0 + (d * b + r) * p->p + u;
-        const REAL *g = (const REAL *)p->gates + row * (p->cell == NNRT_CELL_GRU ? 3 : p->columns / h) * h + u;
+        const REAL *g = (const REAL *)p->gates + row * p->gates_row + u;
         const REAL *kept = (const REAL *)p->kept + row * h + u;
         if (p->dy && !dm)
             K(add)(n, dh, (const REAL *)p->dy + (t * b + r) * y_row + d * p->p + u);
@@ -433,8 +444,8 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
             const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1;
             if (walked)
                 /* s = U h'  =>  dh' = U^T ds */
-                K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, gru ? 3 * h : p->columns,
-                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * p->columns, p->columns,
+                K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, K(gates)(p) * h,
+                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * p->dgates_row, p->dgates_row,
                            p->w[k.d], dh, p->p, gru || p->lengths || p->dproj);
             if (walked == steps)
                 break;
