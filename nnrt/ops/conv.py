@@ -191,8 +191,11 @@ def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     elif how == "columns":
         _columns.forward(y, x, w, b, residual, g, activation)
     elif how == "pointwise":
-        r = None if residual is None else _rows(residual)
-        L.gemm(_rows(y), _rows(_sampled(x, g)), w.reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
+        r, a = None if residual is None else _rows(residual), _rows(_sampled(x, g))
+        if once or cell is None or len(a) < 3:  # one or two rows read a matrix as fast as its packed copy
+            L.gemm(_rows(y), a, w.reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
+        else:
+            L.gemm_packed(_rows(y), a, _packed_matrix(w, cell, g), g.w[0], b, r, 1.0, 0.0, activation)
     elif how == "depthwise":
         D.conv(y, x, _whole(w, g), b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
     elif how in ("direct", "fft"):
@@ -212,7 +215,7 @@ def _adjoint(x, y, w, cell, b, g, once):
     elif how == "columns":
         _columns.adjoint(x, y, w, b, g)
     elif how == "pointwise":
-        part = x if g.stride == (1, 1, 1) else memory.empty(y.shape[:-1] + x.shape[-1:], x.dtype)
+        part = x if g.x[1:4] == g.y[1:4] else memory.empty(y.shape[:-1] + x.shape[-1:], x.dtype)
         L.gemm(_rows(part), _rows(y), w.reshape(g.w[:2]), b, None, 1.0, 0.0, None)
         if part is not x:
             x[...] = 0 if b is None else b
@@ -250,6 +253,14 @@ def _once(weight):
     return weight.requires_grad and grad_enabled()
 
 
+def _packed_matrix(w, cell, g):
+    return packed(cell, w, ("matrix", L.pack_b), _pack_matrix, lambda: L.packed_size(g.w[1], g.w[0], w.dtype))
+
+
+def _pack_matrix(p, w):
+    L.pack_b(p, w.reshape(w.shape[:2]).T)
+
+
 def _packed_direct(w, cell, g, backward):
     def size():
         return K.filter_size(g.w, g.groups, w.dtype, backward)
@@ -267,11 +278,11 @@ def _packed_winograd(w, cell, g, tile, backward):
 
 def _sample(g):
     """Where a pointwise convolution looks at x."""
-    return (slice(None), *[slice(None, None, s) for s in g.stride])
+    return (slice(None), *[slice(0, n * s, s) for n, s in zip(g.y[1:], g.stride)])
 
 
 def _sampled(x, g):
-    return x if g.stride == (1, 1, 1) else memory.contiguous(x[_sample(g)])
+    return x if g.x[1:4] == g.y[1:4] else memory.contiguous(x[_sample(g)])
 
 
 def _whole(w, g):
