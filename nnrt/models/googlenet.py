@@ -103,6 +103,8 @@ class InceptionAux(nn.Module):
 class BasicConv2d(nn.Module):
     """Convolution, batch norm, ReLU."""
 
+    fusable = (("conv", "bn"),)
+
     def __init__(self, in_channels, out_channels, kernel_size, **options):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)

@@ -16,6 +16,7 @@ class BasicBlock(nn.Module):
     """3x3, 3x3."""
 
     expansion = 1
+    fusable = (("conv1", "bn1"), ("conv2", "bn2"))
 
     def __init__(self, inplanes, planes, stride, downsample, groups, base_width, dilation, norm_layer):
         super().__init__()
@@ -31,13 +32,17 @@ class BasicBlock(nn.Module):
     def forward(self, x):
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(y + self.shortcut(x))
+
+    def shortcut(self, x):
+        return x if self.downsample is None else self.downsample(x)
 
 
 class Bottleneck(nn.Module):
     """1x1 to `width` channels, 3x3 in groups, 1x1 to 4 planes."""
 
     expansion = 4
+    fusable = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
     def __init__(self, inplanes, planes, stride, downsample, groups, base_width, dilation, norm_layer):
         super().__init__()
@@ -55,7 +60,10 @@ class Bottleneck(nn.Module):
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(y + self.shortcut(x))
+
+    def shortcut(self, x):
+        return x if self.downsample is None else self.downsample(x)
 
 
 def _conv3x3(inplanes, planes, stride=1, groups=1, dilation=1):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import nnrt
-from nnrt import nn, train
+from nnrt import models, nn, train
+from nnrt.models.googlenet import Inception
+from nnrt.models.resnet import BasicBlock, Bottleneck, ResNet
 from nnrt.nn.utils import fold_batch_norm, fuse
 from nnrt.nn.utils.fusion import FusedConv
 
@@ -132,6 +134,25 @@ def test_fuse_residual_blocks():
     same(model, made, nnrt.randn(2, 3, 6, 5))
     with pytest.raises(RuntimeError, match="fused: has no gradient"):
         made(nnrt.randn(2, 3, 6, 5).requires_grad_())
+
+
+# a model of blocks that are `fusable`, and how many convolutions it fuses without and with example inputs
+BLOCKS = {
+    "basic": (lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=3), 8, 9),
+    "bottleneck": (lambda: ResNet(Bottleneck, [1, 1, 1, 1], num_classes=3), 12, 13),
+    "cifar": (lambda: models.ResNetCIFAR(8), 6, 6),
+    "inception": (lambda: Inception(3, 4, 5, 6, 7, 8, 9), 6, 6),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_fuse_blocks_of_models(name):
+    make, without, with_example = BLOCKS[name]
+    model, x = seasoned(make()), nnrt.randn(1, 3, 32, 32)
+    for example, count in (((), without), ((x,), with_example)):
+        made = fuse(model, *example)
+        assert kinds(made).count(FusedConv) == count
+        same(model, made, x)
 
 
 def test_update_bn_is_torchs(torch, rng):

@@ -4,6 +4,9 @@
 
 What follows what is read from nn.Sequential (nested ones count as one), and with example inputs also
 from a run of the model: where a layer's output is the very tensor that a norm is called with.
+
+A class can say that its modules compute y = relu(shortcut(x) + f(x)), or relu(f(x)) where it has no method `shortcut`:
+`fusable` names the convolutions of f and the norm after each, with relu between them: (("conv1", "bn1"), ("conv2", "bn2")).
 """
 
 from __future__ import annotations
@@ -57,10 +60,15 @@ def fuse(model: Module, *example: Any) -> Module:
 
     The copy is for inference: its parameters require no gradient. Fused are ReLU, GELU, Tanh, Sigmoid and
     SiLU after a Conv1d to Conv3d with zero padding, the Residual whose module ends in such a convolution, and
-    the activation after that. Arguments and errors as for fold_batch_norm.
+    the activation after that; and the blocks of ResNet and GoogLeNet. Arguments and errors as for fold_batch_norm.
     """
     made = fold_batch_norm(model, *example).requires_grad_(False).eval()
     paths = _paths(made)
+    for name, module in list(made.named_modules(remove_duplicate=False)):
+        pairs = [(getattr(module, a), getattr(module, b)) for a, b in getattr(type(module), "fusable", ())]
+        if pairs and name and paths[module] == 1 and module._hooks is None:
+            if all(_plain_convolution(conv) and paths[conv] == 1 and type(norm) is Identity for conv, norm in pairs):
+                made.set_submodule(name, _FusedBlock(module))
     for name, module in list(made.named_modules(remove_duplicate=False)):
         if type(module) is Residual and name and paths[module] == 1 and module._hooks is None:
             chain = _chain(module.module) if _open(module.module) else []
@@ -113,6 +121,25 @@ class _FusedResidual(Module):
         return self.last(self.module(input), input)
 
 
+class _FusedBlock(Module):
+    """A module whose class is `fusable`: its convolutions apply relu, the last of them after it has added the shortcut."""
+
+    def __init__(self, block: Module) -> None:
+        super().__init__()
+        names = [name for name, _ in block.fusable]
+        self.convolutions = Sequential(*[FusedConv(getattr(block, name), "relu") for name in names])
+        for name in names:
+            _replace((block, name, None), Identity())
+        self.block = block
+
+    def forward(self, input: Tensor) -> Tensor:
+        *first, last = self.convolutions
+        y = input
+        for conv in first:
+            y = conv(y)
+        return last(y, self.block.shortcut(input)) if hasattr(self.block, "shortcut") else last(y)
+
+
 def _following(model, example, layers=tuple(_NORM_AFTER)):
     """Pairs of (parent, name, module): a layer, and what is called with its output alone. Identities are passed over."""
     paths = _paths(model)
@@ -129,6 +156,10 @@ def _following(model, example, layers=tuple(_NORM_AFTER)):
         if before is not None and place is not None:
             pairs.setdefault(before[2], (before, place))
         before = place
+    for module in model.modules():
+        for names in getattr(type(module), "fusable", ()):
+            layer, after = [(module, name, getattr(module, name)) for name in names]
+            pairs.setdefault(layer[2], (layer, after))
     for layer, after in _called(model, example):
         pairs.setdefault(layer[2], (layer, after))
     return [
@@ -167,12 +198,13 @@ def _called(model, example):
     with no_grad():
         watched(*example)
     times = Counter(name for name, _, _ in calls)
-    made = {id(y): name for name, _, y in calls}  # calls keeps the tensors: an id is one tensor's
-    return [
-        (_place(model, made[id(args[0])]), _place(model, name))
-        for name, args, _ in calls
-        if len(args) == 1 and id(args[0]) in made and times[name] == times[made[id(args[0])]] == 1
-    ]
+    found, made = [], {}  # made: who returned a tensor last, in place or not; calls keeps it, so that an id is one tensor's
+    for name, args, y in calls:
+        before = made.get(id(args[0])) if len(args) == 1 else None
+        if before is not None and times[before] == times[name] == 1:
+            found.append((_place(model, before), _place(model, name)))
+        made[id(y)] = name
+    return found
 
 
 def _place(model, path):
