@@ -38,6 +38,12 @@ def ints(op, name, value):
     """An int, or a tuple of ints: what came, hashable; TypeError for other types."""
     if type(value) is int:
         return value
+    if type(value) is tuple:
+        for v in value:
+            if type(v) is not int:
+                break
+        else:
+            return value
     try:
         if isinstance(value, (tuple, list)):
             return tuple(map(index, value))

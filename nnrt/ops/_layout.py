@@ -4,8 +4,9 @@ import numpy as np
 
 from .. import memory
 
-_TO_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
-_FROM_LAST = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+_ALL = slice(None)
+_TO_LAST = {3: ((0, 2, 1), (_ALL, None, None)), 4: ((0, 2, 3, 1), (_ALL, None)), 5: ((0, 2, 3, 4, 1), (_ALL,))}
+_FROM_LAST = {3: ((_ALL, 0, 0), (0, 2, 1)), 4: ((_ALL, 0), (0, 3, 1, 2)), 5: ((_ALL,), (0, 4, 1, 2, 3))}
 
 
 def channels_last(a):
@@ -13,8 +14,8 @@ def channels_last(a):
 
     A view where a's memory already lies so.
     """
-    a = memory.contiguous(a.transpose(_TO_LAST[a.ndim]))
-    return a.reshape(a.shape[:1] + (1,) * (5 - a.ndim) + a.shape[1:])
+    order, axes = _TO_LAST[a.ndim]
+    return memory.contiguous(a.transpose(order))[axes]
 
 
 def empty_channels_last(n, spatial, c, dtype):
@@ -24,9 +25,8 @@ def empty_channels_last(n, spatial, c, dtype):
 
 def as_nchw(y, ndim):
     """y [N, D, H, W, C] as (N, C, *spatial) of ndim dimensions: a view."""
-    if ndim < 5:
-        y = y.reshape(y.shape[:1] + y.shape[6 - ndim :])
-    return y.transpose(_FROM_LAST[ndim])
+    axes, order = _FROM_LAST[ndim]
+    return y[axes].transpose(order)
 
 
 def empty_nchw(shape, dtype):
