@@ -13,12 +13,14 @@ except ImportError:  # the pictures are then plain grids and lines, without word
     Figure = None
 
 
-def arguments(doc, name, epochs):
-    """--epochs, --seed and --out of an example; draws everything random from the seed."""
+def arguments(doc, name, epochs, **choices):
+    """--epochs, --seed and --out of an example, and its own choices, the first being the default; seeds what is random."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=epochs, help=f"passes over the data (default {epochs})")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--out", default=f"{name}.png", help=f"the picture (default {name}.png)")
+    for option, values in choices.items():
+        parser.add_argument(f"--{option}", choices=values, default=values[0], help=f"default {values[0]}")
     args = parser.parse_args()
     nnrt.manual_seed(args.seed)
     return args

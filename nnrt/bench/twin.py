@@ -15,7 +15,8 @@ def models_of(t):
     name = package + ".models"
     if name not in sys.modules:
         functional = _copied(package + ".nn.functional", t.nn.functional, add_layer_norm=_add_layer_norm(t))
-        nn = _copied(package + ".nn", t.nn, functional=functional, SinusoidalPositions=_sinusoidal_positions(t))
+        more = {"SinusoidalPositions": _sinusoidal_positions(t), "KeyValueCache": _key_value_cache(t)}
+        nn = _copied(package + ".nn", t.nn, functional=functional, **more)
         _copied(package, t, nn=nn)
         spec = importlib.util.spec_from_file_location(name, models.__file__)
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -52,3 +53,29 @@ def _sinusoidal_positions(t):
             return x + self.table[: x.shape[-2]]
 
     return SinusoidalPositions
+
+
+def _key_value_cache(t):
+    class KeyValueCache:
+        def __init__(self, n, heads, room, dim, dtype):
+            self.keys, self.values = t.zeros(2, n, heads, room, dim // heads, dtype=dtype)
+            self.length = 0
+
+        def attend(self, qkv):
+            n, length, width = qkv.shape
+            heads = self.keys.shape[1]
+            q, k, v = qkv.view(n, length, 3, heads, width // (3 * heads)).permute(2, 0, 3, 1, 4).unbind(0)
+            end = self.length + length
+            self.keys[:, :, self.length : end] = k
+            self.values[:, :, self.length : end] = v
+            mask = None
+            if self.length and length > 1:
+                mask = t.arange(end) <= t.arange(self.length, end).unsqueeze(1)
+            causal = length > 1 and mask is None
+            y = t.nn.functional.scaled_dot_product_attention(
+                q, self.keys[:, :, :end], self.values[:, :, :end], mask, is_causal=causal
+            )
+            self.length = end
+            return y.transpose(1, 2).reshape(n, length, width // 3)
+
+    return KeyValueCache

@@ -9,7 +9,7 @@ Fedus et al., "Switch transformers", 2021. Primer: squared ReLU, and convolution
 
 import math
 
-from .. import arange, cat, nn, no_grad, zeros
+from .. import arange, cat, nn, no_grad
 from ..nn import functional as F
 from ._layers import check_ids
 
@@ -54,7 +54,7 @@ class GPT(nn.Module):
         return Block(dim, Attention(dim, heads, dropout, bias), FeedForward(dim, hidden, dropout, bias, nn.GELU()), bias)
 
     def forward(self, ids, caches=None):
-        """caches: a Cache for each layer, which hold the tokens before these and take these in."""
+        """caches: an nn.KeyValueCache for each layer, which hold the tokens before these and take these in."""
         t, start = self.transformer, caches[0].length if caches else 0
         check_ids(type(self).__name__, ids, self.positions, start)
         x = t.drop(t.wte(ids) + t.wpe(arange(start, start + ids.shape[1])))
@@ -86,9 +86,9 @@ class GPT(nn.Module):
         return cat(made, 1)
 
     def caches(self, n, length):
-        """A Cache for each layer, for n sequences of at most this length; None: there is no such thing here."""
+        """An nn.KeyValueCache for each layer, for n sequences of at most this length; None: there is no such thing here."""
         weight = self.transformer.wte.weight
-        return [Cache(n, block.attn.heads, length, weight) for block in self.transformer.h]
+        return [nn.KeyValueCache(n, b.attn.heads, length, weight.shape[1], weight.dtype) for b in self.transformer.h]
 
 
 class Block(nn.Module):
@@ -122,16 +122,12 @@ class Attention(nn.Module):
         self.resid_dropout = nn.Dropout(dropout)
 
     def forward(self, x, cache=None):
-        n, length, dim = x.shape
-        q, k, v = self.c_attn(x).reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        causal = length > 1
+        qkv = self.c_attn(x)
         if cache:
-            causal = causal and cache.length == 0  # one token sees all that is there
-            mask = None if causal or length == 1 else cache.mask(length)
-            k, v = cache.append(k, v)
-            y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=causal)
+            return self.c_proj(cache.attend(qkv))
+        n, length, dim = x.shape
+        q, k, v = qkv.reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(n, length, dim)))
 
 
@@ -147,26 +143,6 @@ class FeedForward(nn.Module):
 
     def forward(self, x):
         return self.dropout(self.c_proj(self.act(self.c_fc(x))))
-
-
-class Cache:
-    """Keys and values of the tokens that have been seen, [N, heads, length, D], with room for more."""
-
-    def __init__(self, n, heads, room, weight):
-        size = (n, heads, room, weight.shape[1] // heads)
-        self.keys, self.values = zeros(size, dtype=weight.dtype), zeros(size, dtype=weight.dtype)
-        self.length = 0
-
-    def append(self, k, v):
-        """All keys and values, these being the last."""
-        start, self.length = self.length, self.length + k.shape[2]
-        self.keys[:, :, start : self.length] = k
-        self.values[:, :, start : self.length] = v
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def mask(self, count):
-        """[count, all]: what each of `count` tokens to come sees."""
-        return arange(self.length + count) <= arange(self.length, self.length + count).unsqueeze(1)
 
 
 def draw(logits, temperature, top_k, top_p, generator):

@@ -38,7 +38,14 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .attention import AdditiveAttention, BilinearAttention, DotAttention, MultiheadAttention, PrimerAttention
+from .attention import (
+    AdditiveAttention,
+    BilinearAttention,
+    DotAttention,
+    KeyValueCache,
+    MultiheadAttention,
+    PrimerAttention,
+)
 from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv import (
     Conv1d,

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from ..ops import multihead
-from ..ops.create import empty
+from ..ops.create import empty, zeros
 from ..ops.linear import linear, matmul
+from ..ops.sinusoids import check_length
 from ..tensor import Tensor
 from . import init
 from .conv import Conv1d
@@ -126,6 +127,25 @@ def _together(function, query, key, value):
     k = q if key is query else function(key)
     v = q if value is query else k if value is key else function(value)
     return q, k, v
+
+
+class KeyValueCache:
+    """Keys and values of the tokens that a causal self-attention has seen, with room for so many of n sequences.
+
+    attend(qkv [N, T, 3 dim]) -> [N, T, dim]: attention of T tokens more to themselves and all before them, which then
+    count as seen. `length`: how many have been. Nothing is differentiated. ValueError where the room does not suffice.
+    """
+
+    def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
+        self.num_heads = num_heads
+        self.length = 0
+        self.keys, self.values = (zeros(n, num_heads, room, dim // num_heads, dtype=dtype) for _ in range(2))
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        check_length("KeyValueCache", self.length + qkv.shape[1], self.keys.shape[2])
+        y = multihead.cached_attention(qkv, self.num_heads, self.keys.array, self.values.array, self.length)
+        self.length += qkv.shape[1]
+        return y
 
 
 class AdditiveAttention(Module):

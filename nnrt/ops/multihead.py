@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from .. import memory
 from ..tensor import Tensor, wrap
 from .attention import scaled_dot_product_attention
 from .create import zeros
@@ -189,3 +190,21 @@ def self_attention(qkv, heads, dropout_p=0.0, is_causal=False, **options):
     q, k, v = _cut(qkv, 3, heads)
     y = scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=is_causal, **options)
     return y.transpose(1, 2).reshape(n, length, width // 3)
+
+
+def cached_attention(qkv, heads, keys, values, start):
+    """self_attention of tokens from position `start` on, which see the earlier ones in keys and values, and leave theirs there.
+
+    qkv: [N, T, 3E]; keys, values: arrays [N, H, room, D]. Nothing is differentiated.
+    """
+    n, length, width = qkv.array.shape
+    parts = memory.contiguous(qkv.array).reshape(n, length, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
+    end = start + length
+    keys[:, :, start:end] = parts[1]
+    values[:, :, start:end] = parts[2]
+    mask = None
+    if start and length > 1:
+        mask = wrap(np.arange(end) <= np.arange(start, end)[:, None])
+    q, k, v = wrap(parts[0]), wrap(keys[:, :, :end]), wrap(values[:, :, :end])
+    y = scaled_dot_product_attention(q, k, v, mask, is_causal=length > 1 and mask is None)
+    return wrap(y.array.transpose(0, 2, 1, 3).reshape(n, length, width // 3))

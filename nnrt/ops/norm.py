@@ -257,8 +257,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
     weight, bias: of normalized_shape or None. RuntimeError for sizes or dtypes that do not fit.
     """
-    shape = _checked_rows("layer_norm", input, normalized_shape, weight, bias)
-    return _normalized_rows(input, None, shape, weight, bias, eps, True)
+    return _normalized_rows("layer_norm", input, None, normalized_shape, weight, bias, eps, True)
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -266,24 +265,23 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
     eps None: the distance from 1 to the next number of the dtype. Errors as for layer_norm.
     """
-    shape = _checked_rows("rms_norm", input, normalized_shape, weight, None)
-    return _normalized_rows(input, None, shape, weight, None, eps, False)
+    return _normalized_rows("rms_norm", input, None, normalized_shape, weight, None, eps, False)
 
 
 def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, eps=1e-5):
     """(layer_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
-    shape = _checked_rows("add_layer_norm", input, normalized_shape, weight, bias, residual)
-    return _normalized_rows(input, residual, shape, weight, bias, eps, True)
+    return _normalized_rows("add_layer_norm", input, residual, normalized_shape, weight, bias, eps, True)
 
 
 def add_rms_norm(input, residual, normalized_shape, weight=None, eps=None):
     """(rms_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
-    shape = _checked_rows("add_rms_norm", input, normalized_shape, weight, None, residual)
-    return _normalized_rows(input, residual, shape, weight, None, eps, False)
+    return _normalized_rows("add_rms_norm", input, residual, normalized_shape, weight, None, eps, False)
 
 
-def _normalized_rows(input, residual, shape, weight, bias, eps, centred):
+def _normalized_rows(op, input, residual, shape, weight, bias, eps, centred):
     """Layer norm (centred) or RMS norm of input, or of input + residual and then that sum too."""
+    if not _fits(input, residual, shape, weight, bias, op):
+        shape = _checked_rows(op, input, shape, weight, bias, residual)
     a = input.array
     if a.size == 0:
         total = input if residual is None else input + residual
@@ -294,15 +292,27 @@ def _normalized_rows(input, residual, shape, weight, bias, eps, centred):
         eps = np.finfo(x.dtype).eps
     y = memory.empty(a.shape, x.dtype)
     mean, rstd = np.empty((2, len(x))) if centred else (None, np.empty(len(x)))
-    more = total = None
-    if residual is not None:
-        more, total = _rows(residual.array, shape), memory.empty(a.shape, x.dtype)
-    sums = None if total is None else total.reshape(x.shape)
-    K.layer_norm(y.reshape(x.shape), sums, mean, rstd, x, more, _row(weight), _row(bias), eps)
     if residual is None:
+        K.layer_norm(y.reshape(x.shape), None, mean, rstd, x, None, _row(weight), _row(bias), eps)
         return record(y, layer_norm_backward, (input, weight, bias), (input, x, mean, rstd, weight, shape))
+    more, total = _rows(residual.array, shape), memory.empty(a.shape, x.dtype)
+    K.layer_norm(y.reshape(x.shape), total.reshape(x.shape), mean, rstd, x, more, _row(weight), _row(bias), eps)
     saved = (total, mean, rstd, weight, shape)
     return record_many((y, total), add_layer_norm_backward, (input, residual, weight, bias), saved)
+
+
+def _fits(input, residual, shape, weight, bias, op):
+    """The usual case in as few comparisons as it takes: one axis, all in order. False: look again, and say what is wrong."""
+    try:
+        a = input.array
+        return (
+            type(shape) is tuple and len(shape) == 1 and a.shape[-1:] == shape and a.dtype.char in "fd"
+            and (weight is None or weight.array.shape == shape and weight.array.dtype == a.dtype)
+            and (bias is None or bias.array.shape == shape and bias.array.dtype == a.dtype)
+            and (op[:3] != "add" if residual is None else residual.array.shape == a.shape and residual.array.dtype == a.dtype)
+        )  # fmt: skip
+    except AttributeError:
+        return False
 
 
 def layer_norm_backward(node, dy):
@@ -333,12 +343,11 @@ def _rows_backward(dy, more, x, mean, rstd, w, shape, size, to_weight, to_bias):
 
 def _rows(a, shape):
     """a as C-ordered [R, D], D being all axes of `shape`."""
-    d = math.prod(shape)
-    return memory.contiguous(a).reshape(a.size // d, d)
+    return memory.contiguous(a).reshape(-1, math.prod(shape))
 
 
 def _row(t):
-    return None if t is None else memory.contiguous(t.array).reshape(-1)
+    return None if t is None else memory.contiguous(t.array).ravel()
 
 
 def _checked_rows(op, input, normalized_shape, weight, bias, residual=None):

@@ -152,6 +152,12 @@ def test_caches_take_several_tokens_at_once(rng):
     np.testing.assert_allclose(nnrt.cat(parts, 1).numpy(), model(x).detach().numpy(), atol=1e-4)
 
 
+def test_a_cache_has_room_for_so_many(rng):
+    model = decoder()
+    with nnrt.no_grad(), pytest.raises(ValueError, match="KeyValueCache: .*length 4 came, there are 3 positions"):
+        model(nnrt.zeros(2, 4, dtype=nnrt.int64), model.caches(2, 3))
+
+
 def test_generation_is_sampled_and_seeded(rng):
     model = decoder()
     x = nnrt.tensor(rng.integers(0, VOCAB, (2, 3)))
@@ -267,3 +273,29 @@ def test_bert_learns_to_fill_in_what_is_hidden(rng):
 def test_bad_input_is_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_tagger_learns_what_depends_on_both_sides(rng):
+    """A token's tag is whether it occurs again later, and whether it has occurred before, in sequences of many lengths."""
+    nnrt.manual_seed(0)
+    model = models.Tagger(6, 4, dim=16, hidden=32)
+    optimizer = optim.Adam(model.parameters(), lr=1e-2)
+
+    def batch(n):
+        lengths = rng.integers(4, 9, n)
+        a = rng.integers(1, 6, (n, 8))
+        tags = np.full((n, 8), -100)
+        for row, tag, length in zip(a, tags, lengths):
+            row[length:] = 0
+            word = row[:length].tolist()
+            tag[:length] = [2 * (c in word[:i]) + (c in word[i + 1 :]) for i, c in enumerate(word)]
+        return nnrt.tensor(a), lengths.tolist(), tags
+
+    for _ in range(300):
+        x, lengths, tags = batch(32)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x, lengths).flatten(0, 1), nnrt.tensor(tags.reshape(-1))).backward()
+        optimizer.step()
+    x, lengths, tags = batch(200)
+    found = model(x, lengths).argmax(-1).numpy()
+    assert (found == tags)[tags >= 0].mean() > 0.95
