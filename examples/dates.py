@@ -126,5 +126,5 @@ for day in held_out[:5]:
     made = translated(source, lengths)[0]
     print(f"{text:>30} -> {made:10}{'' if made == day.isoformat() else '  (wrong)'}")
     rows[text] = influence(text, day).unsqueeze(0)
-    captions[text] = [made]
-save_rows(args.out, rows, "what each character written (down) owes to those read (across)", captions)
+    captions[text] = [f"{text} -> {made}"]
+save_rows(args.out, rows, "written (down), owed to what is read (across)", captions, height=1.2, labels=False)
