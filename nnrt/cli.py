@@ -1,4 +1,4 @@
-"""The command line: `python -m nnrt train|predict|info|bench`, also installed as `nnrt`.
+"""The command line: `python -m nnrt train|predict|generate|info|bench`, also installed as `nnrt`.
 
 Exit status: 0 done, 1 the work failed, 2 the call was wrong (the message says what to change),
 130 interrupted by Ctrl-C.
@@ -10,10 +10,10 @@ import os
 import sys
 
 from ._version import __version__
-from .train.task import RunError, read_config
+from .train.task import RunError, integer, number, read_config
 
-# Task -> module with HELP, add_arguments(parser), train(args) and predict(folder, source).
-TASKS = {"digits": "nnrt.train.digits"}
+# Task -> module with HELP, add_arguments(parser), train(args) and predict(folder, source), or generate(args).
+TASKS = {"digits": "nnrt.train.digits", "chars": "nnrt.train.chars"}
 
 
 def main(argv=None):
@@ -62,6 +62,24 @@ def _parser():
     predict.add_argument("folder", help="folder of the run, as runs/digits")
     predict.add_argument("image", help="IMAGE.png, or ARRAY.npy with one image or several")
     predict.set_defaults(run=_predict)
+
+    generate = commands.add_parser(
+        "generate",
+        help="continue a text with a trained language model",
+        description="Continues a text. The same seed gives the same text.",
+    )
+    generate.add_argument("folder", help="folder of the run, as runs/chars")
+    generate.add_argument("--prompt", default="", metavar="TEXT", help="what to continue (default: a new line)")
+    generate.add_argument("--length", type=integer(0), default=500, metavar="N", help="characters to write (default 500)")
+    generate.add_argument(
+        "--temperature", type=number(0, 100), default=0.7, metavar="X", help="0: the likeliest character (default 0.7)"
+    )
+    generate.add_argument("--top-k", type=integer(1), metavar="N", help="only the N likeliest characters")
+    generate.add_argument(
+        "--top-p", type=number(0, 1, above=True), metavar="P", help="only the likeliest, up to a probability of P"
+    )
+    generate.add_argument("--seed", type=integer(0), metavar="N", help="of the draws (default: another each time)")
+    generate.set_defaults(run=_generate)
 
     info = commands.add_parser(
         "info",
@@ -118,7 +136,18 @@ def _predict(args):
     task = read_config(args.folder)["task"]
     if task not in TASKS:
         raise RunError(f"{args.folder} is a run of {task!r}; this nnrt knows {', '.join(TASKS)}")
-    return importlib.import_module(TASKS[task]).predict(args.folder, args.image)
+    module = importlib.import_module(TASKS[task])
+    if not hasattr(module, "predict"):
+        raise RunError(f"{args.folder} is a run of {task!r}; continue a text with: python -m nnrt generate {args.folder}")
+    return module.predict(args.folder, args.image)
+
+
+def _generate(args):
+    task = read_config(args.folder, "chars")["task"]
+    module = importlib.import_module(TASKS[task]) if task in TASKS else None
+    if not hasattr(module, "generate"):
+        raise RunError(f"{args.folder} is a run of {task!r}, which writes no text; make one with: python -m nnrt train chars")
+    return module.generate(args)
 
 
 def _info(args):

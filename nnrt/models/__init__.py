@@ -7,6 +7,7 @@ Where torchvision has the model, parameter names and arguments are torchvision's
 from .alexnet import AlexNet, alexnet
 from .autoencoder import VAE, ConvAutoencoder, ConvVAE, vae_loss
 from .bert import BERT, mask_tokens
+from .char_rnn import CharRNN
 from .dcgan import Discriminator, Generator
 from .densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from .efficientnet import EfficientNet, efficientnet_b0

@@ -68,8 +68,8 @@ def write_config(folder, task, classes, options):
     write_text(os.path.join(folder, "config.json"), json.dumps(description, indent=2) + "\n")
 
 
-def read_config(folder):
-    """The run's config.json as a dict with "task" and "options"; RunError says what is missing."""
+def read_config(folder, task="digits"):
+    """The run's config.json as a dict with "task" and "options"; RunError says what is missing, and how `task` makes it."""
     path = os.path.join(folder, "config.json")
     try:
         with open(path, encoding="utf-8") as file:
@@ -81,7 +81,7 @@ def read_config(folder):
             else "does not exist"
         )
         raise RunError(
-            f"{folder} {what}; make a run with: python -m nnrt train digits --out {folder}"
+            f"{folder} {what}; make a run with: python -m nnrt train {task} --out {folder}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}") from None
@@ -92,7 +92,7 @@ def read_config(folder):
 
 def read_options(folder, task, defaults):
     """The options of a run of this task, each of the kind its default has."""
-    found = read_config(folder)
+    found = read_config(folder, task)
     options = found["options"]
     wrong = [name for name, value in defaults.items() if type(options.get(name)) is not type(value)]
     if found["task"] != task or wrong:
