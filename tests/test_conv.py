@@ -350,6 +350,7 @@ def test_lazy_layers(kind, name, shape):
 
 
 def test_layers_start_as_torchs_do():
+    nnrt.manual_seed(0)
     for layer in (nn.Conv2d(40, 300, 3), nn.ConvTranspose2d(300, 40, 3), nn.Conv2d(80, 300, 3, groups=2)):
         for p in (layer.weight, layer.bias):
             values = p.detach().numpy()
