@@ -10,8 +10,9 @@ h', c' are the state before the step; a = W x + biases is worked out for all ste
 
 Legend: T steps, B batch, H units, P size of h (H, or that of the projection), D directions (the second walks
 backwards in time), G gates in torch's order (1; r z n; i f g o). Arrays are C-contiguous; rows of gates and dgates may
-be longer than said, what is behind stays as it is. Lists hold one array for each direction. lengths[B], int64 in 1..T, or None: a sequence ends after its length. Then h and c are those of
-its last step, the second direction starts there, and y is 0 behind it.
+be longer than said, what is behind stays as it is. Lists hold one array for each direction. lengths[B], int64 in 1..T,
+or None: a sequence ends after its length. Then h and c are those of its last step, the second direction starts there,
+and y is 0 behind it.
 """
 
 import numpy as np

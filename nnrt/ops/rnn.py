@@ -160,7 +160,8 @@ def _recurrent_gradient(cell, d, ds, y, h0, lengths, units):
     later, before = (ds[1:], y[:-1]) if d == 0 else (ds[:-1], y[1:])
     du = (memory.empty if steps > 1 else memory.zeros)((GATES[cell] * units, p), y.dtype)
     if steps > 1:
-        _add_product(cell, du, later.reshape((steps - 1) * batch, ds.shape[2]), before.reshape((steps - 1) * batch, p), 0.0, units)
+        rows = (steps - 1) * batch
+        _add_product(cell, du, later.reshape(rows, ds.shape[2]), before.reshape(rows, p), 0.0, units)
     if h0 is not None:
         start = ds[0] if d == 0 else ds[-1] if lengths is None else ds[lengths - 1, np.arange(batch)]
         _add_product(cell, du, start, h0[d], 1.0, units)
