@@ -64,8 +64,9 @@ KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one o
 # -O3 would add a third to the size of most kernels (unrolled remainders) and no speed; matrix products want it.
 OPTIMISE = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
 OPTIMISE_LINEAR = ["-O3"]
-# For CPUs of before 2013: small before fast.
-OPTIMISE_BASELINE = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
+# For CPUs of before 2013, and where vectors are written out and register tiles come from linear: small before fast.
+SMALL = {"attention"}
+OPTIMISE_SMALL = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
 # The way of every small op is worth its size; elsewhere -Os halves the modules.
 HOT = {"autograd", "elementwise", "linear", "maps", "promotion", "runtime", "tensor"}
 DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]
@@ -114,7 +115,8 @@ class Build(build_ext):
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
-        optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE_BASELINE if isa == "baseline" else OPTIMISE
+        small = isa == "baseline" or source.stem in SMALL
+        optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE_SMALL if small else OPTIMISE
         optimise = ["-O1"] if SANITIZE else optimise
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])

@@ -59,13 +59,13 @@ def scaled_dot_product_attention(
     seed = offset = 0
     if dropout_p:
         seed, offset = random._taken(None, b * h * -(-k.shape[2] // 8) * length)
-    settings = (mask, float(scale), bool(is_causal), float(dropout_p), seed, offset)
+    settings = (mask, None, None, None, float(scale), bool(is_causal), 0, float(dropout_p), seed, offset)
     out = _like(q, v.shape[3])
     inputs = (query, key, value, attn_mask)
     lse = None
     if grad_enabled() and any([t is not None and t.requires_grad for t in inputs]):
         lse = memory.empty((b, h, length), q.dtype)
-    K.attention(out, lse, q, k, v, *settings)
+    K.attention(out, lse, None, q, k, v, *settings)
     y = out if lead == (b, h) else out.reshape(lead + out.shape[2:])
     return record(y, scaled_dot_product_attention_backward, inputs, (y, *inputs, of_mask, lse, q, k, v, settings))
 
@@ -75,12 +75,12 @@ def scaled_dot_product_attention_backward(node, dy):
     out, dout = (_rows(a).reshape(q.shape[:3] + v.shape[3:]) for a in (y, dy))
     grads = [_like(a, a.shape[3]) if node.needs(i) else None for i, a in enumerate((q, k, v))]
     if any([g is not None for g in grads]):
-        K.attention_backward(*grads, dout, out, lse, q, k, v, *settings)
+        K.attention_backward(*grads, None, dout, None, out, lse, None, q, k, v, *settings)
     grads = [g if g is None else _restored(g, x, y.shape[:-2]) for g, x in zip(grads, inputs)]
     dmask = None
     if node.needs(3):
         dmask = memory.empty(of_mask, q.dtype)
-        K.mask_backward(dmask, dout, out, lse, q, k, v, *settings)
+        K.mask_backward(dmask, dout, None, out, lse, None, q, k, v, *settings)
         shape = inputs[3].shape
         dmask = dmask.reshape(shape) if dmask.size == inputs[3].size else sum_to(dmask.reshape(y.shape[:-2] + of_mask[2:]), shape)
     return *grads, dmask

@@ -49,7 +49,7 @@ def arguments(rng, dtype, case, axes=None):
         if mask.shape[2:] == (length, s):
             mask[..., 3, :] = False if is_bool else -np.inf  # a row without keys
         mask = np.broadcast_to(mask, (b, h, length, s))
-    return q, k, v, mask, 0.3, causal, p, 1234567, 2**33 + 5
+    return q, k, v, mask, None, None, None, 0.3, causal, 0, p, 1234567, 2**33 + 5
 
 
 def forward(name, axes=None, lse=True):
@@ -57,7 +57,7 @@ def forward(name, axes=None, lse=True):
 
     def args(rng, dtype):
         b, h, _, length, _, _, e = case[:7]
-        return [Output((b, h, length, e), axes=axes), Output((b, h, length)) if lse else None, *arguments(rng, dtype, case, axes)]
+        return [Output((b, h, length, e), axes=axes), Output((b, h, length)) if lse else None, None, *arguments(rng, dtype, case, axes)]
 
     return Kernel("attention.attention", f"{name}{'' if axes is None else '-strided'}{'' if lse else '-alone'}", args, TOL)
 
@@ -71,10 +71,10 @@ def backward(name, axes=None, wanted=(True, True, True)):
         b, h, g, length, s, d, e = case[:7]
         rest = arguments(rng, dtype, case, axes)
         out, lse = np.empty((b, h, length, e), dtype), np.empty((b, h, length), dtype)
-        ref.attention(out, lse, *rest)
+        ref.attention(out, lse, None, *rest)
         shapes = [(b, h, length, d), (b, g, s, d), (b, g, s, e)]
         grads = [Output(n, axes=axes) if w else None for n, w in zip(shapes, wanted)]
-        return [*grads, normal(rng, dtype, out.shape, axes), out, lse, *rest]
+        return [*grads, None, normal(rng, dtype, out.shape, axes), None, out, lse, None, *rest]
 
     label = "".join(c for c, w in zip("qkv", wanted) if w)
     return Kernel("attention.attention_backward", f"{name}-{label}{'' if axes is None else '-strided'}", args, TOL)
@@ -84,8 +84,7 @@ def of_mask(name):
     case = SHAPES[name]
 
     def args(rng, dtype):
-        _, _, _, dout, out, lse, *rest = backward(name).args(rng, dtype)
-        return [Output(case[7]), dout, out, lse, *rest]
+        return [Output(case[7]), *backward(name).args(rng, dtype)[4:]]
 
     return Kernel("attention.mask_backward", name, args, TOL)
 

@@ -2,12 +2,13 @@
  * itself once per dtype; REAL is the dtype. */
 #ifndef REAL
 
+#include "philox.h"
 #include "random.h"
 
 #include <math.h>
 
 enum {
-    LANES = 16, /* blocks side by side, so that their chains of multiplications overlap */
+    LANES = PHILOX_LANES,
     PIECE = 64, /* blocks per call of blocks(): their words are 1 KiB of stack */
 };
 
@@ -17,7 +18,6 @@ static void blocks(uint32_t *words, uint64_t seed, uint32_t stream, uint64_t fir
 {
     for (int at = 0; at < count; at += LANES) {
         uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
-        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
         for (int i = 0; i < LANES; i++) {
             uint64_t block = (first + (uint64_t)(at + i)) & (((uint64_t)1 << bits) - 1);
             c0[i] = (uint32_t)block;
@@ -25,17 +25,7 @@ static void blocks(uint32_t *words, uint64_t seed, uint32_t stream, uint64_t fir
             c2[i] = stream;
             c3[i] = 0;
         }
-        for (int round = 0; round < 10; round++) {
-            for (int i = 0; i < LANES; i++) {
-                uint64_t a = (uint64_t)0xD2511F53 * c0[i], b = (uint64_t)0xCD9E8D57 * c2[i];
-                c0[i] = (uint32_t)(b >> 32) ^ c1[i] ^ k0;
-                c1[i] = (uint32_t)b;
-                c2[i] = (uint32_t)(a >> 32) ^ c3[i] ^ k1;
-                c3[i] = (uint32_t)a;
-            }
-            k0 += 0x9E3779B9;
-            k1 += 0xBB67AE85;
-        }
+        philox(c0, c1, c2, c3, seed);
         uint32_t *to = words + 4 * at;
         for (int i = 0; i < LANES; i++) {
             to[4 * i] = c0[i];

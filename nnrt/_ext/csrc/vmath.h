@@ -35,6 +35,15 @@ static inline double real_f64_(uint64_t u)
 #define NNRT_FUSED 0
 #endif
 
+/* (e^r - 1 - r) / r^2 over |r| <= log(2)/2, for a number or a vector r and its square */
+#define EXP_POLY_F32(r, r2)                                                                                     \
+    ((0.00139261761f * r2 + (0.00836317307f * r + 0.0416665547f)) * r2 + (0.16666577f * r + 0.5f))
+#define EXP_POLY_F64(r, r2)                                                                                     \
+    (((((2.5100375832561234e-08 * r + 2.7620075879983367e-07) * r2                                              \
+       + (2.7557268480310026e-06 * r + 2.4801521322368693e-05)) * r2                                            \
+      + (0.00019841269863040545 * r + 0.0013888888917196719)) * r2                                              \
+     + (0.0083333333333300644 * r + 0.041666666666624162)) * r2 + (0.16666666666666667 * r + 0.5))
+
 /* Beyond this, sin and cos must come from libm: quadrants no longer fit. */
 #define NNRT_TRIG_LIMIT 1e6
 
@@ -120,15 +129,7 @@ static inline double real_f64_(uint64_t u)
 #define SQRT __builtin_sqrt
 #define COPYSIGN __builtin_copysign
 #define FMA __builtin_fma
-/* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
-static inline REAL V(exp_poly)(REAL z)
-{
-    REAL z2 = z * z, p = 2.5100375832561234e-08 * z + 2.7620075879983367e-07;
-    H2(2.7557268480310026e-06, 2.4801521322368693e-05)
-    H2(0.00019841269863040545, 0.0013888888917196719)
-    H2(0.0083333333333300644, 0.041666666666624162) H2(0.16666666666666667, 0.5)
-    return p;
-}
+static inline REAL V(exp_poly)(REAL z) { return EXP_POLY_F64(z, (z * z)); }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
 static inline REAL V(log_poly)(REAL z)
 {
@@ -246,13 +247,7 @@ static inline double V(cos_poly)(double z)
 #define SQRT __builtin_sqrtf
 #define COPYSIGN __builtin_copysignf
 #define FMA __builtin_fmaf
-/* (e^r - 1 - r) / r^2 over |r| <= log(2)/2 */
-static inline REAL V(exp_poly)(REAL z)
-{
-    REAL z2 = z * z, p = 0.00139261761f;
-    H2(0.00836317307f, 0.0416665547f) H2(0.16666577f, 0.5f)
-    return p;
-}
+static inline REAL V(exp_poly)(REAL z) { return EXP_POLY_F32(z, (z * z)); }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
 static inline REAL V(log_poly)(REAL z)
 {

@@ -1,0 +1,238 @@
+/* A block of queries of one head, and the scores of a panel of it. Included once per dtype. */
+
+typedef struct {
+    const nnrt_attention_args *a;
+    int64_t b, h, head;       /* head: of all */
+    int64_t count, panels;    /* queries */
+    const int64_t *rows;      /* where each of them is, `count` filled up to whole panels with the last */
+    const int64_t *cols;      /* where each of the keys is */
+    REAL *q, *dout;           /* panels [size][NR], [width][NR] */
+    REAL *top, *sum, *delta;  /* of each query: largest score or lse, sum of exponentials, <dout, out> */
+    const REAL *k, *v;        /* of the run: rows k_step and v_step apart */
+    const REAL *x, *dy;       /* backward: rows of the queries and of dout, one behind the other */
+    int64_t k_step, v_step;
+    REAL *room;               /* NR rows of keys, and as many of a panel */
+} K(attention_block);
+
+INLINE REAL *K(row_of)(const nnrt_attention_array *x, int64_t b, int64_t h, int64_t row)
+{
+    return (REAL *)x->data + b * x->step[0] + h * x->step[1] + row * x->step[2];
+}
+
+/* dst[size][NR] = the rows, whose elements are contiguous. */
+static void K(pack_rows)(REAL *dst, const REAL *const *rows, int64_t size)
+{
+    int64_t d = 0;
+    for (; d + SIDE <= size; d += SIDE)
+        for (int64_t j = 0; j < NR; j += SIDE) {
+            const REAL *from[SIDE];
+            for (int64_t i = 0; i < SIDE; i++)
+                from[i] = rows[j + i] + d;
+            K(transpose_tile)(dst + d * NR + j, NR, from);
+        }
+    for (; d < size; d++)
+        for (int64_t j = 0; j < NR; j++)
+            dst[d * NR + j] = rows[j][d];
+}
+
+/* The rows of x that the block's queries name, as panels. */
+static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_attention_array *x, int64_t size)
+{
+    for (int64_t p = 0; p < c->panels; p++) {
+        const REAL *rows[NR];
+        for (int64_t l = 0; l < NR; l++)
+            rows[l] = K(row_of)(x, c->b, c->h, c->rows[p * NR + l]);
+        K(pack_rows)(dst + p * size * NR, rows, size);
+    }
+}
+
+/* out[n][NR] = scale x yᵀ: n rows of x, and a panel. */
+static void K(panel_product)(const nnrt_gemm_ops *g, REAL *out, const REAL *x, int64_t step, int64_t n,
+                             const REAL *panel, int64_t size, double scale)
+{
+    const nnrt_tail tail = {.alpha = scale, .beta = 1};
+    for (int64_t r = 0; r < n; r += MR)
+        g->tile(MIN(MR, n - r), NR, size, x + r * step, step, 1, panel, NR, out + r * NR, NR, &tail);
+}
+
+/* y[i][:] = scale Σ_r s[r][i] x[r][:] + (again ? y : 0) for the first `lanes` queries of a panel s[n][NR]. */
+static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, int64_t y_step, int64_t lanes, const REAL *s, int64_t n,
+                          const REAL *x, int64_t x_step, int64_t size, double scale, int again)
+{
+    nnrt_tail tail = {.alpha = scale, .beta = 1, .src_row = y_step};
+    for (int64_t e = 0; e < size; e += NR)
+        for (int64_t i = 0; i < lanes; i += MR) {
+            REAL *to = y + i * y_step + e;
+            tail.src = again ? to : NULL;
+            g->tile(MIN(MR, lanes - i), MIN(NR, size - e), n, s + i, 1, NR, x + e, x_step, to, y_step, &tail);
+        }
+}
+
+/* The place of key j among the distances of query i: j - i, cut to -reach .. reach. */
+INLINE int64_t K(distance)(int64_t i, int64_t j, int64_t reach)
+{
+    const int64_t d = j - i;
+    return (d < -reach ? -reach : d > reach ? reach : d) + reach;
+}
+
+/* Are all of these keys at least `reach` before (-1) or after (1) all queries of the panel? */
+static int K(beyond)(const K(attention_block) *c, const int64_t *rows, int64_t n)
+{
+    int before = 1, after = 1;
+    if (c->a->part)
+        return 0;
+    before = c->cols[n - 1] - rows[0] - c->a->first <= -c->a->reach;
+    after = c->cols[0] - rows[NR - 1] - c->a->first >= c->a->reach;
+    return after - before;
+}
+
+/* s[r][l] += x[query l, distance of key r]. */
+static void K(add_relative)(const K(attention_block) *c, const nnrt_attention_array *x, int64_t p, REAL *s, int64_t n)
+{
+    const int64_t reach = c->a->reach, *rows = c->rows + p * NR;
+    const REAL *from[NR];
+    for (int64_t l = 0; l < NR; l++)
+        from[l] = K(row_of)(x, c->b, c->h, rows[l]);
+    const int side = K(beyond)(c, rows, n);
+    if (side) {
+        REAL edge[NR];
+        for (int64_t l = 0; l < NR; l++)
+            edge[l] = from[l][side < 0 ? 0 : 2 * reach];
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t l = 0; l < NR; l++)
+                s[r * NR + l] += edge[l];
+        return;
+    }
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t l = 0; l < NR; l++)
+            s[r * NR + l] += from[l][K(distance)(rows[l] + c->a->first, c->cols[r], reach)];
+}
+
+/* x[query l, distance of key r] += s[r][l], for the panel's queries in x[count][2 reach + 1]. */
+static void K(sum_relative)(const K(attention_block) *c, REAL *x, int64_t p, const REAL *s, int64_t n)
+{
+    const int64_t reach = c->a->reach, width = 2 * reach + 1, lanes = MIN(NR, c->count - p * NR), *rows = c->rows + p * NR;
+    const int side = K(beyond)(c, rows, n);
+    x += p * NR * width;
+    if (side) {
+        REAL edge[NR] = {0};
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t l = 0; l < NR; l++)
+                edge[l] += s[r * NR + l];
+        for (int64_t l = 0; l < lanes; l++)
+            x[l * width + (side < 0 ? 0 : 2 * reach)] += edge[l];
+        return;
+    }
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t l = 0; l < lanes; l++)
+            x[l * width + K(distance)(rows[l] + c->a->first, c->cols[r], reach)] += s[r * NR + l];
+}
+
+/* The mask's part of the scores. */
+static void K(add_mask)(const K(attention_block) *c, int64_t p, REAL *s, int64_t n)
+{
+    const nnrt_attention_args *a = c->a;
+    const int64_t at = c->b * a->mask_step[0] + c->h * a->mask_step[1], *rows = c->rows + p * NR;
+    const int64_t down = a->mask_step[2], across = a->mask_step[3];
+    const uint8_t *bits = a->mask;
+    const REAL *x = a->mask;
+    if (down == 0) {
+        for (int64_t r = 0; r < n; r++) {
+            const int64_t i = at + c->cols[r] * across;
+            const REAL add = !a->boolean ? x[i] : bits[i] ? 0 : (REAL)-INFINITY;
+            for (int64_t l = 0; l < NR; l++)
+                s[r * NR + l] += add;
+        }
+        return;
+    }
+    if (across == 1 && c->cols[n - 1] - c->cols[0] == n - 1) {
+        REAL *panel = c->room + NR * n;
+        const REAL *from[NR];
+        for (int64_t l = 0; l < NR; l++) {
+            const int64_t i = at + rows[l] * down + c->cols[0];
+            from[l] = x + i;
+            if (a->boolean) {
+                REAL *row = c->room + l * n;
+                from[l] = row;
+                for (int64_t r = 0; r < n; r++)
+                    row[r] = bits[i + r] ? 0 : (REAL)-INFINITY;
+            }
+        }
+        K(pack_rows)(panel, from, n);
+        K(scale_row)(s, panel, n * NR, 1, 1);
+        return;
+    }
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t l = 0; l < NR; l++) {
+            const int64_t i = at + rows[l] * down + c->cols[r] * across;
+            s[r * NR + l] += !a->boolean ? x[i] : bits[i] ? 0 : (REAL)-INFINITY;
+        }
+}
+
+/* s[n][NR]: the scores of panel p with the run's first n keys. */
+static void K(scores)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s, int64_t n)
+{
+    const nnrt_attention_args *a = c->a;
+    const int64_t *rows = c->rows + p * NR;
+    K(panel_product)(a->gemm, s, c->k, c->k_step, n, c->q + p * a->size * NR, a->size, a->scale);
+    if (a->relative.data)
+        K(add_relative)(c, &a->relative, p, s, n);
+    if (a->slopes) {
+        const REAL slope = ((const REAL *)a->slopes)[c->h];
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t l = 0; l < NR; l++) {
+                const int32_t d = (int32_t)(rows[l] + a->first - c->cols[r]);
+                s[r * NR + l] -= slope * (REAL)(d < 0 ? -d : d);
+            }
+    }
+    if (a->mask)
+        K(add_mask)(c, p, s, n);
+    if (run->words)
+        for (int64_t r = 0; r < n; r++) {
+            const uint64_t word = run->words[r] >> p * NR;
+            for (int64_t l = 0; l < NR; l++)
+                s[r * NR + l] = word >> l & 1 ? s[r * NR + l] : (REAL)-INFINITY;
+        }
+    if (a->causal && !a->part)
+        for (int64_t r = MAX(0, rows[0] + a->first + 1 - run->at); r < n; r++)
+            for (int32_t l = 0; l < (int32_t)NR; l++)
+                s[r * NR + l] = l >= (int32_t)(run->at + r - rows[0] - a->first) ? s[r * NR + l] : (REAL)-INFINITY;
+}
+
+/* How many of the run's keys panel p meets: those behind all of its queries are left out. */
+static int64_t K(met)(const K(attention_block) *c, const attention_run *run, int64_t p)
+{
+    if (!c->a->causal || c->a->part)
+        return run->count;
+    const int64_t last = c->rows[MIN(p * NR + NR, c->count) - 1] + c->a->first + 1 - run->at;
+    return MAX(0, MIN(last, run->count));
+}
+
+/* x[r][l] = keep ? x kept : 0, by the decisions of dropout. */
+static void K(drop)(const K(attention_block) *c, int64_t p, REAL *x, int64_t n)
+{
+    const nnrt_attention_args *a = c->a;
+    const REAL kept = (REAL)a->kept;
+    const uint64_t eights = (uint64_t)CEIL(a->keys, 8);
+    uint32_t word[4][CEIL(NR, PHILOX_LANES) * PHILOX_LANES];
+    int64_t of = -1;
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t j = c->cols[r];
+        if (j / 8 != of) {
+            of = j / 8;
+            const uint64_t first = a->offset + ((uint64_t)c->head * eights + (uint64_t)of) * (uint64_t)a->queries;
+            for (int64_t at = 0; at < NR; at += PHILOX_LANES) {
+                for (int64_t l = at; l < at + PHILOX_LANES; l++) {
+                    const uint64_t block = (first + (uint64_t)c->rows[p * NR + (l < NR ? l : 0)]) & ~((uint64_t)1 << 63);
+                    word[0][l] = (uint32_t)block, word[1][l] = (uint32_t)(block >> 32);
+                    word[2][l] = 2, word[3][l] = 0;
+                }
+                philox(word[0] + at, word[1] + at, word[2] + at, word[3] + at, a->seed);
+            }
+        }
+        const uint32_t *w = word[j % 8 / 2];
+        const int shift = j % 2 * 16;
+        for (int64_t l = 0; l < NR; l++)
+            x[r * NR + l] *= (w[l] >> shift & 0xFFFF) >= a->below ? kept : 0;
+    }
+}

@@ -1,0 +1,83 @@
+/* Vectors of scores, and rows of any length. Included once per dtype. */
+
+#undef EXP_LEAST
+#undef EXP_POLY
+#undef EXP_MANTISSA
+#undef EXP_MAGIC
+#undef EXP_HIGH
+#undef EXP_LOW
+#if REAL_BYTES == 4
+#define EXP_LEAST -88.029684f /* -127 log(2): 0 comes out */
+#define EXP_POLY EXP_POLY_F32
+#define EXP_MANTISSA 23
+#define EXP_MAGIC (12582912.0f + 127)
+#define EXP_HIGH 0.693359375f
+#define EXP_LOW -2.12194440e-4f
+#else
+#define EXP_LEAST -709.08956571282410
+#define EXP_POLY EXP_POLY_F64
+#define EXP_MANTISSA 52
+#define EXP_MAGIC (6755399441055744.0 + 1023)
+#define EXP_HIGH 6.93147180369123816490e-01
+#define EXP_LOW 1.90821492927058770002e-10
+#endif
+
+/* The larger of two, y where one is NaN. */
+INLINE K(vec) K(max_vec)(K(vec) x, K(vec) y)
+{
+#if defined(__AVX512F__) && REAL_BYTES == 4
+    return (K(vec))_mm512_max_ps((__m512)x, (__m512)y);
+#elif defined(__AVX512F__)
+    return (K(vec))_mm512_max_pd((__m512d)x, (__m512d)y);
+#elif defined(__AVX2__) && REAL_BYTES == 4
+    return (K(vec))_mm256_max_ps((__m256)x, (__m256)y);
+#elif defined(__AVX2__)
+    return (K(vec))_mm256_max_pd((__m256d)x, (__m256d)y);
+#else
+    typedef __typeof__(x > y) bits;
+    const bits first = x > y;
+    return (K(vec))(((bits)x & first) | ((bits)y & ~first));
+#endif
+}
+
+/* exp_neg of vmath.h: e^x for x <= 1. */
+INLINE K(vec) K(exp_vec)(K(vec) x)
+{
+    typedef __typeof__(x > x) bits;
+    x = K(max_vec)(K(splat)(EXP_LEAST), x);
+    const K(vec) t = x * (REAL)1.4426950408889634 + EXP_MAGIC, n = t - EXP_MAGIC;
+    const K(vec) r = (x - n * EXP_HIGH) - n * EXP_LOW, r2 = r * r;
+    const K(vec) scale = (K(vec))((bits)t << EXP_MANTISSA), e = r + r2 * EXP_POLY(r, r2);
+    return NNRT_FUSED ? e * scale + scale : (1 + e) * scale;
+}
+
+/* y[n] = scale x + (again ? y : 0) */
+static void K(scale_row)(REAL *y, const REAL *x, int64_t n, REAL scale, int again)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        K(store)(y + i, again ? K(load)(x + i) * scale + K(load)(y + i) : K(load)(x + i) * scale);
+    for (; i < n; i++)
+        y[i] = again ? x[i] * scale + y[i] : x[i] * scale;
+}
+
+static void K(zero_row)(REAL *y, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        K(store)(y + i, (K(vec)){0});
+    for (; i < n; i++)
+        y[i] = 0;
+}
+
+static REAL K(dot_row)(const REAL *x, const REAL *y, int64_t n)
+{
+    K(vec) sums = {0};
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        sums += K(load)(x + i) * K(load)(y + i);
+    REAL total = K(sum_lanes)(sums);
+    for (; i < n; i++)
+        total += x[i] * y[i];
+    return total;
+}
