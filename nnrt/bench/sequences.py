@@ -121,6 +121,93 @@ def _rows():
     return [*made, Workload("embedding 100MB fwd+bwd", "sequences", _embedding, _embedding_arrays, bytes=moved, target=4)]
 
 
+# ---- recurrent layers ----
+
+# name: steps, batch, inputs, units, and what the layer or the call has besides
+RECURRENT = {
+    "t100 b1 64>128": (100, 1, 64, 128, {}),
+    "t100 b1 128>512": (100, 1, 128, 512, {}),
+    "t100 b32 128>512": (100, 32, 128, 512, {}),
+    "t50 b32 64>128": (50, 32, 64, 128, {}),
+    "one step b1 64>128": (1, 1, 64, 128, {}),
+    "bidirectional t50 b32 64>128": (50, 32, 64, 128, {"bidirectional": True}),
+    "lengths 12-50 b32 64>128": (50, 32, 64, 128, {"ragged": True}),
+}
+
+
+def _recurrent(kind, sizes, t, arrays):
+    """The layer, its input and a function that runs it: torch packs what nnrt takes with its lengths."""
+    _, _, inputs, units, how = sizes
+    layer = _drawn(t, getattr(t.nn, kind)(inputs, units, bidirectional="bidirectional" in how))
+    x, lengths = t.from_numpy(arrays[0]), arrays[-1].tolist()
+    if "ragged" not in how:
+        return layer, x, lambda: layer(x)[0]
+    if t.__name__ == "nnrt":
+        return layer, x, lambda: layer(x, lengths=lengths)[0]
+    packing = t.nn.utils.rnn
+
+    def packed():
+        y, _ = layer(packing.pack_padded_sequence(x, lengths, enforce_sorted=False))
+        return packing.pad_packed_sequence(y, total_length=len(x))[0]
+
+    return layer, x, packed
+
+
+def _recurrent_forward(kind, sizes, t, arrays):
+    _, _, run_layer = _recurrent(kind, sizes, t, arrays)
+
+    def run():
+        with t.no_grad():
+            return run_layer()
+
+    return run
+
+
+def _recurrent_training(kind, sizes, t, arrays):
+    layer, x, run_layer = _recurrent(kind, sizes, t, arrays)
+    x.requires_grad_()
+    dy, parameters = t.from_numpy(arrays[1]), list(layer.parameters())
+
+    def run():
+        with t.no_grad():
+            for p in parameters:
+                p.mul_(1.0)
+        for p in parameters:
+            p.grad = None
+        x.grad = None
+        y = run_layer()
+        y.backward(dy)
+        return [y, x.grad, *[p.grad for p in parameters]]
+
+    return run
+
+
+def _recurrent_rows():
+    # ratios to torch: forward and training
+    targets = {"RNN": (2, 3), "GRU": (2, 3), "LSTM": (1, 1.3)}
+    made = []
+    for kind, gates in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
+        for name, sizes in RECURRENT.items():
+            steps, batch, inputs, units, how = sizes
+            directions = 1 + ("bidirectional" in how)
+
+            def arrays(rng, steps=steps, batch=batch, inputs=inputs, units=units * directions):
+                lengths = rng.integers(steps // 4, steps + 1, batch)
+                lengths[batch // 2] = steps
+                x, dy = (rng.standard_normal((steps, batch, n), dtype=np.float32) for n in (inputs, units))
+                return [x, dy, lengths]
+
+            used = 0.62 if "ragged" in how else 1
+            flops = 2.0 * used * directions * steps * batch * gates * units * (inputs + units)
+            group, row = f"recurrent {kind.lower()}", f"{kind.lower()} {name}"
+            setups = (partial(_recurrent_forward, kind, sizes), partial(_recurrent_training, kind, sizes))
+            made.append(Workload(row, group, setups[0], arrays, flops=flops, tol=1e-3, target=targets[kind][0]))
+            made.append(
+                Workload(f"{row} training", group, setups[1], arrays, flops=3 * flops, tol=2e-3, target=targets[kind][1])
+            )
+    return made
+
+
 def rows():
     """Every row, in the order of the report."""
-    return _transformers() + _rows()
+    return _transformers() + _rows() + _recurrent_rows()
