@@ -7,6 +7,7 @@ from hypothesis import strategies as data
 
 import nnrt
 import nnrt.nn.functional as F
+from nnrt.nn import attention_patterns as patterns
 
 attend = F.scaled_dot_product_attention
 
@@ -56,6 +57,11 @@ BAD = {
     "mask": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], nnrt.ones(5, 6)), r"attn_mask .*\(5, 6\) .* to \(2, 6, 5, 7\)"),
     "mask dims": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], nnrt.ones(1, 1, 1, 5, 7)), r"attn_mask .* does not broadcast"),
     "mask dtype": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], nnrt.ones(5, 7).double()), "attn_mask must be bool, float32"),
+    "alibi": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], alibi=[1.0]), r"alibi .* each of 6 heads, got shape \(1,\)"),
+    "relative": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], relative=(nnrt.ones(4, 4), None)), r"relative keys .*\(4, 4\)"),
+    "relative size": (
+        lambda q, k, v: attend(q, k[:, :1], v[:, :1], relative=(nnrt.ones(3, 4), nnrt.ones(5, 6))), r"relative values .*\(5, 6\)"
+    ),
     "mask ints": (lambda q, k, v: attend(q, k[:, :1], v[:, :1], nnrt.ones(5, 7).long()), "attn_mask must be .* got int64"),
 }
 
@@ -158,3 +164,123 @@ def test_any_size_agrees_with_the_formula(b, g, shared, length, keys, d, e, caus
     p = np.exp(s - s.max(-1, keepdims=True, initial=-1e9))
     want = (p / np.maximum(p.sum(-1, keepdims=True), 1e-300)) @ np.repeat(v, shared, 1)
     np.testing.assert_allclose(y, want, rtol=1e-9, atol=1e-10)
+
+
+PATTERNS = [
+    patterns.SlidingWindow(1),
+    patterns.SlidingWindow(10),
+    patterns.SlidingWindow(40, causal=True),
+    patterns.SlidingWindow(6, dilation=3),
+    patterns.SlidingWindow(6, dilation=3, causal=True),
+    patterns.Longformer(16, global_tokens=2),
+    patterns.Longformer(16, global_tokens=(0, 70, 71), dilation=2),
+    patterns.Longformer(16, global_tokens=(5,), causal=True),
+    patterns.Longformer(16, global_tokens=0),
+    patterns.Strided(11),
+    patterns.Fixed(12, summary=3),
+    patterns.BigBird(block=16, random_blocks=2),
+    patterns.BigBird(),
+]
+
+
+@pytest.mark.parametrize("length", [1, 70, 200])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_a_pattern_is_a_mask(pattern, length):
+    """Values and gradients are those of dense attention under the pattern's mask."""
+    arrays = [t.numpy() for t in normals(*[(1, 2, length, 4)] * 4)]
+
+    def run(**keywords):
+        return gradients(*arrays, 1, **keywords)
+
+    mask = pattern.mask(length)
+    assert mask.any(1).all() and (mask.diagonal().all() or pattern == PATTERNS[7])
+    xs = [nnrt.from_numpy(a).requires_grad_() for a in arrays[:3]]
+    y = attend(*xs, nnrt.from_numpy(mask))
+    y.backward(nnrt.from_numpy(arrays[3]))
+    for a, b in zip(run(pattern=pattern), [y.detach().numpy(), *[x.grad.numpy() for x in xs]]):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    with nnrt.no_grad():
+        np.testing.assert_allclose(attend(*xs, pattern=pattern).numpy(), y.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
+def by_hand(length, pattern):
+    """What the papers say, pair by pair."""
+    met = np.zeros((length, length), bool)
+    for i in range(length):
+        for j in range(length):
+            met[i, j] = pattern(i, j)
+    return met
+
+
+@pytest.mark.parametrize(
+    "pattern, meets",
+    [
+        (patterns.SlidingWindow(4), lambda i, j: abs(i - j) <= 2),
+        (patterns.SlidingWindow(4, causal=True), lambda i, j: 0 <= i - j < 4),
+        (patterns.SlidingWindow(4, dilation=2), lambda i, j: abs(i - j) in (0, 2, 4)),
+        (patterns.Longformer(4, (3,)), lambda i, j: abs(i - j) <= 2 or i == 3 or j == 3),
+        (patterns.Longformer(4, 1, causal=True), lambda i, j: 0 <= i - j < 4 or j <= i and 0 in (i, j)),
+        (patterns.Strided(5), lambda i, j: 0 <= i - j < 5 or i >= j and (i - j) % 5 == 0),
+        (patterns.Fixed(5, 2), lambda i, j: j <= i and (i // 5 == j // 5 or j % 5 in (3, 4))),
+        (patterns.BigBird(4, 3, 1, 0), lambda i, j: abs(i // 4 - j // 4) <= 1 or i < 4 or j < 4),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, patterns.Pattern) else "",
+)
+def test_patterns_are_those_of_the_papers(pattern, meets):
+    np.testing.assert_array_equal(pattern.mask(23), by_hand(23, meets))
+
+
+def blocks_per_token(pattern, length):
+    return sum(len(part[5]) for part in pattern.parts(length, length)) / length
+
+
+@pytest.mark.parametrize("pattern", [patterns.SlidingWindow(256), patterns.Longformer(256), patterns.BigBird()], ids=str)
+def test_the_cost_of_a_token_does_not_grow_with_the_length(pattern):
+    assert blocks_per_token(pattern, 8192) < 1.1 * blocks_per_token(pattern, 4096)
+
+
+@pytest.mark.parametrize("pattern", [patterns.Strided, patterns.Fixed], ids=["Strided", "Fixed"])
+def test_the_cost_of_a_token_grows_with_the_stride(pattern):
+    assert blocks_per_token(pattern(128), 8192) < 2.2 * blocks_per_token(pattern(64), 2048)
+
+
+def test_random_blocks_are_the_seeds():
+    assert (patterns.BigBird(4, seed=1).mask(100) != patterns.BigBird(4, seed=2).mask(100)).any()
+    assert (patterns.BigBird(4, random_blocks=2).mask(400).sum(1)[4:] == 4 * (3 + 1 + 2)).mean() > 0.9
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("values", [False, True])
+def test_relative_positions(causal, values):
+    """Shaw's formula with a vector for every pair."""
+    q, k, v, rk, rv = (t.requires_grad_() for t in normals((2, 3, 9, 4), (2, 3, 9, 4), (2, 3, 9, 5), (7, 4), (7, 5)))
+
+    def fast(q, k, v, rk, rv):
+        return attend(q, k, v, is_causal=causal, relative=(rk, rv if values else None))
+
+    def slow(q, k, v, rk, rv):
+        at = np.clip(np.arange(9) - np.arange(9)[:, None], -3, 3) + 3
+        s = nnrt.einsum("bhid,bhjd->bhij", q, k) + nnrt.einsum("bhid,ijd->bhij", q, rk[nnrt.from_numpy(at)])
+        p = nnrt.softmax(s / 2 + nnrt.from_numpy(np.where(np.tri(9) > 0, 0, -np.inf) if causal else np.zeros((9, 9))), -1)
+        return p @ v + (nnrt.einsum("bhij,ijd->bhid", p, rv[nnrt.from_numpy(at)]) if values else 0)
+
+    results = []
+    for fn in (fast, slow):
+        for x in (q, k, v, rk, rv):
+            x.grad = None
+        y = fn(q, k, v, rk, rv)
+        (y * y).sum().backward()
+        results.append([y.detach().numpy(), *[x.grad.numpy() for x in (q, k, v, rk, rv) if x.grad is not None]])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+    assert nnrt.autograd.gradcheck(fast, (q, k, v, rk, rv))
+
+
+@pytest.mark.parametrize("heads, slopes", [(2, [2**-4, 2**-8]), (3, [2**-4, 2**-8, 2**-2]), (1, [2**-8])])
+def test_alibi(heads, slopes):
+    q, k, v = (t.requires_grad_() for t in normals((2, heads, 9, 4), (2, heads, 9, 4), (2, heads, 9, 5)))
+    apart = abs(np.arange(9) - np.arange(9)[:, None])
+    want = attend(q, k, v, nnrt.from_numpy(-np.array(slopes)[:, None, None] * apart))
+    np.testing.assert_allclose(attend(q, k, v, alibi=True).detach().numpy(), want.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(attend(q, k, v, alibi=slopes).detach().numpy(), want.detach().numpy(), rtol=1e-12)
+    assert nnrt.autograd.gradcheck(lambda *xs: attend(*xs, alibi=True, is_causal=True), (q, k, v))

@@ -144,8 +144,7 @@ cdef int fill(nnrt_attention_args *a, ndarray q, ndarray k, ndarray v, ndarray m
         for i in range(4):
             a.mask_step[i] = PyArray_STRIDES(mask)[i] // (1 if a.boolean else size)
     a.slopes = NULL if slopes is None else PyArray_DATA(slopes)
-    if relative is not None:
-        a.reach = PyArray_DIMS(relative)[3] // 2
+    a.reach = 0 if relative is None else PyArray_DIMS(relative)[3] // 2
     a.dropout, a.kept, a.below = p > 0, 1 / (1 - p) if p < 1 else 0, <uint32_t>(p * 65536 + 0.5)
     a.seed, a.offset = seed, offset
     a.rows, a.cols = NNRT_ATTENTION_ROWS, NNRT_ATTENTION_COLS

@@ -1,7 +1,7 @@
 """Layers: modules that hold parameters and call ops. No mathematics lives here."""
 
 # ruff: noqa: F401
-from . import functional, init, parameter, utils
+from . import attention_patterns, functional, init, parameter, utils
 from .activation import (
     CELU,
     ELU,

@@ -12,11 +12,14 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import grad_enabled, record
+from ..autograd import grad_enabled, record, record_many
 from ..tensor import Tensor
 from . import random
 from .arrange import repeat_interleave
+from .elementwise import add, mul
+from .linear import matmul
 from .promotion import cast, not_tensors, sum_to
+from .shape import transpose
 
 K = registry.family("attention")
 
@@ -24,8 +27,9 @@ OP = "scaled_dot_product_attention"
 
 
 def scaled_dot_product_attention(
-    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
-):
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False, *,
+    pattern=None, relative=None, alibi=None,
+):  # fmt: skip
     """softmax(scale query keyᵀ + attn_mask) value (Vaswani et al., Attention is all you need, 2017).
 
     query: [..., L, D]; key: [..., S, D]; value: [..., S, E]; result: [..., L, E]. Leading axes broadcast; with
@@ -34,6 +38,11 @@ def scaled_dot_product_attention(
     floating one is added (and may want a gradient). is_causal leaves out the keys after the query's position.
     A query left with no key gives 0. dropout_p: the probability with which weights are zeroed, always applied.
     scale: 1 / sqrt(D) by default.
+
+    pattern: one of nn.attention_patterns, for L = S: only the pairs that it names are computed. relative: a pair of
+    [2 R + 1, D] and [2 R + 1, E], the latter may be None: vectors added to key and value by the distance j - i, cut to
+    -R .. R (Shaw, Uszkoreit and Vaswani, Self-attention with relative position representations, 2018). alibi: True, or a
+    slope for each head: -slope |i - j| is added (Press, Smith and Lewis, Train short, test long, 2021).
 
     Memory grows with L + S, not with L S. RuntimeError for shapes and dtypes that do not fit, for a mask together
     with is_causal, and for dropout_p outside of [0, 1].
@@ -49,41 +58,94 @@ def scaled_dot_product_attention(
         k, v = key.array, value.array
     lead, q, k, v = _four_axes(q, k, v, enable_gqa)
     b, h, length, size = q.shape
-    mask = of_mask = None
+    mask = of_mask = slopes = parts = scores = added = None
     if attn_mask is not None:
         if is_causal:
             raise RuntimeError(f"{OP}: attn_mask must be None when is_causal is True")
         attn_mask, of_mask, mask = _mask(attn_mask, lead, (b, h, length, k.shape[2]), q.dtype)
     if scale is None:
         scale = 1 / math.sqrt(size) if size else 1.0
+    if alibi is not None and alibi is not False:
+        slopes = _slopes(alibi, h, q.dtype)
+    if pattern is not None:
+        parts = pattern.parts(length, k.shape[2])
+    bias = None
+    if relative is not None:
+        keys, added = _relative(relative, size, v.shape[3], q.dtype)
+        scores = mul(matmul(query, transpose(keys, 0, 1)), float(scale))
+        bias = _rows(np.broadcast_to(scores.array, (*lead, length, len(keys.array)))).reshape(b, h, length, -1)
     seed = offset = 0
     if dropout_p:
         seed, offset = random._taken(None, b * h * -(-k.shape[2] // 8) * length)
-    settings = (mask, None, None, None, float(scale), bool(is_causal), 0, float(dropout_p), seed, offset)
+    settings = (mask, slopes, bias, parts, float(scale), bool(is_causal), 0, float(dropout_p), seed, offset)
     out = _like(q, v.shape[3])
-    inputs = (query, key, value, attn_mask)
-    lse = None
-    if grad_enabled() and any([t is not None and t.requires_grad for t in inputs]):
+    inputs = (query, key, value, attn_mask, scores)
+    lse = mass = None
+    if grad_enabled() and any([t is not None and t.requires_grad for t in inputs + (added,)]):
         lse = memory.empty((b, h, length), q.dtype)
-    K.attention(out, lse, None, q, k, v, *settings)
+    if added is not None:
+        mass = memory.empty((b, h, length, len(added.array)), q.dtype)
+    K.attention(out, lse, mass, q, k, v, *settings)
     y = out if lead == (b, h) else out.reshape(lead + out.shape[2:])
-    return record(y, scaled_dot_product_attention_backward, inputs, (y, *inputs, of_mask, lse, q, k, v, settings))
+    if added is None:
+        return record(y, scaled_dot_product_attention_backward, inputs, (y, None, *inputs, of_mask, lse, q, k, v, settings))
+    mass = mass.reshape(lead + mass.shape[2:])
+    saved = (y, mass, *inputs, of_mask, lse, q, k, v, settings)
+    y, mass = record_many((y, mass), scaled_dot_product_attention_backward, inputs, saved)
+    return add(y, matmul(mass, added))
 
 
-def scaled_dot_product_attention_backward(node, dy):
-    y, *inputs, of_mask, lse, q, k, v, settings = node.saved
-    out, dout = (_rows(a).reshape(q.shape[:3] + v.shape[3:]) for a in (y, dy))
+def scaled_dot_product_attention_backward(node, dy, dmass=None):
+    y, mass, *inputs, of_mask, lse, q, k, v, settings = node.saved
+    lead = y.shape[:-2]
+
+    def four(a, size):
+        return None if a is None else _rows(a).reshape(q.shape[:3] + (size,))
+
+    out, width = four(y, v.shape[3]), settings[2].shape[3] if settings[2] is not None else 0
+    dout = four(np.zeros_like(y) if dy is None else dy, v.shape[3])
+    sums = (None, None) if dmass is None else (four(dmass, width), four(mass, width))
     grads = [_like(a, a.shape[3]) if node.needs(i) else None for i, a in enumerate((q, k, v))]
-    if any([g is not None for g in grads]):
-        K.attention_backward(*grads, None, dout, None, out, lse, None, q, k, v, *settings)
-    grads = [g if g is None else _restored(g, x, y.shape[:-2]) for g, x in zip(grads, inputs)]
+    drelative = memory.empty(settings[2].shape, q.dtype) if node.needs(4) else None
+    if any([g is not None for g in grads]) or drelative is not None:
+        K.attention_backward(*grads, drelative, dout, sums[0], out, lse, sums[1], q, k, v, *settings)
+    grads = [g if g is None else _restored(g, x, lead) for g, x in zip(grads, inputs)]
     dmask = None
     if node.needs(3):
         dmask = memory.empty(of_mask, q.dtype)
-        K.mask_backward(dmask, dout, None, out, lse, None, q, k, v, *settings)
+        K.mask_backward(dmask, dout, sums[0], out, lse, sums[1], q, k, v, *settings)
         shape = inputs[3].shape
-        dmask = dmask.reshape(shape) if dmask.size == inputs[3].size else sum_to(dmask.reshape(y.shape[:-2] + of_mask[2:]), shape)
-    return *grads, dmask
+        dmask = dmask.reshape(shape) if dmask.size == inputs[3].size else sum_to(dmask.reshape(lead + of_mask[2:]), shape)
+    return *grads, dmask, drelative if drelative is None else _restored(drelative, inputs[4], lead)
+
+
+def _slopes(alibi, heads, dtype):
+    """alibi as an array [H]. True: 2^(-8 / H), 2^(-16 / H) ..., or of the next power of two every other one behind those of
+    the last."""
+    if alibi is True:
+        power = 2 ** int(math.log2(heads)) if heads else 1
+        slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+        slopes += [2 ** (-4 * (i + 1) / power) for i in range(0, 2 * (heads - power), 2)]
+        return np.array(slopes[:heads], dtype)
+    slopes = np.ascontiguousarray(alibi.array if isinstance(alibi, Tensor) else alibi, dtype)
+    if slopes.shape != (heads,):
+        raise RuntimeError(f"{OP}: alibi must be True or one slope for each of {heads} heads, got shape {slopes.shape}")
+    return slopes
+
+
+def _relative(relative, size, width, dtype):
+    keys, values = relative
+    for name, t, wanted in (("keys", keys, size), ("values", values, width)):
+        if t is None and name == "values":
+            continue
+        if not isinstance(t, Tensor):
+            raise not_tensors(OP, **{f"relative {name}": t})
+        a = t.array
+        if a.ndim != 2 or a.shape[0] % 2 == 0 or a.shape[1] != wanted or len(a) != len(keys.array) or a.dtype != dtype:
+            raise RuntimeError(
+                f"{OP}: relative {name} must be [2 R + 1, {wanted}] of {dtype}, one R for both, got {a.dtype} of shape {a.shape}"
+            )
+    return keys, values
 
 
 def _check(q, k, v, grouped):

@@ -89,7 +89,80 @@ def of_mask(name):
     return Kernel("attention.mask_backward", name, args, TOL)
 
 
+# Lists whose blocks are 5 queries by 7 keys, of every kind: none, all, some; tokens in an order of their own in the second part.
+def lists(queries, keys, seed=0):
+    rng = np.random.default_rng(seed)
+    parts = []
+    for n in range(2):
+        q_at, k_at = (np.array([*range(0, m, w), m]) for m, w in ((queries, 5), (keys, 7)))
+        first, block, mask = [0], [], []
+        for _ in q_at[:-1]:
+            chosen = np.flatnonzero(rng.integers(0, 2, len(k_at) - 1))
+            block += [k for k in chosen if k % 2 == n]  # no pair is met in both parts
+            mask += [rng.integers(-1, 3) for k in chosen if k % 2 == n]
+            first.append(len(block))
+        index = (rng.permutation(queries), None) if n else (None, None)
+        words = rng.integers(0, 2**63, 64 * 3).astype(np.uint64)
+        parts.append((*index, *[np.array(a, np.int64) for a in (q_at, k_at, first, block, mask)], words))
+    return tuple(parts)
+
+
+# name: shape, what is added to the scores; query 0 stands at `first`
+EXTRA = {
+    "slopes": ((2, 3, 3, 40, 70, 8, 8), {"slopes": True}),
+    "slopes-causal": ((1, 2, 2, 40, 70, 8, 8), {"slopes": True, "causal": True, "first": 30}),
+    "first": ((1, 2, 1, 20, 150, 8, 8), {"causal": True, "first": 130}),
+    "relative": ((2, 2, 2, 40, 70, 8, 8), {"reach": 5}),
+    "relative-long": ((1, 2, 1, 300, 280, 8, 8), {"reach": 9, "causal": True}),
+    "relative-first": ((1, 2, 2, 20, 70, 8, 8), {"reach": 3, "first": 50, "dropout": 0.2}),
+    "lists": ((2, 2, 1, 33, 40, 8, 8), {"parts": True}),
+    "lists-all": ((1, 2, 2, 33, 40, 8, 8), {"parts": True, "slopes": True, "reach": 4, "mask": True, "dropout": 0.3}),
+}
+
+
+def extra(rng, dtype, name, axes=None):
+    """q, k, v and the rest of the kernels' arguments, and the number of distances."""
+    (b, h, g, length, s, d, e), given = EXTRA[name]
+    q, k, v = (normal(rng, dtype, n, axes) for n in [(b, h, length, d), (b, g, s, d), (b, g, s, e)])
+    slopes = rng.random(h).astype(dtype) if "slopes" in given else None
+    width = 2 * given["reach"] + 1 if "reach" in given else 0
+    relative = normal(rng, dtype, (b, h, length, width), axes) if width else None
+    mask = normal(rng, dtype, (b, h, length, s)) if "mask" in given else None
+    parts = lists(length, s) if "parts" in given else None
+    settings = (0.3, given.get("causal", False), given.get("first", 0), given.get("dropout", 0.0), 99, 5)
+    return (q, k, v, mask, slopes, relative, parts, *settings), width
+
+
+def extra_forward(name):
+    def args(rng, dtype):
+        rest, width = extra(rng, dtype, name)
+        (b, h, _, length, _, _, e), _ = EXTRA[name]
+        return [Output((b, h, length, e)), Output((b, h, length)), Output((b, h, length, width)) if width else None, *rest]
+
+    return Kernel("attention.attention", name, args, TOL)
+
+
+def extra_backward(name, of_mask=False):
+    def args(rng, dtype):
+        from nnrt._ref import attention as ref
+
+        rest, width = extra(rng, dtype, name)
+        (b, h, g, length, s, d, e), _ = EXTRA[name]
+        out, lse = np.empty((b, h, length, e), dtype), np.empty((b, h, length), dtype)
+        mass = np.empty((b, h, length, width), dtype) if width else None
+        ref.attention(out, lse, mass, *rest)
+        grads = [Output(n) for n in [(b, h, length, d), (b, g, s, d), (b, g, s, e)]]
+        grads.append(Output((b, h, length, width)) if width else None)
+        saved = [normal(rng, dtype, out.shape), normal(rng, dtype, mass.shape) if width else None, out, lse, mass, *rest]
+        return [Output((b, h, length, s)), *saved] if of_mask else [*grads, *saved]
+
+    return Kernel(f"attention.{'mask' if of_mask else 'attention'}_backward", name, args, TOL)
+
+
 KERNELS = [
+    *[extra_forward(name) for name in EXTRA],
+    *[extra_backward(name) for name in EXTRA],
+    extra_backward("lists-all", of_mask=True),
     *[forward(name) for name in SHAPES],
     *[forward(name, (0, 2, 1, 3)) for name in ("small", "long", "grouped", "additive")],
     forward("causal", lse=False),

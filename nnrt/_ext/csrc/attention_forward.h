@@ -85,7 +85,7 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
             K(scale_row)(k + r * a->size, K(row_of)(&a->k, c->b, g, cols[r]), a->size, 1, 0);
         c->k = k, c->k_step = a->size;
     }
-    if (c->v_step != a->width && (index || c->panels > 1)) {
+    if (index || (c->v_step != a->width && c->panels > 1)) {
         for (int64_t r = 0; r < run->count; r++)
             K(scale_row)(v + r * a->width, K(row_of)(&a->v, c->b, g, cols[r]), a->width, 1, 0);
         c->v = v, c->v_step = a->width;
@@ -135,15 +135,14 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
             c.top[i] = again ? lse[c.rows[i]] : (REAL)-INFINITY;
             c.sum[i] = again && c.top[i] != (REAL)-INFINITY;
         }
-        for (int64_t i = 0; i < c.count; i++) {
-            REAL *to = sums.out + i * a->width;
-            if (again)
-                K(scale_row)(to, K(row_of)(&a->out, b, c.h, c.rows[i]), a->width, 1, 0);
-            else
-                K(zero_row)(to, a->width);
-        }
+        K(zero_row)(sums.out, c.count * a->width);
         if (a->mass.data)
             K(zero_row)(sums.by_distance, c.count * width);
+        for (int64_t i = 0; again && i < c.count; i++) {
+            K(scale_row)(sums.out + i * a->width, K(row_of)(&a->out, b, c.h, c.rows[i]), a->width, 1, 0);
+            if (a->mass.data)
+                K(scale_row)(sums.by_distance + i * width, K(row_of)(&a->mass, b, c.h, c.rows[i]), width, 1, 0);
+        }
         int fresh = !again;
         while (attention_next(a, t, c.rows[c.count - 1] + 1, &next, &run)) {
             K(meet)(&c, &run, k, v);
