@@ -3,14 +3,18 @@
 What is only moved is moved whatever its dtype; sums of other than float32 and float64 are _ref's.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
-from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_SIZE
+from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE
 from numpy cimport PyArray_STRIDE, PyArray_TYPE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work, span
 from nnrt._ref import index as _ref
 
+
+cdef extern from "stream.h" nogil:
+    enum:
+        NNRT_STREAM_BYTES
 
 cdef extern from "index.h" nogil:
     ctypedef struct nnrt_index_args:
@@ -30,6 +34,7 @@ cdef extern from "index.h" nogil:
         int64_t m
         int64_t stride[3]
         int64_t each
+        int stream
         int64_t rows
         int64_t columns
     ctypedef struct nnrt_index_table:
@@ -91,6 +96,9 @@ def take(ndarray out, ndarray x, ndarray index):
     args.index = indices(index)
     args.each = args.d * PyArray_ITEMSIZE(x)
     args.rows = at_least_one(NNRT_INDEX_TASK // args.each)
+    args.stream = (
+        PyArray_NBYTES(out) >= NNRT_STREAM_BYTES and args.each % 64 == 0 and <uintptr_t>args.out % 64 == 0
+    )
     launch(table.take, &args, (args.o * args.n + args.rows - 1) // args.rows)
 
 

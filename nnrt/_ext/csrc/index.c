@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "index.h"
+#include "stream.h"
 
 static void take(const void *args, int64_t begin, int64_t end, void *s)
 {
@@ -16,10 +17,17 @@ static void take(const void *args, int64_t begin, int64_t end, void *s)
         const char *row = (const char *)p->x + (o * p->r + p->index[n]) * each;
         if (each == 4)
             memcpy((char *)p->out + i * 4, row, 4);
+        else if (p->stream)
+            nnrt_stream((char *)p->out + i * each, row, each);
         else
             memcpy((char *)p->out + i * each, row, (size_t)each);
     }
+    if (p->stream)
+        nnrt_stream_end();
 }
+
+/* Rows asked for ahead, by their size: 4 kB. */
+static inline int64_t ahead_of(int64_t bytes) { return bytes < 1024 ? 4096 / (bytes + 1) + 1 : 4; }
 
 static void check(const void *args, int64_t begin, int64_t end, void *s)
 {
@@ -79,7 +87,7 @@ const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),        PLAIN(check),  PLA
 /* out[row] = base[row] + sum_k w[k] x[order[k]] over c columns. Sums of 64 are summed up in turn,
  * all in double: the error of a float sum is that of its final rounding. */
 static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
-                       int64_t c)
+                       int64_t c, int64_t ahead)
 {
     const REAL *w = p->weights;
     if (k == stop) {
@@ -89,29 +97,29 @@ static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, co
             memset(out, 0, (size_t)c * sizeof(REAL));
         return;
     }
-    if (stop - k == 1 && !w && !base) {
-        memcpy(out, x + p->index[k] * p->d, (size_t)c * sizeof(REAL));
-        return;
-    }
-    double total[NNRT_INDEX_COLUMNS] = {0};
-    while (k < stop) {
-        double part[NNRT_INDEX_COLUMNS] = {0};
-        int64_t until = stop - k > 64 ? k + 64 : stop;
+    double total[NNRT_INDEX_COLUMNS], part[NNRT_INDEX_COLUMNS];
+    for (int folded = 0; k < stop; folded = 1) {
+        int64_t first = k, until = stop - k > 64 ? k + 64 : stop;
         for (; k < until; k++) {
             const REAL *row = x + p->index[k] * p->d;
-            if (k + 4 < stop) __builtin_prefetch(x + p->index[k + 4] * p->d);
-            if (w)
+            double by = w ? (double)w[k] : 1;
+            if (k + ahead < p->n)
+                for (int64_t j = 0; j < c; j += 64 / (int64_t)sizeof(REAL))
+                    __builtin_prefetch(x + p->index[k + ahead] * p->d + j);
+            if (k == first)
                 for (int64_t j = 0; j < c; j++)
-                    part[j] += (double)w[k] * row[j];
+                    part[j] = by * row[j];
             else
                 for (int64_t j = 0; j < c; j++)
-                    part[j] += row[j];
+                    part[j] += by * row[j];
         }
-        for (int64_t j = 0; j < c; j++)
-            total[j] += part[j];
+        for (int64_t j = 0; folded && j < c; j++)
+            part[j] += total[j];
+        if (k < stop)
+            memcpy(total, part, (size_t)c * sizeof *part);
     }
     for (int64_t j = 0; j < c; j++)
-        out[j] = (REAL)(base ? base[j] + total[j] : total[j]);
+        out[j] = (REAL)(base ? base[j] + part[j] : part[j]);
 }
 
 /* A task is a block of rows by a block of columns of one o. */
@@ -123,10 +131,11 @@ static void K(segment_sum)(const void *args, int64_t begin, int64_t end, void *s
         int64_t o = t / (high * wide), block = t / wide % high, j = t % wide * p->columns;
         int64_t c = p->d - j < p->columns ? p->d - j : p->columns;
         int64_t stop = (block + 1) * p->rows < p->r ? (block + 1) * p->rows : p->r;
+        int64_t ahead = ahead_of(c * (int64_t)sizeof(REAL));
         for (int64_t r = block * p->rows; r < stop; r++) {
             int64_t at = (o * p->r + r) * p->d + j;
             K(segment)(p, (REAL *)p->out + at, p->base ? (const REAL *)p->base + at : NULL,
-                       (const REAL *)p->x + o * p->m * p->d + j, p->starts[r], p->starts[r + 1], c);
+                       (const REAL *)p->x + o * p->m * p->d + j, p->starts[r], p->starts[r + 1], c, ahead);
         }
     }
 }

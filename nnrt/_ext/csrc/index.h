@@ -14,6 +14,7 @@ typedef struct {
     int64_t stride[3];      /* of x in elements, where it may be strided */
     int64_t each;           /* bytes of a row of d elements (take) */
     int64_t rows, columns;  /* of one task */
+    int stream;             /* is out written past the caches? (take) */
 } nnrt_index_args;
 
 /* Bytes of output per task: a core's L2 holds a few of them. Columns of one task of a sum: its
