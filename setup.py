@@ -133,7 +133,7 @@ def extensions():
             ".".join(source.with_suffix("").parts),
             [str(source)],
             include_dirs=[numpy.get_include(), str(CSRC)],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=[(name, "NPY_2_0_API_VERSION") for name in ("NPY_NO_DEPRECATED_API", "NPY_TARGET_VERSION")],
             # A sanitized driver at -O0 compiles in a quarter of the time.
             extra_compile_args=COMMON + DRIVER + BASELINE + ["-O0" if SANITIZE else "-O2" if source.stem in HOT else "-Os"],
             extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else ["-Wl,-s"],
