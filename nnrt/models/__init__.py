@@ -33,6 +33,7 @@ from .resnet import (
 from .resnet_cifar import ResNetCIFAR, resnet20
 from .segan import SEGANGenerator
 from .seq2seq import Seq2Seq, Tagger
+from .sparse import BigBird, Longformer, SparseEncoder, SparseTransformer
 from .textcnn import TextCNN
 from .transformer import Transformer
 from .unet import UNet

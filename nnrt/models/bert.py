@@ -10,7 +10,18 @@ from ..nn import functional as F
 from ._layers import check_ids
 
 
-class BERT(nn.Module):
+class Masked(nn.Module):
+    """A model whose predict(forward(ids)) are logits over `vocab` tokens, trained by hiding some."""
+
+    def masked_loss(self, ids, mask_id, p=0.15, special=(), generator=None, **given):
+        """The loss of filling in tokens that mask_tokens hid; `given` goes to forward."""
+        inputs, targets = mask_tokens(ids, mask_id, self.vocab, p, special, generator)
+        at = (targets >= 0).flatten().nonzero()[:, 0]
+        hidden = self(inputs, **given).flatten(0, 1)[at]
+        return F.cross_entropy(self.predict(hidden), targets.flatten()[at])
+
+
+class BERT(Masked):
     """Hidden states [N, T, dim] of ids [N, T]; `predict` makes of them logits [N, T, vocab] of the tokens.
 
     forward(ids, segments=None, padding_mask=None): segments [N, T], 0 by default; padding_mask [N, T], True at padding.
@@ -53,13 +64,6 @@ class BERT(nn.Module):
     def predict(self, hidden):
         """Logits [..., vocab] of hidden states [..., dim]."""
         return self.head.out(self.head.norm(F.gelu(self.head.dense(hidden))))
-
-    def masked_loss(self, ids, mask_id, p=0.15, special=(), generator=None, **given):
-        """The loss of filling in tokens that mask_tokens hid; `given` goes to forward."""
-        inputs, targets = mask_tokens(ids, mask_id, self.vocab, p, special, generator)
-        at = (targets >= 0).flatten().nonzero()[:, 0]
-        hidden = self(inputs, **given).flatten(0, 1)[at]
-        return F.cross_entropy(self.predict(hidden), targets.flatten()[at])
 
 
 def mask_tokens(ids, mask_id, vocab, p=0.15, special=(), generator=None):

@@ -60,8 +60,8 @@ class GPT(nn.Module):
         x = t.drop(t.wte(ids) + t.wpe(arange(start, start + ids.shape[1])))
         norms = [block.ln_1 for block in t.h][1:] + [t.ln_f]
         y = t.h[0].ln_1(x)
-        for block, norm, cache in zip(t.h, norms, caches or [None] * len(t.h)):
-            y, x = block(x, y, norm, cache)
+        for i, (block, norm) in enumerate(zip(t.h, norms)):
+            y, x = block(x, y, norm, cache=caches[i]) if caches else block(x, y, norm)
         return self.lm_head(y)
 
     def generate(self, ids, count, temperature=1.0, top_k=None, top_p=None, generator=None, stop=None):
@@ -92,7 +92,10 @@ class GPT(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: y, x -> the sum x + attn(y) + mlp(norm of that), first normalised for what comes next, then as it is."""
+    """One layer: y, x -> the sum x + attn(y) + mlp(norm of that), first normalised for what comes next, then as it is.
+
+    What else is given goes to attn.
+    """
 
     def __init__(self, dim, attn, mlp, bias):
         super().__init__()
@@ -101,8 +104,8 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(dim, bias=bias)
         self.mlp = mlp
 
-    def forward(self, x, y, norm, cache=None):
-        y, x = _added(x, self.attn(y, cache) if cache else self.attn(y), self.ln_2)
+    def forward(self, x, y, norm, **given):
+        y, x = _added(x, self.attn(y, **given), self.ln_2)
         return _added(x, self.mlp(y), norm)
 
 
@@ -111,23 +114,24 @@ def _added(x, y, norm):
 
 
 class Attention(nn.Module):
-    """Attention of each token to itself and those before it, [N, T, dim]."""
+    """Attention of each token, [N, T, dim], to itself and those before it, or to those that a pattern names."""
 
-    def __init__(self, dim, heads, dropout, bias):
+    def __init__(self, dim, heads, dropout, bias, pattern=None):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
+        self.how = {"is_causal": True} if pattern is None else {"pattern": pattern}
         self.c_attn = nn.Linear(dim, 3 * dim, bias=bias)
         self.c_proj = nn.Linear(dim, dim, bias=bias)
         self.resid_dropout = nn.Dropout(dropout)
 
-    def forward(self, x, cache=None):
+    def forward(self, x, cache=None, mask=None):
         qkv = self.c_attn(x)
         if cache:
             return self.c_proj(cache.attend(qkv))
         n, length, dim = x.shape
         q, k, v = qkv.reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0, **self.how)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(n, length, dim)))
 
 

@@ -1,5 +1,7 @@
 """Layers that models of text want and torch does not have, made of torch's."""
 
+from nnrt.nn import attention_patterns
+
 
 def add_layers(torch, namespace):
     """Puts them into the namespace that stands for nnrt.nn."""
@@ -65,5 +67,13 @@ def add_layers(torch, namespace):
         def forward(self, x, lengths):
             return super().forward(x)
 
+    def attention(q, k, v, mask=None, dropout_p=0.0, is_causal=False, pattern=None):
+        if pattern is not None:
+            met = torch.tensor(pattern.mask(q.shape[2]))
+            mask = met if mask is None else met & mask
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
+
+    namespace.functional.scaled_dot_product_attention = attention
+    namespace.attention_patterns = attention_patterns
     for layer in (SquaredReLU, SpatialGatingUnit, PrimerAttention, MoE, AdditiveAttention, LSTM):
         setattr(namespace, layer.__name__, layer)

@@ -20,6 +20,10 @@ CASES = [
     ("MoEGPT", {**SMALL, "experts": 3, "k": 2}, [(3, 6)]),
     ("Primer", SMALL, [(3, 6)]),
     ("BERT", {**SMALL, "dropout": 0.0}, [(3, 6)]),
+    ("Longformer", {**SMALL, "window": 4, "global_tokens": 2}, [(2, 13)]),
+    ("BigBird", {**SMALL, "block": 2, "random_blocks": 1}, [(2, 13)]),
+    ("SparseTransformer", {**SMALL, "stride": 4}, [(2, 13)]),
+    ("SparseTransformer", {**SMALL, "form": "fixed", "stride": 4, "summary": 2}, [(2, 13)]),
     ("Transformer", TRANSLATION, [(3, 6), (3, 5)]),
     ("Transformer", {**TRANSLATION, "pad": None, "norm_first": True}, [(3, 6), (3, 5)]),
     ("GMLP", {"length": 6, "layers": 2, "dim": 8, "hidden": 12}, [(3, 6)]),
@@ -34,6 +38,8 @@ COUNTS = [
     ("GPT", {"vocab": 50257}, 124_439_808),
     ("GPT", {"vocab": 50257, "layers": 48, "heads": 25, "dim": 1600}, 1_557_611_200),
     ("BERT", {"vocab": 30522}, 109_514_298),
+    ("Longformer", {"vocab": 50265}, 50265 * 769 + 4096 * 768 + 12 * 7_087_872 + 2 * 768),
+    ("SparseTransformer", {"vocab": 50257}, 124_439_808),
     ("Transformer", {"source_vocab": 100, "target_vocab": 200}, 44_140_544 + 100 * 512 + 200 * 512 + 200 * 513),
     ("TextCNN", {"vocab": 1000, "dim": 300}, 1000 * 300 + 100 * (300 * 12 + 3) + 2 * 301),
 ]
@@ -133,7 +139,7 @@ def decoder(name="GPT", **options):
     return model.eval()
 
 
-@pytest.mark.parametrize("name", ["GPT", "MoEGPT", "Primer"])
+@pytest.mark.parametrize("name", ["GPT", "MoEGPT", "Primer", "SparseTransformer"])
 def test_generation_takes_the_likeliest_token_again_and_again(name, rng):
     model = decoder(name)
     x = nnrt.tensor(rng.integers(0, VOCAB, (3, 4)))
@@ -211,6 +217,16 @@ def test_what_follows_the_end_of_a_sequence_changes_nothing(name, rng):
     np.testing.assert_allclose(y[1, :4], z[1, :4], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["BERT", "Longformer", "BigBird"])
+def test_encoders_do_not_look_at_padding(name, rng):
+    model = made(models, name, SMALL).eval()
+    a = rng.integers(1, VOCAB, (2, 9))
+    b = np.concatenate([a, rng.integers(1, VOCAB, (2, 3))], 1)
+    padding = nnrt.tensor(np.broadcast_to(np.arange(12) >= 9, (2, 12)).copy())
+    got = model(nnrt.tensor(b), padding_mask=padding).detach().numpy()[:, :9]
+    np.testing.assert_allclose(got, model(nnrt.tensor(a)).detach().numpy(), atol=1e-5)
+
+
 def test_translation_does_not_look_at_padding(rng):
     model = made(models, "Transformer", {**SMALL, "target_vocab": VOCAB, "hidden": 12}).eval()
     source, target = nnrt.tensor(rng.integers(1, VOCAB, (2, 4))), nnrt.tensor(rng.integers(1, VOCAB, (2, 3)))
@@ -260,6 +276,13 @@ def test_bert_learns_to_fill_in_what_is_hidden(rng):
         (lambda: decoder()(nnrt.zeros(1, 4)), RuntimeError, "index must be of an integer dtype, got float32"),
         (lambda: models.GPT(5, dim=10, heads=3), ValueError, "dim must be a multiple of heads, got 10 and 3"),
         (lambda: models.BERT(5, **SMALL, positions=4)(nnrt.zeros(1, 5, dtype=nnrt.int64)), ValueError, "BERT: 5 tokens came"),
+        (lambda: models.SparseTransformer(5, form="dense"), ValueError, "form 'dense'; wanted 'strided' or 'fixed'"),
+        (lambda: models.BigBird(5, **SMALL, positions=4)(nnrt.zeros(1, 5, dtype=nnrt.int64)), ValueError, "BigBird: 5 tokens"),
+        (
+            lambda: models.Longformer(5, **SMALL)(nnrt.zeros(1, 5, dtype=nnrt.int64), nnrt.zeros(1, 4, dtype=nnrt.bool)),
+            ValueError,
+            r"padding_mask has shape \(1, 4\), wanted \(1, 5\) as ids",
+        ),
         (lambda: models.GMLP(5, 4, 1, 8)(nnrt.zeros(1, 5, dtype=nnrt.int64)), ValueError, r"must be \[N, 4\], got .*\(1, 5\)"),
         (lambda: models.TextCNN(5)(nnrt.zeros(1, 4, dtype=nnrt.int64)), ValueError, r"T at least 5, got shape \(1, 4\)"),
         (lambda: models.Seq2Seq(5, 5, hidden=5), ValueError, "hidden must be even, got 5"),
