@@ -58,9 +58,10 @@ class GPT(nn.Module):
         t, start = self.transformer, caches[0].length if caches else 0
         check_ids(type(self).__name__, ids, self.positions, start)
         x = t.drop(t.wte(ids) + t.wpe(arange(start, start + ids.shape[1])))
-        norms = [block.ln_1 for block in t.h][1:] + [t.ln_f]
-        y = t.h[0].ln_1(x)
-        for i, (block, norm) in enumerate(zip(t.h, norms)):
+        blocks = list(t.h)
+        norms = [block.ln_1 for block in blocks] + [t.ln_f]
+        y = norms[0](x)
+        for i, (block, norm) in enumerate(zip(blocks, norms[1:])):
             y, x = block(x, y, norm, cache=caches[i]) if caches else block(x, y, norm)
         return self.lm_head(y)
 

@@ -51,9 +51,9 @@ class SparseEncoder(Masked):
                 raise ValueError(f"{type(self).__name__}: padding_mask has shape {got}, wanted {wanted} as ids")
             mask = ~padding_mask.unsqueeze(1).unsqueeze(1)
         x = self.dropout(self.word(ids) + self.position(arange(ids.shape[1])))
-        norms = [layer.ln_1 for layer in self.layers][1:] + [self.norm]
-        y = self.layers[0].ln_1(x)
-        for layer, norm in zip(self.layers, norms):
+        norms = [layer.ln_1 for layer in self.layers] + [self.norm]
+        y = norms[0](x)
+        for layer, norm in zip(self.layers, norms[1:]):
             y, x = layer(x, y, norm, mask=mask)
         return y
 
