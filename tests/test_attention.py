@@ -284,3 +284,14 @@ def test_alibi(heads, slopes):
     np.testing.assert_allclose(attend(q, k, v, alibi=True).detach().numpy(), want.detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(attend(q, k, v, alibi=slopes).detach().numpy(), want.detach().numpy(), rtol=1e-12)
     assert nnrt.autograd.gradcheck(lambda *xs: attend(*xs, alibi=True, is_causal=True), (q, k, v))
+
+
+def test_rotary_products_depend_on_distance():
+    q, k = normals((1, 8), (1, 8))
+    turn = nnrt.nn.RotaryEmbedding(8)
+    near, far = [(turn(q, a) * turn(k, b)).sum().item() for a, b in ((3, 1), (1003, 1001))]
+    assert abs(near - far) < 1e-10
+    with pytest.raises(RuntimeError, match=r"rotary_embedding: .*even D, got float64 of shape \(1, 7\)"):
+        F.rotary_embedding(q[:, :7])
+    with pytest.raises(ValueError, match="RotaryEmbedding: dim must be even, got 7"):
+        nnrt.nn.RotaryEmbedding(7)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .nets import _drawn
 from .twin import models_of
-from .workloads import Workload, in_torch
+from .workloads import Workload, f32, in_torch
 
 # ---- transformers ----
 
@@ -208,6 +208,82 @@ def _recurrent_rows():
     return made
 
 
+# ---- attention ----
+
+# name: batch, heads, tokens, size of a head, causal; targets without and with backward
+ATTENTION = {
+    "b1 h8 t128": (1, 8, 128, 64, False, 1, 1),
+    "b1 h8 t512 causal": (1, 8, 512, 64, True, 1.8, 1.8),
+    "b4 h8 t512": (4, 8, 512, 64, False, 1, 1),
+    "b1 h8 t2048 causal": (1, 8, 2048, 64, True, 1, 1),
+    "b1 h12 t4096 causal": (1, 12, 4096, 64, True, 1, 1),
+    "b32 h4 t64 d32": (32, 4, 64, 32, False, 1, 1),
+}
+# Tokens that a window of 256 passes over: nnrt's times are to grow with them, torch's with their square.
+WINDOWED = (4096, 8192, 16384)
+
+
+def _attention_forward(options, t, arrays):
+    q, k, v, _ = (t.from_numpy(a) for a in arrays)
+
+    def run():
+        with t.no_grad():
+            return t.nn.functional.scaled_dot_product_attention(q, k, v, **options)
+
+    return run
+
+
+def _attention_training(options, t, arrays):
+    *inputs, dy = (t.from_numpy(a) for a in arrays)
+    for x in inputs:
+        x.requires_grad_()
+
+    def run():
+        for x in inputs:
+            x.grad = None
+        y = t.nn.functional.scaled_dot_product_attention(*inputs, **options)
+        y.backward(dy)
+        return [y, *[x.grad for x in inputs]]
+
+    return run
+
+
+def _windowed(setup, length, t, arrays):
+    """nnrt by its pattern; torch by the mask that this is."""
+    if t.__name__ == "nnrt":
+        from nnrt.nn.attention_patterns import SlidingWindow
+
+        return setup({"pattern": SlidingWindow(256)}, t, arrays)
+    at = np.arange(length)
+    return setup({"attn_mask": t.from_numpy(abs(at[:, None] - at) <= 128)}, t, arrays)
+
+
+def _attention_rows():
+    made = []
+    for name, (b, h, length, size, causal, *targets) in ATTENTION.items():
+        arrays = f32(*[(b, h, length, size)] * 4)
+        flops = 4.0 * b * h * length * (length + 1 if causal else 2 * length) / 2 * size
+        for what, setup, factor, target in zip(
+            ("", " training"), (_attention_forward, _attention_training), (1, 3.5), targets, strict=True
+        ):
+            made.append(
+                Workload(
+                    f"attention {name}{what}", "attention dense", partial(setup, {"is_causal": causal}), arrays,
+                    flops=factor * flops, tol=1e-3, target=target,
+                )
+            )  # fmt: skip
+    for length in WINDOWED:
+        arrays, flops = f32(*[(1, 4, length, 64)] * 4), 4.0 * 4 * 64 * (257 * length - 128 * 129)
+        for what, setup, factor in (("", _attention_forward, 1), (" training", _attention_training, 3.5)):
+            made.append(
+                Workload(
+                    f"attention window 256 t{length}{what}", "attention window", partial(_windowed, setup, length), arrays,
+                    flops=factor * flops, tol=1e-3, target=1,
+                )
+            )  # fmt: skip
+    return made
+
+
 def rows():
     """Every row, in the order of the report."""
-    return _transformers() + _rows() + _recurrent_rows()
+    return _transformers() + _rows() + _recurrent_rows() + _attention_rows()

@@ -150,7 +150,7 @@ from .pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from .positions import LearnedPositions, SinusoidalPositions
+from .positions import LearnedPositions, RotaryEmbedding, SinusoidalPositions
 from .qrnn import QRNN, SRU
 from .residual import DenseConcat, Residual
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase

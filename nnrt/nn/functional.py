@@ -103,6 +103,7 @@ from ..ops.random import dropout as _dropout
 from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
 from ..ops.random import feature_dropout
 from ..ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.rotary import rotary_embedding
 from ..ops.scan import qrnn_pool, scan, sru_scan
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.softmax import log_softmax, softmax, softmin

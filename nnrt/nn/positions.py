@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..ops.create import empty
+from ..ops.rotary import rotary_embedding
 from ..ops.sinusoids import add_positions, sinusoids
 from ..tensor import Tensor
 from . import init
@@ -43,3 +44,24 @@ class LearnedPositions(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.weight.shape[1]}, max_length={self.weight.shape[0]}"
+
+
+class RotaryEmbedding(Module):
+    """Queries or keys [..., T, dim], pairs of elements turned by their position. Su et al., RoFormer, 2021.
+
+    forward(x, start=0): start is the position of x's first row.
+    """
+
+    def __init__(self, dim: int, base: float = 10000.0) -> None:
+        super().__init__()
+        if dim % 2:
+            raise ValueError(f"RotaryEmbedding: dim must be even, got {dim}")
+        self.dim, self.base = dim, base
+
+    def forward(self, input: Tensor, start: int = 0) -> Tensor:
+        if input.shape[-1] != self.dim:
+            raise RuntimeError(f"RotaryEmbedding: wants [..., T, {self.dim}], got shape {tuple(input.shape)}")
+        return rotary_embedding(input, self.base, start)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, base={self.base}"

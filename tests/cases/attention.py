@@ -185,6 +185,14 @@ def masked(*shapes, mask, some=0.7):
     return lambda rng: [*[rng.standard_normal(s) for s in shapes], rng.random(mask) < some]
 
 
+def rotated(x, base, start):
+    """Each pair as a complex number, times e^(i angle)."""
+    half = x.shape[-1] // 2
+    turns = np.exp(1j * np.arange(start, start + x.shape[-2])[:, None] * base ** (-np.arange(half) / half))
+    z = (x[..., :half] + 1j * x[..., half:]) * turns
+    return np.concatenate([z.real, z.imag], -1).astype(x.dtype)
+
+
 QKV = (2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6)
 SELF = (2, 2, 9, 4), (2, 2, 9, 4), (2, 2, 9, 4)
 OPS = [
@@ -210,6 +218,10 @@ OPS = [
     Op("sdpa-additive-matrix", attend(), normals((5, 4), (7, 4), (7, 6), (5, 7))),
     Op("sdpa-additive-3d", attend(), normals((3, 5, 4), (3, 7, 4), (3, 7, 6), (3, 1, 7))),
     Op("sdpa-additive-5d", attend(), normals((2, 1, 3, 5, 4), (2, 2, 3, 7, 4), (2, 3, 7, 6), (2, 1, 5, 1))),
+    Op(
+        "rotary", lambda t, x: t.nn.functional.rotary_embedding(x, 100.0, 3), normals((2, 3, 5, 6)), torch=False,
+        expected=lambda x: rotated(x, 100.0, 3),
+    ),
     Op("sdpa-long", attend(is_causal=True), normals((1, 1, 140, 3), (1, 1, 140, 3), (1, 1, 140, 2))),
     Op("sdpa-empty", attend(), normals((0, 3, 5, 4), (0, 3, 7, 4), (0, 3, 7, 6))),
     Op("sdpa-no-keys", attend(), normals((2, 3, 5, 4), (2, 3, 0, 4), (2, 3, 0, 6))),
