@@ -80,12 +80,9 @@ def reshaped(a, size):
     """(array a in another shape, whether it shares a's memory)."""
     if memory.c_order(a):
         return a.reshape(size), True
-    # numpy merges axes where strides allow; a view's base is then a or a's own base.
-    b = a[...]
     try:
-        b.shape = size
-        return b, True
-    except AttributeError:
+        return a.reshape(size, copy=False), True
+    except ValueError:
         return memory.contiguous(a).reshape(size), False
 
 
