@@ -5,12 +5,14 @@ They share memory and version counter with their base; the backward puts dy into
 
 import numpy as np
 
-from .. import memory
+from .. import memory, registry
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
 from ._axes import axis_of
 from .promotion import as_tensor
 from .shape import axes_of, viewed
+
+K = registry.family("shape")
 
 # ---- some of the elements ----
 
@@ -185,19 +187,23 @@ def pieces(base, keys):
     a = base.array
     outs = tuple([view_of(base, a[key]) for key in keys])
     if outs and base.requires_grad and grad_enabled():
-        attach(outs, pieces_backward, (base,), (a.shape, keys))
+        order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        attach(outs, pieces_backward, (base,), (a.shape, order, keys))
     return outs
 
 
 def pieces_backward(node, *dys):
-    """Each dy at its place, zeros where a piece was not used."""
-    shape, keys = node.saved
+    """Each dy at its place, zeros where a piece was not used; in the base's order, to which views of it lead back."""
+    shape, order, keys = node.saved
     for dy in dys:
         if dy is not None:
             break
-    dx = memory.empty(shape, dy.dtype)
+    dx = memory.empty(tuple([shape[i] for i in order]), dy.dtype).transpose(np.argsort(order))
     for key, dy in zip(keys, dys):
-        dx[key] = 0 if dy is None else dy
+        if dy is None:
+            dx[key] = 0
+        else:
+            K.copy(dx[key], dy)
     return (dx,)
 
 
