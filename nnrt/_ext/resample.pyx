@@ -1,6 +1,6 @@
 """Resampling: driver of csrc/resample.c. See nnrt._ref.resample for what each computes."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
 
@@ -23,8 +23,22 @@ cdef extern from "resample.h" nogil:
         const void *x
         nnrt_band d, h, w
         int64_t c, blocks, cols, group, units
+    ctypedef struct nnrt_grid_args:
+        nnrt_work work
+        void *out
+        const void *in_ "in"
+        const void *dy
+        const void *grid
+        int64_t images, places, axes
+        int64_t size[3]
+        int64_t c
+        int32_t mode, padding, aligned
+        int64_t block
     ctypedef struct nnrt_resample_table:
         nnrt_kernel resample[2]
+        nnrt_kernel grid[2]
+        nnrt_kernel grid_dgrid[2]
+        nnrt_kernel grid_dx[2]
     const nnrt_resample_table *nnrt_resample(int isa)
 
 cdef const nnrt_resample_table *table = nnrt_resample(isa_level())
@@ -82,3 +96,54 @@ def resample(ndarray y, ndarray x, tuple d, tuple h, tuple w):
     args.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(y)) * PyArray_ITEMSIZE(x)
     span(&args.work.out[0], y)
     launch(&table.resample[dtype_code(x)], &args, (args.units + args.group - 1) // args.group)
+
+
+# ---- grids ----
+
+cdef tuple MODES = ("nearest", "bilinear", "bicubic"), PADDING_MODES = ("zeros", "border", "reflection")
+cdef int64_t TASK = 4096  # places times channels of a task: 5 us or more
+
+
+cdef int fill(nnrt_grid_args *p, ndarray image, ndarray out, ndarray given, ndarray grid, mode, padding_mode,
+              align_corners) except -1:
+    # image: x or dx. Returns the dtype.
+    cdef int i
+    memset(p, 0, sizeof(p[0]))
+    p.out, p.in_, p.grid = PyArray_DATA(out), PyArray_DATA(given), PyArray_DATA(grid)
+    p.images, p.c = PyArray_DIM(image, 0), PyArray_DIM(image, 4)
+    p.places, p.axes = PyArray_DIM(grid, 1), PyArray_DIM(grid, 2)
+    for i in range(3):
+        p.size[i] = PyArray_DIM(image, 1 + i)
+    p.mode, p.padding = MODES.index(mode), PADDING_MODES.index(padding_mode)
+    p.aligned = bool(align_corners)
+    p.block = max(1, TASK // max(16, p.c))
+    p.work.bytes = 2.0 * PyArray_SIZE(grid) * p.c * PyArray_ITEMSIZE(image)
+    span(&p.work.out[0], out)
+    return dtype_code(image)
+
+
+cdef int64_t blocks(nnrt_grid_args *p) noexcept:
+    return (p.images * p.places + p.block - 1) // p.block
+
+
+def grid_sample(ndarray y, ndarray x, ndarray grid, mode, padding_mode, align_corners):
+    cdef nnrt_grid_args p
+    cdef int dtype = fill(&p, x, y, x, grid, mode, padding_mode, align_corners)
+    if p.c:
+        launch(&table.grid[dtype], &p, blocks(&p))
+
+
+def grid_sample_dx(ndarray dx, ndarray dy, ndarray grid, mode, padding_mode, align_corners):
+    cdef nnrt_grid_args p
+    cdef int dtype = fill(&p, dx, dx, dy, grid, mode, padding_mode, align_corners)
+    # An image's places are added in their order; more tasks are made of its channels.
+    p.block = max(16, (p.c + 7) // 8) if p.images < 8 else max(1, p.c)
+    if p.c:
+        launch(&table.grid_dx[dtype], &p, p.images * ((p.c + p.block - 1) // p.block))
+
+
+def grid_sample_dgrid(ndarray dgrid, ndarray dy, ndarray x, ndarray grid, mode, padding_mode, align_corners):
+    cdef nnrt_grid_args p
+    cdef int dtype = fill(&p, x, dgrid, x, grid, mode, padding_mode, align_corners)
+    p.dy = PyArray_DATA(dy)
+    launch(&table.grid_dgrid[dtype], &p, blocks(&p))

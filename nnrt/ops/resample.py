@@ -148,7 +148,7 @@ def _linear(n, out, step, align_corners):
 def _cubic(n, out, step, align_corners):
     t = _positions(out, step, align_corners)
     first = np.floor(t).astype(np.int64) - 1
-    return first, keys(np.abs(t[:, None] - first[:, None] - np.arange(4)), -0.75)
+    return first, _keys(np.abs(t[:, None] - first[:, None] - np.arange(4)), -0.75)
 
 
 def _area(n, out, step, align_corners):
@@ -172,7 +172,7 @@ def _triangle(d):
     return np.maximum(1 - d, 0)
 
 
-def keys(d, a=-0.5):
+def _keys(d, a=-0.5):
     """Keys' cubic convolution of distances d."""
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = (((d - 5) * d + 8) * d - 4) * a
@@ -185,7 +185,7 @@ ROWS = {
     "cubic": _cubic,
     "area": _area,
     "antialiased linear": partial(_antialiased, _triangle, 1),
-    "antialiased cubic": partial(_antialiased, keys, 2),
+    "antialiased cubic": partial(_antialiased, _keys, 2),
 }
 
 

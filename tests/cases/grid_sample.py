@@ -1,6 +1,8 @@
 """Grids: every mode, padding and alignment on images and volumes, places far outside, one pixel, no places, NHWC."""
 
-from tests.cases import Op
+import numpy as np
+
+from tests.cases import Kernel, Op, Output
 
 TOL = {"float32": (1e-4, 5e-5), "float64": (1e-10, 1e-11)}
 
@@ -19,6 +21,41 @@ def affine(id, theta, size, **options):
 
     return Op(f"affine-{id}", fn, lambda rng: [rng.standard_normal(theta)])
 
+
+def kernels(c, size, places, mode, padding, aligned):
+    """The three kernels: places inside, on the border, far outside and nowhere."""
+    axes = len(size) if size[0] > 1 else 2
+    image, looked = (2, *size, c), (2, *(1,) * (3 - axes), *places, c)
+
+    def grid(rng, dtype):
+        g = rng.uniform(-2.5, 2.5, (2, np.prod(places), axes)).astype(dtype)
+        g[0, :3, 0] = 1, np.nan, 1e20
+        return g
+
+    def normal(rng, dtype, shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    options = mode, padding, aligned
+    args = {
+        "grid_sample": lambda rng, dtype: [Output(looked), normal(rng, dtype, image), grid(rng, dtype), *options],
+        "grid_sample_dx": lambda rng, dtype: [Output(image), normal(rng, dtype, looked), grid(rng, dtype), *options],
+        "grid_sample_dgrid": lambda rng, dtype: [
+            Output((2, np.prod(places), axes)), normal(rng, dtype, looked), normal(rng, dtype, image), grid(rng, dtype), *options,
+        ],
+    }  # fmt: skip
+    label = f"{image} {places} {mode} {padding} {aligned}"
+    return [Kernel(f"resample.{name}", label, make, tol=TOL) for name, make in args.items()]
+
+
+KERNELS = [
+    kernel
+    for c, size, places, mode in [
+        (1, (1, 5, 6), (4, 3), "bilinear"), (3, (1, 5, 6), (40, 40), "bilinear"), (35, (1, 4, 3), (5, 5), "bicubic"),
+        (16, (1, 5, 6), (5, 5), "nearest"), (9, (3, 4, 5), (2, 3, 3), "bilinear"), (2, (3, 4, 5), (2, 3, 3), "nearest"),
+    ]
+    for padding, aligned in [("zeros", False), ("border", True), ("reflection", False)]
+    for kernel in kernels(c, size, places, mode, padding, aligned)
+]  # fmt: skip
 
 IMAGE, VOLUME = (2, 3, 5, 6), (2, 3, 3, 4, 5)
 OPS = [

@@ -19,6 +19,21 @@ typedef struct {
     int64_t c, blocks, cols, group, units;
 } nnrt_resample_args;
 
+/* Images looked at where a grid says. A place has up to 4 taps along d, h and w; of 2 axes, d is of size 1. */
+typedef struct {
+    nnrt_work work;
+    void *out;       /* y or dx or dgrid */
+    const void *in;  /* x, or dy where out is dx */
+    const void *dy;  /* for dgrid */
+    const void *grid;
+    int64_t images, places, axes, size[3], c;
+    int32_t mode, padding, aligned;
+    int64_t block; /* places of a task, or, for dx, channels */
+} nnrt_grid_args;
+
+enum { NNRT_GRID_NEAREST, NNRT_GRID_BILINEAR, NNRT_GRID_BICUBIC };
+enum { NNRT_GRID_ZEROS, NNRT_GRID_BORDER, NNRT_GRID_REFLECTION };
+
 enum {
     NNRT_RESAMPLE_ROW = 2048,  /* elements of a unit: 8 kB, so that it and what it reads stay in L1 */
     NNRT_RESAMPLE_TASK = 16384 /* elements that are worth a task */
@@ -26,6 +41,8 @@ enum {
 
 typedef struct {
     nnrt_kernel resample[2];
+    nnrt_kernel grid[2], grid_dgrid[2]; /* tasks: ceil(images x places / block) */
+    nnrt_kernel grid_dx[2];             /* tasks: images x ceil(c / block) */
 } nnrt_resample_table;
 
 NNRT_TABLES_AVX2(resample)
