@@ -203,3 +203,14 @@ def test_the_gradient_of_a_leaf_is_channels_last_and_not_copied():
             y.sum().backward()
             g = x.grad.numpy()
             assert g.shape == shape and np.moveaxis(g, -3, -1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 30, 31), (3, 1000, 40), (1, 8, 16, 16, 17)], ids=str)
+def test_means_of_large_images(shape, rng):
+    values = rng.standard_normal(shape)
+    x = nnrt.tensor(values, requires_grad=True)
+    y = getattr(F, f"adaptive_avg_pool{len(shape) - 2}d")(x, 1)
+    axes = tuple(range(2, len(shape)))
+    np.testing.assert_allclose(y.detach().numpy(), values.mean(axes, keepdims=True), rtol=1e-12, atol=1e-14)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.full(shape, 1 / np.prod(shape[2:])))
