@@ -217,6 +217,35 @@ print((resident() - first) / 1e6)
     assert float(done.stdout) < 5
 
 
+def test_training_with_varied_lengths_does_not_grow_the_process():
+    code = """
+import nnrt
+from nnrt import models, optim
+from nnrt.nn import functional as F
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+nnrt.manual_seed(0)
+trained = []
+for cell in ("lstm", "gru", "qrnn"):
+    model = models.CharRNN(7, 8, 1, cell, 4)
+    trained.append((model, optim.SGD(model.parameters(), lr=0.1)))
+ids = nnrt.randint(0, 7, (3, 65))
+for step in range(10_000):
+    model, optimizer = trained[step % 3]
+    length = 1 + step * 7919 % 64
+    optimizer.zero_grad()
+    logits, state = model(ids[:, :length])
+    F.cross_entropy(logits.reshape(-1, 7), ids[:, 1 : length + 1].reshape(-1)).backward()
+    optimizer.step()
+    if step == 1000:
+        first = resident()
+print((resident() - first) / 1e6)
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 5
+
+
 def test_memory_that_is_not_there_is_an_error_and_the_cache_is_given_up_first():
     code = """
 import resource

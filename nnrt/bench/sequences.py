@@ -284,6 +284,158 @@ def _attention_rows():
     return made
 
 
+# ---- scans: torch has none, so that it goes step by step ----
+
+
+def _scan(t, f, x):
+    if t.__name__ == "nnrt":
+        return t.nn.functional.scan(f, x)
+    h, outs = t.zeros_like(x[0]), []
+    for i in range(len(x)):
+        h = f[i] * h + x[i]
+        outs.append(h)
+    return t.stack(outs)
+
+
+def _qrnn(t, a):
+    if t.__name__ == "nnrt":
+        return t.nn.functional.qrnn_pool(a)[0]
+    z, f, o = a.chunk(3, 2)
+    z, f, o = z.tanh(), f.sigmoid(), o.sigmoid()
+    return o * _scan(t, f, (1 - f) * z)
+
+
+def _sru(t, u, v, b, x):
+    if t.__name__ == "nnrt":
+        return t.nn.functional.sru_scan(u, v, b, x)[0]
+    value, uf, ur = u.chunk(3, 2)
+    (vf, vr), (bf, br) = v.chunk(2), b.chunk(2)
+    c, outs = t.zeros_like(x[0]), []
+    for i in range(len(u)):
+        f, r = (uf[i] + vf * c + bf).sigmoid(), (ur[i] + vr * c + br).sigmoid()
+        c = f * c + (1 - f) * value[i]
+        outs.append(r * c + (1 - r) * x[i])
+    return t.stack(outs)
+
+
+def _scans():
+    steps, batch, channels = 512, 16, 512
+    one = (steps, batch, channels)
+    gates, vector = (steps, batch, 3 * channels), (2 * channels,)
+    made = []
+    # op, inputs, and the sequences of one gate's size that are read and written forward, and backward besides
+    for name, op, shapes, forward, backward in (
+        ("scan", _scan, [one, one], 3, 5),
+        ("qrnn pooling", _qrnn, [gates], 5, 8),
+        ("sru", _sru, [gates, vector, vector, one], 6, 10),
+    ):
+        label, size = f"{name} t{steps} b{batch} c{channels}", 4.0 * steps * batch * channels
+
+        def arrays(rng, shapes=shapes):
+            return [rng.uniform(-0.9, 0.9, s).astype(np.float32) for s in shapes]
+
+        def more(rng, shapes=shapes):
+            return [rng.uniform(-0.9, 0.9, s).astype(np.float32) for s in [*shapes, one]]
+
+        made.append(Workload(label, "sequences", partial(_quiet, op), arrays, bytes=forward * size, tol=1e-3, target=20))
+        made.append(
+            Workload(
+                f"{label} fwd+bwd", "sequences", partial(_with_gradients, op), more, bytes=(forward + backward) * size,
+                tol=1e-3, target=20,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _quiet(op, t, arrays):
+    xs = [t.from_numpy(a) for a in arrays]
+
+    def run():
+        with t.no_grad():
+            return op(t, *xs)
+
+    return run
+
+
+def _with_gradients(op, t, arrays):
+    *xs, dy = (t.from_numpy(a) for a in arrays)
+    for x in xs:
+        x.requires_grad_()
+
+    def run():
+        for x in xs:
+            x.grad = None
+        op(t, *xs).backward(dy)
+        return [x.grad for x in xs]
+
+    return run
+
+
+# ---- models of characters ----
+
+VOCABULARY, HIDDEN, LENGTH, STREAMS = 100, 256, 64, 32
+
+
+class _QRNNModel:
+    """CharRNN of two QRNN layers with a filter of 2, for any library: parameters() and a call."""
+
+    def __init__(self, t):
+        self.t, nn = t, t.nn
+        layers = [nn.Embedding(VOCABULARY, 64), nn.Linear(128, 3 * HIDDEN), nn.Linear(2 * HIDDEN, 3 * HIDDEN)]
+        self.layers = nn.ModuleList([*layers, nn.Linear(HIDDEN, VOCABULARY)])
+        _drawn(t, self.layers)
+
+    def parameters(self):
+        return self.layers.parameters()
+
+    def __call__(self, ids):
+        embedding, *gates, out = self.layers
+        x = embedding(ids.transpose(0, 1))
+        for layer in gates:
+            before = self.t.cat([self.t.zeros_like(x[:1]), x[:-1]])
+            x = _qrnn(self.t, layer(self.t.cat([before, x], 2)))
+        return out(x).transpose(0, 1)
+
+
+def _characters_step(cell, how, t, arrays):
+    ids, targets = (t.from_numpy(a) for a in arrays)
+    if cell == "qrnn":
+        return _training(t, how, _QRNNModel(t), lambda model: model(ids), targets)
+    model = _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, cell))
+    return _training(t, how, model, lambda model: model(ids)[0], targets)
+
+
+def _one_by_one(t, arrays):
+    model, start = _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, "lstm")).eval(), t.from_numpy(arrays[0])
+
+    def run():
+        ids, state, made = start, None, []
+        with t.no_grad():
+            for _ in range(64):
+                logits, state = model(ids, state)
+                ids = logits[:, -1].argmax(-1, True)
+                made.append(ids)
+        return t.cat(made, 1)
+
+    return run
+
+
+def _characters():
+    made = []
+    tokens = _tokens(STREAMS, LENGTH, VOCABULARY, [LENGTH])
+    # of a character: matrices of both layers, and of the output
+    for cell, matrices, target in (
+        ("lstm", 4 * (64 + 3 * HIDDEN), 1.3), ("gru", 3 * (64 + 3 * HIDDEN), 2), ("qrnn", 3 * 2 * (64 + HIDDEN), None)
+    ):  # fmt: skip
+        flops = 6.0 * STREAMS * LENGTH * HIDDEN * (matrices + VOCABULARY)
+        name = f"char {cell} 2x{HIDDEN} t{LENGTH} b{STREAMS} adam step"
+        step = partial(_characters_step, cell, "")
+        made.append(Workload(name, "sequences", step, tokens, flops=flops, tol=2e-3, target=target))
+    flops = 2.0 * 64 * HIDDEN * (4 * (64 + 3 * HIDDEN) + VOCABULARY)
+    name = "char lstm 2x256 64 characters one by one"
+    return [*made, Workload(name, "sequences", _one_by_one, _tokens(1, 1, VOCABULARY), flops=flops, target=4)]
+
+
 def rows():
     """Every row, in the order of the report."""
-    return _transformers() + _rows() + _recurrent_rows() + _attention_rows()
+    return _transformers() + _rows() + _recurrent_rows() + _attention_rows() + _scans() + _characters()

@@ -103,7 +103,7 @@ def _standard_library():
     folder, parts, size = sysconfig.get_paths()["stdlib"], [], 0
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for name in names:
-        if not name.endswith(".py") or size >= STDLIB:
+        if not name.endswith(".py") or name.startswith("_") or size >= STDLIB:  # some of those hold tables
             continue
         try:
             with open(os.path.join(folder, name), encoding="utf-8") as file:
