@@ -70,8 +70,8 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
 
 
 def _spread(columns):
-    """Elements from one row of gates to the next: rows a multiple of 2 kB apart compete for the same places in the
-    caches, and the products that sum over all rows then wait for memory (50 x 32 steps, H = 128: 57 GFLOP/s).
+    """Elements from one row of gates to the next: not a multiple of 1 kB. Such rows compete for the same places in the
+    caches, and the products that sum over all of them wait (GRU, 50 x 32 steps, H = 128: a seventh of a training step).
     """
     return columns + 16 if columns % 256 == 0 else columns
 
