@@ -12,7 +12,7 @@ PLAIN = [
     *((cell, t, b, h, h, d) for cell in GATES for t, b, h, d in ((3, 2, 5, 1), (2, 3, 17, 2), (1, 1, 1, 1), (4, 1, 40, 2))),
     *((cell, 3, b, 20, 20, 1) for cell in ("tanh", "lstm") for b in [*around(6), 33]),
     *((cell, 3, 1, h, h, 1) for cell in GATES for h in [15, 16, 64, 65]), ("gru", 3, 4, 17, 17, 1),
-    *((cell, 2, b, 300, 300, d) for cell in GATES for b, d in ((1, 1), (13, 2))),
+    *((cell, 12, b, 300, 300, d) for cell in GATES for b, d in ((1, 1), (13, 2))),
     *(("lstm", 3, b, h, p, d) for b, h, p, d in ((1, 7, 3, 1), (1, 40, 17, 2), (5, 20, 19, 2), (33, 9, 4, 1), (1, 300, 200, 1))),
     ("gru", 5, 0, 4, 4, 1), ("lstm", 40, 1, 33, 33, 2), ("gru", 40, 2, 33, 33, 1),
 ]  # fmt: skip
