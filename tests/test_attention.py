@@ -295,3 +295,12 @@ def test_rotary_products_depend_on_distance():
         F.rotary_embedding(q[:, :7])
     with pytest.raises(ValueError, match="RotaryEmbedding: dim must be even, got 7"):
         nnrt.nn.RotaryEmbedding(7)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_a_cache_takes_tokens_in_any_portions(heads, rng):
+    qkv = nnrt.from_numpy(rng.standard_normal((2, 9, 3 * 16)).astype(np.float32))
+    whole = nnrt.nn.KeyValueCache(2, heads, 9, 16).attend(qkv).numpy()
+    cache = nnrt.nn.KeyValueCache(2, heads, 9, 16)
+    portions = [cache.attend(qkv[:, a:b]).numpy() for a, b in ((0, 3), (3, 4), (4, 9))]
+    np.testing.assert_allclose(np.concatenate(portions, 1), whole, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from .. import memory
+from .. import memory, registry
 from ..tensor import Tensor, wrap
 from .attention import scaled_dot_product_attention
 from .create import zeros
@@ -23,6 +23,8 @@ from .promotion import not_tensors
 from .random import dropout
 from .softmax import softmax
 from .unary import tanh
+
+K = registry.family("attention")
 
 
 def multi_head_attention(
@@ -202,9 +204,10 @@ def cached_attention(qkv, heads, keys, values, start):
     end = start + length
     keys[:, :, start:end] = parts[1]
     values[:, :, start:end] = parts[2]
-    mask = None
-    if start and length > 1:
-        mask = wrap(np.arange(end) <= np.arange(start, end)[:, None])
-    q, k, v = wrap(parts[0]), wrap(keys[:, :, :end]), wrap(values[:, :, :end])
-    y = scaled_dot_product_attention(q, k, v, mask, is_causal=length > 1 and mask is None)
-    return wrap(y.array.transpose(0, 2, 1, 3).reshape(n, length, width // 3))
+    out = memory.empty((n, length, width // 3), keys.dtype)
+    q, k, v = parts[0], keys[:, :, :end], values[:, :, :end]
+    y = out.reshape(n, length, heads, -1).transpose(0, 2, 1, 3)
+    K.attention(
+        y, None, None, q, k, v, None, None, None, None, 1 / math.sqrt(q.shape[3]), length > 1, start, 0.0, 0, 0
+    )
+    return wrap(out)
