@@ -17,6 +17,11 @@ typedef void (*step_fn)(const nnrt_scan_args *p, const unit *w, void *scratch);
 
 static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scratch, int backward, step_fn step)
 {
+    if (p->chunks > 1 && end - begin > 1) { /* one after the other: each lies in memory as one piece */
+        for (; begin < end; begin++)
+            walk(p, begin, begin + 1, scratch, backward, step);
+        return;
+    }
     int64_t from = begin * p->group, stop = end * p->group < p->units ? end * p->group : p->units;
     int64_t longest = p->steps - (p->chunks - 1) * p->length;
     for (int64_t s = 0; s < longest; s++) {

@@ -27,7 +27,7 @@ typedef struct {
 enum {
     NNRT_SCAN_BLOCK = 1024, /* columns */
     NNRT_SCAN_TASK = 512,   /* columns that are worth a task */
-    NNRT_SCAN_FEW = 64,     /* time is cut into chunks below so many columns */
+    NNRT_SCAN_FEW = 32,     /* time is cut into chunks below so many columns */
     NNRT_SCAN_LONG = 512,   /* of at least so many steps */
     NNRT_SCAN_CHUNKS = 64   /* at most */
 };
