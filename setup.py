@@ -31,9 +31,7 @@ COMPILED = [
     "nnrt/ops/linear.py",
     "nnrt/ops/loss.py",
     "nnrt/ops/promotion.py",
-    "nnrt/ops/reduce.py",
     "nnrt/ops/shape.py",
-    "nnrt/ops/softmax.py",
     "nnrt/optim/_gather.py",
     "nnrt/tensor.py",
 ]
@@ -116,7 +114,7 @@ class Build(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
         small = isa == "baseline" or source.stem in SMALL
-        optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE_SMALL if small else OPTIMISE
+        optimise = OPTIMISE_SMALL if small else OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE
         optimise = ["-O1"] if SANITIZE else optimise
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])

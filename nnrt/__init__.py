@@ -186,7 +186,8 @@ from .ops.join import (
     vsplit,
     vstack,
 )
-from .ops.linear import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, matmul, mm, mv, outer
+from .ops.linear import matmul
+from .ops.products import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, mm, mv, outer
 from .ops.promotion import can_cast, promote_types, result_type
 from .ops.random import (
     Generator,

@@ -522,6 +522,7 @@ from .ops import (  # noqa: E402
     join,
     linear,
     parts,
+    products,
     random,
     reduce,
     scatter,
@@ -538,8 +539,8 @@ _backward = autograd.backward
 _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
 _WITH_METHODS = (
-    elementwise, unary, binary, ternary, compare, activation, linear, reduce, statistics, cumulative, softmax, sort,
-    index, scatter, shape, parts, arrange, join, random, inplace,
+    elementwise, unary, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
+    softmax, sort, index, scatter, shape, parts, arrange, join, random, inplace,
 )  # fmt: skip
 
 

@@ -1,0 +1,95 @@
+"""Products of two tensors under torch's special names, and sums with them; matmul does the work."""
+
+from .linear import matmul
+from .promotion import as_tensor
+
+
+def mm(x, mat2):
+    """[M, K]·[K, N], without broadcasting."""
+    x = as_tensor("mm", x)
+    _want_dims("mm", x, 2)
+    _want_dims("mm", mat2, 2)
+    return matmul(x, mat2)
+
+
+def bmm(x, mat2):
+    """[B, M, K]·[B, K, N], without broadcasting."""
+    x = as_tensor("bmm", x)
+    _want_dims("bmm", x, 3)
+    _want_dims("bmm", mat2, 3)
+    if x.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm: batches of {x.shape[0]} and {mat2.shape[0]} matrices (shapes {x.shape} and {mat2.shape})")
+    return matmul(x, mat2)
+
+
+def mv(x, vec):
+    """[M, K]·[K] -> [M]."""
+    x = as_tensor("mv", x)
+    _want_dims("mv", x, 2)
+    _want_dims("mv", vec, 1)
+    return matmul(x, vec)
+
+
+def dot(x, other):
+    """Σ_k x_k other_k of two vectors."""
+    x = as_tensor("dot", x)
+    _want_dims("dot", x, 1)
+    _want_dims("dot", other, 1)
+    return matmul(x, other)
+
+
+def inner(x, other):
+    """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
+    x = as_tensor("inner", x)
+    from . import einsum
+
+    if x.ndim == 0 or other.ndim == 0:
+        return x * other
+    if x.shape[-1] != other.shape[-1]:
+        raise RuntimeError(f"inner: last axes of shapes {x.shape} and {other.shape} differ")
+    return einsum.tensordot(x, other, ([-1], [-1]))
+
+
+def outer(x, vec2):
+    """[M], [N] -> [M, N]."""
+    x = as_tensor("outer", x)
+    _want_dims("outer", x, 1)
+    _want_dims("outer", vec2, 1)
+    return matmul(x.reshape(-1, 1), vec2.reshape(1, -1))
+
+
+ger = outer
+
+
+def addmm(x, mat1, mat2, beta=1, alpha=1):
+    """beta * x + alpha * mat1 @ mat2; x broadcasts to the product's shape."""
+    return _plus(x, mm(mat1, mat2), beta, alpha)
+
+
+def addmv(x, mat, vec, beta=1, alpha=1):
+    """beta * x + alpha * mat @ vec."""
+    return _plus(x, mv(mat, vec), beta, alpha)
+
+
+def addbmm(x, batch1, batch2, beta=1, alpha=1):
+    """beta * x + alpha * Σ_b batch1[b] @ batch2[b]."""
+    return _plus(x, bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+def baddbmm(x, batch1, batch2, beta=1, alpha=1):
+    """beta * x + alpha * batch1 @ batch2, batch by batch."""
+    return _plus(x, bmm(batch1, batch2), beta, alpha)
+
+
+def _plus(x, product, beta, alpha):
+    if alpha != 1:
+        product = product * alpha
+    # beta = 0 drops x whatever it holds, NaN included.
+    if beta == 0:
+        return product
+    return (x if beta == 1 else x * beta) + product
+
+
+def _want_dims(op, x, ndim):
+    if x.ndim != ndim:
+        raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(x.shape)}")
