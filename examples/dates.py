@@ -127,4 +127,4 @@ for day in held_out[:5]:
     print(f"{text:>30} -> {made:10}{'' if made == day.isoformat() else '  (wrong)'}")
     rows[text] = influence(text, day).unsqueeze(0)
     captions[text] = [f"{text} -> {made}"]
-save_rows(args.out, rows, "written (down), owed to what is read (across)", captions, height=1.2, labels=False)
+save_rows(args.out, rows, "each character written (down),\nowed to those read (across)", captions, height=1.2, labels=False)

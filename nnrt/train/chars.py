@@ -93,9 +93,9 @@ def read_text(path):
         what = f"byte 0x{data[error.start]:02x} at {error.start}"
         raise RunError(f"{path} is not UTF-8 text: {what}; convert it first, as with iconv") from None
     except OSError as error:
-        raise RunError(f"{path}: {error.strerror}") from None
+        raise RunError(f"cannot read the text {path}: {error.strerror}; give a UTF-8 file with --text") from None
     if not text:
-        raise RunError(f"{path} is empty")
+        raise RunError(f"{path} is empty; give a text with --text FILE, or leave out --text")
     return text
 
 
@@ -289,7 +289,10 @@ def train(args):
     text = read_text(options["text"])
     if args.resume and digest(text) != options["digest"]:
         what = options["text"] or "the standard library's source"
-        raise RunError(f"--resume: {what} is not the text that the run in {folder} began with")
+        raise RunError(
+            f"--resume: {what} is not the text that the run in {folder} began with; bring that back, "
+            "or start anew with --overwrite in place of --resume"
+        )
     options["digest"] = digest(text)
     characters = sorted(set(text))
     streams = split(encoded(text, characters), options)
@@ -324,7 +327,8 @@ def train(args):
     print(f"{time.perf_counter() - begun:.1f} s; written to {folder}: {', '.join(written(folder))}")
     if left_out:
         print(left_out)
-    print(f"continue a text with: python -m nnrt generate {folder} --prompt 'def '")
+    prompt = "" if options["text"] else " --prompt 'def '"
+    print(f"let it write with: python -m nnrt generate {folder}{prompt}")
     return 0
 
 

@@ -75,14 +75,10 @@ def read_config(folder, task="digits"):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
-        what = (
-            "is not the folder of a run: it has no config.json"
-            if os.path.exists(folder)
-            else "does not exist"
-        )
-        raise RunError(
-            f"{folder} {what}; make a run with: python -m nnrt train {task} --out {folder}"
-        ) from None
+        if os.path.isfile(folder):
+            raise RunError(f"{folder} is not the folder of a run but a file; give the folder, as runs/{task}") from None
+        what = "is not the folder of a run: it has no config.json" if os.path.exists(folder) else "does not exist"
+        raise RunError(f"{folder} {what}; make a run with: python -m nnrt train {task} --out {folder}") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("options"), dict) or "task" not in found:
