@@ -24,6 +24,7 @@ class Masked(nn.Module):
 class BERT(Masked):
     """Hidden states [N, T, dim] of ids [N, T]; `predict` makes of them logits [N, T, vocab] of the tokens.
 
+    hidden: size of the feed-forward parts, by default 4 dim; eps: of the norms.
     forward(ids, segments=None, padding_mask=None): segments [N, T], 0 by default; padding_mask [N, T], True at padding.
     ValueError for sequences longer than `positions`, IndexError for ids out of range.
     """
@@ -69,7 +70,8 @@ class BERT(Masked):
 def mask_tokens(ids, mask_id, vocab, p=0.15, special=(), generator=None):
     """(inputs, targets): of the ids, except those in `special`, a share p is to be guessed; other targets are -100.
 
-    Of those, 8 in 10 become mask_id, 1 in 10 a random token, 1 in 10 stays. At least one is taken wherever one can be.
+    Of those, 8 in 10 become mask_id, 1 in 10 a random one of `vocab` tokens, 1 in 10 stays. At least one is taken wherever
+    one can be. ids and both results: integers of one shape. Negative ids are never taken.
     """
     from .. import from_numpy, rand
 

@@ -16,7 +16,8 @@ class CharRNN(nn.Module):
     """(logits [N, T, vocab], state) for ids [N, T] and the state behind the ids before them (None: there are none).
 
     cell: lstm, gru, rnn or qrnn; dim: size of the embedding, 0 for one-hot vectors. dropout: between the layers, and of what
-    leaves them. The state is that of the recurrent layer; detach it before a backward pass goes through it again.
+    leaves them. The state is that of the recurrent layer; detach it before a backward pass goes through it again. ValueError for
+    another cell.
     """
 
     def __init__(self, vocab, hidden=256, layers=2, cell="lstm", dim=64, dropout=0.0):

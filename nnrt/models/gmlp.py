@@ -8,7 +8,10 @@ from ..nn import functional as F
 
 
 class GMLP(nn.Module):
-    """Logits [N, length, vocab] for ids [N, length]: of the tokens there, to be trained as BERT is."""
+    """Logits [N, length, vocab] for ids [N, length]: of the tokens there, to be trained as BERT is (see mask_tokens).
+
+    hidden: size between a layer's two products, even, by default 6 dim. ValueError for ids of another length.
+    """
 
     def __init__(self, vocab, length, layers=12, dim=256, hidden=None):
         super().__init__()

@@ -19,7 +19,7 @@ class GPT(nn.Module):
 
     hidden: size of the feed-forward part, by default 4 dim. tie: the output's weight is the embedding's. Names are those
     of GPT-2 (transformer.wte, .wpe, .h.i.attn.c_attn, ..., lm_head), matrices lie as nn.Linear's. ValueError for longer
-    sequences, IndexError for ids out of range.
+    sequences and for a dim that is no multiple of heads, IndexError for ids out of range.
     """
 
     def __init__(
@@ -162,7 +162,8 @@ def draw(logits, temperature, top_k, top_p, generator):
 class MoEGPT(GPT):
     """GPT with `experts` feed-forward networks in every second layer, of which a token sees k.
 
-    balance_loss(), after a call, is to be added to what is trained: it keeps experts in use alike.
+    balance_loss(), after a call, is to be added to what is trained: it keeps experts in use alike, as far as `balance`
+    weighs it. Other arguments: GPT's.
     """
 
     def __init__(self, vocab, *args, experts=8, k=2, balance=1e-2, **kwargs):
@@ -179,11 +180,12 @@ class MoEGPT(GPT):
         return Block(dim, Attention(dim, heads, dropout, bias), mixture, bias)
 
     def balance_loss(self):
+        """The sum of what the layers' experts add to the loss, a scalar."""
         return sum(m.loss for m in self.modules() if isinstance(m, nn.MoE))
 
 
 class Primer(GPT):
-    """GPT with squared ReLU and a convolution of width 3 over queries, keys and values."""
+    """GPT with squared ReLU and a convolution of width 3 over queries, keys and values. Arguments: GPT's."""
 
     def block(self, i, heads, dim, hidden, dropout, bias):
         attention = nn.PrimerAttention(dim, heads, dropout=dropout, bias=bias)

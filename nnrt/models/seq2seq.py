@@ -14,7 +14,7 @@ class Seq2Seq(nn.Module):
     """Logits [N, T, target_vocab] of the tokens that follow those of target [N, T], for sources [N, S].
 
     lengths: of the sources, a list or [N] (None: all are S long). hidden: of the decoder; each direction of the encoder
-    has half of it.
+    has half of it, so that it must be even (ValueError). dim: of both embeddings.
     """
 
     def __init__(self, source_vocab, target_vocab, dim=64, hidden=128, dropout=0.0):
@@ -42,7 +42,7 @@ class Seq2Seq(nn.Module):
         return self.out(self.dropout(stack(outputs, 1)))
 
     def encode(self, source, lengths=None):
-        """The decoder's state at the start."""
+        """The decoder's state at the start, as `step` takes it."""
         memory, (h, _) = self.encoder(self.dropout(self.source(source)), lengths=lengths)
         h = tanh(self.start(h.transpose(0, 1).flatten(1)))
         padding = None if lengths is None else padding_of(lengths, source.shape[1])
@@ -72,7 +72,10 @@ class Seq2Seq(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Scores [N, T, tags] of the tags of ids [N, T]; lengths as Seq2Seq's. Scores behind a sequence's end mean nothing."""
+    """Scores [N, T, tags] of the tags of ids [N, T]; lengths as Seq2Seq's. Scores behind a sequence's end mean nothing.
+
+    dim: size of the embedding; hidden: units of each direction of each of the layers.
+    """
 
     def __init__(self, vocab, tags, dim=64, hidden=64, layers=1, dropout=0.0):
         super().__init__()

@@ -69,14 +69,21 @@ def sparse_block(dim, heads, hidden, dropout, bias, pattern):
 
 class Longformer(SparseEncoder):
     """A SparseEncoder in which a token meets window // 2 on either side; global_tokens (positions, or how many first ones)
-    meet all."""
+    meet all.
+
+    dilation: the distance between the tokens of a window. Other arguments: SparseEncoder's from `layers` on.
+    """
 
     def __init__(self, vocab, *args, window=512, global_tokens=1, dilation=1, **kwargs):
         super().__init__(vocab, nn.attention_patterns.Longformer(window, global_tokens, dilation), *args, **kwargs)
 
 
 class BigBird(SparseEncoder):
-    """A SparseEncoder over blocks: each meets `window` around it, the first global_blocks and random_blocks others."""
+    """A SparseEncoder over blocks of `block` tokens: each meets `window` around it, the first global_blocks and
+    random_blocks others, drawn from seed.
+
+    Other arguments: SparseEncoder's from `layers` on.
+    """
 
     def __init__(self, vocab, *args, block=64, window=3, global_blocks=1, random_blocks=3, seed=0, **kwargs):
         pattern = nn.attention_patterns.BigBird(block, window, global_blocks, random_blocks, seed)
@@ -85,7 +92,10 @@ class BigBird(SparseEncoder):
 
 class SparseTransformer(GPT):
     """GPT in which a token meets the last `stride` and every stride-th before ("strided"), or those of its stretch of
-    `stride` and the last `summary` of the stretches before ("fixed")."""
+    `stride` and the last `summary` of the stretches before ("fixed").
+
+    Other arguments: GPT's. ValueError for another form.
+    """
 
     def __init__(self, vocab, *args, form="strided", stride=64, summary=1, **kwargs):
         patterns = nn.attention_patterns

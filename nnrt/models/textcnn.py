@@ -8,7 +8,11 @@ from ..nn import functional as F
 
 
 class TextCNN(nn.Module):
-    """Scores [N, num_classes] of ids [N, T]; T is at least the largest width. pad: a token whose vector stays 0."""
+    """Scores [N, num_classes] of ids [N, T].
+
+    dim: size of the embedding; channels: filters of each of the widths; pad: a token whose vector stays 0 (None: there
+    is none). ValueError where T is less than the largest width.
+    """
 
     def __init__(self, vocab, num_classes=2, dim=128, widths=(3, 4, 5), channels=100, dropout=0.5, pad=None):
         super().__init__()

@@ -13,7 +13,8 @@ class Transformer(nn.Module):
     """Logits [N, T, target_vocab] of the tokens that follow those of target [N, T], for sources [N, S].
 
     pad: the token that fills sources; attention leaves it out (None: there is none). Targets need no mask: what
-    follows a token is not seen by it. ValueError for sequences longer than `positions`.
+    follows a token is not seen by it. norm_first: as nn.TransformerEncoderLayer's. ValueError for sequences longer than
+    `positions`.
     """
 
     def __init__(

@@ -142,6 +142,7 @@ class KeyValueCache:
         self.keys, self.values = (zeros(n, num_heads, room, dim // num_heads, dtype=dtype) for _ in range(2))
 
     def attend(self, qkv: Tensor) -> Tensor:
+        """The outputs [N, T, dim] of T tokens more, given their queries, keys and values side by side, [N, T, 3 dim]."""
         check_length("KeyValueCache", self.length + qkv.shape[1], self.keys.shape[2])
         y = multihead.cached_attention(qkv, self.num_heads, self.keys.array, self.values.array, self.length)
         self.length += qkv.shape[1]
@@ -179,7 +180,7 @@ class AdditiveAttention(Module):
 
 
 class BilinearAttention(Module):
-    """Scores qᵀ W k. Luong et al., 2015 ("general"). Shapes as AdditiveAttention's."""
+    """Scores qᵀ W k. Luong et al., 2015 ("general"). Shapes as AdditiveAttention's; `weight`: [query_dim, key_dim]."""
 
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__()

@@ -164,7 +164,10 @@ class KLDivLoss(_Loss):
 
 
 class CTCLoss(_Loss):
-    """F.ctc_loss of log-probabilities [T, N, C] and labels without an alignment."""
+    """Connectionist temporal classification (Graves et al., 2006): F.ctc_loss, whose shapes and errors it has.
+
+    blank: the class that spells nothing; zero_infinity: targets too long for their frames count 0, not inf.
+    """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction=reduction)

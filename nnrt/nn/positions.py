@@ -49,7 +49,7 @@ class LearnedPositions(Module):
 class RotaryEmbedding(Module):
     """Queries or keys [..., T, dim], pairs of elements turned by their position. Su et al., RoFormer, 2021.
 
-    forward(x, start=0): start is the position of x's first row.
+    forward(x, start=0): start is the position of x's first row. base: as F.rotary_embedding's. ValueError for an odd dim.
     """
 
     def __init__(self, dim: int, base: float = 10000.0) -> None:

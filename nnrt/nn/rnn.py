@@ -225,7 +225,10 @@ class RNNCellBase(Module):
 
 
 class RNNCell(RNNCellBase):
-    """h = f(W x + b_ih + U h' + b_hh), f tanh or relu (nonlinearity). Returns h."""
+    """h = f(W x + b_ih + U h' + b_hh), f tanh or relu (nonlinearity). See RNNCellBase.
+
+    Returns h, [B, hidden_size] or [hidden_size]; hx is h', or None: zeros.
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
@@ -246,7 +249,10 @@ class RNNCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of a GRU. Returns h."""
+    """One step of a GRU, gates in the order r, z, n. See RNNCellBase.
+
+    Returns h, [B, hidden_size] or [hidden_size]; hx is h before the step, or None: zeros.
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
@@ -258,7 +264,10 @@ class GRUCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of an LSTM; hx = (h, c). Returns (h, c)."""
+    """One step of an LSTM, gates in the order i, f, g, o. See RNNCellBase.
+
+    Returns (h, c), [B, hidden_size] or [hidden_size] each; hx is the pair before the step, or None: zeros.
+    """
 
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None

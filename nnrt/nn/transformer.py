@@ -70,7 +70,7 @@ class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear layers with an activation between, each added to its input and normalised.
 
     Input and output [T, N, d_model], or [N, T, d_model] with batch_first. norm_first: norms before the parts instead
-    of after the sums.
+    of after the sums. activation: "relu", "gelu" or a function; RuntimeError for another name.
     """
 
     def __init__(
@@ -92,7 +92,11 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    """An encoder layer with attention to an encoder's output, `memory`, between its parts."""
+    """An encoder layer with attention to an encoder's output, `memory`, between its parts.
+
+    forward(tgt [T, N, d_model], memory [S, N, d_model]) -> [T, N, d_model]; [N, T, d_model] ... with batch_first. Masks
+    as those of MultiheadAttention, `memory_` those over the memory; the rest as TransformerEncoderLayer.
+    """
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
@@ -166,7 +170,11 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """An encoder over the source and a decoder over the target that looks at it. Vaswani et al., 2017."""
+    """An encoder over the source and a decoder over the target that looks at it. Vaswani et al., 2017.
+
+    Neither embeds nor projects: see models.Transformer. Sizes, masks and errors are those of the layers;
+    custom_encoder and custom_decoder take the place of the stacks that would be made.
+    """
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,

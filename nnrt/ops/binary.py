@@ -296,17 +296,17 @@ def nextafter(x, other):
 
 
 def ldexp(x, other):
-    """x 2^other."""
+    """x 2^other. other: a tensor; x: one that broadcasts with it, or a number."""
     return mul(x, pow(2.0, other))
 
 
 def gcd(x, other):
-    """The greatest common divisor of integers, at least 0; gcd(0, 0) = 0."""
+    """The greatest common divisor of integers, at least 0; gcd(0, 0) = 0. They broadcast; RuntimeError for other dtypes."""
     return _whole("gcd", np.gcd, x, other)
 
 
 def lcm(x, other):
-    """The least common multiple of integers, at least 0; lcm(x, 0) = 0."""
+    """The least common multiple of integers, at least 0; lcm(x, 0) = 0. They broadcast; RuntimeError for other dtypes."""
     return _whole("lcm", np.lcm, x, other)
 
 

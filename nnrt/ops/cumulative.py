@@ -69,7 +69,7 @@ def cummin(x, dim):
 
 
 def logcumsumexp(x, dim):
-    """log of the running sum of exp(x) along dim, without overflow."""
+    """log of the running sum of exp(x) along dim, without overflow; of x's shape. RuntimeError unless x is floating."""
     x = as_tensor("logcumsumexp", x)
     if x.array.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {x.array.dtype}")

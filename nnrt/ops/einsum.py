@@ -189,7 +189,10 @@ def tensordot(a, b, dims=2):
 
 
 def kron(input, other):
-    """The Kronecker product: every element of input times all of other, as blocks; missing axes have size 1."""
+    """The Kronecker product: every element of input times all of other, as blocks.
+
+    input: [I, J, ...]; other: [K, L, ...], the one with fewer axes gets leading ones of size 1; result: [I K, J L, ...].
+    """
     input, other = as_tensor("kron", input), as_tensor("kron", other)
     n = max(input.array.ndim, other.array.ndim)
     a, b = ((1,) * (n - t.array.ndim) + t.array.shape for t in (input, other))
@@ -200,7 +203,10 @@ def kron(input, other):
 
 
 def chain_matmul(*matrices):
-    """The product of matrices in the order that multiplies least (Cormen et al., Introduction to Algorithms, 15.2)."""
+    """The product of matrices in the order that multiplies least (Cormen et al., Introduction to Algorithms, 15.2).
+
+    matrices: at least one, [A, B], [B, C], [C, D] ...; RuntimeError for other tensors.
+    """
     if not matrices:
         raise RuntimeError("chain_matmul: wants at least one matrix, got none")
     for i, m in enumerate(matrices):

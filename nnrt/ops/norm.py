@@ -269,12 +269,18 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 
 def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """(layer_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
+    """(layer_norm(input + residual), input + residual), in one pass over memory forward and one backward.
+
+    input, residual: of one shape and dtype; the rest as layer_norm's. Both results can be differentiated.
+    """
     return _normalized_rows("add_layer_norm", input, residual, normalized_shape, weight, bias, eps, True)
 
 
 def add_rms_norm(input, residual, normalized_shape, weight=None, eps=None):
-    """(rms_norm(input + residual), input + residual), in one pass over memory forward and one backward."""
+    """(rms_norm(input + residual), input + residual), in one pass over memory forward and one backward.
+
+    input, residual: of one shape and dtype; the rest as rms_norm's. Both results can be differentiated.
+    """
     return _normalized_rows("add_rms_norm", input, residual, normalized_shape, weight, None, eps, False)
 
 

@@ -316,7 +316,13 @@ def _from_flat(op, params, has_biases, num_layers, bidirectional):
 def lstm(
     input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None
 ):  # fmt: skip
-    """(y, hn, cn) of layers of LSTMs; arguments as torch.lstm's, lengths as recurrent's.
+    """(y, hn, cn) of layers of LSTMs, gates in the order i, f, g, o. Arguments are torch.lstm's, and lengths.
+
+    input: [T, B, I], [B, T, I] with batch_first, or [T, I]; y: the same with D P in the place of I. hx: (h0, c0), zeros
+    if None. hn, h0: [L D, B, P]; cn, c0: [L D, B, H]. params: of each layer and direction w_ih [4 H, I], w_hh [4 H, P],
+    with has_biases b_ih and b_hh [4 H], and with a projection w_hr [P, H]. dropout: the probability with which outputs of
+    all layers but the last are zeroed if train. lengths: of the sequences, [B], integers from 1 to T in any order (None:
+    all are T long); y is 0 behind them. One dtype, float32 or float64; RuntimeError for what does not fit and for T = 0.
 
     Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9 (1997).
     """
@@ -326,8 +332,9 @@ def lstm(
 
 
 def gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
-    """(y, hn) of layers of GRUs, the linear map before the reset; arguments as torch.gru's.
+    """(y, hn) of layers of GRUs, the linear map before the reset, gates in the order r, z, n.
 
+    Arguments as lstm's, P = H; hx is h0 or None, params have 3 H rows.
     Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
     """
     layers = _from_flat("gru", params, has_biases, num_layers, bidirectional)
@@ -335,13 +342,16 @@ def gru(input, hx, params, has_biases, num_layers, dropout, train, bidirectional
 
 
 def rnn_tanh(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
-    """(y, hn) of layers of h = tanh(a + U h'); arguments as torch.rnn_tanh's. Elman, Cognitive Science 14 (1990)."""
+    """(y, hn) of layers of h = tanh(a + U h'). Elman, Cognitive Science 14 (1990).
+
+    Arguments as lstm's, P = H; hx is h0 or None, params have H rows.
+    """
     layers = _from_flat("rnn_tanh", params, has_biases, num_layers, bidirectional)
     return recurrent("rnn_tanh", "tanh", input, hx, layers, dropout, train, batch_first, lengths)
 
 
 def rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, lengths=None):
-    """(y, hn) of layers of h = relu(a + U h'); arguments as torch.rnn_relu's."""
+    """(y, hn) of layers of h = relu(a + U h'); arguments as rnn_tanh's."""
     layers = _from_flat("rnn_relu", params, has_biases, num_layers, bidirectional)
     return recurrent("rnn_relu", "relu", input, hx, layers, dropout, train, batch_first, lengths)
 
@@ -377,7 +387,11 @@ def _step(op, cell, input, states, w_ih, w_hh, b_ih, b_hh):
 
 
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    """(h, c) after one step. input: [B, I] or [I]; hx: (h, c) before it, or None: zeros."""
+    """(h, c) after one step. input: [B, I] or [I]; hx: (h, c) before it, [B, H] or [H] each, or None: zeros.
+
+    w_ih: [4 H, I]; w_hh: [4 H, H]; b_ih and b_hh: [4 H], both or neither; gates in the order i, f, g, o. One dtype,
+    float32 or float64; RuntimeError for what does not fit.
+    """
     if hx is None:
         hx = (None, None)
     if not isinstance(hx, (tuple, list)) or len(hx) != 2:
@@ -386,17 +400,20 @@ def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 
 def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    """h after one step. input: [B, I] or [I]; hx: h before it, or None: zeros."""
+    """h after one step. input: [B, I] or [I]; hx: h before it, [B, H] or [H], or None: zeros.
+
+    w_ih: [3 H, I]; w_hh: [3 H, H]; b_ih and b_hh: [3 H]; gates in the order r, z, n. The rest as lstm_cell's.
+    """
     return _step("gru_cell", "gru", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
 
 
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    """tanh(W x + b_ih + U h + b_hh). input: [B, I] or [I]; hx: h, or None: zeros."""
+    """tanh(W x + b_ih + U h + b_hh), [B, H] or [H]. Arguments as gru_cell's, with H rows."""
     return _step("rnn_tanh_cell", "tanh", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
 
 
 def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
-    """relu(W x + b_ih + U h + b_hh). input: [B, I] or [I]; hx: h, or None: zeros."""
+    """relu(W x + b_ih + U h + b_hh), [B, H] or [H]. Arguments as gru_cell's, with H rows."""
     return _step("rnn_relu_cell", "relu", input, (hx,), w_ih, w_hh, b_ih, b_hh)[0]
 
 

@@ -20,7 +20,8 @@ K = registry.family("elementwise")
 def rotary_embedding(x, base=10000.0, start=0):
     """x [..., T, D] with each pair (d, d + D / 2) turned by its position: start for the first row, then one more for each.
 
-    Products of two such rows depend on their distance alone. Su et al., RoFormer, 2021. RuntimeError for an odd D.
+    Pair d is turned by position · base^(-2 d / D). Products of two such rows depend on their distance alone. Su et al.,
+    RoFormer, 2021. RuntimeError for an odd D and for what is not floating.
     """
     if not isinstance(x, Tensor):
         raise not_tensors("rotary_embedding", x=x)

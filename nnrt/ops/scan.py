@@ -29,7 +29,8 @@ def scan(f, x, initial=None, dim=0, reverse=False):
     """h_t = f_t h_{t-1} + x_t along dim; the first h_{t-1} is `initial`, or zeros.
 
     f, x: of one shape and dtype, float32 or float64; initial: that shape without dim; reverse: from the last step to
-    the first. Few columns that go on for long are cut into chunks of time, which are scanned side by side.
+    the first. Few columns that go on for long are cut into chunks of time, which are scanned side by side. RuntimeError
+    for shapes and dtypes that do not fit.
     """
     if not isinstance(f, Tensor) or not isinstance(x, Tensor) or not isinstance(initial, (Tensor, type(None))):
         raise not_tensors("scan", f=f, x=x, initial=initial)
@@ -96,7 +97,8 @@ def qrnn_pool(gates, initial=None, output_gate=True, zoneout=0.0, training=True,
     gates: [T, B, 3 C], a^z a^f a^o behind one another, as a product gives them; without output_gate [T, B, 2 C], and
     h = c (f-pooling). initial: c before the first step, [B, C], or zeros. zoneout: the probability with which a channel keeps its
     state for a step in training; otherwise 1 - f is scaled by 1 - zoneout. batch_first: sequences are [B, T, ...]; reverse: from
-    the last step to the first.
+    the last step to the first. One dtype, float32 or float64; RuntimeError for what does not fit, ValueError for a zoneout
+    that is no probability.
     """
     _check_sequence("qrnn_pool", gates, initial)
     parts = 3 if output_gate else 2
@@ -144,7 +146,7 @@ def sru_scan(u, v, bias, x=None, initial=None, scale=1.0, batch_first=False, rev
 
     u: [T, B, 3 C], x̃ u^f u^r behind one another, as a product gives them, and x [T, B, C]; or [T, B, 4 C] with x at its
     end. v, bias: [2 C], those of f, then of r. initial: c before the first step, [B, C], or zeros. batch_first: sequences are
-    [B, T, ...]; reverse: from the last step to the first.
+    [B, T, ...]; reverse: from the last step to the first. One dtype, float32 or float64; RuntimeError for what does not fit.
     """
     _check_sequence("sru_scan", u, initial, v=v, bias=bias, x=x)
     a = _time_first(u.array, batch_first, reverse)
