@@ -43,11 +43,7 @@ class GPT(nn.Module):
         self.lm_head = nn.Linear(dim, vocab, bias=False)
         if tie:
             self.lm_head.weight = self.transformer.wte.weight
-        for name, p in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(p)
-            elif p.ndim > 1:
-                nn.init.normal_(p, std=0.02 / (math.sqrt(2 * layers) if name.endswith("c_proj.weight") else 1))
+        draw_weights(self, layers)
 
     def block(self, i, heads, dim, hidden, dropout, bias):
         """The layer i."""
@@ -90,6 +86,15 @@ class GPT(nn.Module):
         """An nn.KeyValueCache for each layer, for n sequences of at most this length; None: there is no such thing here."""
         weight = self.transformer.wte.weight
         return [nn.KeyValueCache(n, b.attn.heads, length, weight.shape[1], weight.dtype) for b in self.transformer.h]
+
+
+def draw_weights(model, layers):
+    """GPT-2's initial values: N(0, 0.02²), less for what adds to the residual stream; biases are 0."""
+    for name, p in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(p)
+        elif p.ndim > 1:
+            nn.init.normal_(p, std=0.02 / (math.sqrt(2 * layers) if name.endswith("c_proj.weight") else 1))
 
 
 class Block(nn.Module):

@@ -7,12 +7,10 @@
 Norms come first, and what all have in common is GPT's layer.
 """
 
-import math
-
 from .. import arange, nn
 from ._layers import check_ids
 from .bert import Masked
-from .gpt import GPT, Attention, Block, FeedForward
+from .gpt import GPT, Attention, Block, FeedForward, draw_weights
 
 
 class SparseEncoder(Masked):
@@ -36,11 +34,7 @@ class SparseEncoder(Masked):
         self.norm = nn.LayerNorm(dim, bias=bias)
         self.out = nn.Linear(dim, vocab)
         self.out.weight = self.word.weight
-        for name, p in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(p)
-            elif p.ndim > 1:
-                nn.init.normal_(p, std=0.02 / (math.sqrt(2 * layers) if name.endswith("c_proj.weight") else 1))
+        draw_weights(self, layers)
 
     def forward(self, ids, padding_mask=None):
         check_ids(type(self).__name__, ids, self.positions)

@@ -12,9 +12,9 @@ from ..ops.scan import qrnn_pool, sru_scan
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .linear import _check_sizes
 from .module import Module
 from .parameter import Parameter
+from .rnn import check_stack
 
 
 class _Layers(Module):
@@ -23,13 +23,8 @@ class _Layers(Module):
     def __init__(self, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, **probabilities):
         super().__init__()
         name = type(self).__name__
-        _check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        for what, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if size == 0:
-                raise ValueError(f"{name}: {what} must be greater than zero")
-        for what, p in {"dropout": dropout, **probabilities}.items():
-            if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
-                raise ValueError(f"{name}: {what} must be a probability between 0 and 1, got {p!r}")
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        check_stack(name, sizes, {"dropout": dropout, **probabilities})
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -96,6 +91,7 @@ class QRNN(_Layers):
     to t. `bias_lk`: [gates * hidden_size]. Both are drawn from U(-1/√n, 1/√n) with n the columns; those of the second
     direction have the suffix _reverse. pooling: "fo", or "f", which has no output gate. dropout: probability with which
     outputs of all layers but the last are zeroed in training; zoneout: that with which a channel keeps its state.
+    ValueError for sizes of 0, for what is no probability and for another pooling.
 
     Returns (y [T, B, directions * hidden_size], state), the state a pair: c [layers * directions, B, hidden_size], and a
     tuple with the last kernel_size - 1 inputs [kernel_size - 1, B, inputs] of each layer (in its first direction). Given
@@ -113,9 +109,7 @@ class QRNN(_Layers):
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, zoneout=zoneout)
-        _check_sizes("QRNN", kernel_size=kernel_size)
-        if kernel_size == 0:
-            raise ValueError("QRNN: kernel_size must be greater than zero")
+        check_stack("QRNN", {"kernel_size": kernel_size}, {})
         if pooling not in ("f", "fo"):
             raise ValueError(f"QRNN: pooling must be 'f' or 'fo', got {pooling!r}")
         self.bias = bool(bias)
@@ -195,7 +189,8 @@ class SRU(_Layers):
     the variance of deep stacks. Where a layer has other sizes in and out, x in h is a projection W_h x. `weight_lk`:
     [3 or 4 * hidden_size, inputs of the layer], W, W_f, W_r, W_h; `weight_c_lk`: [2 * hidden_size], v_f and v_r;
     `bias_lk`: [2 * hidden_size], b_f and b_r. Matrices are drawn from U(-√(3/n), √(3/n)), n their columns, weight_c with
-    n = hidden_size; b_f is 0 and b_r highway_bias. Suffix _reverse: the second direction.
+    n = hidden_size; b_f is 0 and b_r highway_bias. Suffix _reverse: the second direction. dropout: probability with which
+    outputs of all layers but the last are zeroed in training. ValueError for sizes of 0 and for what is no probability.
 
     Returns (y [T, B, directions * hidden_size], c [layers * directions, B, hidden_size]); c is hx of the steps that follow.
     """

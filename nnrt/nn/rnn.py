@@ -25,7 +25,7 @@ class RNNBase(Module):
     the suffix _reverse for the second direction), drawn from U(-1/√hidden_size, 1/√hidden_size):
     `weight_ih_lk`: [gates * hidden_size, inputs of the layer], `weight_hh_lk`: [gates * hidden_size, size of h],
     `bias_ih_lk` and `bias_hh_lk`: [gates * hidden_size] (none with bias=False). dropout: probability with which
-    outputs of all layers but the last are zeroed in training.
+    outputs of all layers but the last are zeroed in training. ValueError for sizes of 0 and for what is no probability.
 
     forward's lengths: of the sequences, in any order, instead of packing them: outputs behind a sequence's end
     are zero, the last state is that of its last step, and the second direction starts there.
@@ -41,16 +41,12 @@ class RNNBase(Module):
         cell = mode.lower().removeprefix("rnn_")
         if cell not in GATES:
             raise ValueError(f"{name}: mode must be RNN_TANH, RNN_RELU, LSTM or GRU, got {mode!r}")
-        _check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, proj_size=proj_size)
-        for what, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if size == 0:
-                raise ValueError(f"{name}: {what} must be greater than zero")
+        check_stack(name, {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}, {"dropout": dropout})
+        _check_sizes(name, proj_size=proj_size)
         if proj_size and cell != "lstm":
             raise ValueError(f"{name}: proj_size is for LSTM alone")
         if proj_size >= hidden_size:
             raise ValueError(f"{name}: proj_size must be smaller than hidden_size, got {proj_size} and {hidden_size}")
-        if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
-            raise ValueError(f"{name}: dropout must be a probability between 0 and 1, got {dropout!r}")
         for what, flag in (("bias", bias), ("batch_first", batch_first)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name}: {what} must be a bool, got {type(flag).__name__}")
@@ -135,6 +131,17 @@ class RNNBase(Module):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)}"
         return text
+
+
+def check_stack(name, sizes, probabilities):
+    """ValueError or TypeError unless the sizes are integers above 0 and the probabilities between 0 and 1."""
+    _check_sizes(name, **sizes)
+    for what, size in sizes.items():
+        if size == 0:
+            raise ValueError(f"{name}: {what} must be greater than zero")
+    for what, p in probabilities.items():
+        if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+            raise ValueError(f"{name}: {what} must be a probability between 0 and 1, got {p!r}")
 
 
 class RNN(RNNBase):

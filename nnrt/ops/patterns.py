@@ -17,7 +17,7 @@ class Pattern:
     """What patterns share; `pieces(length)` yields (sets of queries, sets of keys, near, meets).
 
     Set n of the queries meets set n of the keys: where meets(i, j), of two arrays that broadcast. near(rows, low, high) says
-    which blocks, of positions low to high, may meet the rows.
+    which blocks, of positions low to high, may meet the rows. ValueError for sizes of a pattern below 1.
     """
 
     def parts(self, queries, keys):
