@@ -241,6 +241,21 @@ def test_bits_do_not_depend_on_threads(kind, sizes, ragged, rng):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_without_sequences(kind):
+    layer, x = layer_of(nnrt, kind, 3, 5, num_layers=2, bidirectional=True), nnrt.zeros(4, 0, 3, requires_grad=True)
+    states = as_states(kind, [nnrt.zeros(4, 0, 5) for _ in range(2)])
+    for hx in (None, states):
+        y, last = layer(x, hx)
+        (y.sum() + states_of(last)[0].sum()).backward()
+        assert y.shape == (4, 0, 10) and states_of(last)[-1].shape == (4, 0, 5) and x.grad.shape == x.shape
+        assert not any(p.grad.numpy().any() for p in layer.parameters())
+    cell = nn.LSTMCell(3, 5)
+    h, c = cell(nnrt.zeros(0, 3), cell(nnrt.zeros(0, 3)))
+    (h + c).sum().backward()
+    assert h.shape == (0, 5) and not cell.weight_hh.grad.numpy().any()
+
+
 def test_ten_threads_share_a_layer():
     layer, x = nn.GRU(8, 33, bidirectional=True), nnrt.randn(6, 9, 8)
     want = layer(x)[0].detach().numpy()

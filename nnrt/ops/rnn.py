@@ -39,7 +39,7 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     units, p = _sizes(op, cell, params, size, dtype, h0, c0)
     rows = GATES[cell] * units
     gates = memory.empty((count, steps, batch, _spread(rows)), dtype)
-    flat = gates.reshape(count, steps * batch, -1)[:, :, :rows]
+    flat = gates.reshape(count, steps * batch, gates.shape[3])[:, :, :rows]
     x2 = x if single else x.reshape(steps * batch, size)
     weights, projections, biases = [], [], []
     for d, (w, u, b_ih, b_hh, v) in enumerate(params):
@@ -55,7 +55,9 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     cn = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
     kept = memory.empty((count, steps, batch, units), dtype) if on_tape and rows > units else None
     hidden = memory.empty((count, steps, batch, units), dtype) if projections else None
-    first = [None if s is None else memory.contiguous(s.array).reshape(count, batch, -1) for s in (h0, c0)]
+    first = [
+        None if s is None else memory.contiguous(s.array).reshape(count, batch, n) for s, n in ((h0, p), (c0, units))
+    ]
     K.recur(y, hn, cn, gates, kept, hidden, *first, weights, projections, biases, lengths, cell)
     outs = (y, hn, cn) if cn is not None else (y, hn)
     if single:
@@ -113,7 +115,8 @@ def layer_backward(node, dy, dhn, dcn=None):
     dc0 = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
     dproj = memory.empty((count, steps, batch, p), dtype) if projections else None
     first_h, first_c, dhn, dcn = [
-        None if s is None else memory.contiguous(s).reshape(count, batch, -1) for s in (h0, c0, dhn, dcn)
+        None if s is None else memory.contiguous(s).reshape(count, batch, n)
+        for s, n in ((h0, p), (c0, units), (dhn, p), (dcn, units))
     ]
     dy = None if dy is None else memory.contiguous(dy)
     K.recur_backward(
@@ -147,7 +150,8 @@ def layer_backward(node, dy, dhn, dcn=None):
         if needs[4]:
             # h = V m  =>  dV = dhᵀ m
             dv = memory.empty(v.shape, dtype)
-            LINEAR.gemm(dv, dproj[d].reshape(-1, p).T, hidden[d].reshape(-1, units), None, None, 1.0, 0.0, None)
+            dh, m = dproj[d].reshape(steps * batch, p), hidden[d].reshape(steps * batch, units)
+            LINEAR.gemm(dv, dh.T, m, None, None, 1.0, 0.0, None)
         grads += [dw, du, db_ih, db_hh, dv]
     dh0 = dh0.reshape(h0.shape) if node.needs(1) else None
     dc0 = dc0.reshape(c0.shape) if node.needs(2) else None
