@@ -33,7 +33,9 @@ def test_any_shape(shape, data):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("shape, dim", [((70000,), 0), ((1024, 63), 0), ((1023, 63), 0), ((3, 3000, 17), 1), ((5, 2500), 1)])
+@pytest.mark.parametrize(
+    "shape, dim", [((70000,), 0), ((1024, 63), 0), ((1023, 63), 0), ((3, 3000, 17), 1), ((5, 2500), 1), ((3, 1, 17), 1)]
+)
 def test_long_sequences_in_chunks(shape, dim, reverse):
     rng = np.random.default_rng(1)
     f, x = rng.uniform(0.5, 1, shape), rng.standard_normal(shape)

@@ -78,7 +78,9 @@ class _Cut:
         return self._seen(a), np.moveaxis(a, 0, self.axis) if self.moved else a
 
     def state(self, t):
-        return None if t is None else memory.contiguous(t.array).reshape(self.cube[1:] if self.cube[1] == 1 else self.cube[::2])
+        if t is None:
+            return None
+        return memory.contiguous(t.array).reshape(self.cube[1:] if self.moved or not self.axis else self.cube[::2])
 
     def _seen(self, a):
         a = a.reshape(self.cube)
