@@ -66,7 +66,7 @@ def multi_head_attention(
         is_causal = False
     if more and mask is not None:
         a = mask.array
-        mask = wrap(np.concatenate([a, np.zeros(a.shape[:3] + (more,), a.dtype)], 3))
+        mask = wrap(np.concatenate([a, np.zeros(a.shape[:-1] + (more,), a.dtype)], -1))
     if need_weights:
         scores = matmul(q * (1 / math.sqrt(q.shape[-1])), k.transpose(-2, -1))
         if mask is not None:
@@ -206,7 +206,7 @@ def cached_attention(qkv, heads, keys, values, start):
     values[:, :, start:end] = parts[2]
     out = memory.empty((n, length, width // 3), keys.dtype)
     q, k, v = parts[0], keys[:, :, :end], values[:, :, :end]
-    y = out.reshape(n, length, heads, -1).transpose(0, 2, 1, 3)
+    y = out.reshape(n, length, heads, width // (3 * heads)).transpose(0, 2, 1, 3)
     K.attention(
         y, None, None, q, k, v, None, None, None, None, 1 / math.sqrt(q.shape[3]), length > 1, start, 0.0, 0, 0
     )
