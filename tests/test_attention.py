@@ -206,6 +206,32 @@ def test_a_pattern_is_a_mask(pattern, length):
         np.testing.assert_allclose(attend(*xs, pattern=pattern).numpy(), y.detach().numpy(), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
+def test_a_causal_pattern_leaves_out_what_comes_later(pattern):
+    arrays = [t.numpy() for t in normals(*[(1, 2, 70, 4)] * 4)]
+    mask = np.where(pattern.mask(70) & np.tri(70, dtype=bool), 0, -np.inf)
+    for a, b in zip(gradients(*arrays, 1, pattern=pattern, is_causal=True), gradients(*arrays, 1, mask)):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("backend", [("cython", "ref"), ("ref",)])
+@pytest.mark.parametrize("lead, length", [((0,), 3), ((0, 2), 3), ((2, 0), 3), ((1, 2), 0)])
+def test_nothing_to_attend_with(lead, length, backend):
+    q, k, v = (t.requires_grad_() for t in normals((*lead, length, 4), (*lead, 2, 4), (*lead, 2, 5)))
+    keys, values = normals((7, 4), (7, 5))
+    with nnrt.config.use(backend=backend):
+        for relative in (None, (keys, values)):
+            y = attend(q, k, v, relative=relative)
+            y.sum().backward()
+            assert y.shape == (*lead, length, 5) and not k.grad.numpy().any()
+
+
+def test_a_shared_value_of_an_empty_batch_has_a_gradient():
+    q, k, v = (t.requires_grad_() for t in normals((0, 4, 3, 2), (0, 2, 3, 2), (2, 3, 5)))
+    attend(q, k, v, enable_gqa=True).sum().backward()
+    assert v.grad.shape == v.shape and not v.grad.numpy().any()
+
+
 def by_hand(length, pattern):
     """What the papers say, pair by pair."""
     met = np.zeros((length, length), bool)

@@ -137,7 +137,7 @@ def _softmax(s, lse):
 
 
 def _per_head(a, q):
-    return np.repeat(a, q.shape[1] // a.shape[1], axis=1)
+    return np.repeat(a, q.shape[1] // max(a.shape[1], 1), axis=1)
 
 
 def _per_group(a, like):

@@ -68,12 +68,14 @@ def scaled_dot_product_attention(
     if alibi is not None and alibi is not False:
         slopes = _slopes(alibi, h, q.dtype)
     if pattern is not None:
-        parts = pattern.parts(length, k.shape[2])
+        parts = pattern.parts(length, k.shape[2], bool(is_causal))
+        is_causal = False
     bias = None
     if relative is not None:
         keys, added = _relative(relative, size, v.shape[3], q.dtype)
         scores = mul(matmul(query, transpose(keys, 0, 1)), float(scale))
-        bias = _rows(np.broadcast_to(scores.array, (*lead, length, len(keys.array)))).reshape(b, h, length, -1)
+        width = len(keys.array)
+        bias = _rows(np.broadcast_to(scores.array, (*lead, length, width))).reshape(b, h, length, width)
     seed = offset = 0
     if dropout_p:
         seed, offset = random._taken(None, b * h * -(-k.shape[2] // 8) * length)
@@ -230,5 +232,5 @@ def _restored(g, x, lead):
     """The gradient g [B, G, ...] in the shape of the input x, summed over what was broadcast."""
     if g.shape == x.shape:
         return g
-    shape = lead + g.shape[2:] if math.prod(lead) == g.shape[0] * g.shape[1] else lead[:-1] + g.shape[1:]
+    shape = lead[:-1] + g.shape[1:] if lead else g.shape[2:]
     return sum_to(g if g.shape == shape else g.reshape(shape), x.shape)

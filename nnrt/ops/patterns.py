@@ -20,11 +20,11 @@ class Pattern:
     which blocks, of positions low to high, may meet the rows. ValueError for sizes of a pattern below 1.
     """
 
-    def parts(self, queries, keys):
-        """The parts for self-attention over so many tokens, kept from call to call."""
+    def parts(self, queries, keys, causal=False):
+        """The parts for self-attention over so many tokens, kept from call to call. causal: without keys after the query."""
         if queries != keys:
             raise RuntimeError(f"{type(self).__name__}: wants as many keys as queries, got {keys} and {queries}")
-        return _compiled(self, queries)
+        return _compiled(self, queries, causal)
 
     def mask(self, length):
         """The same as a boolean [T, T]: what a dense attention would be given."""
@@ -36,11 +36,11 @@ class Pattern:
 
 
 @lru_cache(maxsize=64)
-def _compiled(pattern, length):
-    return tuple([_part(length, *piece) for piece in pattern.pieces(length)])
+def _compiled(pattern, length, causal):
+    return tuple([_part(length, causal, *piece) for piece in pattern.pieces(length)])
 
 
-def _part(length, q_sets, k_sets, near, meets):
+def _part(length, causal, q_sets, k_sets, near, meets):
     q_index, q_at, q_set = _cut(q_sets)
     k_index, k_at, k_set = _cut(k_sets)
     low, high = k_index[k_at[:-1]], k_index[k_at[1:] - 1]
@@ -48,7 +48,10 @@ def _part(length, q_sets, k_sets, near, meets):
     for t in range(len(q_set)):
         rows = q_index[q_at[t] : q_at[t + 1]]
         for n in np.flatnonzero((k_set == q_set[t]) & near(rows, low, high)):
-            met = np.broadcast_to(meets(rows[:, None], k_index[k_at[n] : k_at[n + 1]]), (len(rows), k_at[n + 1] - k_at[n]))
+            cols = k_index[k_at[n] : k_at[n + 1]]
+            met = np.broadcast_to(meets(rows[:, None], cols), (len(rows), len(cols)))
+            if causal:
+                met = met & (cols <= rows[:, None])
             if not met.any():
                 continue
             blocks.append(n)
