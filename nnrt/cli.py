@@ -112,7 +112,7 @@ def _bench(args):
 
     if args.list:
         for row in all_workloads():
-            print(f"{row.group:<8}{row.name}")
+            print(f"{row.group:<12}{row.name}")
         return 0
     try:
         threads = tuple(int(n) for n in args.threads.split(","))
