@@ -333,3 +333,9 @@ def test_a_cache_takes_tokens_in_any_portions(heads, rng):
     cache = nnrt.nn.KeyValueCache(2, heads, 9, 16)
     portions = [cache.attend(qkv[:, a:b]).numpy() for a, b in ((0, 3), (3, 4), (4, 9))]
     np.testing.assert_allclose(np.concatenate(portions, 1), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_cache_refuses_other_batches_and_widths(rng):
+    for shape in ((1, 3, 48), (2, 3, 12), (2, 48)):
+        with pytest.raises(ValueError, match=r"KeyValueCache: qkv must be \[2, T, 48\], got shape \("):
+            nnrt.nn.KeyValueCache(2, 4, 9, 16).attend(nnrt.zeros(shape))

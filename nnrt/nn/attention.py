@@ -133,7 +133,8 @@ class KeyValueCache:
     """Keys and values of the tokens that a causal self-attention has seen, with room for so many of n sequences.
 
     attend(qkv [N, T, 3 dim]) -> [N, T, dim]: attention of T tokens more to themselves and all before them, which then
-    count as seen. `length`: how many have been. Nothing is differentiated. ValueError where the room does not suffice.
+    count as seen. `length`: how many have been. Nothing is differentiated. ValueError where the room does not suffice and
+    for another n or dim.
     """
 
     def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
@@ -143,7 +144,10 @@ class KeyValueCache:
 
     def attend(self, qkv: Tensor) -> Tensor:
         """The outputs [N, T, dim] of T tokens more, given their queries, keys and values side by side, [N, T, 3 dim]."""
-        check_length("KeyValueCache", self.length + qkv.shape[1], self.keys.shape[2])
+        n, heads, room, size = self.keys.shape
+        if qkv.ndim != 3 or qkv.shape[0] != n or qkv.shape[2] != 3 * heads * size:
+            raise ValueError(f"KeyValueCache: qkv must be [{n}, T, {3 * heads * size}], got shape {tuple(qkv.shape)}")
+        check_length("KeyValueCache", self.length + qkv.shape[1], room)
         y = multihead.cached_attention(qkv, self.num_heads, self.keys.array, self.values.array, self.length)
         self.length += qkv.shape[1]
         return y
