@@ -68,7 +68,7 @@ class Seq2Seq(nn.Module):
                 ended = new == eos
                 if bool(ended.all()):
                     break
-        return stack(made, 1)
+        return stack(made, 1) if made else full((source.shape[0], 0), eos)
 
 
 class Tagger(nn.Module):

@@ -204,6 +204,8 @@ def test_translation_is_generated_token_by_token(name, rng):
         end = np.flatnonzero(theirs == eos)
         end = end[0] + 1 if len(end) else len(theirs)
         assert (ours[:end] == theirs[:end]).all() and (ours[end:] == eos).all()
+    nothing = model.generate(source, 1, eos, 0)
+    assert nothing.shape == (4, 0) and nothing.dtype == nnrt.int64
 
 
 @pytest.mark.parametrize("name", ["Seq2Seq", "Tagger"])
