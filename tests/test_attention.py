@@ -333,6 +333,7 @@ def test_a_cache_takes_tokens_in_any_portions(heads, rng):
     cache = nnrt.nn.KeyValueCache(2, heads, 9, 16)
     portions = [cache.attend(qkv[:, a:b]).numpy() for a, b in ((0, 3), (3, 4), (4, 9))]
     np.testing.assert_allclose(np.concatenate(portions, 1), whole, rtol=1e-5, atol=1e-6)
+    assert nnrt.nn.KeyValueCache(0, heads, 9, 16).attend(qkv[:0]).shape == (0, 9, 16)
 
 
 def test_a_cache_refuses_other_batches_and_widths(rng):
