@@ -8,6 +8,7 @@ import argparse
 import importlib
 import os
 import sys
+from shlex import quote
 
 from ._version import __version__
 from .train.task import RunError, integer, number, read_config
@@ -138,7 +139,7 @@ def _predict(args):
         raise RunError(f"{args.folder} is a run of {task!r}; this nnrt knows {', '.join(TASKS)}")
     module = importlib.import_module(TASKS[task])
     if not hasattr(module, "predict"):
-        raise RunError(f"{args.folder} is a run of {task!r}; continue a text with: python -m nnrt generate {args.folder}")
+        raise RunError(f"{args.folder} is a run of {task!r}; continue a text with: python -m nnrt generate {quote(args.folder)}")
     return module.predict(args.folder, args.image)
 
 

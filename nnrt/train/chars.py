@@ -14,6 +14,7 @@ import os
 import sys
 import sysconfig
 import time
+from shlex import quote
 
 import numpy as np
 
@@ -311,7 +312,7 @@ def train(args):
         resume=args.resume,
     )  # fmt: skip
     if trainer.interrupted:
-        print(f"continue with: python -m nnrt train {NAME} --resume --out {folder}")
+        print(f"continue with: python -m nnrt train {NAME} --resume --out {quote(folder)}")
         return 130
     save_file(model.state_dict(), os.path.join(folder, "model.safetensors"), {"task": NAME, "nnrt": __version__})
     trainer.history.write_csv(os.path.join(folder, "history.csv"))
@@ -328,7 +329,7 @@ def train(args):
     if left_out:
         print(left_out)
     prompt = "" if options["text"] else " --prompt 'def '"
-    print(f"let it write with: python -m nnrt generate {folder}{prompt}")
+    print(f"let it write with: python -m nnrt generate {quote(folder)}{prompt}")
     return 0
 
 
@@ -371,7 +372,7 @@ def generate(args):
         raise RunError(f"{os.path.join(folder, 'config.json')} has no vocabulary: classes must be a list of characters")
     weights = os.path.join(folder, "model.safetensors")
     if not os.path.exists(weights):
-        how = f"python -m nnrt train {NAME} --resume --out {folder}"
+        how = f"python -m nnrt train {NAME} --resume --out {quote(folder)}"
         raise RunError(f"{folder} has no model.safetensors: its training has not ended; continue it with: {how}")
     model = build(options, len(characters))
     try:

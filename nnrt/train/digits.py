@@ -10,6 +10,7 @@ Training: AdamW with the learning rate falling to 0 along half a cosine, Gaussia
 
 import os
 import time
+from shlex import quote
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def train(args):
     checkpoint = os.path.join(folder, "checkpoint")
     trainer.fit(*loaders, epochs=options["epochs"], checkpoint=checkpoint, resume=args.resume)
     if trainer.interrupted:
-        print(f"continue with: python -m nnrt train {NAME} --resume --out {folder}")
+        print(f"continue with: python -m nnrt train {NAME} --resume --out {quote(folder)}")
         return 130
     counts = ConfusionMatrix(len(digits.CLASSES))
     test = digits.load_digits("test")
@@ -123,7 +124,7 @@ def train(args):
     print(f"{time.perf_counter() - begun:.1f} s; written to {folder}: {', '.join(written(folder))}")
     if left_out:
         print(f"left out: curve.png, confusion.png ({left_out})")
-    print(f"classify with: python -m nnrt predict {folder} IMAGE.png")
+    print(f"classify with: python -m nnrt predict {quote(folder)} IMAGE.png")
     return 0
 
 
@@ -214,7 +215,7 @@ def predict(folder, source):
     options = read_options(folder, NAME, DEFAULTS)
     weights = os.path.join(folder, "model.safetensors")
     if not os.path.exists(weights):
-        how = f"python -m nnrt train {NAME} --resume --out {folder}"
+        how = f"python -m nnrt train {NAME} --resume --out {quote(folder)}"
         raise RunError(
             f"{folder} has no model.safetensors: its training has not ended; continue it with: {how}"
         )

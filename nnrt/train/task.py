@@ -7,6 +7,7 @@ holds all that is needed to build the model again.
 import argparse
 import json
 import os
+from shlex import quote
 
 from .._version import __version__
 from ..io.atomic import write_text
@@ -78,7 +79,7 @@ def read_config(folder, task="digits"):
         if os.path.isfile(folder):
             raise RunError(f"{folder} is not the folder of a run but a file; give the folder, as runs/{task}") from None
         what = "is not the folder of a run: it has no config.json" if os.path.exists(folder) else "does not exist"
-        raise RunError(f"{folder} {what}; make a run with: python -m nnrt train {task} --out {folder}") from None
+        raise RunError(f"{folder} {what}; make a run with: python -m nnrt train {task} --out {quote(folder)}") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("options"), dict) or "task" not in found:
