@@ -16,14 +16,20 @@ def functions():
 
 # What torch does not have, or has elsewhere.
 OWN = {
+    "add_layer_norm",
+    "add_rms_norm",
     "bilinear_gate",
     "clamp_min",
     "div",
     "fft_conv",
     "feature_dropout",
     "geglu",
+    "qrnn_pool",
     "reglu",
+    "rotary_embedding",
+    "scan",
     "squared_relu",
+    "sru_scan",
     "step",
     "swiglu",
 }
