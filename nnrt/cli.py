@@ -113,7 +113,7 @@ def _bench(args):
 
     if args.list:
         for row in all_workloads():
-            print(f"{row.group:<12}{row.name}")
+            print(f"{row.group:<18}{row.name}")
         return 0
     try:
         threads = tuple(int(n) for n in args.threads.split(","))
