@@ -8,7 +8,7 @@ from nnrt.cli import main
 def test_list_names_every_row(capsys):
     assert main(["bench", "--list"]) == 0
     out = capsys.readouterr().out
-    assert "gemm 256x256x256" in out and "\nsequences   gpt" in out
+    assert "gemm 256x256x256" in out and "\nsequences         gpt" in out
 
 
 @pytest.mark.parametrize(
