@@ -6,17 +6,13 @@ from .promotion import as_tensor
 
 def mm(x, mat2):
     """[M, K]·[K, N], without broadcasting."""
-    x = as_tensor("mm", x)
-    _want_dims("mm", x, 2)
-    _want_dims("mm", mat2, 2)
+    x, mat2 = _of_dims("mm", x, 2, mat2, 2)
     return matmul(x, mat2)
 
 
 def bmm(x, mat2):
     """[B, M, K]·[B, K, N], without broadcasting."""
-    x = as_tensor("bmm", x)
-    _want_dims("bmm", x, 3)
-    _want_dims("bmm", mat2, 3)
+    x, mat2 = _of_dims("bmm", x, 3, mat2, 3)
     if x.shape[0] != mat2.shape[0]:
         raise RuntimeError(f"bmm: batches of {x.shape[0]} and {mat2.shape[0]} matrices (shapes {x.shape} and {mat2.shape})")
     return matmul(x, mat2)
@@ -24,17 +20,13 @@ def bmm(x, mat2):
 
 def mv(x, vec):
     """[M, K]·[K] -> [M]."""
-    x = as_tensor("mv", x)
-    _want_dims("mv", x, 2)
-    _want_dims("mv", vec, 1)
+    x, vec = _of_dims("mv", x, 2, vec, 1)
     return matmul(x, vec)
 
 
 def dot(x, other):
     """Σ_k x_k other_k of two vectors."""
-    x = as_tensor("dot", x)
-    _want_dims("dot", x, 1)
-    _want_dims("dot", other, 1)
+    x, other = _of_dims("dot", x, 1, other, 1)
     return matmul(x, other)
 
 
@@ -52,9 +44,7 @@ def inner(x, other):
 
 def outer(x, vec2):
     """[M], [N] -> [M, N]."""
-    x = as_tensor("outer", x)
-    _want_dims("outer", x, 1)
-    _want_dims("outer", vec2, 1)
+    x, vec2 = _of_dims("outer", x, 1, vec2, 1)
     return matmul(x.reshape(-1, 1), vec2.reshape(1, -1))
 
 
@@ -90,6 +80,10 @@ def _plus(x, product, beta, alpha):
     return (x if beta == 1 else x * beta) + product
 
 
-def _want_dims(op, x, ndim):
-    if x.ndim != ndim:
-        raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(x.shape)}")
+def _of_dims(op, x, m, other, n):
+    """Both as Tensors, x of m dimensions and the other of n."""
+    both = as_tensor(op, x), as_tensor(op, other)
+    for t, ndim in zip(both, (m, n)):
+        if t.ndim != ndim:
+            raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(t.shape)}")
+    return both
