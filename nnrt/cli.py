@@ -11,7 +11,7 @@ import sys
 from shlex import quote
 
 from ._version import __version__
-from .train.task import RunError, integer, number, read_config
+from .train.task import RunError, integer, make_folder, number, read_config
 
 # Task -> module with HELP, add_arguments(parser), train(args) and predict(folder, source), or generate(args).
 TASKS = {"digits": "nnrt.train.digits", "chars": "nnrt.train.chars"}
@@ -125,6 +125,8 @@ def _bench(args):
     unknown = sorted(set(peers or ()) - set(compare.NEEDS))
     if unknown:
         raise RunError(f"--peers: no peer {', '.join(unknown)}; there are {', '.join(compare.NEEDS)}")
+    if args.out:
+        make_folder(args.out)
     made = compare.run(args.select, threads, args.rounds, args.seconds, peers)
     if not made["rows"]:
         raise RunError(f"--select {args.select}: no row's name contains that (--list shows them)")

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -20,9 +22,10 @@ class Fixed:
     """A worker that answers from memory."""
 
     def __init__(self, result, seconds):
-        self.result, self.seconds = result, seconds
+        self.result, self.seconds, self.asked = result, seconds, []
 
-    def ask(self, do, row, out=None, seconds=None):
+    def ask(self, do, row=None, out=None, seconds=None):
+        self.asked.append(do)
         if do == "run":
             if isinstance(self.result, str):
                 return {"error": self.result}
@@ -51,6 +54,30 @@ def test_a_failing_peer_is_named(tmp_path):
 def test_a_result_of_another_shape_is_wrong(tmp_path):
     workers = {"nnrt": Fixed([np.ones((2, 3))], 1.0), "torch": Fixed([np.ones((3, 2))], 1.0)}
     assert "torch" in compare.compared(ROW, workers, tmp_path, 1, 0.0)[1]
+
+
+def test_a_peer_that_takes_too_long_or_dies_is_named_and_runs_on(tmp_path):
+    worker, file = compare.Worker("numpy", 1), str(tmp_path / "numpy.npz")
+    try:
+        answer = worker.ask(do="run", row="gemm 1024x1024x1024", out=file, patience=1e-4)
+        assert answer == {"error": "no answer within 0.0001 s"}
+        assert worker.ask(do="run", row="gemm 32x32x32", out=file) == {}
+        os.kill(worker.process.pid, signal.SIGKILL)
+        assert worker.ask(do="time", seconds=0.01) == {"error": "the process ended"}
+        assert worker.ask(do="run", row="gemm 32x32x32", out=file) == {}
+        assert worker.ask(do="time", seconds=0.01)["times"]
+    finally:
+        worker.close()
+    assert worker.process.returncode == -signal.SIGKILL
+
+
+def test_slow_peers_take_part_in_fewer_rounds(tmp_path, monkeypatch):
+    worker = Fixed([np.ones(1)], 1.0)
+    for enough, rounds in ((1e-9, 1), (60.0, 4)):
+        worker.asked = []
+        monkeypatch.setattr(compare, "ENOUGH", enough)
+        assert compare.compared(ROW, {"nnrt": worker}, tmp_path, 4, 0.0) == ({"nnrt": 1.0}, {})
+        assert worker.asked == ["run"] + ["time"] * rounds
 
 
 def test_report_leads_with_losses(tmp_path):

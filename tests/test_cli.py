@@ -311,8 +311,11 @@ def test_nothing_to_resume(tmp_path, capsys):
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert cli.main(["train", "digits", "--out", str(tmp_path / "file" / "x")]) == 1
-    assert "nnrt: error: NotADirectoryError" in capsys.readouterr().err
+    for words in (["train", "digits"], ["bench", "--select", "gemm 16x16x16"]):
+        assert cli.main([*words, "--out", str(tmp_path / "file" / "x")]) == 2
+        assert "file/x: the folder cannot be made (Not a directory)" in capsys.readouterr().err
+        assert cli.main([*words, "--out", str(tmp_path / "file")]) == 2
+        assert "file: that is a file; give a folder" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path, capsys):

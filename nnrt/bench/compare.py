@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import os
+import select
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,41 +20,56 @@ from .workloads import NEEDS, all_workloads
 
 ROUNDS = 5
 SECONDS = 0.15
+# A peer that needs longer than this for a row, compilation included, is left out of it.
+PATIENCE = 180.0
+# Who has been timed for this long, in seconds of a row, sits out its other rounds.
+ENOUGH = 6.0
 
 
 class Worker:
     """A peer's process. It is stopped while others run: idle pools spin and would steal a core."""
 
     def __init__(self, peer, threads):
-        self.peer = peer
+        self.peer, self.threads = peer, threads
+        self.start()
+
+    def start(self):
         pools = ("OMP", "OPENBLAS", "MKL", "NUMBA", "NNRT")
-        cpus = sorted(os.sched_getaffinity(0))[-threads:]
+        cpus = sorted(os.sched_getaffinity(0))[-self.threads :]
+
+        def apart():
+            os.setpgid(0, 0)
+            os.sched_setaffinity(0, cpus)
+
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nnrt.bench.worker", peer, str(threads)],
+            [sys.executable, "-m", "nnrt.bench.worker", self.peer, str(self.threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=environment(**{f"{pool}_NUM_THREADS": str(threads) for pool in pools}),
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
-        )
-        self.answer()
+            env=environment(**{f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}),
+            preexec_fn=apart,
+        )  # fmt: skip
+        if not self.process.stdout.readline():
+            raise RuntimeError(f"{self.peer}: the process ended")
         self.process.send_signal(signal.SIGSTOP)
 
-    def answer(self):
-        line = self.process.stdout.readline()
+    def ask(self, patience=PATIENCE, **command):
+        """The worker's answer. One that gives none is started anew, and the answer is an error."""
+        self.process.send_signal(signal.SIGCONT)
+        with suppress(BrokenPipeError):
+            print(json.dumps(command), file=self.process.stdin, flush=True)
+        in_time = select.select([self.process.stdout], [], [], patience)[0]
+        line = self.process.stdout.readline() if in_time else ""
         if not line:
-            raise RuntimeError(f"{self.peer}: the process ended")
+            self.close()
+            self.start()
+            return {"error": "the process ended" if in_time else f"no answer within {patience:g} s"}
+        self.process.send_signal(signal.SIGSTOP)
         return json.loads(line)
 
-    def ask(self, **command):
-        self.process.send_signal(signal.SIGCONT)
-        print(json.dumps(command), file=self.process.stdin, flush=True)
-        answer = self.answer()
-        self.process.send_signal(signal.SIGSTOP)
-        return answer
-
     def close(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
+        """Ends the process and what it started, a compiler for instance."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
 
 
 def peers_of(row):
@@ -92,9 +110,12 @@ def compared(row, workers, folder, rounds, seconds):
     """One row: median seconds per peer over rounds, in which the peers take turns."""
     good, wrong = verified(row, workers, folder)
     times = {peer: [] for peer in good}
+    spent = dict.fromkeys(good, 0.0)
     for _ in range(rounds):
-        for peer in good:
-            answer = workers[peer].ask(do="time", row=row.name, seconds=seconds)
+        for peer in [p for p in good if p not in wrong and spent[p] < ENOUGH]:
+            start = time.perf_counter()
+            answer = workers[peer].ask(do="time", seconds=seconds)
+            spent[peer] += time.perf_counter() - start
             if "error" in answer:
                 wrong[peer] = answer["error"]
             else:

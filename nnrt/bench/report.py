@@ -8,9 +8,8 @@ from .compare import seconds_text
 
 
 def write(report, folder):
-    """Writes report.json, report.md and, with matplotlib, report.png into folder; returns their paths."""
+    """Writes report.json, report.md and, with matplotlib, report.png into an existing folder; returns their paths."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "report.json", folder / "report.md"]
     paths[0].write_text(json.dumps(report, indent=1) + "\n")
     paths[1].write_text(markdown(report))

@@ -1,4 +1,4 @@
-"""Rows of sequence models. Peers: torch compiled ("compile") where a row is a training step."""
+"""Rows of sequence models. Peers: torch compiled ("compile") and JAX where a row is a training step."""
 
 from functools import partial
 
@@ -6,44 +6,60 @@ import numpy as np
 
 from .nets import _drawn
 from .twin import models_of
-from .workloads import Workload, f32, in_torch
+from .workloads import Workload, adam, f32, in_jax, in_torch
 
-# ---- transformers ----
+# ---- training steps of models ----
 
 
 def _tokens(n, length, vocab, more=()):
     return lambda rng: [rng.integers(1, vocab, (n, size)) for size in (length, *more)]
 
 
-def _gpt(t):
-    return _drawn(t, models_of(t).GPT(256, layers=4, heads=4, dim=128, positions=256))
+def _step(model_of, how, t, arrays):
+    """Steps of Adam on the cross entropy of the model's logits (of its first result, if it has several)."""
+    model = model_of(t)
+    *inputs, targets = (t.from_numpy(a) for a in arrays)
+    optimizer = adam(t, how, model)
 
+    def loss_of(*inputs):
+        logits = model(*inputs)
+        logits = logits[0] if isinstance(logits, tuple) else logits
+        return t.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-def _gpt_step(how, t, arrays):
-    ids, targets = (t.from_numpy(a) for a in arrays)
-    model = _gpt(t)
-    return _training(t, how, model, lambda run_model: run_model(ids), targets)
-
-
-def _translation_step(how, t, arrays):
-    source, target, following = (t.from_numpy(a) for a in arrays)
-    model = models_of(t).Transformer(256, 256, dim=128, heads=4, layers=2, hidden=512, dropout=0.0, positions=256)
-    return _training(t, how, _drawn(t, model), lambda run_model: run_model(source, target), following)
-
-
-def _training(t, how, model, logits_of, targets):
-    """Steps of Adam on the cross entropy of the logits."""
-    run_model = t.compile(model) if how == "compile" else model
-    optimizer = t.optim.Adam(model.parameters(), lr=1e-3)
+    loss_of = t.compile(loss_of) if how == "compile" else loss_of
 
     def run():
         optimizer.zero_grad()
-        loss = t.nn.functional.cross_entropy(logits_of(run_model).flatten(0, 1), targets.flatten())
+        loss = loss_of(*inputs)
         loss.backward()
         optimizer.step()
         return loss
 
     return run
+
+
+def _training_row(name, model_of, jaxed, arrays, flops, target):
+    """jaxed: the name of the function of in_jax that computes the logits."""
+    step = partial(_step, model_of)
+
+    def step_jax(module, t, arrays):
+        return module.classifying(model_of(t), getattr(module, jaxed), *arrays)
+
+    peers = {"compile": partial(in_torch, partial(step, "compile")), "jax": partial(in_jax, step_jax)}
+    name = f"{name} adam step"
+    return Workload(name, "sequences", partial(step, ""), arrays, flops=flops, peers=peers, tol=2e-3, target=target)
+
+
+# ---- transformers ----
+
+
+def _gpt(t):
+    return _drawn(t, models_of(t).GPT(256, layers=4, heads=4, dim=128, positions=256))
+
+
+def _translation(t):
+    model = models_of(t).Transformer(256, 256, dim=128, heads=4, layers=2, hidden=512, dropout=0.0, positions=256)
+    return _drawn(t, model)
 
 
 def _generation(t, arrays):
@@ -52,17 +68,13 @@ def _generation(t, arrays):
 
 
 def _transformers():
-    def step(name, setup, arrays, flops):
-        peers = {"compile": partial(in_torch, partial(setup, "compile"))}
-        return Workload(name, "sequences", partial(setup, ""), arrays, flops=flops, peers=peers, tol=2e-3, target=1.6)
-
     products = 4 * 12 * 128**2 + 128 * 256  # multiply-adds of a token
     gpt = 6.0 * 8 * 128 * (products + 4 * 128 * 128)
     # of a token: the encoder's layer, the decoder's with attention to the source
     pair = 6.0 * 8 * 64 * (2 * (12 + 16) * 128**2 + 128 * 256)
     return [
-        step("gpt 4x128 t128 b8 adam step", _gpt_step, _tokens(8, 128, 256, [128]), gpt),
-        step("transformer 2+2x128 t64 b8 adam step", _translation_step, _tokens(8, 64, 256, [64, 64]), pair),
+        _training_row("gpt 4x128 t128 b8", _gpt, "gpt", _tokens(8, 128, 256, [128]), gpt, 1.6),
+        _training_row("transformer 2+2x128 t64 b8", _translation, "translation", _tokens(8, 64, 256, [64, 64]), pair, 1.6),
         Workload(
             "gpt 4x128 64 tokens one by one", "sequences", _generation, _tokens(1, 64, 256), flops=2.0 * 64 * products, target=4
         ),
@@ -388,6 +400,9 @@ class _QRNNModel:
     def parameters(self):
         return self.layers.parameters()
 
+    def named_parameters(self):
+        return self.layers.named_parameters()
+
     def __call__(self, ids):
         embedding, *gates, out = self.layers
         x = embedding(ids.transpose(0, 1))
@@ -397,16 +412,12 @@ class _QRNNModel:
         return out(x).transpose(0, 1)
 
 
-def _characters_step(cell, how, t, arrays):
-    ids, targets = (t.from_numpy(a) for a in arrays)
-    if cell == "qrnn":
-        return _training(t, how, _QRNNModel(t), lambda model: model(ids), targets)
-    model = _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, cell))
-    return _training(t, how, model, lambda model: model(ids)[0], targets)
+def _character_model(cell, t):
+    return _QRNNModel(t) if cell == "qrnn" else _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, cell))
 
 
 def _one_by_one(t, arrays):
-    model, start = _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, "lstm")).eval(), t.from_numpy(arrays[0])
+    model, start = _character_model("lstm", t).eval(), t.from_numpy(arrays[0])
 
     def run():
         ids, state, made = start, None, []
@@ -428,9 +439,8 @@ def _characters():
         ("lstm", 4 * (64 + 3 * HIDDEN), 1.3), ("gru", 3 * (64 + 3 * HIDDEN), 2), ("qrnn", 3 * 2 * (64 + HIDDEN), None)
     ):  # fmt: skip
         flops = 6.0 * STREAMS * LENGTH * HIDDEN * (matrices + VOCABULARY)
-        name = f"char {cell} 2x{HIDDEN} t{LENGTH} b{STREAMS} adam step"
-        step = partial(_characters_step, cell, "")
-        made.append(Workload(name, "sequences", step, tokens, flops=flops, tol=2e-3, target=target))
+        name, jaxed = f"char {cell} 2x{HIDDEN} t{LENGTH} b{STREAMS}", "quasi_recurrent" if cell == "qrnn" else "characters"
+        made.append(_training_row(name, partial(_character_model, cell), jaxed, tokens, flops, target))
     flops = 2.0 * 64 * HIDDEN * (4 * (64 + 3 * HIDDEN) + VOCABULARY)
     name = "char lstm 2x256 64 characters one by one"
     return [*made, Workload(name, "sequences", _one_by_one, _tokens(1, 1, VOCABULARY), flops=flops, target=4)]

@@ -7,6 +7,7 @@ have a setup of their own in `peers`. Setups for verification start from the sam
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -48,6 +49,20 @@ def in_torch(setup, arrays):
     import torch
 
     return setup(torch, arrays)
+
+
+def in_jax(setup, arrays):
+    """For the peer jax: setup(the module in_jax, nnrt, arrays)."""
+    import nnrt
+
+    from . import in_jax
+
+    return setup(in_jax, nnrt, arrays)
+
+
+def adam(t, how, model, **options):
+    """The model's Adam. Who compiles in torch also takes its fused one."""
+    return t.optim.Adam(model.parameters(), **{"lr": 1e-3, **options}, **({"fused": True} if how == "compile" else {}))
 
 
 # matrix products
@@ -242,38 +257,8 @@ def _mlp_step(t, arrays):
     return run
 
 
-def _mlp_step_jax(arrays):
-    import jax
-    import jax.numpy as jnp
-
-    def loss_of(params, x, y):
-        for w, b in params[:-1]:
-            x = jax.nn.relu(x @ w.T + b)
-        w, b = params[-1]
-        logits = x @ w.T + b
-        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
-
-    @jax.jit
-    def step(params, m, v, count, x, y):
-        loss, grads = jax.value_and_grad(loss_of)(params, x, y)
-        count = count + 1
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
-        params = jax.tree.map(
-            lambda p, m, v: p - 1e-3 * (m / (1 - 0.9**count)) / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8), params, m, v
-        )
-        return params, m, v, count, loss
-
-    x, y = (jnp.asarray(a) for a in arrays[:2])
-    params = [(jnp.asarray(w), jnp.asarray(b)) for w, b in zip(arrays[2::2], arrays[3::2])]
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    state = [params, zeros, zeros, jnp.float32(0)]
-
-    def run():
-        *state[:], loss = step(*state, x, y)
-        return loss.block_until_ready()
-
-    return run
+def _mlp_step_jax(jaxed, t, arrays):
+    return jaxed.classifying(mlp(t, arrays[2:]), jaxed.apply, *arrays[:2])
 
 
 def _mlp_flops(batch, *sizes):
@@ -315,7 +300,7 @@ def all_workloads():
         rows.append(
             Workload(
                 f"mlp {'-'.join(map(str, sizes))} b{batch} adam step", "step", _mlp_step, _mlp_arrays(batch, *sizes),
-                flops=_mlp_flops(batch, *sizes), peers={"jax": _mlp_step_jax}, tol=1e-3,
+                flops=_mlp_flops(batch, *sizes), peers={"jax": partial(in_jax, _mlp_step_jax)}, tol=1e-3,
             )
         )
     n = 10_000_000

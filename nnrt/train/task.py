@@ -62,9 +62,21 @@ def sizes(text):
 # ---- the folder of a run ----
 
 
+def make_folder(folder):
+    """Makes the folder that --out names, unless it exists; RunError where it cannot be made or written to."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except FileExistsError:
+        raise RunError(f"--out {folder}: that is a file; give a folder, which is made if it does not exist") from None
+    except OSError as error:
+        raise RunError(f"--out {folder}: the folder cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RunError(f"--out {folder}: the folder cannot be written to")
+
+
 def write_config(folder, task, classes, options):
     """Makes the folder and its config.json."""
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     description = {"task": task, "nnrt": __version__, "classes": list(classes), "options": options}
     write_text(os.path.join(folder, "config.json"), json.dumps(description, indent=2) + "\n")
 
