@@ -99,9 +99,11 @@ def test_report_leads_with_losses(tmp_path):
     assert (len(paths) == 3) == bool(importlib.util.find_spec("matplotlib"))
 
 
-def test_a_real_row_against_numpy():
+@pytest.mark.parametrize(("row", "peer"), [("gemm 32x32x32", "numpy"), ("mlp 32-64-10", "jax")])
+def test_a_real_row(row, peer):
     pytest.importorskip("nnrt._ext.peak")
-    lines = []
-    made = compare.run("gemm 32x32x32", threads=(1,), rounds=1, seconds=0.01, peers=["numpy"], show=lines.append)
+    if not importlib.util.find_spec(peer):
+        pytest.skip(f"{peer} is not installed")
+    made = compare.run(row, threads=(1,), rounds=1, seconds=0.01, peers=[peer], show=lambda line: None)
     (row,) = made["rows"]
-    assert row["wrong"] == {} and row["seconds"]["nnrt"] > 0 and row["ratio"]["numpy"] > 0
+    assert row["wrong"] == {} and row["seconds"]["nnrt"] > 0 and row["ratio"][peer] > 0
