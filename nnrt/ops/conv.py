@@ -20,7 +20,7 @@ from ..autograd import grad_enabled, record
 from ..tensor import Tensor
 from . import _columns, _spectra
 from ._geometry import conv_geometry, ints, transposed_geometry
-from ._layout import as_nchw, channels_last
+from ._layout import as_nchw, channels_last, empty_nchw
 from ._packed import cell_of, packed
 from .promotion import not_tensors
 
@@ -383,9 +383,8 @@ def conv_backward(node, dy):
     dyl = channels_last(dy if batched else dy[None])
     dx = dw = db = None
     if node.needs(0):
-        dxl = memory.empty(g.x, x.dtype)
-        _adjoint(dxl, dyl, w, cell, None, g, node.needs(1))
-        dx = as_nchw(dxl, w.ndim)
+        dx = empty_nchw(x.shape if batched else (1, *x.shape), x.dtype)
+        _adjoint(channels_last(dx), dyl, w, cell, None, g, node.needs(1))
         dx = dx if batched else dx[0]
     if node.needs(1):
         dw = memory.empty(w.shape, w.dtype)
@@ -444,9 +443,8 @@ def conv_transpose_backward(node, dx):
     dxl = channels_last(dx if batched else dx[None])
     dy = dw = db = None
     if node.needs(0):
-        dyl = memory.empty(g.y, y.dtype)
-        _forward(dyl, dxl, w, cell, None, None, g, node.needs(1))
-        dy = as_nchw(dyl, w.ndim)
+        dy = empty_nchw(y.shape if batched else (1, *y.shape), y.dtype)
+        _forward(channels_last(dy), dxl, w, cell, None, None, g, node.needs(1))
         dy = dy if batched else dy[0]
     if node.needs(1):
         dw = memory.empty(w.shape, w.dtype)
