@@ -73,6 +73,8 @@ def _check(x, g, mode):
         raise RuntimeError(f"grid_sample: input and grid must be of one floating dtype, got {x.dtype} and {g.dtype}")
     if 0 in x.shape[1:]:
         raise RuntimeError(f"grid_sample: input must have channels and pixels, got shape {x.shape}")
+    if math.prod(x.shape[2:]) >= 1 << 31:
+        raise RuntimeError(f"grid_sample: images must have less than 2**31 pixels, got shape {x.shape}")
     if mode == "bicubic" and x.ndim == 5:
         raise RuntimeError(f"grid_sample: mode 'bicubic' wants images, got input of shape {x.shape}")
 

@@ -51,7 +51,8 @@ KERNELS = [
     kernel
     for c, size, places, mode in [
         (1, (1, 5, 6), (4, 3), "bilinear"), (3, (1, 5, 6), (40, 40), "bilinear"), (35, (1, 4, 3), (5, 5), "bicubic"),
-        (16, (1, 5, 6), (5, 5), "nearest"), (9, (3, 4, 5), (2, 3, 3), "bilinear"), (2, (3, 4, 5), (2, 3, 3), "nearest"),
+        (1, (1, 5, 6), (7, 5), "nearest"), (2, (1, 1, 6), (3, 9), "bilinear"), (2, (1, 5, 4), (3, 7), "bicubic"),
+        (16, (1, 5, 6), (5, 5), "nearest"), (9, (3, 4, 5), (2, 3, 3), "bilinear"), (2, (3, 4, 5), (2, 3, 3), "nearest"), (3, (2, 4, 5), (2, 3, 3), "bilinear"),
     ]
     for padding, aligned in [("zeros", False), ("border", True), ("reflection", False)]
     for kernel in kernels(c, size, places, mode, padding, aligned)
