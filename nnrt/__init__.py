@@ -156,19 +156,7 @@ from .ops.ternary import (
     lerp,
     where,
 )
-from .ops.index import (
-    argwhere,
-    bucketize,
-    gather,
-    index_select,
-    masked_fill,
-    masked_scatter,
-    masked_select,
-    nonzero,
-    searchsorted,
-    take,
-    take_along_dim,
-)
+from .ops.index import gather, index_select, take, take_along_dim
 from .ops.join import (
     block_diag,
     cartesian_prod,
@@ -187,6 +175,7 @@ from .ops.join import (
     vstack,
 )
 from .ops.linear import matmul
+from .ops.masks import argwhere, bucketize, masked_fill, masked_scatter, masked_select, nonzero, searchsorted
 from .ops.products import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, mm, mv, outer
 from .ops.promotion import can_cast, promote_types, result_type
 from .ops.random import (
@@ -286,9 +275,7 @@ from .ops.sort import (
     unique,
     unique_consecutive,
 )
-from .ops.unary import (
-    abs,
-    absolute,
+from .ops.trigonometry import (
     acos,
     acosh,
     arccos,
@@ -301,10 +288,18 @@ from .ops.unary import (
     asinh,
     atan,
     atanh,
-    ceil,
     cos,
     cosh,
     deg2rad,
+    rad2deg,
+    sin,
+    sinh,
+    tan,
+)
+from .ops.unary import (
+    abs,
+    absolute,
+    ceil,
     digamma,
     erf,
     erfc,
@@ -325,19 +320,15 @@ from .ops.unary import (
     neg,
     negative,
     positive,
-    rad2deg,
     reciprocal,
     round,
     rsqrt,
     sgn,
     sigmoid,
     sign,
-    sin,
     sinc,
-    sinh,
     sqrt,
     square,
-    tan,
     tanh,
     trunc,
 )

@@ -378,28 +378,28 @@ class Tensor:
 
     def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False, memory_format=None):
         """Converted to a dtype, device ("cpu") and/or memory format, or to those of another tensor."""
-        return create.to(self, args, dtype, device, copy, memory_format)
+        return convert.to(self, args, dtype, device, copy, memory_format)
 
     def type(self, dtype=None):
-        return str(self.dtype) if dtype is None else create.to(self, (), dtype, None, False)
+        return str(self.dtype) if dtype is None else convert.to(self, (), dtype, None, False)
 
     def type_as(self, other):
-        return create.to(self, (), other.dtype, None, False)
+        return convert.to(self, (), other.dtype, None, False)
 
     def float(self):
-        return create.to(self, (), np.float32, None, False)
+        return convert.to(self, (), np.float32, None, False)
 
     def double(self):
-        return create.to(self, (), np.float64, None, False)
+        return convert.to(self, (), np.float64, None, False)
 
     def long(self):
-        return create.to(self, (), np.int64, None, False)
+        return convert.to(self, (), np.int64, None, False)
 
     def int(self):
-        return create.to(self, (), np.int32, None, False)
+        return convert.to(self, (), np.int32, None, False)
 
     def bool(self):
-        return create.to(self, (), np.bool_, None, False)
+        return convert.to(self, (), np.bool_, None, False)
 
     def cpu(self):
         return self
@@ -428,7 +428,7 @@ class Tensor:
         return array.copy() if copy else array
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        return create.array_ufunc(ufunc, method, inputs, kwargs)
+        return convert.array_ufunc(ufunc, method, inputs, kwargs)
 
     def __dlpack__(self, **kwargs):
         return self.numpy().__dlpack__(**kwargs)
@@ -514,6 +514,7 @@ from .ops import (  # noqa: E402
     arrange,
     binary,
     compare,
+    convert,
     create,
     cumulative,
     elementwise,
@@ -521,6 +522,7 @@ from .ops import (  # noqa: E402
     inplace,
     join,
     linear,
+    masks,
     parts,
     products,
     random,
@@ -531,6 +533,7 @@ from .ops import (  # noqa: E402
     sort,
     statistics,
     ternary,
+    trigonometry,
     unary,
 )
 
@@ -539,8 +542,8 @@ _backward = autograd.backward
 _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
 _WITH_METHODS = (
-    elementwise, unary, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
-    softmax, sort, index, scatter, shape, parts, arrange, join, random, inplace,
+    elementwise, unary, trigonometry, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
+    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace,
 )  # fmt: skip
 
 

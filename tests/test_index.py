@@ -8,7 +8,7 @@ import pytest
 import nnrt
 from nnrt import config, registry
 from nnrt.ops.embedding import embedding, embedding_bag
-from nnrt.ops.index import one_hot
+from nnrt.ops.masks import one_hot
 from nnrt.sparse import SparseRows
 
 

@@ -40,7 +40,6 @@ from ..ops.elementwise import div
 from ..ops.embedding import embedding, embedding_bag
 from ..ops.fold import fold, unfold
 from ..ops.grid_sample import affine_grid, grid_sample
-from ..ops.index import one_hot
 from ..ops.linear import linear
 from ..ops.loss import cross_entropy, nll_loss
 from ..ops.margin import (
@@ -58,6 +57,7 @@ from ..ops.margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from ..ops.masks import one_hot
 from ..ops.norm import (
     add_layer_norm,
     add_rms_norm,

@@ -1,4 +1,4 @@
-"""Making tensors and converting them.
+"""Making tensors.
 
 Python floats become the default dtype (float32 at first), Python ints int64, bools bool; numpy
 arrays keep their dtype, float64 included. `device` may be "cpu" everywhere and nothing else.
@@ -11,9 +11,8 @@ import numpy as np
 
 from .. import memory
 from .._printing import describe, set_printoptions  # noqa: F401
-from ..autograd import record
-from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, device, get_default_dtype  # noqa: F401
-from ..tensor import Tensor, bump, view_of, wrap
+from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, get_default_dtype  # noqa: F401
+from ..tensor import Tensor, view_of, wrap
 
 # ---- from data ----
 
@@ -33,7 +32,7 @@ def as_tensor(data, dtype=None, device=None):
     array shares its memory; anything else is copied as by :func:`tensor`."""
     check_device("as_tensor", device)
     if isinstance(data, Tensor):
-        return data if dtype is None else to(data, (), dtype, None, False)
+        return data if dtype is None else convert.to(data, (), dtype, None, False)
     return wrap(_array_of("as_tensor", data, dtype, False))
 
 
@@ -46,7 +45,7 @@ def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False):
         if not shares or (dtype is not None and np.asarray(source).dtype != as_dtype("asarray", dtype)):
             raise ValueError(f"asarray: copy=False, but {type(obj).__name__} cannot be used without a copy")
     if isinstance(obj, Tensor) and copy is not True:
-        made = obj if dtype is None else to(obj, (), dtype, None, False)
+        made = obj if dtype is None else convert.to(obj, (), dtype, None, False)
         return made.requires_grad_(True) if requires_grad and not made.requires_grad else made
     return _finished("asarray", _array_of("asarray", obj, dtype, copy is True), requires_grad)
 
@@ -94,7 +93,7 @@ def _array_of(op, data, dtype, copy):
         if not copy and data.dtype == wanted and data.dtype.isnative:
             return memory.lent(data)
         made = memory.empty(data.shape, wanted)
-        _store(made, data)
+        store(made, data)
         return made
     if (
         not copy
@@ -119,11 +118,11 @@ def _array_of(op, data, dtype, copy):
     if made.dtype == dtype:
         return made
     out = memory.empty(made.shape, dtype)
-    _store(out, made)
+    store(out, made)
     return out
 
 
-def _store(out, array):
+def store(out, array):
     """out[...] = array as C converts; what does not fit wraps or saturates silently, as in torch."""
     if array.dtype.kind != "f" and out.dtype != np.float16:  # numpy has nothing to warn of; errstate takes 2 us
         np.copyto(out, array, casting="unsafe")
@@ -261,7 +260,7 @@ def _tensor(op, x):
     return x
 
 
-def _like(op, x, dtype, device, requires_grad):
+def like(op, x, dtype, device, requires_grad):
     check_device(op, device)
     array = _tensor(op, x).array
     if dtype is None or as_dtype(op, dtype) == array.dtype:
@@ -272,26 +271,26 @@ def _like(op, x, dtype, device, requires_grad):
 
 def empty_like(x, dtype=None, device=None, requires_grad=False):
     """A tensor of x's shape, dtype and memory order, uninitialised."""
-    return _like("empty_like", x, dtype, device, requires_grad)
+    return like("empty_like", x, dtype, device, requires_grad)
 
 
 def zeros_like(x, dtype=None, device=None, requires_grad=False):
     """Zeros of x's shape, dtype and memory order."""
-    made = _like("zeros_like", x, dtype, device, requires_grad)
+    made = like("zeros_like", x, dtype, device, requires_grad)
     made.array.fill(0)
     return made
 
 
 def ones_like(x, dtype=None, device=None, requires_grad=False):
     """Ones of x's shape, dtype and memory order."""
-    made = _like("ones_like", x, dtype, device, requires_grad)
+    made = like("ones_like", x, dtype, device, requires_grad)
     made.array.fill(1)
     return made
 
 
 def full_like(x, fill_value, dtype=None, device=None, requires_grad=False):
     """fill_value in x's shape, dtype and memory order."""
-    made = _like("full_like", x, dtype, device, requires_grad)
+    made = like("full_like", x, dtype, device, requires_grad)
     made.array.fill(fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
     return made
 
@@ -330,7 +329,7 @@ def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=Fal
     exact *= step
     exact += start
     array = memory.empty((count,), dtype)
-    _store(array, exact)
+    store(array, exact)
     return _finished("arange", array, requires_grad)
 
 
@@ -339,7 +338,7 @@ def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
     check_device("linspace", device)
     dtype = get_default_dtype() if dtype is None else as_dtype("linspace", dtype)
     array = memory.empty((_steps("linspace", steps),), dtype)
-    _store(array, np.linspace(_number(start), _number(end), steps))
+    store(array, np.linspace(_number(start), _number(end), steps))
     return _finished("linspace", array, requires_grad)
 
 
@@ -348,7 +347,7 @@ def logspace(start, end, steps, base=10.0, dtype=None, device=None, requires_gra
     check_device("logspace", device)
     dtype = get_default_dtype() if dtype is None else as_dtype("logspace", dtype)
     array = memory.empty((_steps("logspace", steps),), dtype)
-    _store(array, np.power(float(base), np.linspace(_number(start), _number(end), steps)))
+    store(array, np.power(float(base), np.linspace(_number(start), _number(end), steps)))
     return _finished("logspace", array, requires_grad)
 
 
@@ -378,6 +377,20 @@ def _pairs(op, pairs, dtype):
     return wrap(np.stack(pairs).astype(np.int64 if dtype is None else as_dtype(op, dtype)))
 
 
+def rebuild(kind, array, requires_grad, attributes):
+    """What unpickling and deepcopy call: a Tensor of class `kind` around the array."""
+    made = kind.__new__(kind)
+    made.array = array
+    made.grad = None
+    made.node = None
+    made.version = None
+    made.hooks = None
+    made.requires_grad = requires_grad
+    if attributes:
+        made.__dict__.update(attributes)
+    return made
+
+
 # ---- questions ----
 
 
@@ -396,101 +409,4 @@ def numel(x):
     return _tensor("numel", x).array.size
 
 
-# ---- conversion ----
-
-
-def to(x, args, dtype, where, copy, memory_format=None):
-    """x converted: args as in Tensor.to (a dtype, a device, another tensor, flags).
-
-    Gradients pass through conversions between floating dtypes. x itself when there is nothing to do.
-    """
-    for arg in args:
-        if isinstance(arg, Tensor):
-            dtype = arg.array.dtype
-        elif isinstance(arg, (device, str)) and not _names_dtype(arg):
-            where = arg
-        elif isinstance(arg, str) and not hasattr(np, arg):
-            raise RuntimeError(f"to: {arg!r} is neither a dtype nor a device")
-        elif isinstance(arg, builtins.bool):
-            continue  # non_blocking: copies here always block
-        elif arg is not None:
-            dtype = arg
-    check_device("to", where)
-    a = x.array
-    if dtype is not None:
-        dtype = as_dtype("to", dtype)
-    if memory_format is not None:
-        x = shape.contiguous(x, memory_format) if memory_format != "preserve_format" else x
-    if dtype is None or dtype == a.dtype:
-        return shape.clone(x) if copy and x.array is a else x
-    converted = _like("to", x, dtype, None, False).array
-    _store(converted, x.array)
-    if dtype.kind != "f" or a.dtype.kind != "f":
-        return wrap(converted)
-    return record(converted, to_backward, (x,), (a.dtype,))
-
-
-def to_backward(node, dy):
-    (dtype,) = node.saved
-    dx = memory.empty(dy.shape, dtype)
-    _store(dx, dy)
-    return (dx,)
-
-
-def _names_dtype(name):
-    return isinstance(name, str) and name not in ("cpu", "cuda", "mps", "xpu", "meta") and ":" not in name
-
-
-def rebuild(kind, array, requires_grad, attributes):
-    """What unpickling and deepcopy call: a Tensor of class `kind` around the array."""
-    made = kind.__new__(kind)
-    made.array = array
-    made.grad = None
-    made.node = None
-    made.version = None
-    made.hooks = None
-    made.requires_grad = requires_grad
-    if attributes:
-        made.__dict__.update(attributes)
-    return made
-
-
-# numpy functions called on Tensors: the ones whose name here differs from numpy's.
-_UFUNCS = {
-    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
-    "absolute": "abs", "fabs": "abs", "power": "pow", "float_power": "pow", "equal": "eq",
-    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
-    "rint": "round", "invert": "bitwise_not", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arctan2": "atan2",
-    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
-}  # fmt: skip
-
-
-def array_ufunc(ufunc, method, inputs, kwargs):
-    """Tensor.__array_ufunc__: a numpy function on Tensors runs the op of its meaning, gradients included.
-
-    With an ndarray as `out` the values go there. TypeError for functions and arguments without counterpart.
-    """
-    op = None
-    if method == "__call__":
-        name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
-        for module in (elementwise, unary, binary, compare, linear):
-            op = op or getattr(module, name, None)
-    out = kwargs.pop("out", None)
-    if op is None or kwargs:
-        what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        extra = f" with {', '.join(kwargs)}" if kwargs and op is not None else ""
-        raise TypeError(
-            f"numpy.{what}{extra} has no counterpart for tensors; use x.detach().numpy() for its values"
-        )
-    result = op(*[as_tensor(i) if isinstance(i, (np.ndarray, list, tuple)) else i for i in inputs])
-    if out is None:
-        return result
-    (target,) = out
-    if result.requires_grad:
-        raise TypeError(f"numpy.{ufunc.__name__}: out= would lose the gradient; use the tensor operation")
-    np.copyto(target.array if isinstance(target, Tensor) else target, result.array, casting="same_kind")
-    return bump(target) if isinstance(target, Tensor) else target
-
-
-from . import binary, compare, elementwise, linear, shape, unary  # noqa: E402
+from . import convert  # noqa: E402

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor, bump
-from . import activation, binary, elementwise, index, promotion, random, scatter, ternary, unary
+from . import activation, binary, elementwise, masks, promotion, random, scatter, ternary, trigonometry, unary
 
 
 def free(t, other):
@@ -162,8 +162,8 @@ sqrt_ = _overwriting(unary, "sqrt")
 rsqrt_ = _overwriting(unary, "rsqrt")
 square_ = _overwriting(unary, "square")
 reciprocal_ = _overwriting(unary, "reciprocal")
-sin_ = _overwriting(unary, "sin")
-cos_ = _overwriting(unary, "cos")
+sin_ = _overwriting(trigonometry, "sin")
+cos_ = _overwriting(trigonometry, "cos")
 floor_ = _overwriting(unary, "floor")
 ceil_ = _overwriting(unary, "ceil")
 sigmoid_ = _overwriting(unary, "sigmoid")
@@ -176,7 +176,7 @@ relu_ = _overwriting(activation, "relu")
 
 def masked_fill_(x, mask, value):
     """x = value where mask is true."""
-    return _assign("masked_fill_", x, None, lambda: index.masked_fill(x, mask, value))
+    return _assign("masked_fill_", x, None, lambda: masks.masked_fill(x, mask, value))
 
 
 def scatter_(x, dim, index, src):

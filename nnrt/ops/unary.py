@@ -1,4 +1,4 @@
-"""Functions of one number, element by element.
+"""Functions of one number, element by element; those of angles are in trigonometry.py.
 
 Integers and bools become the default float dtype where the function has no meaning on them, as
 in torch. What is undefined in the reals gives NaN or inf. Each backward uses the input or the
@@ -19,7 +19,7 @@ K = registry.family("unary")
 A = registry.family("elementwise")
 
 
-def _input_saved(op, x, kernel, backward):
+def input_saved(op, x, kernel, backward):
     """y = kernel(x); the backward uses x."""
     x = as_float(op, x)
     y = empty_like(x.array)
@@ -27,7 +27,7 @@ def _input_saved(op, x, kernel, backward):
     return record(y, backward, (x,), (x,))
 
 
-def _output_saved(op, x, kernel, backward):
+def output_saved(op, x, kernel, backward):
     """y = kernel(x); the backward uses y."""
     x = as_float(op, x)
     y = empty_like(x.array)
@@ -35,7 +35,7 @@ def _output_saved(op, x, kernel, backward):
     return record(y, backward, (x,), (y,))
 
 
-def _backward(node, dy, kernel):
+def saved_backward(node, dy, kernel):
     (saved,) = node.saved
     dx = empty_like(saved)
     kernel(dx, dy, saved)
@@ -77,7 +77,7 @@ def abs(x):
 
 
 def abs_backward(node, dy):
-    return _backward(node, dy, K.abs_backward)
+    return saved_backward(node, dy, K.abs_backward)
 
 
 def square(x):
@@ -91,292 +91,169 @@ def square(x):
 
 
 def square_backward(node, dy):
-    return _backward(node, dy, K.square_backward)
+    return saved_backward(node, dy, K.square_backward)
 
 
 def exp(x):
     """e^x."""
-    return _output_saved("exp", x, K.exp, exp_backward)
+    return output_saved("exp", x, K.exp, exp_backward)
 
 
 def exp_backward(node, dy):
-    return _backward(node, dy, A.mul)
+    return saved_backward(node, dy, A.mul)
 
 
 def exp2(x):
     """2^x."""
-    return _output_saved("exp2", x, K.exp2, exp2_backward)
+    return output_saved("exp2", x, K.exp2, exp2_backward)
 
 
 def exp2_backward(node, dy):
-    return _backward(node, dy, K.exp2_backward)
+    return saved_backward(node, dy, K.exp2_backward)
 
 
 def expm1(x):
     """e^x - 1, exact near 0 too."""
-    return _output_saved("expm1", x, K.expm1, expm1_backward)
+    return output_saved("expm1", x, K.expm1, expm1_backward)
 
 
 def expm1_backward(node, dy):
-    return _backward(node, dy, K.expm1_backward)
+    return saved_backward(node, dy, K.expm1_backward)
 
 
 def log(x):
     """Natural logarithm."""
-    return _input_saved("log", x, K.log, log_backward)
+    return input_saved("log", x, K.log, log_backward)
 
 
 def log_backward(node, dy):
-    return _backward(node, dy, A.div)
+    return saved_backward(node, dy, A.div)
 
 
 def log2(x):
     """Logarithm to base 2."""
-    return _input_saved("log2", x, K.log2, log2_backward)
+    return input_saved("log2", x, K.log2, log2_backward)
 
 
 def log2_backward(node, dy):
-    return _backward(node, dy, K.log2_backward)
+    return saved_backward(node, dy, K.log2_backward)
 
 
 def log10(x):
     """Logarithm to base 10."""
-    return _input_saved("log10", x, K.log10, log10_backward)
+    return input_saved("log10", x, K.log10, log10_backward)
 
 
 def log10_backward(node, dy):
-    return _backward(node, dy, K.log10_backward)
+    return saved_backward(node, dy, K.log10_backward)
 
 
 def log1p(x):
     """log(1 + x), exact near 0 too."""
-    return _input_saved("log1p", x, K.log1p, log1p_backward)
+    return input_saved("log1p", x, K.log1p, log1p_backward)
 
 
 def log1p_backward(node, dy):
-    return _backward(node, dy, K.log1p_backward)
+    return saved_backward(node, dy, K.log1p_backward)
 
 
 def sqrt(x):
     """Square root; its gradient at 0 is infinite."""
-    return _output_saved("sqrt", x, K.sqrt, sqrt_backward)
+    return output_saved("sqrt", x, K.sqrt, sqrt_backward)
 
 
 def sqrt_backward(node, dy):
-    return _backward(node, dy, K.sqrt_backward)
+    return saved_backward(node, dy, K.sqrt_backward)
 
 
 def rsqrt(x):
     """1 / sqrt(x)."""
-    return _output_saved("rsqrt", x, K.rsqrt, rsqrt_backward)
+    return output_saved("rsqrt", x, K.rsqrt, rsqrt_backward)
 
 
 def rsqrt_backward(node, dy):
-    return _backward(node, dy, K.rsqrt_backward)
+    return saved_backward(node, dy, K.rsqrt_backward)
 
 
 def reciprocal(x):
     """1 / x."""
-    return _output_saved("reciprocal", x, K.reciprocal, reciprocal_backward)
+    return output_saved("reciprocal", x, K.reciprocal, reciprocal_backward)
 
 
 def reciprocal_backward(node, dy):
-    return _backward(node, dy, K.reciprocal_backward)
-
-
-def sin(x):
-    """Sine of x in radians."""
-    return _input_saved("sin", x, K.sin, sin_backward)
-
-
-def sin_backward(node, dy):
-    return _backward(node, dy, K.sin_backward)
-
-
-def cos(x):
-    """Cosine of x in radians."""
-    return _input_saved("cos", x, K.cos, cos_backward)
-
-
-def cos_backward(node, dy):
-    return _backward(node, dy, K.cos_backward)
-
-
-def tan(x):
-    """Tangent of x in radians."""
-    return _output_saved("tan", x, K.tan, tan_backward)
-
-
-def tan_backward(node, dy):
-    return _backward(node, dy, K.tan_backward)
-
-
-def deg2rad(x):
-    """x degrees in radians."""
-    return _scaled("deg2rad", x, math.pi / 180)
-
-
-def rad2deg(x):
-    """x radians in degrees."""
-    return _scaled("rad2deg", x, 180 / math.pi)
-
-
-def _scaled(op, x, factor):
-    x = as_float(op, x)
-    y = empty_like(x.array)
-    A.mul(y, x.array, factor)
-    return record(y, scaled_backward, (x,), (factor,))
-
-
-def scaled_backward(node, dy):
-    (factor,) = node.saved
-    dx = empty_like(dy)
-    A.mul(dx, dy, factor)
-    return (dx,)
-
-
-def asin(x):
-    """The angle in [-pi/2, pi/2] whose sine is x."""
-    return _input_saved("asin", x, K.asin, asin_backward)
-
-
-def asin_backward(node, dy):
-    return _backward(node, dy, K.asin_backward)
-
-
-def acos(x):
-    """The angle in [0, pi] whose cosine is x."""
-    return _input_saved("acos", x, K.acos, acos_backward)
-
-
-def acos_backward(node, dy):
-    return _backward(node, dy, K.acos_backward)
-
-
-def atan(x):
-    """The angle in [-pi/2, pi/2] whose tangent is x."""
-    return _input_saved("atan", x, K.atan, atan_backward)
-
-
-def atan_backward(node, dy):
-    return _backward(node, dy, K.atan_backward)
-
-
-def sinh(x):
-    """(e^x - e^-x) / 2."""
-    return _input_saved("sinh", x, K.sinh, sinh_backward)
-
-
-def sinh_backward(node, dy):
-    return _backward(node, dy, K.sinh_backward)
-
-
-def cosh(x):
-    """(e^x + e^-x) / 2."""
-    return _input_saved("cosh", x, K.cosh, cosh_backward)
-
-
-def cosh_backward(node, dy):
-    return _backward(node, dy, K.cosh_backward)
-
-
-def asinh(x):
-    """The number whose sinh is x."""
-    return _input_saved("asinh", x, K.asinh, asinh_backward)
-
-
-def asinh_backward(node, dy):
-    return _backward(node, dy, K.asinh_backward)
-
-
-def acosh(x):
-    """The number >= 0 whose cosh is x."""
-    return _input_saved("acosh", x, K.acosh, acosh_backward)
-
-
-def acosh_backward(node, dy):
-    return _backward(node, dy, K.acosh_backward)
-
-
-def atanh(x):
-    """The number whose tanh is x."""
-    return _input_saved("atanh", x, K.atanh, atanh_backward)
-
-
-def atanh_backward(node, dy):
-    return _backward(node, dy, K.atanh_backward)
+    return saved_backward(node, dy, K.reciprocal_backward)
 
 
 def tanh(x):
     """Hyperbolic tangent."""
-    return _output_saved("tanh", x, K.tanh, tanh_backward)
+    return output_saved("tanh", x, K.tanh, tanh_backward)
 
 
 def tanh_backward(node, dy):
-    return _backward(node, dy, K.tanh_backward)
+    return saved_backward(node, dy, K.tanh_backward)
 
 
 def sigmoid(x):
     """1 / (1 + e^-x)."""
-    return _output_saved("sigmoid", x, K.sigmoid, sigmoid_backward)
+    return output_saved("sigmoid", x, K.sigmoid, sigmoid_backward)
 
 
 def sigmoid_backward(node, dy):
-    return _backward(node, dy, K.sigmoid_backward)
+    return saved_backward(node, dy, K.sigmoid_backward)
 
 
 def erf(x):
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-    return _input_saved("erf", x, K.erf, erf_backward)
+    return input_saved("erf", x, K.erf, erf_backward)
 
 
 def erf_backward(node, dy):
-    return _backward(node, dy, K.erf_backward)
+    return saved_backward(node, dy, K.erf_backward)
 
 
 def erfc(x):
     """1 - erf(x), exact for large x too."""
-    return _input_saved("erfc", x, K.erfc, erfc_backward)
+    return input_saved("erfc", x, K.erfc, erfc_backward)
 
 
 def erfc_backward(node, dy):
-    return _backward(node, dy, K.erfc_backward)
+    return saved_backward(node, dy, K.erfc_backward)
 
 
 def erfinv(x):
     """The number whose erf is x."""
-    return _output_saved("erfinv", x, K.erfinv, erfinv_backward)
+    return output_saved("erfinv", x, K.erfinv, erfinv_backward)
 
 
 def erfinv_backward(node, dy):
-    return _backward(node, dy, K.erfinv_backward)
+    return saved_backward(node, dy, K.erfinv_backward)
 
 
 def lgamma(x):
     """log |gamma(x)|."""
-    return _input_saved("lgamma", x, K.lgamma, lgamma_backward)
+    return input_saved("lgamma", x, K.lgamma, lgamma_backward)
 
 
 def lgamma_backward(node, dy):
-    return _backward(node, dy, K.lgamma_backward)
+    return saved_backward(node, dy, K.lgamma_backward)
 
 
 def digamma(x):
     """The derivative of lgamma."""
-    return _input_saved("digamma", x, K.digamma, digamma_backward)
+    return input_saved("digamma", x, K.digamma, digamma_backward)
 
 
 def digamma_backward(node, dy):
-    return _backward(node, dy, K.digamma_backward)
+    return saved_backward(node, dy, K.digamma_backward)
 
 
 def sinc(x):
     """sin(pi x) / (pi x), 1 at 0."""
-    return _input_saved("sinc", x, K.sinc, sinc_backward)
+    return input_saved("sinc", x, K.sinc, sinc_backward)
 
 
 def sinc_backward(node, dy):
-    return _backward(node, dy, K.sinc_backward)
+    return saved_backward(node, dy, K.sinc_backward)
 
 
 def logit(x, eps=None):
@@ -421,7 +298,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
 
 
 def nan_to_num_backward(node, dy):
-    return _backward(node, dy, K.nan_to_num_backward)
+    return saved_backward(node, dy, K.nan_to_num_backward)
 
 
 # Step functions: constant between the steps, so the gradient is 0.
@@ -502,12 +379,6 @@ def frac_backward(node, dy):
 # torch's other names
 absolute = abs
 negative = neg
-arcsin = asin
-arccos = acos
-arctan = atan
-arcsinh = asinh
-arccosh = acosh
-arctanh = atanh
 fix = trunc
 sgn = sign
 expit = sigmoid

@@ -1,0 +1,92 @@
+"""Conversion: to another dtype or device, and numpy's functions on Tensors."""
+
+import builtins
+
+import numpy as np
+
+from .. import memory
+from ..autograd import record
+from ..dtypes import as_dtype, check_device, device
+from ..tensor import Tensor, bump, wrap
+from . import binary, compare, elementwise, linear, shape, trigonometry, unary
+from .create import as_tensor, like, store
+
+
+def to(x, args, dtype, where, copy, memory_format=None):
+    """x converted: args as in Tensor.to (a dtype, a device, another tensor, flags).
+
+    Gradients pass through conversions between floating dtypes. x itself when there is nothing to do.
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype = arg.array.dtype
+        elif isinstance(arg, (device, str)) and not _names_dtype(arg):
+            where = arg
+        elif isinstance(arg, str) and not hasattr(np, arg):
+            raise RuntimeError(f"to: {arg!r} is neither a dtype nor a device")
+        elif isinstance(arg, builtins.bool):
+            continue  # non_blocking: copies here always block
+        elif arg is not None:
+            dtype = arg
+    check_device("to", where)
+    a = x.array
+    if dtype is not None:
+        dtype = as_dtype("to", dtype)
+    if memory_format is not None:
+        x = shape.contiguous(x, memory_format) if memory_format != "preserve_format" else x
+    if dtype is None or dtype == a.dtype:
+        return shape.clone(x) if copy and x.array is a else x
+    converted = like("to", x, dtype, None, False).array
+    store(converted, x.array)
+    if dtype.kind != "f" or a.dtype.kind != "f":
+        return wrap(converted)
+    return record(converted, to_backward, (x,), (a.dtype,))
+
+
+def to_backward(node, dy):
+    (dtype,) = node.saved
+    dx = memory.empty(dy.shape, dtype)
+    store(dx, dy)
+    return (dx,)
+
+
+def _names_dtype(name):
+    return isinstance(name, str) and name not in ("cpu", "cuda", "mps", "xpu", "meta") and ":" not in name
+
+
+# numpy functions called on Tensors: the ones whose name here differs from numpy's.
+_UFUNCS = {
+    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
+    "absolute": "abs", "fabs": "abs", "power": "pow", "float_power": "pow", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "rint": "round", "invert": "bitwise_not", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arctan2": "atan2",
+    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
+}  # fmt: skip
+
+
+def array_ufunc(ufunc, method, inputs, kwargs):
+    """Tensor.__array_ufunc__: a numpy function on Tensors runs the op of its meaning, gradients included.
+
+    With an ndarray as `out` the values go there. TypeError for functions and arguments without counterpart.
+    """
+    op = None
+    if method == "__call__":
+        name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
+        for module in (elementwise, unary, trigonometry, binary, compare, linear):
+            op = op or getattr(module, name, None)
+    out = kwargs.pop("out", None)
+    if op is None or kwargs:
+        what = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        extra = f" with {', '.join(kwargs)}" if kwargs and op is not None else ""
+        raise TypeError(
+            f"numpy.{what}{extra} has no counterpart for tensors; use x.detach().numpy() for its values"
+        )
+    result = op(*[as_tensor(i) if isinstance(i, (np.ndarray, list, tuple)) else i for i in inputs])
+    if out is None:
+        return result
+    (target,) = out
+    if result.requires_grad:
+        raise TypeError(f"numpy.{ufunc.__name__}: out= would lose the gradient; use the tensor operation")
+    np.copyto(target.array if isinstance(target, Tensor) else target, result.array, casting="same_kind")
+    return bump(target) if isinstance(target, Tensor) else target

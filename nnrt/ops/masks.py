@@ -1,0 +1,165 @@
+"""Masks, and where things are: masked_select, masked_fill, nonzero, one_hot, search."""
+
+import numpy as np
+
+from .. import memory, registry
+from ..autograd import record
+from ..tensor import Tensor, wrap
+from . import elementwise, shape
+from .index import check_range, indices_of
+from .promotion import as_tensor
+
+E = registry.family("elementwise")
+
+
+def masked_select(x, mask):
+    """The elements of x where mask (bool, broadcast against x) is True, as a 1-d tensor."""
+    mask = mask_of("masked_select", mask)
+    size = shape.broadcast_shapes(x.array.shape, mask.shape)
+    wide, mask = np.broadcast_to(x.array, size), np.broadcast_to(mask, size)
+    return record(wide[mask], masked_select_backward, (x,), (x.array.shape, mask))
+
+
+def masked_select_backward(node, dy):
+    size, mask = node.saved
+    wide = memory.zeros(mask.shape, dy.dtype)
+    wide[mask] = dy
+    return (elementwise.sum_to(wide, size),)
+
+
+def masked_fill(x, mask, value):
+    """x with value (a number or a 0-d tensor) where mask (bool, broadcast against x) is True."""
+    x = as_tensor("masked_fill", x)
+    a = x.array
+    mask = mask_of("masked_fill", mask)
+    given = value if isinstance(value, Tensor) else None
+    if given is not None and given.array.ndim:
+        raise RuntimeError(
+            f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
+        )
+    size = a.shape
+    if mask.shape != size:
+        size = shape.broadcast_shapes(size, mask.shape)
+    out = memory.empty_like(a) if size == a.shape else memory.empty(size, a.dtype)
+    if out.dtype.kind == "f":
+        E.where(out, mask, float(value) if given is None else given.array.astype(out.dtype), a)
+    else:
+        out[...] = a
+        np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
+    return record(out, masked_fill_backward, (x, given), (mask, a.shape))
+
+
+def masked_fill_backward(node, dy):
+    mask, size = node.saved
+    dx = dvalue = None
+    if node.needs(0):
+        dx = memory.empty_like(dy)
+        E.where(dx, mask, 0.0, dy)
+        dx = elementwise.sum_to(dx, size)
+    if node.needs(1):
+        dvalue = elementwise.sum_to(memory.contiguous(dy[np.broadcast_to(mask, dy.shape)]), ())
+    return dx, dvalue
+
+
+def masked_scatter(x, mask, source):
+    """x with the elements of source, in order, where mask (bool, broadcast to x) is True."""
+    mask = mask_of("masked_scatter", mask)
+    size = shape.broadcast_shapes(x.array.shape, mask.shape)
+    mask = np.broadcast_to(mask, size)
+    count = int(np.count_nonzero(mask))
+    if source.array.dtype != x.array.dtype:
+        raise RuntimeError(f"masked_scatter: x is {x.array.dtype} but source {source.array.dtype}")
+    if source.array.size < count:
+        raise RuntimeError(
+            f"masked_scatter: mask has {count} True but source only {source.array.size} elements"
+        )
+    out = memory.empty(size, x.array.dtype)
+    out[...] = x.array
+    out[mask] = source.array.reshape(-1)[:count]
+    return record(out, masked_scatter_backward, (x, source), (mask, x.array.shape, source.array.shape))
+
+
+def masked_scatter_backward(node, dy):
+    mask, size, source_size = node.saved
+    dx = elementwise.sum_to(np.where(mask, 0, dy).astype(dy.dtype), size) if node.needs(0) else None
+    if not node.needs(1):
+        return dx, None
+    dsource = memory.zeros(source_size, dy.dtype)
+    picked = dy[mask]
+    dsource.reshape(-1)[: picked.size] = picked
+    return dx, dsource
+
+
+def mask_of(op, mask):
+    array = mask.array if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.dtype != np.bool_:
+        raise RuntimeError(f"{op}: mask must be bool, got {array.dtype}")
+    return array
+
+
+# ---- where things are ----
+
+
+def nonzero(x, as_tuple=False):
+    """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple [n] per axis."""
+    x = as_tensor("nonzero", x)
+    if as_tuple:
+        return tuple([wrap(i) for i in np.atleast_1d(x.array).nonzero()])
+    return wrap(memory.contiguous(np.argwhere(x.array)))
+
+
+def argwhere(x):
+    """nonzero() under numpy's name."""
+    return nonzero(x)
+
+
+def one_hot(tensor, num_classes=-1):
+    """int64 zeros (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
+    index = memory.contiguous(indices_of("one_hot", tensor))
+    if num_classes == -1:
+        if not index.size:
+            raise RuntimeError(
+                "one_hot: an empty tensor does not say how many classes there are; pass num_classes"
+            )
+        num_classes = int(index.max()) + 1
+    if num_classes < 1 and index.size:
+        raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}")
+    try:
+        check_range("one_hot", index, num_classes, "num_classes")
+    except IndexError as error:
+        raise RuntimeError(str(error)) from None  # torch's type here
+    out = memory.zeros(index.shape + (num_classes,), np.int64)
+    np.put_along_axis(out, index[..., None], 1, axis=-1)
+    return wrap(out)
+
+
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+    """Where each element of input would go into a sorted sequence (along the last axis) to keep it sorted.
+
+    Before equal elements, or after them with right=True (side="right"). A 1-d sequence takes input of any
+    shape; otherwise both agree on all axes but the last. int64 (int32 with out_int32).
+    """
+    sorted_sequence = as_tensor("searchsorted", sorted_sequence)
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise RuntimeError(f"searchsorted: side={side!r} does not go with right={right}")
+    place = "right" if right or side == "right" else "left"
+    a = sorted_sequence.array
+    v = input.array if isinstance(input, Tensor) else np.asarray(input, a.dtype)
+    if sorter is not None:
+        a = np.take_along_axis(a, indices_of("searchsorted", sorter), -1)
+    if a.ndim == 1:
+        found = np.searchsorted(a, v, place)
+    elif a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(f"searchsorted: shapes {a.shape} and {v.shape} differ before the last axis")
+    else:
+        found = np.empty(v.shape, np.int64)
+        for i in np.ndindex(a.shape[:-1]):
+            found[i] = np.searchsorted(a[i], v[i], place)
+    return wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
+
+
+def bucketize(input, boundaries, *, out_int32=False, right=False):
+    """The bucket between rising 1-d boundaries that each element of input falls into."""
+    if boundaries.array.ndim != 1:
+        raise RuntimeError(f"bucketize: boundaries must be 1-d, got shape {boundaries.array.shape}")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
