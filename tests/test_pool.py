@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import nnrt
 import nnrt.nn.functional as F
-from nnrt import config, registry
+from nnrt import config, nn, registry
 from nnrt._ref import pool as ref
 
 K = registry.family("pool")
@@ -142,6 +142,29 @@ def test_unpool_inverts_pool(rng):
     assert np.count_nonzero(back.numpy()) == y.numel()
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_fractional_layers(dims, rng, torch):
+    a, samples = rng.standard_normal((2, 3, *(9,) * dims)), rng.random((2, 3, dims))
+    a[0, 0, 0, ..., :3] = np.nan
+    a[1] = np.round(a[1])
+    name, args = f"FractionalMaxPool{dims}d", dict(kernel_size=2, output_ratio=0.7, return_indices=True)
+    got = getattr(nn, name)(**args, _random_samples=nnrt.from_numpy(samples))(nnrt.from_numpy(a))
+    want = getattr(torch.nn, name)(**args, _random_samples=torch.from_numpy(samples))(torch.from_numpy(a))
+    for g, w in zip(got, want):
+        np.testing.assert_array_equal(g.numpy(), w.numpy())
+
+
+def test_fractional_windows_are_drawn_anew(rng):
+    x = nnrt.from_numpy(rng.standard_normal((1, 1, 50, 50)))
+    layer = nn.FractionalMaxPool2d(2, output_size=30)
+    one, other = layer(x).numpy(), layer(x).numpy()
+    assert one.shape == (1, 1, 30, 30) and (one != other).any()
+    nnrt.manual_seed(3)
+    one = layer(x).numpy()
+    nnrt.manual_seed(3)
+    np.testing.assert_array_equal(layer(x).numpy(), one)
+
+
 def test_integers(torch):
     a = np.arange(24).reshape(1, 2, 3, 4)[..., ::-1].copy()
     got = F.max_pool2d(nnrt.from_numpy(a), 2, 1, 1, return_indices=True)
@@ -179,6 +202,13 @@ BAD = {
     "integers": (lambda: F.avg_pool2d(X.long(), 2), RuntimeError, "avg_pool2d: wants a floating tensor, got int64"),
     "adaptive": (lambda: F.adaptive_avg_pool2d(X, -1), RuntimeError, "adaptive_avg_pool2d: output_size must not be negative"),
     "sizes": (lambda: F.adaptive_max_pool2d(X, (1, 2, 3)), TypeError, "adaptive_max_pool2d: output_size must be an int, None"),
+    "fraction": (lambda: F.fractional_max_pool2d(X, 3, 5), RuntimeError, r"windows \(3, 3\) are too large for \(5, 5\) of them"),
+    "no fraction": (lambda: F.fractional_max_pool2d(X, 2), ValueError, "wants an output_size or an output_ratio"),
+    "small fraction": (lambda: F.fractional_max_pool2d(X, 2, None, 0.1), RuntimeError, "output_ratio 0.1 makes no output"),
+    "samples": (lambda: F.fractional_max_pool2d(X, 2, 3, None, False, X), RuntimeError, r"_random_samples must .*\(2, 3, 2\)"),
+    "sampled": (lambda: F.fractional_max_pool2d(X, 2, 3, None, False, X[..., 0, :2] + 1), RuntimeError, "within 0 and 1"),
+    "two fractions": (lambda: nn.FractionalMaxPool3d(2, 3, 0.5), ValueError, "FractionalMaxPool3d: wants one of output_size and"),
+    "whole fraction": (lambda: nn.FractionalMaxPool2d(2, None, 1.0), ValueError, "output_ratio must be between 0 and 1"),
     "index": (lambda: F.max_unpool2d(X, INDEX + 144, 2), RuntimeError, r"max_unpool2d: index 144 .* size \(12, 12\)"),
     "below": (lambda: F.max_unpool2d(X, INDEX - 1, 2), RuntimeError, "max_unpool2d: index -1 lies outside"),
     "index type": (lambda: F.max_unpool2d(X, X, 2), RuntimeError, "max_unpool2d: indices must be int64"),

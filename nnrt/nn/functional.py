@@ -39,6 +39,7 @@ from ..ops.einsum import bilinear
 from ..ops.elementwise import div
 from ..ops.embedding import embedding, embedding_bag
 from ..ops.fold import fold, unfold
+from ..ops.fractional import fractional_max_pool2d, fractional_max_pool3d
 from ..ops.grid_sample import affine_grid, grid_sample
 from ..ops.linear import linear
 from ..ops.loss import cross_entropy, nll_loss

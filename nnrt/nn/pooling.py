@@ -276,3 +276,51 @@ class LPPool3d(_LPPool):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class _FractionalMaxPool(Module):
+    def __init__(
+        self,
+        kernel_size: int | tuple,
+        output_size: int | tuple | None = None,
+        output_ratio: float | tuple | None = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size, self.output_size, self.output_ratio = map(self._sizes, (kernel_size, output_size, output_ratio))
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        if min(self.kernel_size) <= 0:
+            raise ValueError(f"{name}: kernel_size must be greater than 0, got {kernel_size}")
+        if (output_size is None) == (output_ratio is None):
+            raise ValueError(f"{name}: wants one of output_size and output_ratio, got {output_size} and {output_ratio}")
+        if output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise ValueError(f"{name}: output_ratio must be between 0 and 1, got {output_ratio}")
+
+    def _sizes(self, value):
+        return value if value is None else tuple(value) if isinstance(value, (tuple, list)) else (value,) * self._dims
+
+    def _pool(self, function, x):
+        return function(
+            x, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The largest value of output_size windows over (N, C, H, W), unevenly spaced at random; see F.fractional_max_pool2d."""
+
+    _dims = 2
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._pool(F.fractional_max_pool2d, input)
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """The same over (N, C, D, H, W)."""
+
+    _dims = 3
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._pool(F.fractional_max_pool3d, input)

@@ -111,6 +111,18 @@ def F(t):
     return t.nn.functional
 
 
+def fractional(id, shape, kernel, **more):
+    dims = 3 if len(shape) == 5 else 2
+    batch = shape[0] if len(shape) > 3 else 1
+    samples = np.random.default_rng(5).random((batch, shape[-dims - 1], dims))
+
+    def fn(t, x):
+        function = getattr(F(t), f"fractional_max_pool{dims}d")
+        return function(x, kernel, _random_samples=t.as_tensor(samples, dtype=x.dtype), **more)
+
+    return op(f"fractional{dims}d{id}", fn, shape)
+
+
 X1, X2, X3 = (2, 3, 11), (2, 3, 7, 9), (2, 2, 5, 6, 7)
 
 OPS = [
@@ -147,6 +159,13 @@ OPS = [
     op("adaptive-avg2d-one", lambda t, x: F(t).adaptive_avg_pool2d(x, 1), X2),
     op("adaptive-avg2d-larger", lambda t, x: F(t).adaptive_avg_pool2d(x, (9, 11)), X2),
     op("adaptive-avg3d", lambda t, x: F(t).adaptive_avg_pool3d(x, (2, 4, 3)), X3),
+    fractional("", X2, 2, output_size=(4, 5)),
+    fractional("-indices", (2, 9, 11, 8), (3, 2), output_ratio=(0.6, 0.75), return_indices=True),
+    fractional("-one", X2, 3, output_size=1, return_indices=True),
+    fractional("-apart", X2, 1, output_size=(3, 2), return_indices=True),
+    fractional("-unbatched", (3, 7, 9), 2, output_size=4, return_indices=True),
+    fractional("", X3, 2, output_size=(2, 4, 3), return_indices=True),
+    fractional("-ratio", X3, (1, 2, 3), output_ratio=0.5),
     op("lp1d", lambda t, x: F(t).lp_pool1d(x, 2, 3, 2), X1),
     op("lp2d", lambda t, x: F(t).lp_pool2d(x, 2, (2, 3), ceil_mode=True), X2),
     op("lp2d-fourth", lambda t, x: F(t).lp_pool2d(x, 4, 2), X2),
