@@ -227,6 +227,19 @@ def test_nothing_to_attend_with(lead, length, backend):
             assert y.shape == (*lead, length, 5) and not k.grad.numpy().any()
 
 
+@pytest.mark.parametrize("backend", [("cython", "ref"), ("numba", "ref"), ("ref",)])
+@pytest.mark.parametrize("length", [1, 5])
+def test_nan_stays_behind_a_boolean_mask(length, backend):
+    """As in torch, which adds -inf."""
+    q, k, v = normals((1, 2, length, 4), (1, 2, 20, 4), (1, 2, 20, 4), dtype=np.float32)
+    met = np.ones((length, 20), bool)
+    met[0, 7] = False
+    k.numpy()[:, 1, 7] = np.nan
+    with nnrt.config.use(backend=backend):
+        y = attend(q, k, v, nnrt.from_numpy(met)).numpy()
+    assert np.isnan(y[:, 1]).all() and not np.isnan(y[:, 0]).any()
+
+
 def test_a_shared_value_of_an_empty_batch_has_a_gradient():
     q, k, v = (t.requires_grad_() for t in normals((0, 4, 3, 2), (0, 2, 3, 2), (2, 3, 5)))
     attend(q, k, v, enable_gqa=True).sum().backward()

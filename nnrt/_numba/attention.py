@@ -144,7 +144,7 @@ def _scores(b, h, g, rows, cols, met, q, k, mask, slopes, relative, scale, causa
         s -= slopes[h] * abs(i[:, None] + first - j).astype(s.dtype)
     if mask is not None:
         part = mask[b, h, rows][:, cols]
-        s = np.where(part, s, s.dtype.type(-np.inf)) if mask.dtype == bool else s + part
+        s += np.where(part, 0, -np.inf) if mask.dtype == bool else part
     if causal:
         s[j > i[:, None] + first] = -np.inf
     if met is not None:

@@ -97,7 +97,7 @@ def _scores(q, k, mask, slopes, relative, parts, scale, causal, first):
     if slopes is not None:
         s -= slopes[:, None, None] * abs(i - j)
     if mask is not None:
-        s = np.where(mask, s, -np.inf) if mask.dtype == bool else s + mask
+        s += np.where(mask, 0, -np.inf) if mask.dtype == bool else mask  # as in torch, NaN stays NaN behind a mask
     if causal:
         s = np.where(j <= i, s, -np.inf)
     if parts is not None:

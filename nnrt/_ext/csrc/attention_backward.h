@@ -28,7 +28,7 @@ static void K(turn_back)(K(attention_block) *c, REAL *x_room, REAL *dy_room)
     }
 }
 
-/* Panel p of the softmax after dropout, and of the gradient of its scores; rows behind n are zero, lanes without a query too. */
+/* Panel p of the softmax after dropout, and of the gradient of its scores; lanes without a query are zero. */
 static void K(gradients)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s, REAL *ds, int64_t n)
 {
     const nnrt_attention_args *a = c->a;
@@ -37,56 +37,51 @@ static void K(gradients)(const K(attention_block) *c, const attention_run *run, 
     K(panel_product)(a->gemm, ds, c->v, c->v_step, n, c->dout + p * a->width * NR, a->width, 1);
     if (a->dmass.data)
         K(add_relative)(c, &a->dmass, p, ds, n); /* mass[i, distance] += p */
-    for (int64_t i = 0; i < n * NR; i += VL)
-        K(store)(s + i, K(exp_vec)(K(load)(s + i) - K(load)(top + i % NR)));
+    for (int64_t i = 0; i < NR; i += VL) {
+        const K(vec) base = K(load)(top + i), less = K(load)(delta + i);
+        for (REAL *x = s + i, *dx = ds + i; x < s + n * NR; x += NR, dx += NR) {
+            const K(vec) e = K(exp_vec)(K(load)(x) - base);
+            K(store)(x, e);
+            if (!a->dropout)
+                K(store)(dx, e * (K(load)(dx) - less));
+        }
+    }
+    if (a->dropout) {
+        K(drop)(c, p, ds, n);
+        for (int64_t i = 0; i < n * NR; i += VL)
+            K(store)(ds + i, K(load)(s + i) * (K(load)(ds + i) - K(load)(delta + i % NR)));
+        K(drop)(c, p, s, n);
+    }
     for (int64_t l = c->count - p * NR; l < NR; l++)
         for (int64_t r = 0; r < n; r++)
             s[r * NR + l] = ds[r * NR + l] = 0;
-    if (a->dropout)
-        K(drop)(c, p, ds, n);
-    for (int64_t i = 0; i < n * NR; i += VL)
-        K(store)(ds + i, K(load)(s + i) * (K(load)(ds + i) - K(load)(delta + i % NR)));
-    if (a->dropout)
-        K(drop)(c, p, s, n);
-    K(zero_row)(s + n * NR, (run->count - n) * NR);
-    K(zero_row)(ds + n * NR, (run->count - n) * NR);
 }
 
-/* y[key r][:] += scale Σ_i s[r][i] x[i][:] over the queries of all panels. */
+/* y[key r][:] = scale Σ_i s[r][i] x[i][:] + (again ? y : 0), over the queries of all panels that meet the key. */
 static void K(key_sums)(const K(attention_block) *c, REAL *y, int64_t y_step, const REAL *s, int64_t keys, const REAL *x,
-                        int64_t size, double scale)
+                        int64_t size, REAL scale, int again)
 {
     const nnrt_attention_args *a = c->a;
-    const int64_t whole = c->count / NR, rest = c->count % NR, panel = a->cols * NR;
-    int64_t jumps[NNRT_ATTENTION_ROWS / 2];
-    nnrt_tail tail = {.alpha = scale, .beta = 1, .src_row = y_step, .jumps = jumps};
-    for (int64_t p = 0; p < whole; p++)
-        jumps[p] = p * panel;
-    for (int64_t e = 0; e < size; e += NR)
-        for (int64_t r = 0; r < keys; r += MR) {
-            const int64_t high = MIN(MR, keys - r), wide = MIN(NR, size - e);
-            REAL *to = y + r * y_step + e;
-            tail.src = to;
-            tail.parts = whole;
-            if (whole)
-                a->gemm->tile(high, wide, NR, s + r * NR, NR, 1, x + e, size, to, y_step, &tail);
-            tail.parts = 0;
-            if (rest)
-                a->gemm->tile(high, wide, rest, s + whole * panel + r * NR, NR, 1, x + whole * NR * size + e, size, to,
-                              y_step, &tail);
+    const int64_t panel = a->cols * NR, ahead = c->cols[0] - c->rows[0] - a->first;
+    for (int64_t r = 0, end = keys, p = 0; r < keys; r = end) {
+        if (a->causal && !a->part) {
+            p = MAX(0, ahead + r) / NR;
+            end = MIN(keys, (p + 1) * NR - ahead);
         }
+        const K(left) l = {s + p * panel + r * NR, NR, 1, c->count - p * NR, NR, panel};
+        K(product)(a->gemm, y + r * y_step, y_step, end - r, size, &l, x + p * NR * size, size, scale, again);
+    }
 }
 
 /* The same for the keys of a run, into an array or its partial sums (`step` elements between rows); room: [cols, size]. */
 static void K(give_keys)(const K(attention_block) *c, REAL *y, int64_t step, const attention_run *run, const REAL *s,
-                         const REAL *x, int64_t size, double scale, REAL *room)
+                         const REAL *x, int64_t size, REAL scale, int again, REAL *room)
 {
     if (!(c->a->part && c->a->part->k_index)) {
-        K(key_sums)(c, y + c->cols[0] * step, step, s, run->count, x, size, scale);
+        K(key_sums)(c, y + c->cols[0] * step, step, s, run->count, x, size, scale, again);
         return;
     }
-    K(zero_row)(room, run->count * size);
-    K(key_sums)(c, room, size, s, run->count, x, size, scale);
+    K(key_sums)(c, room, size, s, run->count, x, size, scale, 0);
     for (int64_t r = 0; r < run->count; r++)
         K(scale_row)(y + c->cols[r] * step, room + r * size, size, 1, 1);
 }
@@ -118,37 +113,44 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
             dv = dk + a->keys * a->size;
             dk_step = a->size, dv_step = a->width;
         }
-        for (int64_t j = 0; !again && j < a->keys; j++) {
+        /* The first block writes what it gives to the keys that it meets, the others add. */
+        int64_t j = a->part || !blocks ? 0 : a->keys;
+        if (a->causal && j)
+            j = MIN(j, MIN(a->queries, (blocks - chunk % blocks) * a->rows) + a->first);
+        for (; !again && j < a->keys; j++) {
             if (dk)
                 K(zero_row)(dk + j * dk_step, a->size);
             if (dv)
                 K(zero_row)(dv + j * dv_step, a->width);
         }
         for (int64_t unit = chunk; unit < shared * blocks; unit += a->chunks) {
-            const int64_t t = unit % blocks;
+            const int64_t t = blocks - 1 - unit % blocks;
             int64_t next = 0;
+            int met = 0, add = unit != chunk || a->part;
             attention_run run;
             K(turn_to)(&c, b, g * shared + unit / blocks, t);
             K(turn_back)(&c, x, dy);
-            K(zero_row)(sums.out, c.count * a->size);
             if (a->drelative.data)
                 K(zero_row)(sums.by_distance, c.count * width);
             while (attention_next(a, t, c.rows[c.count - 1] + 1, &next, &run)) {
                 K(meet)(&c, &run, k, v);
                 for (int64_t p = 0; p < c.panels; p++) {
-                    const int64_t n = K(met)(&c, &run, p), lanes = MIN(NR, c.count - p * NR);
+                    const int64_t n = K(met)(&c, &run, p);
                     REAL *ds = sums.ds + p * panel;
                     K(gradients)(&c, &run, p, sums.p + p * panel, ds, n);
                     if (a->drelative.data && n)
                         K(sum_relative)(&c, sums.by_distance, p, ds, n);
                     if (a->dq.data && n)
-                        K(panel_sums)(a->gemm, sums.out + p * NR * a->size, a->size, lanes, ds, n, c.k, c.k_step, a->size, 1, 1);
+                        K(panel_sums)(a->gemm, sums.out + p * NR * a->size, ds, n, c.k, c.k_step, a->size, met);
                 }
+                met = 1;
                 if (dk)
-                    K(give_keys)(&c, dk, dk_step, &run, sums.ds, c.x, a->size, a->scale, k);
+                    K(give_keys)(&c, dk, dk_step, &run, sums.ds, c.x, a->size, (REAL)a->scale, add, k);
                 if (dv)
-                    K(give_keys)(&c, dv, dv_step, &run, sums.p, c.dy, a->width, 1, v);
+                    K(give_keys)(&c, dv, dv_step, &run, sums.p, c.dy, a->width, 1, add, v);
             }
+            if (!met)
+                K(zero_row)(sums.out, c.count * a->size);
             if (a->dq.data)
                 K(give_rows)(&c, &a->dq, sums.out, a->size, (REAL)a->scale, again);
             if (a->drelative.data)

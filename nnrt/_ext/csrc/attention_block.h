@@ -46,26 +46,102 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
     }
 }
 
-/* out[n][NR] = scale x yᵀ: n rows of x, and a panel. */
-static void K(panel_product)(const nnrt_gemm_ops *g, REAL *out, const REAL *x, int64_t step, int64_t n,
-                             const REAL *panel, int64_t size, double scale)
+#ifndef EACH_SUM
+/* Row i, and where its element of a lies: three to a pointer. */
+#define EACH_SUM(X)                                                                                 \
+    X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a3, 0) X(4, a3, 1) X(5, a3, 2) X(6, a6, 0) X(7, a6, 1) \
+    X(8, a6, 2) X(9, a9, 0) X(10, a9, 1) X(11, a9, 2) X(12, a12, 0) X(13, a12, 1)
+#define DECLARE_SUM(i, p, s) V x##i = {0}, y##i = {0};
+#define ADD_SUM(i, p, s)                  \
+    if (rows > i) {                       \
+        const V t = K(splat)(p[s * row]); \
+        x##i += t * b0, y##i += t * b1;   \
+    }
+#define SCALE_SUM(i, p, s) \
+    if (rows > i)          \
+        x##i *= alpha, y##i *= alpha;
+#define CARRY_SUM(i, p, s) \
+    if (rows > i)          \
+        x##i += K(load)(y + i * y_row), y##i += K(load)(y + i * y_row + VL);
+#define PUT_SUM(i, p, s) \
+    if (rows > i)        \
+        K(store)(y + i * y_row, x##i), K(store)(y + i * y_row + VL, y##i);
+#endif
+
+/* What stands left in a product, [m, k]: k comes in parts whose starts are `jump` elements apart. */
+typedef struct {
+    const REAL *at;
+    int64_t row, col, k, part, jump;
+} K(left);
+
+/* y[rows][NR] = alpha a b + (again ? y : 0) in registers; `rows` is a constant. */
+INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL *b, int64_t b_row, REAL *y, int64_t y_row,
+                    REAL alpha, int again)
 {
-    const nnrt_tail tail = {.alpha = scale, .beta = 1};
-    for (int64_t r = 0; r < n; r += MR)
-        g->tile(MIN(MR, n - r), NR, size, x + r * step, step, 1, panel, NR, out + r * NR, NR, &tail);
+    typedef K(vec) V;
+    EACH_SUM(DECLARE_SUM)
+    const int64_t row = l->row, col = l->col;
+    for (int64_t k = l->k; k > 0; k -= l->part, a += l->jump) {
+        const REAL *a0 = a, *a3 = a + 3 * row, *a6 = a + 6 * row, *a9 = a + 9 * row, *a12 = a + 12 * row;
+        int64_t n = MIN(k, l->part);
+        do {
+            const V b0 = K(load)(b), b1 = K(load)(b + VL);
+            EACH_SUM(ADD_SUM)
+            a0 += col, a3 += col, a6 += col, a9 += col, a12 += col, b += b_row;
+        } while (--n);
+    }
+    if (alpha != 1) {
+        EACH_SUM(SCALE_SUM)
+    }
+    if (again) {
+        EACH_SUM(CARRY_SUM)
+    }
+    EACH_SUM(PUT_SUM)
 }
 
-/* y[i][:] = scale Σ_r s[r][i] x[r][:] + (again ? y : 0) for the first `lanes` queries of a panel s[n][NR]. */
-static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, int64_t y_step, int64_t lanes, const REAL *s, int64_t n,
-                          const REAL *x, int64_t x_step, int64_t size, double scale, int again)
+/* y[m][n] = alpha a b + (again ? y : 0), with as many tiles of MR - 1 rows as leave MR to the others. */
+static __attribute__((noinline)) void K(product)(const nnrt_gemm_ops *g, REAL *y, int64_t y_row, int64_t m, int64_t n, const K(left) *l, const REAL *b,
+                       int64_t b_row, REAL alpha, int again)
 {
-    nnrt_tail tail = {.alpha = scale, .beta = 1, .src_row = y_step};
-    for (int64_t e = 0; e < size; e += NR)
-        for (int64_t i = 0; i < lanes; i += MR) {
-            REAL *to = y + i * y_step + e;
-            tail.src = again ? to : NULL;
-            g->tile(MIN(MR, lanes - i), MIN(NR, size - e), n, s + i, 1, NR, x + e, x_step, to, y_step, &tail);
+    for (int64_t e = 0; e < n; e += NR) {
+        int64_t low = (MR - m % MR) % MR, high;
+        const REAL *a = l->at;
+        REAL *to = y + e;
+        low = n - e < NR || low * (MR - 1) > m ? 0 : low;
+        for (int64_t i = 0; i < m; i += high, a += high * l->row, to += high * y_row) {
+            high = low-- > 0 ? MR - 1 : MIN(MR, m - i);
+            if (REAL_BYTES == 4 && high == MR && n - e >= NR)
+                K(sums)(MR, l, a, b + e, b_row, to, y_row, alpha, again);
+            else if (REAL_BYTES == 4 && high == MR - 1 && n - e >= NR)
+                K(sums)(MR - 1, l, a, b + e, b_row, to, y_row, alpha, again);
+            else {
+                int64_t k = 0;
+                const REAL *part = a;
+                do {
+                    const nnrt_tail tail = {.alpha = alpha, .beta = 1, .src = again || k ? to : NULL, .src_row = y_row};
+                    g->tile(high, MIN(NR, n - e), MIN(l->part, l->k - k), part, l->row, l->col, b + k * b_row + e, b_row, to,
+                            y_row, &tail);
+                    k += l->part, part += l->jump;
+                } while (k < l->k);
+            }
         }
+    }
+}
+
+/* out[n][NR] = alpha x yᵀ: n rows of x, and a panel. */
+static void K(panel_product)(const nnrt_gemm_ops *g, REAL *out, const REAL *x, int64_t step, int64_t n,
+                             const REAL *panel, int64_t size, REAL alpha)
+{
+    const K(left) l = {x, step, 1, size, size, 0};
+    K(product)(g, out, NR, n, NR, &l, panel, NR, alpha, 0);
+}
+
+/* y[i][:] = Σ_r s[r][i] x[r][:] + (again ? y : 0) for the queries i of a panel s[n][NR]. */
+static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, const REAL *s, int64_t n, const REAL *x, int64_t x_step, int64_t size,
+                          int again)
+{
+    const K(left) l = {s, 1, NR, n, n, 0};
+    K(product)(g, y, size, NR, size, &l, x, x_step, 1, again);
 }
 
 /* The place of key j among the distances of query i: j - i, cut to -reach .. reach. */
@@ -174,7 +250,7 @@ static void K(scores)(const K(attention_block) *c, const attention_run *run, int
 {
     const nnrt_attention_args *a = c->a;
     const int64_t *rows = c->rows + p * NR;
-    K(panel_product)(a->gemm, s, c->k, c->k_step, n, c->q + p * a->size * NR, a->size, a->scale);
+    K(panel_product)(a->gemm, s, c->k, c->k_step, n, c->q + p * a->size * NR, a->size, (REAL)a->scale);
     if (a->relative.data)
         K(add_relative)(c, &a->relative, p, s, n);
     if (a->slopes) {

@@ -70,7 +70,7 @@ static void K(attention_decode)(const void *args, int64_t begin, int64_t end, vo
                     x -= ((const REAL *)a->slopes)[h] * (REAL)(a->first < j0 + j ? j0 + j - a->first : a->first - j0 - j);
                 if (a->mask) {
                     const int64_t i = at + (j0 + j) * a->mask_step[3];
-                    x = !a->boolean ? x + ((const REAL *)a->mask)[i] : ((const uint8_t *)a->mask)[i] ? x : (REAL)-INFINITY;
+                    x += !a->boolean ? ((const REAL *)a->mask)[i] : ((const uint8_t *)a->mask)[i] ? 0 : (REAL)-INFINITY;
                 }
                 s[j] = x;
                 most = x > most ? x : most;

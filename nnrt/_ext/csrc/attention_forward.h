@@ -95,25 +95,22 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
 /* One panel's softmax carried on: s becomes exp(s - top). What was summed before counts factor times. */
 static void K(carry_on)(REAL *s, int64_t n, REAL *top, REAL *sum, REAL *factor)
 {
-    K(vec) most[2] = {K(load)(top), K(load)(top + VL)}, total[2] = {{0}, {0}}, base[2];
-    for (int64_t i = 0; i < n * NR; i += NR) {
-        most[0] = K(max_vec)(K(load)(s + i), most[0]);
-        most[1] = K(max_vec)(K(load)(s + i + VL), most[1]);
+    typedef __typeof__((K(vec)){0} > (K(vec)){0}) bits;
+    for (const REAL *end = s + n * NR, *half = s + NR; s < half; s += VL, top += VL, sum += VL, factor += VL) {
+        K(vec) most = K(load)(top), total = {0};
+        for (REAL *x = s; x < end; x += NR)
+            most = K(max_vec)(K(load)(x), most);
+        const K(vec) base = (K(vec))((bits)most & (most != (REAL)-INFINITY)); /* 0 where nothing is met yet */
+        const K(vec) before = K(exp_vec)(K(load)(top) - base);
+        K(store)(factor, before);
+        K(store)(top, most);
+        for (REAL *x = s; x < end; x += NR) {
+            const K(vec) e = K(exp_vec)(K(load)(x) - base);
+            K(store)(x, e);
+            total += e;
+        }
+        K(store)(sum, K(load)(sum) * before + total);
     }
-    for (int64_t i = 0; i < 2; i++) {
-        typedef __typeof__(most[0] > most[0]) bits;
-        base[i] = (K(vec))((bits)most[i] & (most[i] != (REAL)-INFINITY)); /* 0 where nothing is met yet */
-        K(store)(factor + i * VL, K(exp_vec)(K(load)(top + i * VL) - base[i]));
-        K(store)(top + i * VL, most[i]);
-    }
-    for (int64_t i = 0; i < n * NR; i += NR) {
-        const K(vec) x = K(exp_vec)(K(load)(s + i) - base[0]), y = K(exp_vec)(K(load)(s + i + VL) - base[1]);
-        K(store)(s + i, x);
-        K(store)(s + i + VL, y);
-        total[0] += x, total[1] += y;
-    }
-    for (int64_t i = 0; i < 2; i++)
-        K(store)(sum + i * VL, K(load)(sum + i * VL) * K(load)(factor + i * VL) + total[i]);
 }
 
 static void K(attention_forward)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -135,7 +132,6 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
             c.top[i] = again ? lse[c.rows[i]] : (REAL)-INFINITY;
             c.sum[i] = again && c.top[i] != (REAL)-INFINITY;
         }
-        K(zero_row)(sums.out, c.count * a->width);
         if (a->mass.data)
             K(zero_row)(sums.by_distance, c.count * width);
         for (int64_t i = 0; again && i < c.count; i++) {
@@ -165,10 +161,12 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
                     K(drop)(&c, p, sums.p, n);
                 if (a->mass.data)
                     K(sum_relative)(&c, sums.by_distance, p, sums.p, n);
-                K(panel_sums)(a->gemm, out, a->width, lanes, sums.p, n, c.v, c.v_step, a->width, 1, !fresh);
+                K(panel_sums)(a->gemm, out, sums.p, n, c.v, c.v_step, a->width, !fresh);
             }
             fresh = 0;
         }
+        if (fresh)
+            K(zero_row)(sums.out, c.count * a->width);
         for (int64_t i = 0; i < c.count; i++) {
             const REAL scale = c.sum[i] == 0 ? 0 : 1 / c.sum[i];
             K(scale_row)(K(row_of)(&a->out, b, c.h, c.rows[i]), sums.out + i * a->width, a->width, scale, 0);
