@@ -375,6 +375,9 @@ CHOICES = [
     ((8, 512, 2, 2), (512, 512, 3, 3), dict(padding=1), "winograd2 columns columns"),
     ((8, 256, 4, 4), (512, 256, 3, 3), dict(padding=1, stride=2), "direct columns columns"),
     ((4, 256, 4, 4), (256, 256, 4, 4), dict(padding=1, stride=2), "direct columns columns"),
+    ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=2), "winograd4 winograd4 winograd4"),
+    ((16, 3, 64, 64), (64, 3, 4, 4), dict(padding=1, stride=2), "direct direct direct"),
+    ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=(2, 1)), "direct direct direct"),
     ((1, 256, 7, 7), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd2 winograd2"),
     ((1, 256, 14, 14), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd2 winograd2"),
     ((1, 128, 14, 14), (128, 128, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
@@ -452,7 +455,7 @@ def test_explain_says_what_ran_and_what_would():
 def test_every_algorithm_agrees_with_the_direct_one(how, rng):
     for x, w, options, _ in CHOICES:
         x = (min(x[0], 2), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
-        if np.prod(w) > 1 << 20 or how not in _possible(geometry(x, w, **options), "fast"):
+        if np.prod(w) > 1 << 20 or how not in _possible(geometry(x, w, **options), np.dtype(np.float32), "fast"):
             continue
         results = []
         values = [rng.standard_normal(s) for s in (x, w)]
@@ -464,6 +467,22 @@ def test_every_algorithm_agrees_with_the_direct_one(how, rng):
                 results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
         for direct, other in zip(*results):
             np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max(initial=0))
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_4x4_filters_with_stride_2_take_winograd(name, rng):
+    values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 24, 13, 10), (24, 24, 4, 4), (24,))]
+    results = []
+    for how in ("direct", "winograd4"):
+        with config.use(conv=how):
+            tensors = [nnrt.tensor(v, requires_grad=True) for v in values]
+            y = getattr(F, name)(*tensors, stride=2, padding=1)
+            (y * y).sum().backward()
+            results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+            assert how in nnrt.explain(name)
+    for direct, other in zip(*results):
+        np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
+        assert (other != direct).any()
 
 
 def test_fft_conv(torch, rng):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nnrt import config, registry
+from nnrt._ref import conv as reference
 from nnrt._ref.linear import ACTIVATIONS, _activate
 from tests.cases.winograd import SHAPES, output_size
 from tests.test_kernels import kernel_of
@@ -137,3 +138,64 @@ def test_bad_arguments(backend):
     w = np.ones((2, 3, 1, 3, 3), np.float32)
     with pytest.raises(ValueError, match="tile 2 or 4"):
         lib.transform_filter(np.empty(lib.filter_size(w.shape, w.dtype, 4), np.float32), w, 3, False)
+
+
+# (n, h, w, c, o, (pad_h, pad_w)) of 4x4 filters with stride 2
+STRIDED = [
+    (1, 4, 4, 16, 16, (1, 1)),
+    (2, 8, 8, 16, 24, (1, 1)),
+    (1, 9, 10, 3, 5, (1, 1)),
+    (2, 16, 14, 20, 17, (1, 1)),
+    (2, 13, 11, 17, 33, (0, 2)),
+    (1, 30, 32, 64, 40, (1, 0)),
+    (3, 7, 9, 130, 70, (3, 2)),
+    (9, 16, 16, 256, 32, (1, 1)),
+    (0, 8, 8, 16, 16, (1, 1)),
+]
+
+
+def strided_problem(rng, dtype, shape):
+    n, h, w, c, o, (pad_h, pad_w) = shape
+    size = n, 1, (h + 2 * pad_h - 2) // 2, (w + 2 * pad_w - 2) // 2, o
+    x, f, dy, b, db = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, c), (o, c, 1, 4, 4), size, (o,), (c,)))
+    return x, f, dy, b, db, (0, pad_h, pad_w)
+
+
+def strided(lib, x, w, dy, b, residual, db, padding, act):
+    """y, dx and dw."""
+    u = np.full(lib.strided_size(w.shape, w.dtype), np.nan, w.dtype)
+    y, dx, dw = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.full_like(w, np.nan)
+    lib.transform_strided(u, w, False)
+    lib.strided_conv(y, x, u, b, residual, padding, act)
+    u[...] = np.nan
+    lib.transform_strided(u, w, True)
+    lib.strided_conv_transposed(dx, dy, u, db, padding)
+    lib.strided_filter_backward(dw, x, dy, padding)
+    return y, dx, dw
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", STRIDED, ids=str)
+def test_strided_agrees_with_the_plain_sums(backend, dtype, shape, rng):
+    x, w, dy, b, db, padding = strided_problem(rng, dtype, shape)
+    plain = (1, 2, 2), padding, (1, 1, 1), 1
+    x8, w8, dy8 = (a.astype(np.float64) for a in (x, w, dy))
+    y, dx, dw = (np.zeros_like(a) for a in (dy8, x8, w8))
+    reference.conv_transposed(dx, dy8, w8.ravel(), w.shape, db.astype(np.float64), None, *plain, None)
+    reference.filter_backward(dw, x8, dy8, *plain)
+    for act in (None, "relu", "gelu") if shape == STRIDED[3] else ("relu",):
+        got = strided(kernels(backend), x, w, dy, b, dy, db, padding, act)
+        reference.conv(y, x8, w8.ravel(), w.shape, b.astype(np.float64), dy8, *plain, act)
+        for a, expected, terms in zip(got, (y, dx, dw), (16 * w.shape[1], 4 * w.shape[0], np.prod(dy.shape[:4]))):
+            close(a, expected, terms)
+
+
+def test_strided_is_bit_equal_at_any_number_of_threads(backend, rng):
+    x, w, dy, b, db, padding = strided_problem(rng, np.float32, (3, 30, 34, 64, 64, (1, 1)))
+    results = []
+    for threads in (1, 2, 3):
+        with config.use(num_threads=threads):
+            results.append(strided(kernels(backend), x, w, dy, b, None, db, padding, None))
+    for other in results[1:]:
+        for a, expected in zip(other, results[0]):
+            np.testing.assert_array_equal(a, expected)

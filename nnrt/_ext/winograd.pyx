@@ -13,6 +13,7 @@ from nnrt._ext.runtime cimport (
 
 import numpy as np
 
+import nnrt._ref.winograd as _ref
 from nnrt._ref.linear import ACTIVATIONS
 
 
@@ -20,8 +21,8 @@ cdef extern from "winograd.h" nogil:
     ctypedef struct nnrt_winograd_args:
         nnrt_work work
         const nnrt_gemm_ops *gemm
-        int64_t n, h, w, c
-        int64_t oh, ow, o
+        int64_t n, h, w, c, step, depth
+        int64_t oh, ow, o, spread
         int64_t pad_h, pad_w
         int64_t down, across
         const void *x
@@ -29,6 +30,7 @@ cdef extern from "winograd.h" nogil:
         const void *u
         const void *bias
         const void *residual
+        int64_t u_pass
         void *dw
         int32_t relu
         int64_t first, last, block, group, chunk
@@ -41,12 +43,13 @@ cdef extern from "winograd.h" nogil:
         nnrt_work work
         void *u
         const void *w
-        int64_t depth, columns, depth_step, column_step, part
+        int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part
         int32_t rotate
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2][2]
+        nnrt_winograd_ops strided
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
 
@@ -58,6 +61,9 @@ cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 cdef int64_t BLOCK = 1728, CHUNK = 64
 # Multiply-adds that a thread is worth: 50 us.
 cdef int64_t TASK_MACS = 4 << 20
+# Transformed filters that are read but once if possible: 3x3 of 512 channels on 7x7 maps, 38 MB, took 16.5 ms in four
+# blocks of 8 tiles and 10.1 in one.
+cdef int64_t LARGE = 4 << 20
 # Transformed tiles of filter_backward: 8 MB took up to 1.5 times as long as 1 or 2.
 cdef int64_t TRANSFORMED_BYTES = 2 << 20
 
@@ -95,41 +101,51 @@ cdef int64_t panels(int64_t depth, int64_t columns, int64_t size) noexcept:
     return columns // ops.nr * apart(depth * ops.nr, size) + apart(depth * whole(columns % ops.nr, ops.vl), size)
 
 
-def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward):
-    """u = G w G^T; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
+cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward) except -1:
+    # With four phases w has 4x4 taps.
+    cdef nnrt_winograd_filter p
     cdef int dtype = dtype_code(w), rc
     cdef int64_t o = PyArray_DIMS(w)[0], c = PyArray_DIMS(w)[1], size = 4 if dtype == NNRT_F32 else 8
-    cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
-    cdef nnrt_winograd_filter p
+    cdef int64_t taps = 9 if phases == 1 else 16
+    if o * c == 0:
+        return 0
     memset(&p, 0, sizeof(p))
     p.u, p.w, p.rotate = PyArray_DATA(u), PyArray_DATA(w), backward
-    p.depth, p.columns, p.depth_step, p.column_step = c, o, 9, 9 * c
     if backward:
-        p.depth, p.columns, p.depth_step, p.column_step = o, c, 9 * c, 9
-    if o * c == 0:
-        return
+        p.depth, p.columns, p.depth_step, p.column_step = o, c, taps * c, taps
+        p.whole, p.u_pass = o, k2 * panels(o, c, size)
+    else:
+        p.depth, p.columns, p.depth_step, p.column_step = c, o, taps, taps * c
+        p.whole, p.rows = phases * c, c
     p.part = p.depth if o * c < 1024 else min(p.depth, 64)
-    p.work.bytes = <double>o * c * size * (9 + (tile + 2) ** 2)
+    p.work.bytes = <double>o * c * size * (taps + phases * k2)
     p.work.flops = 144.0 * o * c
     with nogil:
         rc = launch_nogil(&ops.filter, &p,
                           ceil_div(p.columns, linear_table().dtype[dtype].nr) * ceil_div(p.depth, p.part))
     if rc != 0:
         raise MemoryError("winograd.transform_filter: out of memory")
+    return 0
 
 
-cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m) except -1:
+def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward):
+    """u = G w G^T; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
+    transform(u, w, &table.dtype[dtype_code(w)][which(tile)], 1, (tile + 2) ** 2, backward)
+
+
+cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, int64_t step, int64_t spread) except -1:
     # x, y and the tiles; returns the dtype.
     cdef int dtype = dtype_code(x)
-    which(m)
     memset(p, 0, sizeof(p[0]))
     p.gemm = &linear_table().dtype[dtype]
     p.n, p.h, p.w, p.c = PyArray_DIMS(x)[0], PyArray_DIMS(x)[2], PyArray_DIMS(x)[3], PyArray_DIMS(x)[4]
     p.oh, p.ow, p.o = PyArray_DIMS(y)[2], PyArray_DIMS(y)[3], PyArray_DIMS(y)[4]
+    p.step, p.depth, p.spread = step, step * step * p.c, spread
     p.pad_h, p.pad_w = padding[1], padding[2]
-    p.down, p.across = ceil_div(p.oh, m), ceil_div(p.ow, m)
+    p.down, p.across = ceil_div(ceil_div(p.oh, spread), m), ceil_div(ceil_div(p.ow, spread), m)
     p.x, p.y = PyArray_DATA(x), PyArray_DATA(y)
     p.last = p.n * p.down * p.across
+    p.v_row = max(p.depth, p.gemm.vl)
     return dtype
 
 
@@ -137,24 +153,30 @@ def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, 
          activation):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     cdef nnrt_winograd_args p
-    cdef nnrt_gemm act
-    cdef int64_t k2 = (tile + 2) ** 2, size
-    cdef int dtype = fill(&p, x, y, padding, tile), code = ACTIVATIONS.index(activation), rc
+    cdef int dtype = dtype_code(x)
     cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
-    size = 4 if dtype == NNRT_F32 else 8
+    fill(&p, x, y, padding, tile, 1, 1)
+    run(&p, ops, dtype, (tile + 2) ** 2, y, u, b, residual, activation)
+
+
+cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
+             ndarray residual, activation) except -1:
+    cdef nnrt_gemm act
+    cdef int code = ACTIVATIONS.index(activation), rc
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     if p.last * p.o == 0:
-        return
-    p.u = PyArray_DATA(u)
+        return 0
+    p.u, p.u_pass = PyArray_DATA(u), k2 * panels(p.depth, p.o, size)
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
-    p.work.flops = 2.0 * k2 * p.last * p.c * p.o
-    p.work.bytes = <double>size * (PyArray_SIZE(x) + PyArray_SIZE(y) + PyArray_SIZE(u))
+    p.work.flops = 2.0 * k2 * p.spread * p.spread * p.last * p.depth * p.o
+    p.work.bytes = <double>size * (p.n * p.h * p.w * p.c + PyArray_SIZE(y) + PyArray_SIZE(u))
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
-    plan_conv(&p, k2, size)
+    plan_conv(p, k2, size)
     with nogil:
-        rc = launch_nogil(&ops.conv, &p, ceil_div(p.last, p.block) * ceil_div(p.o, p.group))
+        rc = launch_nogil(&ops.conv, p, p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group))
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
             act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.o, p.y, p.o
@@ -164,51 +186,61 @@ def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, 
             rc = launch_nogil(&p.gemm.finish, &act, ceil_div(act.m, act.rows))
     if rc != 0:
         raise MemoryError("winograd.conv: out of memory")
+    return 0
 
 
 cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept nogil:
     # An even number of blocks of tiles; where there are few, the columns are shared out too: each task transforms x.
+    # Each block reads u, so that blocks are few where u is large.
     cdef const nnrt_gemm_ops *g = p.gemm
-    cdef int64_t tasks = max(1, min(8, k2 * p.last * p.c * p.o // TASK_MACS)), groups = 1
-    cdef int64_t blocks = max(ceil_div(p.last, BLOCK // k2), min(tasks, p.last // 8))
+    cdef int64_t macs = k2 * p.last * p.depth * p.o, passes = p.spread * p.spread, groups = 1, blocks
+    cdef int64_t tasks = max(1, min(8, passes * macs // TASK_MACS)), most = BLOCK // k2
+    cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
+    blocks = max(ceil_div(p.last, most), min(ceil_div(tasks, passes), p.last // least))
     if blocks > 1:
         blocks = whole(blocks, 2)
-    while groups * blocks < tasks and p.o >= 256 * groups:
+    while groups * blocks * passes < tasks and p.o >= 256 * groups:
         groups *= 2
     p.block = ceil_div(p.last, max(blocks, 1))
     p.group = whole(ceil_div(p.o, groups), g.nr)
     p.chunk = min(CHUNK, p.group)
-    p.v_row, p.m_row = max(p.c, g.vl), p.chunk
+    p.m_row = p.chunk
     p.v_step, p.m_step = apart(p.block * p.v_row, size), apart(p.block * p.m_row, size)
-    p.work.scratch = size * (k2 * (p.v_step + p.m_step) + 6 * max(p.c, 6 * g.vl))
+    p.work.scratch = size * (k2 * (p.v_step + p.m_step) + 6 * max(p.depth, 6 * g.vl))
 
 
 def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
     """dw[O, C, 1, 3, 3] = the sum over y's pixels of dy and the patch of x under it."""
     cdef nnrt_winograd_args p
-    cdef int64_t k2 = (tile + 2) ** 2, size, bytes, total
-    cdef int dtype = fill(&p, x, dy, padding, tile), rc = -1
+    cdef int dtype = dtype_code(x)
     cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
-    size = 4 if dtype == NNRT_F32 else 8
+    fill(&p, x, dy, padding, tile, 1, 1)
+    sum_filter(&p, ops, dtype, (tile + 2) ** 2, dw)
+
+
+cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw) except -1:
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    cdef int rc = -1
     if p.o * p.c == 0:
-        return
+        return 0
     if p.last == 0:
         dw[...] = 0
-        return
+        return 0
     p.dw = PyArray_DATA(dw)
-    p.s_step = apart(p.o * p.c, size)
+    p.s_step = apart(p.o * p.depth, size)
     with nogil:
         p.s = take(k2 * p.s_step * size)
         if p.s != NULL:
-            rc = sum_products(&p, ops, dtype, k2, size)
+            rc = sum_products(p, ops, dtype, k2, size)
             if rc == 0:
                 memset(&p.work, 0, sizeof(p.work))
-                p.work.bytes = <double>size * p.o * p.c * (k2 + 9)
-                span_of(&p.work.out[0], p.dw, 9 * p.o * p.c, dtype)
-                rc = launch_nogil(&ops.finish, &p, p.o)
+                p.work.bytes = <double>size * (k2 * p.o * p.depth + PyArray_SIZE(dw))
+                span_of(&p.work.out[0], p.dw, PyArray_SIZE(dw), dtype)
+                rc = launch_nogil(&ops.finish, p, p.o)
             give(p.s, k2 * p.s_step * size)
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
+    return 0
 
 
 cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2,
@@ -217,7 +249,7 @@ cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int d
     cdef nnrt_gemm g
     cdef int64_t tiles = p.last, most, bytes
     cdef int rc = 0
-    p.v_row, p.q_row = max(p.c, p.gemm.vl), max(p.o, p.gemm.vl)
+    p.q_row = max(p.o, p.gemm.vl)
     most = max(64, TRANSFORMED_BYTES // (k2 * (p.v_row + p.q_row) * size))
     most = ceil_div(tiles, ceil_div(tiles, most))
     p.v_step, p.q_step, p.block = apart(most * p.v_row, size), apart(most * p.q_row, size), 8
@@ -228,16 +260,16 @@ cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int d
     p.q = <char *>p.v + k2 * p.v_step * size
     while p.first < tiles and rc == 0:
         p.last = min(p.first + most, tiles)
-        p.work.scratch = size * 6 * max(p.c, p.o, 6 * p.gemm.vl)
-        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.c
+        p.work.scratch = size * 6 * max(p.depth, p.o, 6 * p.gemm.vl)
+        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.depth
         rc = launch_nogil(&ops.input, p, ceil_div(p.last - p.first, p.block))
         p.work.bytes = <double>size * (p.last - p.first) * k2 * p.o
         if rc == 0:
             rc = launch_nogil(&ops.output, p, ceil_div(p.last - p.first, p.block))
         if rc == 0:
             memset(&g, 0, sizeof(g))
-            g.batch, g.m, g.n, g.k = k2, p.o, p.c, p.last - p.first
-            g.c, g.c_batch, g.c_row = p.s, p.s_step, p.c
+            g.batch, g.m, g.n, g.k = k2, p.o, p.depth, p.last - p.first
+            g.c, g.c_batch, g.c_row = p.s, p.s_step, p.depth
             g.a, g.a_batch, g.a_row, g.a_col = p.q, p.q_step, 1, p.q_row
             g.b, g.b_batch, g.b_row, g.b_col = p.v, p.v_step, p.v_row, 1
             g.alpha, g.beta = 1, 0 if p.first == 0 else 1
@@ -245,3 +277,54 @@ cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int d
         p.first = p.last
     give(p.v, bytes)
     return rc
+
+
+# ---- 4x4 filters with stride 2, tile 4; float64 and less than 16 channels are _ref's ----
+
+cdef bint compiled(shape, dtype) except -1:
+    return dtype.itemsize == 4 and min(shape[0], shape[1]) >= 16
+
+
+cdef int fill_strided(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t step, int64_t spread) except -1:
+    # Whether the work is done here.
+    fill(p, x, y, padding, 4, step, spread)
+    return compiled((p.o, p.c), x.dtype)
+
+
+def strided_size(shape, dtype):
+    """filter_size of a 4x4 filter with stride 2."""
+    if not compiled(shape, dtype):
+        return _ref.strided_size(shape, dtype)
+    return 25 * max(panels(4 * shape[1], shape[0], 4), 4 * panels(shape[0], shape[1], 4))
+
+
+def transform_strided(ndarray u not None, ndarray w not None, bint backward):
+    """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
+    if not compiled(np.shape(w), w.dtype):
+        return _ref.transform_strided(u, w, backward)
+    transform(u, w, &table.strided, 4, 25, backward)
+
+
+def strided_conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding,
+                 activation):
+    """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
+    cdef nnrt_winograd_args p
+    if not fill_strided(&p, x, y, padding, 2, 1):
+        return _ref.strided_conv(y, x, u, b, residual, padding, activation)
+    run(&p, &table.strided, NNRT_F32, 25, y, u, b, residual, activation)
+
+
+def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u not None, ndarray b, padding):
+    """x = the adjoint of strided_conv applied to y + b[C]."""
+    cdef nnrt_winograd_args p
+    if not fill_strided(&p, y, x, padding, 1, 2):
+        return _ref.strided_conv_transposed(x, y, u, b, padding)
+    run(&p, &table.strided, NNRT_F32, 25, x, u, b, None, None)
+
+
+def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding):
+    """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
+    cdef nnrt_winograd_args p
+    if not fill_strided(&p, x, dy, padding, 2, 1):
+        return _ref.strided_filter_backward(dw, x, dy, padding)
+    sum_filter(&p, &table.strided, NNRT_F32, 25, dw)

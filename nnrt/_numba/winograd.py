@@ -10,6 +10,7 @@ from numba import types
 from nnrt import memory
 from nnrt._ref.winograd import _MATRICES, _matrices
 
+from . import conv as plain
 from . import linear, threads
 from .compiled import array, typed
 from .native import VECTOR, address, count, line
@@ -173,3 +174,38 @@ def filter_backward(dw, x, dy, padding, tile):
     taps = memory.empty((1, 1, c, 3, 3, of_y.shape[5]), x.dtype)
     _walk(_FINISH[tile], taps, total, back=True)
     dw[:, :, 0] = taps[0, 0, ..., :o].transpose(3, 0, 1, 2)
+
+
+# ---- 4x4 filters with stride 2: the plain sums ----
+
+_STRIDE, _DILATION = (1, 2, 2), (1, 1, 1)
+
+
+def strided_size(shape, dtype):
+    """filter_size of a 4x4 filter with stride 2."""
+    return max(plain.filter_size(shape, 1, dtype, backward) for backward in (False, True))
+
+
+def transform_strided(u, w, backward):
+    """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
+    p = u[: plain.filter_size(w.shape, 1, w.dtype, backward)]
+    plain.pack_filter(p, w, _STRIDE, _DILATION, 1, backward)
+
+
+def strided_conv(y, x, u, b, residual, padding, activation):
+    """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
+    shape = y.shape[4], x.shape[4], 1, 4, 4
+    p = u[: plain.filter_size(shape, 1, u.dtype, False)]
+    plain.conv(y, x, p, shape, b, residual, _STRIDE, padding, _DILATION, 1, activation)
+
+
+def strided_conv_transposed(x, y, u, b, padding):
+    """x = the adjoint of strided_conv applied to y + b[C]."""
+    shape = y.shape[4], x.shape[4], 1, 4, 4
+    p = u[: plain.filter_size(shape, 1, u.dtype, True)]
+    plain.conv_transposed(x, y, p, shape, b, None, _STRIDE, padding, _DILATION, 1, None)
+
+
+def strided_filter_backward(dw, x, dy, padding):
+    """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
+    plain.filter_backward(dw, x, dy, _STRIDE, padding, _DILATION, 1)

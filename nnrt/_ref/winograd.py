@@ -1,4 +1,4 @@
-"""Winograd convolution: 3x3 filters, stride 1, no dilation, no groups (specification).
+"""Winograd convolution: 3x3 filters with stride 1, 4x4 filters with stride 2; no dilation, no groups (specification).
 
 Legend: N batch, C in channels, O out channels, H W image, OH OW output, m = tile (2 or 4), k = m + 2.
 
@@ -12,6 +12,10 @@ multiplication of polynomials from their values at k - 1 points and at infinity.
 The gradient of the filter is the same bilinear form differentiated by w:
 
     dw = G^T [ Σ_tiles (B^T d B) ⊙ (A dy A^T) ] G
+
+A 4x4 filter with stride 2 is four filters of 2x2 taps, each over every second row and column of x, whose results are
+summed: F(4x4, 2x2) with the phases as further channels. Its adjoint is four convolutions of y with 2x2 taps, one for
+each phase of x. 25 products instead of 64; the points are ±1/2 and ±5/4.
 
 Activations are [N, 1, H, W, C], filters w[O, C, 1, 3, 3]. Patches reach beyond x by padding = (0, pad_h, pad_w) at
 the near side and as far as y asks for at the other; x is zero there.
@@ -63,16 +67,10 @@ def _matrices(tile, dtype):
     return (np.array(matrix, dtype) for matrix in _MATRICES[tile])
 
 
-def _patches(x, tile, down, across, pad_h, pad_w):
-    """[k, k, N, down, across, C]: element (i, j) of the patch under each tile of y."""
-    n, _, h, w, c = x.shape
-    rows, cols = down * tile + 2, across * tile + 2
-    i, j = np.arange(rows) - pad_h, np.arange(cols) - pad_w
-    inside = ((i >= 0) & (i < h))[:, None] & ((j >= 0) & (j < w))
-    wide = np.zeros((n, rows, cols, c), x.dtype)
-    if h and w:
-        wide[:] = np.where(inside[..., None], x[:, 0][:, i.clip(0, h - 1)][:, :, j.clip(0, w - 1)], 0)
-    at = np.arange(tile + 2)
+def _patches(x, tile, down, across, pad_h, pad_w, more=2):
+    """[k, k, N, down, across, C]: element (i, j) of the patch under each tile of y, `more` larger than the tile."""
+    wide = _shifted(x[:, 0], down * tile + more, across * tile + more, -pad_h, -pad_w)
+    at = np.arange(tile + more)
     i, j = (at + tile * np.arange(count)[:, None] for count in (down, across))
     return wide[:, i][:, :, :, j].transpose(2, 4, 0, 1, 3, 5)
 
@@ -127,3 +125,101 @@ def filter_backward(dw: Out, x, dy, padding, tile):
     du = np.einsum("ijnrsc,ijnrso->ijoc", v, _both_ways(at.T, wide), optimize=True)
     # u = G w G^T       =>  dw = G^T du G
     dw[...] = _both_ways(g.T, du).transpose(2, 3, 0, 1)[:, :, None]
+
+
+# ---- 4x4 filters with stride 2, tile 4 ----
+
+_STRIDED = (
+    [
+        [-25 / 32, -25 / 16, 1 / 2, 1, 0],
+        [25 / 32, -25 / 16, -1 / 2, 1, 0],
+        [-5 / 16, -1 / 4, 5 / 4, 1, 0],
+        [5 / 16, -1 / 4, -5 / 4, 1, 0],
+        [25 / 64, 0, -29 / 16, 0, 1],
+    ],
+    [[-16 / 21, -8 / 21], [16 / 21, -8 / 21], [32 / 105, 8 / 21], [-32 / 105, 8 / 21], [0, 1]],
+    [
+        [1, 1, 1, 1, 0],
+        [1 / 2, -1 / 2, 5 / 4, -5 / 4, 0],
+        [1 / 4, 1 / 4, 25 / 16, 25 / 16, 0],
+        [1 / 8, -1 / 8, 125 / 64, -125 / 64, 1],
+    ],
+)  # B^T, G, A^T
+
+
+def strided_size(shape, dtype):
+    """filter_size of a 4x4 filter with stride 2."""
+    return 100 * shape[0] * shape[1]
+
+
+def transform_strided(u: Out, w, backward):
+    """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
+    o, c = w.shape[:2]
+    taps = w[:, :, 0].reshape(o, c, 2, 2, 2, 2)  # two taps, two phases, down; the same across
+    if backward:
+        taps = taps[:, :, ::-1, :, ::-1].transpose(2, 4, 3, 5, 0, 1)
+    else:
+        taps = taps.transpose(2, 4, 3, 5, 1, 0)
+    u[...] = _both_ways(np.array(_STRIDED[1], w.dtype), taps).ravel()
+
+
+def strided_conv(y: Out, x, u, b, residual, padding, activation):
+    """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual); padding is at least 0."""
+    c, o = x.shape[4], y.shape[4]
+    u = u.reshape(5, 5, 4 * c, o)
+    x = _phases(x, y.shape[2:4], padding)
+    out = _two_taps(x, u, y.shape[2:4])
+    if b is not None:
+        out = out + b
+    if residual is not None:
+        out = out + residual[:, 0]
+    y[:, 0] = _activate(out, activation)
+
+
+def strided_conv_transposed(x: Out, y, u, b, padding):
+    """x = the adjoint of strided_conv applied to y + b[C]."""
+    u = u.reshape(5, 5, 2, 2, y.shape[4], x.shape[4])
+    for i in range(2):
+        for j in range(2):
+            (down, kind_h), (right, kind_w) = divmod(i + padding[1], 2), divmod(j + padding[2], 2)
+            part = x[:, 0, i::2, j::2]
+            rows, cols = part.shape[1:3]
+            met = _shifted(y[:, 0], rows + 1, cols + 1, down - 1, right - 1)
+            part[...] = _two_taps(met, u[:, :, kind_h, kind_w], (rows, cols))
+    if b is not None:
+        x += b
+
+
+def strided_filter_backward(dw: Out, x, dy, padding):
+    """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it."""
+    (_, _, h, w, o), c = dy.shape, x.shape[4]
+    bt, g, at = (np.array(matrix, x.dtype) for matrix in _STRIDED)
+    down, across = -(-h // 4), -(-w // 4)
+    v = _both_ways(bt, _patches(_phases(x, (h, w), padding)[:, None], 4, down, across, 0, 0, 1))
+    tiles = _patches(dy, 4, down, across, 0, 0, 0)
+    du = np.einsum("ijnrsc,ijnrso->ijoc", v, _both_ways(at.T, tiles), optimize=True)
+    taps = _both_ways(g.T, du).reshape(2, 2, o, 2, 2, c)
+    dw[:, :, 0] = taps.transpose(2, 5, 0, 3, 1, 4).reshape(o, c, 4, 4)
+
+
+def _two_taps(x, u, size):
+    """The convolution of x[N, H, W, C] with 2x2 taps, transformed: u[5, 5, C, O]."""
+    bt, _, at = (np.array(matrix, x.dtype) for matrix in _STRIDED)
+    down, across = (-(-s // 4) for s in size)
+    products = _both_ways(bt, _patches(x[:, None], 4, down, across, 0, 0, 1)) @ u[:, :, None, None]
+    out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(len(x), down * 4, across * 4, u.shape[3])
+    return out[:, : size[0], : size[1]]
+
+
+def _phases(x, size, padding):
+    """[N, OH + 1, OW + 1, 4 C]: every second row and column of the padded x, the phases side by side."""
+    rows, cols = (2 * s + 2 for s in size)
+    wide = _shifted(x[:, 0], rows, cols, -padding[1], -padding[2])
+    return np.concatenate([wide[:, i::2, j::2] for i in range(2) for j in range(2)], axis=3)
+
+
+def _shifted(x, rows, cols, top, left):
+    """x[N, H, W, C] from row `top` and column `left` on, zero outside x."""
+    i, j = np.arange(rows) + top, np.arange(cols) + left
+    inside = ((i >= 0) & (i < x.shape[1]))[:, None] & ((j >= 0) & (j < x.shape[2]))
+    return np.where(inside[..., None], x[:, i.clip(0, x.shape[1] - 1)][:, :, j.clip(0, x.shape[2] - 1)], 0)

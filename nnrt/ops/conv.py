@@ -42,7 +42,7 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     one core with AVX2, in float32.
     """
     g = geometry
-    possible = _possible(g, precision)
+    possible = _possible(g, dtype, precision)
     if g.op == "fft_conv" and "fft" in possible:
         return "fft"
     if conv in possible:
@@ -64,8 +64,8 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     return min([how for how in hows if how in possible], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
 
 
-def _possible(g, precision):
-    """The algorithms that can compute a convolution of this geometry."""
+def _possible(g, dtype, precision):
+    """The algorithms that can compute a convolution of this geometry and dtype."""
     found, whole = ["direct"], min(g.x) and min(g.y)
     if whole:
         found.append("fft")
@@ -77,7 +77,15 @@ def _possible(g, precision):
         found.append("depthwise")
     if whole and g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
         found += ["winograd2", "winograd4"] if precision == "fast" else []
+    if _strided(g) and dtype.itemsize == 4 and precision == "fast":
+        found.append("winograd4")
     return found
+
+
+def _strided(g):
+    """Whether it is one of those with 4 x 4 taps and stride 2 whose phases Winograd takes."""
+    fits = g.w[2:] == (1, 4, 4) and g.stride == (1, 2, 2) and g.dilation == (1, 1, 1)
+    return fits and g.padding[0] == 0 and g.groups == 1 and min(g.w[:2]) >= 16 and min(g.x) > 0 and min(g.y) > 0
 
 
 def _long(task, g, lanes, depth):
@@ -93,6 +101,7 @@ _EACH = {
     "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
     "columns": {"once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
     "winograd": {"kept": (2, 2, 4, 11), "once": (2, 3, 16, 40), "filter": (11, 11, 14, 40)},
+    "strided": {"kept": (2, 2, 4, 15), "once": (3, 10, 16, 40), "filter": (11, 16, 30, 60)},
 }
 
 
@@ -101,10 +110,12 @@ def _cost(how, use, g, lanes, depth, dtype):
     n, d, h, w, _ = g.y
     vector = 64 // dtype.itemsize
     wide = -(-lanes // vector) * vector
-    taps = math.prod(g.w[2:])
-    squares = (int(how[-1]) + 2) ** 2 if "winograd" in how else taps
+    taps, family = math.prod(g.w[2:]), how.rstrip("24")
+    squares = (int(how[-1]) + 2) ** 2 if family == "winograd" else taps
+    if family == "winograd" and _strided(g):
+        squares, family = 4 * 25, "strided"
     size = 4 * squares * depth * lanes >> 20
-    each = _EACH[how.rstrip("24")][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
+    each = _EACH[family][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
         tile = int(how[-1])
         tiles = n * d * -(-h // tile) * -(-w // tile)
@@ -132,6 +143,7 @@ _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradi
     "pointwise": ("linear.gemm",) * 3,
     "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
     "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
+    "strided": ("winograd.strided_conv", "winograd.strided_conv_transposed", "winograd.strided_filter_backward"),
     "columns": ("linear.gemm",) * 3,
     "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),
 }
@@ -174,7 +186,8 @@ def _line(g, dtype, hows):
         name = {"filter": "filter's gradient", first: "forward in training" if once else "forward"}.get(task, "input's gradient")
         where = "numpy.fft"
         if how != "fft":
-            kernel = _KERNELS[how.rstrip("24")][("forward", "input", "filter").index(task)]
+            family = "strided" if how == "winograd4" and _strided(g) else how.rstrip("24")
+            kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
         parts.append(f"{name} {how} ({where})")
     return f"{g.text}, {dtype}: {'; '.join(parts)}"
@@ -201,6 +214,9 @@ def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     elif how in ("direct", "fft"):
         p = _packed_direct(w, cell, g, False)
         K.conv(y, x, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
+    elif _strided(g):
+        r = None if residual is None else _flat(residual)
+        W.strided_conv(_flat(y), _flat(x), _packed_strided(w, cell, g, False), b, r, g.padding, activation)
     else:
         tile = int(how[-1])
         r = None if residual is None else _flat(residual)
@@ -225,6 +241,8 @@ def _adjoint(x, y, w, cell, b, g, once):
     elif how == "direct":
         p = _packed_direct(w, cell, g, True)
         K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    elif _strided(g):
+        W.strided_conv_transposed(_flat(x), _flat(y), _packed_strided(w, cell, g, True), b, g.padding)
     else:
         tile = int(how[-1])
         padding = (0, 2 - g.padding[1], 2 - g.padding[2])
@@ -244,6 +262,8 @@ def _filter_grad(dw, x, dy, g):
         D.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif how == "direct":
         K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+    elif _strided(g):
+        W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding)
     else:
         W.filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
 
@@ -274,6 +294,10 @@ def _packed_winograd(w, cell, g, tile, backward):
         return W.filter_size(g.w, w.dtype, tile)
 
     return packed(cell, w, ("winograd", tile, backward), W.transform_filter, size, tile, backward)
+
+
+def _packed_strided(w, cell, g, backward):
+    return packed(cell, w, ("strided", backward), W.transform_strided, lambda: W.strided_size(g.w, w.dtype), backward)
 
 
 def _sample(g):

@@ -9,6 +9,10 @@
 /* Of the depth of a filter that is copied at a time. */
 #define PIECE 16
 
+/* Small before fast where little time is spent. */
+#define COLD __attribute__((cold))
+#define HOT __attribute__((hot))
+
 #define REAL float
 #define REAL_BYTES 4
 #define K(name) name##_f32
@@ -28,7 +32,7 @@
             KERNEL(finish, m, type),                                                                           \
     }
 
-const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}};
+const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}, OPS(4s, f32)};
 
 #else
 
@@ -62,6 +66,8 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 }
 
 #define M 2
+#define R 3
+#define S 1
 #define F(name) K(name##_2)
 #include "winograd_tile.h"
 #undef M
@@ -69,8 +75,19 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 #define M 4
 #define F(name) K(name##_4)
 #include "winograd_tile.h"
-#undef M
+#undef R
+#undef S
 #undef F
+#if REAL_BYTES == 4
+#define R 2
+#define S 2
+#define F(name) K(name##_4s)
+#include "winograd_tile.h"
+#undef R
+#undef S
+#undef F
+#endif
+#undef M
 #undef VL
 #undef NR
 #undef SIDE

@@ -4,10 +4,12 @@
 
 #include "linear.h"
 
-/* y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + 2; see nnrt._ref.winograd.
+/* 3x3 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + 2; see nnrt._ref.winograd.
  * What is transformed is k² matrices, `step` elements apart:
  *   v[tiles, c] of x, q[tiles, o] of dy, products m[tiles, o], s[o, c] of dw;
- *   u of w: for each panel of nr columns its k² matrices [depth, width]. */
+ *   u of w: for each panel of nr columns its k² matrices [depth, width].
+ * 4x4 filters with stride 2 are four of 2x2 taps, one for each phase of x's rows and columns, whose channels are summed
+ * like 4 c of one x; transposed, four passes write y's phases. k = m + 1 then. */
 
 /* From one matrix of so many bytes to the next: an odd number of cache lines, so that the k² places that a
  * transform visits lie in different sets. */
@@ -17,12 +19,16 @@ typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
     int64_t n, h, w, c;  /* x */
+    int64_t step;        /* of x's pixels that a square reads, and that its channels count step² times for: 1 or 2 */
+    int64_t depth;       /* step² c */
     int64_t oh, ow, o;   /* y */
+    int64_t spread;      /* of y's pixels that a pass writes: 1 or 2 */
     int64_t pad_h, pad_w;
     int64_t down, across; /* tiles of an image */
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
+    int64_t u_pass;      /* elements of u for one of the spread² passes */
     void *dw;
     int32_t relu;
 
@@ -44,6 +50,7 @@ typedef struct {
     const void *w;
     int64_t depth, columns;
     int64_t depth_step, column_step; /* of w; the taps are contiguous */
+    int64_t whole, rows, u_pass; /* rows of a matrix; with stride 2: rows, or elements of u, from phase to phase */
     int64_t part;        /* of depth per task */
     int32_t rotate;
 } nnrt_winograd_filter;
@@ -52,12 +59,13 @@ typedef struct {
     nnrt_kernel filter;  /* tasks: ceil(columns/nr) x ceil(depth/part) */
     nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
     nnrt_kernel output;  /* q of dy; the same */
-    nnrt_kernel conv;    /* tasks: ceil(tiles/block) x ceil(o/group) */
+    nnrt_kernel conv;    /* tasks: spread² x ceil(tiles/block) x ceil(o/group) */
     nnrt_kernel finish;  /* dw = G^T s G; tasks: o */
 } nnrt_winograd_ops;
 
 typedef struct {
     nnrt_winograd_ops dtype[2][2]; /* tile 2, tile 4 */
+    nnrt_winograd_ops strided;     /* tile 4 of 4x4 filters with stride 2; float32, from 16 channels on */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)

@@ -75,3 +75,42 @@ LINE(gt_4)
     r[1] = (REAL)(2.0 / 3) * HALF_ROOT * diff1 + (REAL)(1.0 / 3) * HALF_ROOT * diff2;
     r[2] = d[5] - (REAL)(1.0 / 3) * sum1 + (REAL)(1.0 / 3) * sum2;
 }
+
+/* 2 taps, tile 4: points ±1/2 and ±5/4. */
+LINE(bt_4s)
+{
+    const K(vec) odd1 = d[3] - (REAL)1.5625 * d[1], even1 = (REAL)0.5 * d[2] - (REAL)0.78125 * d[0];
+    const K(vec) odd2 = d[3] - (REAL)0.25 * d[1], even2 = (REAL)1.25 * d[2] - (REAL)0.3125 * d[0];
+    r[0] = odd1 + even1, r[1] = odd1 - even1;
+    r[2] = odd2 + even2, r[3] = odd2 - even2;
+    r[4] = d[4] - (REAL)1.8125 * d[2] + (REAL)0.390625 * d[0];
+}
+LINE(at_4s)
+{
+    const K(vec) sum1 = d[0] + d[1], sum2 = d[2] + d[3], diff1 = d[0] - d[1], diff2 = d[2] - d[3];
+    r[0] = sum1 + sum2;
+    r[1] = (REAL)0.5 * diff1 + (REAL)1.25 * diff2;
+    r[2] = (REAL)0.25 * sum1 + (REAL)1.5625 * sum2;
+    r[3] = d[4] + (REAL)0.125 * diff1 + (REAL)1.953125 * diff2;
+}
+LINE(a_4s)
+{
+    const K(vec) even1 = d[0] + (REAL)0.25 * d[2], odd1 = (REAL)0.5 * d[1] + (REAL)0.125 * d[3];
+    const K(vec) even2 = d[0] + (REAL)1.5625 * d[2], odd2 = (REAL)1.25 * d[1] + (REAL)1.953125 * d[3];
+    r[0] = even1 + odd1, r[1] = even1 - odd1;
+    r[2] = even2 + odd2, r[3] = even2 - odd2;
+    r[4] = d[3];
+}
+LINE(g_4s)
+{
+    const K(vec) one = (REAL)(-16.0 / 21) * d[0], half = (REAL)(-8.0 / 21) * d[1];
+    const K(vec) two = (REAL)(32.0 / 105) * d[0], more = (REAL)(8.0 / 21) * d[1];
+    r[0] = one + half, r[1] = half - one;
+    r[2] = two + more, r[3] = more - two;
+    r[4] = d[1];
+}
+LINE(gt_4s)
+{
+    r[0] = (REAL)(16.0 / 21) * (d[1] - d[0]) + (REAL)(32.0 / 105) * (d[2] - d[3]);
+    r[1] = d[4] + (REAL)(8.0 / 21) * ((d[2] + d[3]) - (d[0] + d[1]));
+}
