@@ -1,6 +1,8 @@
 """What several models are made of."""
 
-from .. import nn
+from contextlib import contextmanager
+
+from .. import nn, no_grad
 
 
 def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, activation=nn.ReLU):
@@ -35,3 +37,16 @@ def check_ids(model, ids, positions, start=0):
         raise ValueError(f"{model}: ids must be [N, T], T > 0, got shape {tuple(ids.shape)}")
     if start + ids.shape[1] > positions:
         raise ValueError(f"{model}: {start + ids.shape[1]} tokens came, there are {positions} positions")
+
+
+@contextmanager
+def evaluating(model):
+    """Without a tape and in evaluation mode; each part that was in training mode is so again afterwards."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for part in training:
+            part.training = True

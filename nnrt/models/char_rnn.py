@@ -8,6 +8,7 @@ networks", 2013; with QRNN, Bradbury et al., 2016.
 
 from .. import cat, nn, no_grad
 from ..nn import functional as F
+from ._layers import evaluating
 
 CELLS = ("lstm", "gru", "rnn", "qrnn")
 
@@ -47,14 +48,11 @@ class CharRNN(nn.Module):
         """
         if ids.ndim != 2 or not ids.shape[1]:
             raise ValueError(f"CharRNN.generate: wants ids [N, T] with T at least 1, got shape {tuple(ids.shape)}")
-        training, made, new = self.training, [ids], ids
-        self.eval()
-        try:
+        made, new = [ids], ids
+        with evaluating(self):
             for _ in range(count):
                 new, state = self.step(new, state, temperature, top_k, top_p, generator)
                 made.append(new)
-        finally:
-            self.train(training)
         return cat(made, 1)
 
     def step(self, ids, state, temperature=1.0, top_k=None, top_p=None, generator=None):

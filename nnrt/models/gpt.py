@@ -9,9 +9,9 @@ Fedus et al., "Switch transformers", 2021. Primer: squared ReLU, and convolution
 
 import math
 
-from .. import arange, cat, nn, no_grad
+from .. import cat, nn
 from ..nn import functional as F
-from ._layers import check_ids
+from ._layers import check_ids, evaluating
 
 
 class GPT(nn.Module):
@@ -53,7 +53,7 @@ class GPT(nn.Module):
         """caches: an nn.KeyValueCache for each layer, which hold the tokens before these and take these in."""
         t, start = self.transformer, caches[0].length if caches else 0
         check_ids(type(self).__name__, ids, self.positions, start)
-        x = t.drop(t.wte(ids) + t.wpe(arange(start, start + ids.shape[1])))
+        x = t.drop(t.wte(ids) + t.wpe.weight[start : start + ids.shape[1]])
         blocks = list(t.h)
         norms = [block.ln_1 for block in blocks] + [t.ln_f]
         y = norms[0](x)
@@ -68,7 +68,7 @@ class GPT(nn.Module):
         `stop` in a sequence is `stop` again.
         """
         check_ids(type(self).__name__, ids, self.positions, count)
-        with no_grad():
+        with evaluating(self):
             caches = self.caches(ids.shape[0], ids.shape[1] + count)
             made, new, ended = [ids], ids, None
             for _ in range(count):

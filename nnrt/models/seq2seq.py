@@ -7,7 +7,8 @@ Tagger: a label for each token, by a bidirectional LSTM. Huang et al., "Bidirect
 tagging", 2015, without the CRF.
 """
 
-from .. import cat, full, nn, no_grad, stack, tanh, zeros
+from .. import cat, full, nn, stack, tanh, zeros
+from ._layers import evaluating
 
 
 class Seq2Seq(nn.Module):
@@ -57,7 +58,7 @@ class Seq2Seq(nn.Module):
 
     def generate(self, source, bos, eos, count, lengths=None):
         """The likeliest tokens, one after the other: [N, at most count], eos where a sequence has ended."""
-        with no_grad():
+        with evaluating(self):
             state = self.encode(source, lengths)
             new = full((source.shape[0],), bos)
             made, ended = [], new != new

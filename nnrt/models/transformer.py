@@ -5,8 +5,8 @@
 
 import math
 
-from .. import arange, cat, full, nn, no_grad
-from ._layers import check_ids
+from .. import arange, cat, full, nn
+from ._layers import check_ids, evaluating
 
 
 class Transformer(nn.Module):
@@ -54,22 +54,29 @@ class Transformer(nn.Module):
 
     def generate(self, source, bos, eos, count):
         """The likeliest tokens, one after the other: [N, at most count], eos where a sequence has ended."""
-        with no_grad():
+        with evaluating(self):
             memory, padding = self.encode(source)
-            made = full((source.shape[0], 1), bos)
-            ended = made != made
-            for _ in range(count):
-                logits = self.out(self.decode(made, memory, padding)[:, -1:])
-                new = logits.argmax(-1).masked_fill(ended, eos)
-                made = cat([made, new], 1)
+            mask = None if padding is None else ~padding.unsqueeze(1).unsqueeze(1)
+            new, made, (n, _, dim) = full((source.shape[0], 1), bos), [], memory.shape
+            ended, decoder = new != new, self.transformer.decoder
+            layers = [
+                (layer, nn.KeyValueCache(n, self.transformer.nhead, count, dim, memory.dtype), layer.remember(memory))
+                for layer in decoder.layers
+            ]
+            for start in range(count):
+                x = self._embedded(self.target, new, start)
+                for layer, cache, seen in layers:
+                    x = layer.step(x, cache, seen, mask)
+                new = self.out(decoder.norm(x)).argmax(-1).masked_fill(ended, eos)
+                made.append(new)
                 ended = new == eos
                 if bool(ended.all()):
                     break
-        return made[:, 1:]
+        return cat(made, 1) if made else new[:, 1:]
 
-    def _embedded(self, embedding, ids):
-        check_ids("Transformer", ids, self.positions)
-        return self.dropout(self.place(embedding(ids) * self.scale))
+    def _embedded(self, embedding, ids, *start):
+        check_ids("Transformer", ids, self.positions, *start)
+        return self.dropout(self.place(embedding(ids) * self.scale, *start))
 
     def _padding(self, source):
         return None if self.pad is None else source == self.pad

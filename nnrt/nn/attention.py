@@ -140,15 +140,15 @@ class KeyValueCache:
     def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
         self.num_heads = num_heads
         self.length = 0
-        self.keys, self.values = (zeros(n, num_heads, room, dim // num_heads, dtype=dtype) for _ in range(2))
+        self.seen = zeros(2, n, num_heads, room, dim // num_heads, dtype=dtype)
 
     def attend(self, qkv: Tensor) -> Tensor:
         """The outputs [N, T, dim] of T tokens more, given their queries, keys and values side by side, [N, T, 3 dim]."""
-        n, heads, room, size = self.keys.shape
+        _, n, heads, room, size = self.seen.array.shape
         if qkv.ndim != 3 or qkv.shape[0] != n or qkv.shape[2] != 3 * heads * size:
             raise ValueError(f"KeyValueCache: qkv must be [{n}, T, {3 * heads * size}], got shape {tuple(qkv.shape)}")
         check_length("KeyValueCache", self.length + qkv.shape[1], room)
-        y = multihead.cached_attention(qkv, self.num_heads, self.keys.array, self.values.array, self.length)
+        y = multihead.cached_attention(qkv, self.seen.array, self.length)
         self.length += qkv.shape[1]
         return y
 

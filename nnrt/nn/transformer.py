@@ -6,11 +6,12 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from ..ops import multihead
 from ..ops.create import full
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .attention import MultiheadAttention
+from .attention import KeyValueCache, MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
 from .linear import Linear
@@ -117,6 +118,32 @@ class TransformerDecoderLayer(_Layer):
         read = self._attend(
             self.multihead_attn, self.dropout2, memory, memory_mask, memory_key_padding_mask, memory_is_causal
         )
+        return self._through(tgt, [(attend, self.norm1), (read, self.norm2), (self._feed(self.dropout3), self.norm3)])
+
+    def remember(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [N, nhead, S, D] of memory [N, S, d_model], for `step`."""
+        a = self.multihead_attn
+        e, bias = a.embed_dim, a.in_proj_bias
+        return multihead.heads_of(F.linear(memory, a.in_proj_weight[e:], None if bias is None else bias[e:]), 2, a.num_heads)
+
+    def step(self, tgt: Tensor, cache: KeyValueCache, seen: tuple[Tensor, Tensor], memory_mask: Tensor | None = None) -> Tensor:
+        """forward for tokens [N, T, d_model] behind those in the cache, which see these and themselves, not differentiated.
+
+        seen: what `remember` gave; memory_mask: broadcasts to [N, nhead, T, S], True where a query looks. For a layer with
+        batch_first in evaluation mode.
+        """
+
+        def attend(x):
+            a = self.self_attn
+            return a.out_proj(cache.attend(F.linear(x, a.in_proj_weight, a.in_proj_bias)))
+
+        def read(x):
+            a = self.multihead_attn
+            e, bias = a.embed_dim, a.in_proj_bias
+            (q,) = multihead.heads_of(F.linear(x, a.in_proj_weight[:e], None if bias is None else bias[:e]), 1, a.num_heads)
+            y = F.scaled_dot_product_attention(q, *seen, memory_mask)
+            return a.out_proj(y.transpose(1, 2).reshape(*x.shape))
+
         return self._through(tgt, [(attend, self.norm1), (read, self.norm2), (self._feed(self.dropout3), self.norm3)])
 
 

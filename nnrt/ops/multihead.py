@@ -90,18 +90,18 @@ def _heads(query, key, value, heads, weights, bias):
     """q [N, H, L, D], k and v [N, H, S, D], by as few products as there are different inputs."""
     if isinstance(weights, Tensor):
         if query is key and key is value:
-            return _cut(linear(query, weights, bias), 3, heads)
+            return heads_of(linear(query, weights, bias), 3, heads)
         e = weights.shape[1]
         first, rest = weights[:e], weights[e:]
         b, c = (None, None) if bias is None else (bias[:e], bias[e:])
         if key is value:
-            return *_cut(linear(query, first, b), 1, heads), *_cut(linear(key, rest, c), 2, heads)
+            return *heads_of(linear(query, first, b), 1, heads), *heads_of(linear(key, rest, c), 2, heads)
         weights = (first, *rest.chunk(2))
     biases = (None, None, None) if bias is None else bias.chunk(3)
-    return [_cut(linear(x, w, b), 1, heads)[0] for x, w, b in zip((query, key, value), weights, biases)]
+    return [heads_of(linear(x, w, b), 1, heads)[0] for x, w, b in zip((query, key, value), weights, biases)]
 
 
-def _cut(x, parts, heads):
+def heads_of(x, parts, heads):
     """[N, L, parts H D] as `parts` views [N, H, L, D]."""
     n, length, width = x.shape
     return x.reshape(n, length, parts, heads, width // (parts * heads)).permute(2, 0, 3, 1, 4).unbind(0)
@@ -189,25 +189,23 @@ def attend(scores, values, key_padding_mask=None):
 def self_attention(qkv, heads, dropout_p=0.0, is_causal=False, **options):
     """[N, T, E] of queries, keys and values side by side, [N, T, 3E]; options are scaled_dot_product_attention's."""
     n, length, width = qkv.shape
-    q, k, v = _cut(qkv, 3, heads)
+    q, k, v = heads_of(qkv, 3, heads)
     y = scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=is_causal, **options)
     return y.transpose(1, 2).reshape(n, length, width // 3)
 
 
-def cached_attention(qkv, heads, keys, values, start):
-    """self_attention of tokens from position `start` on, which see the earlier ones in keys and values, and leave theirs there.
+def cached_attention(qkv, cache, start):
+    """self_attention of tokens from position `start` on, which see the earlier ones in cache, and leave theirs there.
 
-    qkv: [N, T, 3E]; keys, values: arrays [N, H, room, D]. Nothing is differentiated.
+    qkv: [N, T, 3E]; cache: an array [2, N, H, room, D] of keys and values. Nothing is differentiated.
     """
     n, length, width = qkv.array.shape
-    parts = memory.contiguous(qkv.array).reshape(n, length, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
+    heads, size = cache.shape[2], cache.shape[4]
+    parts = memory.contiguous(qkv.array).reshape(n, length, 3, heads, size).transpose(2, 0, 3, 1, 4)
     end = start + length
-    keys[:, :, start:end] = parts[1]
-    values[:, :, start:end] = parts[2]
-    out = memory.empty((n, length, width // 3), keys.dtype)
-    q, k, v = parts[0], keys[:, :, :end], values[:, :, :end]
-    y = out.reshape(n, length, heads, width // (3 * heads)).transpose(0, 2, 1, 3)
-    K.attention(
-        y, None, None, q, k, v, None, None, None, None, 1 / math.sqrt(q.shape[3]), length > 1, start, 0.0, 0, 0
-    )
+    cache[:, :, :, start:end] = parts[1:]
+    k, v = cache[:, :, :, :end]
+    out = memory.empty((n, length, width // 3), cache.dtype)
+    y = out.reshape(n, length, heads, size).transpose(0, 2, 1, 3)
+    K.attention(y, None, None, parts[0], k, v, None, None, None, None, size**-0.5, length > 1, start, 0.0, 0, 0)
     return wrap(out)

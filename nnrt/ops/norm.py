@@ -297,7 +297,8 @@ def _normalized_rows(op, input, residual, shape, weight, bias, eps, centred):
     if eps is None:
         eps = np.finfo(x.dtype).eps
     y = memory.empty(a.shape, x.dtype)
-    mean, rstd = np.empty((2, len(x))) if centred else (None, np.empty(len(x)))
+    mean = memory.empty((len(x),), np.float64) if centred else None
+    rstd = memory.empty((len(x),), np.float64)
     if residual is None:
         K.layer_norm(y.reshape(x.shape), None, mean, rstd, x, None, _row(weight), _row(bias), eps)
         return record(y, layer_norm_backward, (input, weight, bias), (input, x, mean, rstd, weight, shape))

@@ -208,6 +208,23 @@ def test_translation_is_generated_token_by_token(name, rng):
     assert nothing.shape == (4, 0) and nothing.dtype == nnrt.int64
 
 
+@pytest.mark.parametrize("name", ["GPT", "Transformer", "Seq2Seq"])
+def test_generation_is_free_of_dropout_and_leaves_modes_as_they_were(name, rng):
+    nnrt.manual_seed(5)
+    options = {"GPT": {"layers": 2, "heads": 2, "dim": 8}, "Transformer": {"layers": 2, "heads": 2, "dim": 8, "hidden": 12}}
+    more = {} if name == "GPT" else {"target_vocab": VOCAB}
+    model = getattr(models, name)(VOCAB, **more, **options.get(name, {}), dropout=0.5)
+    for p in model.parameters():
+        nn.init.normal_(p, std=0.5)
+    still = next(part for part in model.modules() if isinstance(part, nn.Dropout)).eval()
+    ids = nnrt.tensor(rng.integers(1, VOCAB, (3, 5)))
+    first, second = (
+        model.generate(ids, 6, temperature=0) if name == "GPT" else model.generate(ids, 1, VOCAB, 6) for _ in range(2)
+    )
+    assert first.tolist() == second.tolist()
+    assert [part for part in model.modules() if not part.training] == [still]
+
+
 @pytest.mark.parametrize("name", ["Seq2Seq", "Tagger"])
 def test_what_follows_the_end_of_a_sequence_changes_nothing(name, rng):
     model = made(models, name, {"target_vocab": VOCAB} if name == "Seq2Seq" else {"tags": 3})
