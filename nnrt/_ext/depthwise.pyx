@@ -49,7 +49,7 @@ cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
 # each, COPIED bytes in all; worth it (1.2 times at 512 channels) where a copied input serves three taps.
-cdef int64_t FAR = 2048, CHUNK = 128, COPIED = 131072
+cdef int64_t FAR = 2048, CHUNK = 128, LINE = 64, COPIED = 131072
 
 # Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes.
 cdef int64_t STREAM = 500000, STRIP = 131072
@@ -60,6 +60,11 @@ cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 300000
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept:
     return (a + b - 1) // b
+
+
+cdef inline int64_t reach(const nnrt_axis *a, int64_t outputs) noexcept:
+    """From the first input that so many outputs read to the last."""
+    return (outputs - 1) * a.stride + (a.taps - 1) * a.dilation + 1
 
 
 cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray w, tuple stride, tuple padding, tuple dilation,
@@ -228,7 +233,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     """dw[O, C/G, KD, KH, KW]."""
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(dw)
-    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, pixel
+    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, wide
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
     cdef double macs
     if PyArray_SIZE(dw) == 0:
@@ -238,38 +243,37 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
         return
     macs = work_of(&p, dw, x, dy, taps, PyArray_SIZE(dy) // (groups * p.out), size)
     p.y, p.x = PyArray_DATA(dy), PyArray_DATA(x)
+    want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
     if p.kind == NNRT_EACH:
         p.lanes = ceil_div(groups, lanes) * lanes
         p.packed_count = taps * p.lanes
-        pixel = 2 * lanes
+        # Where pixels compete for L1, small images are copied; else large ones are fetched ahead by strips.
+        wide = reach(&p.axis[2], p.axis[2].out) * LINE
+        room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1
+        p.stream = PyArray_SIZE(dy) * size > STREAM
+        p.chunk = groups * size % FAR == 0 and p.axis[2].out < 16 and room > 3
+        p.stream = p.stream and groups * size < FAR
+        p.strip = room if p.chunk else 2 * STRIP // (p.axis[2].out * groups * size) if p.stream else p.axis[1].out
+        p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, max(p.strip, 1)))
+        p.work.scratch = reach(&p.axis[1], p.strip) * wide if p.chunk else 0
+        units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
+        parts = 1 if units >= min(want, 8) else max(1, min(want, groups * size // LINE))
+        p.part = ceil_div(ceil_div(groups, parts), LINE // size) * LINE // size
     else:
         p.packed_count = p.blocks * p.read * taps * p.lanes
-        pixel = p.read + p.lanes
-    # rows of pixels whose channels of a block stay in L1
-    p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * pixel * size)))
-    units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
-    want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
-    if p.kind == NNRT_EACH:
-        p.stream = PyArray_SIZE(dy) * size > STREAM
-        if p.stream:
-            p.strip = min(p.strip, max(1, STRIP // (p.axis[2].out * groups * size)))
-            units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
-        parts = 1 if units >= want else max(1, min(want, groups // (4 * lanes)))
-        p.part = ceil_div(ceil_div(groups, parts), 2 * lanes) * 2 * lanes
-    else:
+        # rows of pixels whose channels of a block stay in L1
+        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.read + p.lanes) * size)))
         p.part = max(1, p.blocks // want)
-    if (p.kind != NNRT_EACH and (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM
-            and p.packed_count * size < 2 * STREAM and units > 8):
-        # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
-        p.part, want = p.blocks, min(want, 8)
-        p.strip = min(p.strip, max(1, STRIP // (p.axis[2].out * groups * p.out * size)))
+        if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
+            # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
+            p.part, want = p.blocks, min(want, 8)
+            p.strip = min(p.strip, max(1, STRIP // (p.axis[2].out * groups * p.out * size)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))
-    p.work.scratch = nnrt_stretches(&p.axis[2]) * sizeof(nnrt_stretch)
+    p.work.scratch += (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch) + 64
     if p.kind == NNRT_WIDE:
-        room = (p.strip - 1) * p.axis[1].stride + (p.axis[1].taps - 1) * p.axis[1].dilation + 1
-        room = min(room, p.axis[1].size) * p.axis[2].size * p.read + p.strip * p.axis[2].out * p.lanes
+        room = min(reach(&p.axis[1], p.strip), p.axis[1].size) * p.axis[2].size * p.read + p.strip * p.axis[2].out * p.lanes
         p.work.scratch += (room + lanes) * size
     count = p.splits * p.packed_count * size
     p.packed = take(count)

@@ -85,6 +85,9 @@ KERNELS = [
         depthwise(0, (5, 5), 8, 3, 1, 1),
         geometry(0, (5, 5), 8, 8, 2, 3, 1, 1),
         depthwise(3, (20, 30), 70, 3, 1, 1),  # several tasks
+        depthwise(1, (30, 70), 64, 3, 1, 1),  # several blocks of pixels, and strips of them fetched ahead
+        *(depthwise(1, (11, 9), 128, k, s, 1) for k, s in ((3, 1), (3, 2), (4, 1))),  # pixels that compete for lines of L1
+        *(depthwise(2, (7, 5), 512, k, s, 2, d) for k, s, d in ((3, 1, 1), (3, 2, 2), (5, 1, 1))),  # copied side by side
         depthwise(1, (60, 40), 36, 5, 2, 2),
         geometry(2, (20, 18), 128, 128, 32, 3, 1, 1),
         geometry(1, (20, 18), 128, 128, 16, 3, 2, 1),

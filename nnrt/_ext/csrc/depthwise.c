@@ -8,6 +8,7 @@
 
 /* What surrounds the loops over elements: small before fast, and one copy of it. */
 #define SMALL __attribute__((cold, noinline))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Rows of taps inside the input: where they start in x and in w, in elements. */
 typedef struct {

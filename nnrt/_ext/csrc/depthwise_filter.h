@@ -4,10 +4,14 @@
  *     sums[tap, c] += Σ_i x[tap + i, ..] dy[i, c] */
 
 #ifndef SWEEP_TIMES
+#define SWEPT 9 /* most sums of a sweep: a filter of 3 x 3 */
+#define NEAR 200 /* cache lines, as many of x and of dy fit in L1 */
+#define CLASH 512 /* bytes from pixel to pixel of which a multiple leaves few lines of L1 for them */
+#define EACH_SUM(X) EACH_OUTPUT(X) X(8, p6, 2)
 /* Here i counts taps (EACH) or channels of x; vectors are channels, and in SPREAD two taps. */
 #define SWEEP_TIMES(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
-        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d0;                \
+        a##i += K(load)(p + m * step) * d0;                                                             \
         if (vectors > 1)                                                                                \
             b##i += K(load)(p + m * step + VL) * d1;                                                    \
     }
@@ -35,10 +39,11 @@
 
 typedef struct {
     int64_t rows, cols, x_row, x_col, dy_row, dy_col; /* the rectangle, and steps in it */
-    int64_t step;           /* from tap to tap in x */
+    int64_t step, line;     /* from tap to tap in x, and from the first of three to the next three */
     int64_t sum, second;    /* from i to i and, SPREAD, from tap to tap in sums */
     int64_t window;         /* SPREAD: channels of x that a vector reads */
     const INT (*order)[VBYTES / REAL_BYTES];
+    const char *next_x, *next_y; /* EACH: what comes after the strip, or NULL */
 } K(rectangle);
 
 #define SWEEP_ARGS const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
@@ -48,7 +53,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
     const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     V d1 = {0}, w0 = d1, w1 = d1;
-    EACH_OUTPUT(START)
+    EACH_SUM(START)
     EACH_OUTPUT(ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
         const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
@@ -57,9 +62,8 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             if (vectors > 1 && kind != NNRT_SPREAD)
                 d1 = K(load)(dy + VL);
             if (kind == NNRT_EACH) {
-                const REAL *p = x;
-                POINTERS
-                EACH_OUTPUT(SWEEP_TIMES)
+                const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line;
+                EACH_SUM(SWEEP_TIMES)
             } else if (kind == NNRT_WIDE) {
                 EACH_OUTPUT(SWEEP_SPLAT)
             } else {
@@ -68,13 +72,13 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             }
         }
     }
-    EACH_OUTPUT(ADD_UP)
+    EACH_SUM(ADD_UP)
 }
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
 
+#define SWEEP_EACH(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
 #define SWEEP_EACH_TWO(n) K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last);
-#define SWEEP_EACH_ONE(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, n, 1, 0, s, sums, x0, dy0, last);
 #define SWEEP_SPREAD_TWO(n) K(sweep)(NNRT_SPREAD, n, 2, 1, s, sums, x0, dy0, last);
@@ -82,23 +86,25 @@ typedef void (*K(sweep_fn))(SWEEP_ARGS);
 #undef DEFINE
 #define DEFINE(n, F) static void K(F##_##n)(SWEEP_ARGS) { F(n) }
 #if REAL_BYTES == 4 && VBYTES > 16
-#define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(6, Y)
+#define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(9, Y)
+#define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
 #define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
 #else
-#define TAPS(X, Y) X(1, Y) X(3, Y)
+#define TAPS(X, Y) X(1, Y) X(3, Y) X(9, Y)
+#define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(4, Y)
 #define LANES(X, Y) X(1, Y) X(4, Y)
 #endif
-TAPS(DEFINE, SWEEP_EACH_TWO)
-TAPS(DEFINE, SWEEP_EACH_ONE)
+TAPS(DEFINE, SWEEP_EACH)
+FEW_TAPS(DEFINE, SWEEP_EACH_TWO)
 CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
-enum { K(SWEEP_EACH), K(SWEEP_EACH_PAIR), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
-static const K(sweep_fn) K(sweeps)[][COUNT + 1] = {
-    {TAPS(LIST, SWEEP_EACH_ONE)}, {TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
+enum { K(SWEEP_LINE), K(SWEEP_LINES), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
+static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
+    {TAPS(LIST, SWEEP_EACH)}, {FEW_TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
     {LANES(LIST, SWEEP_SPREAD_TWO)}, {CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
 };
 #undef DEFINE
@@ -107,13 +113,14 @@ static const K(sweep_fn) K(sweeps)[][COUNT + 1] = {
 #undef PAIRS
 #undef LEAST
 #undef TAPS
+#undef FEW_TAPS
 #undef CHANNELS
 #undef LANES
 
 /* The most of count that one sweep takes. */
 static SMALL int64_t K(at_once)(int which, int64_t count)
 {
-    int64_t n = MIN(count, COUNT);
+    int64_t n = MIN(count, SWEPT);
     while (!K(sweeps)[which][n])
         n--;
     return n;
@@ -128,6 +135,48 @@ static SMALL void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t
     *last = MIN(high, *last);
 }
 
+/* Channels b0..b1-1 that read their own: rows first..last-1 of dy, of which row 0 is at dy. A cache line of the channels
+ * of so many pixels that they stay in L1, and the three rows of three taps of a filter of 3 x 3 in one sweep; but where
+ * pixels compete for the same lines, a row of taps for two vectors, which uses a line at once. */
+static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, const K(plane) *in, REAL *sums, const REAL *x,
+                                 const REAL *dy, int64_t first, int64_t last, int64_t b0, int64_t b1)
+{
+    const nnrt_axis *h = &in->h, *v = &in->v;
+    const int64_t area = h->stride * v->stride, apart = in->pixel * REAL_BYTES % CLASH == 0;
+    const int64_t near = MAX(apart ? NEAR / area : NEAR / area * LINE / in->pixel, 24);
+    s->x_row = h->stride * in->row, s->x_col = v->stride * in->pixel, s->step = v->dilation * in->pixel;
+    for (int64_t b = b0; b < b1; b += LINE)
+        for (const stretch *t = in->down; t < in->across; t++) {
+            const int64_t low = MAX(first, t->first), high = MIN(last, t->first + t->count);
+            for (const stretch *u = in->across; u < in->end && low < high; u++) {
+                const int64_t cols = K(even)(u->count, near / 3), rows = K(even)(high - low, near / cols);
+                for (int64_t block = 0, down = CEIL(high - low, rows); block < down * CEIL(u->count, cols); block++) {
+                    const int64_t r = low + block % down * rows, c = block / down * cols;
+                    s->rows = MIN(rows, high - r), s->cols = MIN(cols, u->count - c);
+                    if (s->next_x)
+                        ahead(&s->next_x, s->rows * s->cols * area, &s->next_y, s->rows * s->cols);
+                    const REAL *from = x + (t->reach.at + (r - t->first) * h->stride) * in->row;
+                    from += (u->reach.at + c * v->stride) * in->pixel - b0;
+                    for (int64_t l = b, width; l < MIN(b + LINE, b1); l += width) {
+                        const int pair = apart && b1 - l >= 2 * VL, which = pair ? K(SWEEP_LINES) : K(SWEEP_LINE);
+                        width = pair ? 2 * VL : VL;
+                        for (int64_t i = 0, deep; i < t->reach.n; i += deep) {
+                            deep = !pair && u->reach.n == 3 && v->taps == 3 && t->reach.n - i >= 3 ? 3 : 1;
+                            s->line = deep > 1 ? h->dilation * in->row : 3 * s->step;
+                            for (int64_t k = 0, taps; k < u->reach.n; k += taps) {
+                                taps = deep > 1 ? 3 : K(at_once)(which, u->reach.n - k);
+                                K(sweeps)[which][deep * taps](
+                                    s, sums + ((t->reach.k + i) * v->taps + u->reach.k + k) * p->lanes + l,
+                                    from + l + i * h->dilation * in->row + k * s->step,
+                                    dy + r * s->dy_row + (u->first + c) * s->dy_col + l, MIN(VL, b1 - l));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+}
+
 /* The pieces of a row of dy, one for each stretch: the taps of a row of the filter over rows of pixels. */
 static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches, int64_t count,
                                REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
@@ -140,12 +189,6 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
         for (int64_t k = 0, taps; k < t->reach.n; k += taps) {
             REAL *to = sums + (t->reach.k + k) * p->lanes;
             const REAL *from = x + t->reach.at * x_pixel + k * s->step;
-            if (p->kind == NNRT_EACH) {
-                const int which = lanes == 2 * VL ? K(SWEEP_EACH_PAIR) : K(SWEEP_EACH);
-                taps = K(at_once)(which, t->reach.n - k);
-                K(sweeps)[which][taps](s, to, from, d, lanes);
-                continue;
-            }
             taps = MIN(2, t->reach.n - k);
             const int which = taps > 1 ? K(SWEEP_SPREAD_PAIR) : K(SWEEP_SPREAD);
             for (int64_t c = 0, n; c < p->in; c += n) {
@@ -195,20 +238,21 @@ static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, 
         }
 }
 
-/* scratch: stretches, then copies of a group of a strip of dy and of what it reads. */
+/* scratch: stretches of rows and of columns, then copies of a strip of dy and of what it reads. */
 static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *across = &p->axis[2];
     const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, taps = h->taps * across->taps;
     const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
-    const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel;
+    const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel, each = p->in * taps * d->taps * p->lanes;
     stretch *stretches = scratch;
-    REAL *room = (REAL *)(stretches + nnrt_stretches(across));
-    const int64_t count = stretches_of(across, stretches), each = p->in * taps * d->taps * p->lanes;
+    REAL *room = (REAL *)(((uintptr_t)(stretches + nnrt_stretches(h) + nnrt_stretches(across)) + 63) & -(uintptr_t)64);
+    K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across}, copy = {.pixel = LINE};
     INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
     if (p->kind == NNRT_SPREAD)
         K(orders)(orders, p->in, p->out);
+    K(cut)(&in, stretches);
     for (int64_t t = begin; t < end; t++) {
         const int64_t split = t % p->splits, b0 = t / p->splits * p->part, b1 = MIN(b0 + p->part, p->blocks);
         REAL *sums = (REAL *)p->packed + split * p->packed_count;
@@ -221,26 +265,39 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
             const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
             const REAL *dy = (const REAL *)p->y + plane * h->out * y_row;
             const nnrt_reach of_d = reach_of(d, plane % d->out);
-            const char *next_y = (const char *)(dy + last * y_row);
-            const char *next_x = (const char *)p->x + (int64_t)((double)(next_y - (const char *)p->y) * x_row * h->in / (y_row * h->out));
-            const int64_t lines = (last - first) * across->out * 2 * VBYTES / 64 / h->taps;
-            for (int64_t b = b0, next; b < b1; b = next) {
-                next = p->kind != NNRT_EACH ? b + 1 : b1 - b >= 2 * VL ? b + 2 * VL : MIN(b + VL, b1);
-                for (int64_t i = 0; i < of_d.n; i++) {
-                    const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
-                    const REAL *x = (const REAL *)p->x + at * h->in * x_row;
-                    K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes};
-                    if (p->kind == NNRT_WIDE) {
-                        K(sweep_group)(p, &s, room, sums + b * each, x + b * p->in, dy + b * p->out, kd, first, last);
+            for (int64_t i = 0; i < of_d.n; i++) {
+                const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
+                K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes, .dy_row = y_row, .dy_col = y_pixel};
+                in.x = (const REAL *)p->x + at * h->in * x_row;
+                if (p->kind == NNRT_EACH) {
+                    REAL *to = sums + kd * taps * p->lanes;
+                    s.sum = p->lanes;
+                    if (p->stream) { /* what comes after the strip, to be had in L2 by then */
+                        s.next_y = (const char *)(dy + last * y_row);
+                        s.next_x = (const char *)(in.x + (last * h->stride - h->padding + (h->taps - 1) * h->dilation) * x_row);
+                    }
+                    if (!p->chunk) {
+                        K(sweep_lines)(p, &s, &in, to, in.x + b0, dy, first, last, b0, b1);
                         continue;
                     }
-                    const int64_t g = p->kind == NNRT_EACH ? b : b * p->together;
-                    const int64_t n = p->kind == NNRT_EACH ? next - b : MIN(p->together, p->groups - g);
+                    const int64_t top = K(cut_out)(&copy.h, h, first, last), left = K(cut_out)(&copy.v, across, 0, across->out);
+                    copy.row = copy.v.in * LINE;
+                    K(cut)(&copy, stretches);
+                    for (int64_t b = b0; b < b1; b += LINE) {
+                        const int64_t n = MIN(LINE, b1 - b);
+                        K(copy_out)(room, LINE, &in, top, copy.h.in, left, copy.v.in, b, n);
+                        K(sweep_lines)(p, &s, &copy, to, room, dy + first * y_row, 0, last - first, b, b + n);
+                    }
+                    continue;
+                }
+                for (int64_t b = b0; b < b1; b++) {
+                    if (p->kind == NNRT_WIDE) {
+                        K(sweep_group)(p, &s, room, sums + b * each, in.x + b * p->in, dy + b * p->out, kd, first, last);
+                        continue;
+                    }
+                    const int64_t g = b * p->together, n = MIN(p->together, p->groups - g);
                     s.x_row = h->stride * x_row, s.x_col = across->stride * x_pixel;
-                    s.dy_row = y_row, s.dy_col = y_pixel;
                     s.second = p->lanes, s.window = n * p->in;
-                    if (p->kind == NNRT_EACH)
-                        s.sum = p->lanes;
                     for (int64_t kh = 0; kh < h->taps; kh++) {
                         int64_t r0 = first, r1 = last;
                         K(seen)(h, kh, &r0, &r1);
@@ -248,12 +305,10 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                         if (s.rows <= 0)
                             continue;
                         const int64_t line = r0 * h->stride - h->padding + kh * h->dilation;
-                        if (p->stream)
-                            ahead(&next_x, lines * x_row * h->in / (y_row * h->out), &next_y, lines);
                         const int64_t k = (kd * h->taps + kh) * across->taps * p->lanes;
-                        K(sweep_stretches)(p, &s, stretches, count,
-                                           sums + k + (p->kind == NNRT_EACH ? b : b * each), x + line * x_row + g * p->in,
-                                           dy + r0 * y_row + g * p->out, n * p->out, (const INT (*)[VBYTES / REAL_BYTES])orders);
+                        K(sweep_stretches)(p, &s, in.across, in.end - in.across, sums + k + b * each,
+                                           in.x + line * x_row + g * p->in, dy + r0 * y_row + g * p->out, n * p->out,
+                                           (const INT (*)[VBYTES / REAL_BYTES])orders);
                     }
                 }
             }

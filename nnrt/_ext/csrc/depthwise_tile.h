@@ -5,6 +5,7 @@
 #ifndef COUNT
 #define COUNT 8 /* most outputs of a tile; 6 where inputs are broadcast */
 #define CHUNK 4 /* vectors of channels side by side */
+#define LINE (64 / REAL_BYTES) /* channels of a cache line */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
     X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1)
@@ -333,6 +334,27 @@ static int64_t K(cut_out)(nnrt_axis *of, const nnrt_axis *a, int64_t first, int6
     return low;
 }
 
+/* Channels c..c+n-1 of the plane's pixels from (top, left) on, `pixel` apart and side by side; zeros outside. */
+static __attribute__((noinline)) void K(copy_out)(REAL *to, int64_t pixel, const K(plane) *in, int64_t top, int64_t high,
+                                                  int64_t left, int64_t wide, int64_t c, int64_t n)
+{
+    for (int64_t i = top; i < top + high; i++, to += wide * pixel) {
+        const int inside = i >= 0 && i < in->h.in;
+        const int64_t begin = !inside ? wide : left < 0 ? MIN(-left, wide) : 0;
+        const int64_t end = in->v.in - left > begin ? MIN(in->v.in - left, wide) : begin;
+        const REAL *from = in->x + i * in->row + left * in->pixel + c;
+        for (int64_t l = 0; l < begin * pixel; l += VL)
+            K(store)(to + l, (K(vec)){0});
+        for (int64_t l = end * pixel; l < wide * pixel; l += VL)
+            K(store)(to + l, (K(vec)){0});
+        for (int64_t l = 0; l < n; l += VL) {
+            const K(mask) mask = K(lanes)(MIN(n - l, VL));
+            for (int64_t j = begin; j < end; j++)
+                K(store)(to + j * pixel + l, K(load_lanes)(from + j * in->pixel + l, mask));
+        }
+    }
+}
+
 /* As run_rows, on a copy of what the rows read, `chunk` channels at a time: side by side they neither compete for the
  * same lines of L1, as they do where pixels are a power of two apart, nor have borders. */
 static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
@@ -344,24 +366,8 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
     K(cut)(&copy, stretches);
     for (int64_t c = b0; c < b1; c += p->chunk) {
         const int64_t n = MIN(p->chunk, b1 - c), wide = CEIL(n, VL) * VL;
-        const K(mask) mask = K(lanes)(n - (wide - VL));
         copy.pixel = wide, copy.row = copy.v.in * wide;
-        for (int64_t i = 0; i < copy.h.in; i++) {
-            REAL *to = room + i * copy.row;
-            const int64_t line = top + i, inside = line >= 0 && line < in->h.in;
-            for (int64_t j = 0; j < copy.v.in; j++, to += wide) {
-                const REAL *from = in->x + line * in->row + (left + j) * in->pixel + c;
-                int64_t l = 0;
-                if (!inside || left + j < 0 || left + j >= in->v.in) {
-                    for (; l < wide; l += VL)
-                        K(store)(to + l, (K(vec)){0});
-                    continue;
-                }
-                for (; l < wide - VL; l += VL)
-                    K(store)(to + l, K(load)(from + l));
-                K(store)(to + l, K(load_lanes)(from + l, mask));
-            }
-        }
+        K(copy_out)(room, wide, in, top, copy.h.in, left, copy.v.in, c, n);
         K(run_rows)(p, s, &copy, deep, reached, 0, last - first, c, c + n, y + first * y_row);
     }
 }
