@@ -110,7 +110,7 @@ class Trainer:
     ):
         """Trains up to epoch `epochs` and returns the History.
 
-        accumulate: batches per step of the optimiser. clip_norm: largest 2-norm of all gradients together.
+        accumulate: batches per step of the optimiser. clip_norm: largest 2-norm of all its gradients together.
         checkpoint: path of a file that is replaced, all at once, at the start, after every
         checkpoint_every-th epoch, every checkpoint_steps steps, at the end, and on Ctrl-C. resume:
         True continues from `checkpoint`, a path from that file; the loaders and arguments should be
@@ -184,7 +184,7 @@ class Trainer:
 
     def _run_epoch(self, loader, val_loader, accumulate, clip_norm, shown, saves):
         begun = time.perf_counter() - self._seconds
-        batches = len(loader) if hasattr(loader, "__len__") else None
+        batches = _length(loader)
         for callback in self.callbacks:
             callback.on_epoch_start(self, self.epoch)
         self.model.train()
@@ -271,7 +271,8 @@ class Trainer:
         if clip_norm is not None:
             from ..nn.utils import clip_grad_norm_
 
-            clip_grad_norm_(self.model.parameters(), clip_norm)
+            # Others are never set to zero; what they have summed up must not count.
+            clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
@@ -413,6 +414,14 @@ def _check_fit(epochs, accumulate, clip_norm, every, steps, checkpoint, resume):
         raise ValueError(f"fit: clip_norm must be None or above 0, got {clip_norm!r}")
     if resume is True and checkpoint is None:
         raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
+
+
+def _length(loader):
+    """Batches of an epoch; None where they are not known, as of a DataLoader over a stream."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
 
 
 def _batch_size(target):

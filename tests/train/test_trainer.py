@@ -10,7 +10,7 @@ import pytest
 
 import nnrt
 from nnrt import nn, optim
-from nnrt.data import DataLoader, TensorDataset
+from nnrt.data import DataLoader, IterableDataset, TensorDataset
 from nnrt.io import load_file
 from nnrt.nn import functional as F
 from nnrt.tensor import wrap
@@ -178,6 +178,30 @@ def test_clipping():
     norms.clear()
     trainer.fit(batches(), epochs=1, clip_norm=0.05)
     assert max(norms) <= 0.05 * (1 + 1e-5)
+
+
+def test_clipping_counts_what_the_optimiser_holds():
+    """The gradients of other parameters sum up: they must not change a step, nor what a resumed training does."""
+    found = []
+    for frozen in (False, True):
+        net = model()
+        net[0].requires_grad_(not frozen)
+        last = list(net.children())[-1]
+        trainer = Trainer(net, optim.SGD(last.parameters(), lr=1.0), F.cross_entropy, progress="none")
+        trainer.fit(batches(), epochs=2, clip_norm=0.05)
+        found.append(weights(net))
+    equal(*found)
+
+
+def test_a_stream_without_a_length():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(list(zip(X, Y)))
+
+    one, two = make(), make()
+    one.fit(DataLoader(Stream(), batch_size=8), epochs=2, accumulate=3)
+    two.fit(DataLoader(TensorDataset(wrap(X), wrap(Y)), batch_size=8), epochs=2, accumulate=3)
+    assert one.step == two.step and one.history.rows[-1]["loss"] == pytest.approx(two.history.rows[-1]["loss"], rel=0.05)
 
 
 def test_validation_changes_nothing():
