@@ -296,3 +296,10 @@ def test_reset_and_trainability():
     x = nnrt.randn(4, 3, 2, 2).requires_grad_()
     layer(x).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.full(x.shape, 1 / np.sqrt(1 + 1e-5)), rtol=1e-6)
+
+
+def test_response_norm_keeps_what_is_not_finite_among_its_neighbours(rng, torch):
+    a = rng.standard_normal((2, 9, 3, 2)).astype(np.float32)
+    a[0, 4, 1, 1], a[1, 2, 0, 0] = np.inf, np.nan
+    got, want = (t.nn.functional.local_response_norm(t.from_numpy(a), 4) for t in (nnrt, torch))
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-5)
