@@ -12,6 +12,8 @@ cdef extern from "resample.h" nogil:
     enum:
         NNRT_RESAMPLE_ROW
         NNRT_RESAMPLE_TASK
+        NNRT_RESAMPLE_FEW
+        NNRT_RESAMPLE_TAPS
     ctypedef struct nnrt_band:
         const int64_t *first
         const int64_t *offset
@@ -22,7 +24,7 @@ cdef extern from "resample.h" nogil:
         void *y
         const void *x
         nnrt_band d, h, w
-        int64_t c, blocks, cols, group, units
+        int64_t c, blocks, cols, group, units, room, taps, spread
     ctypedef struct nnrt_grid_args:
         nnrt_work work
         void *out
@@ -69,6 +71,13 @@ cdef int64_t widest(const nnrt_band *band, int64_t cols) noexcept:
     return most
 
 
+cdef int64_t most_taps(const nnrt_band *band) noexcept:
+    cdef int64_t o, most = 0
+    for o in range(band.out):
+        most = max(most, band.offset[o + 1] - band.offset[o])
+    return most
+
+
 def resample(ndarray y, ndarray x, tuple d, tuple h, tuple w):
     cdef nnrt_resample_args args
     cdef int64_t each
@@ -88,7 +97,12 @@ def resample(ndarray y, ndarray x, tuple d, tuple h, tuple w):
     args.blocks = (args.w.out + args.cols - 1) // args.cols
     args.units = PyArray_SIZE(y) // (args.w.out * args.c) * args.blocks
     args.group = max(1, NNRT_RESAMPLE_TASK * args.blocks // each)
-    args.work.scratch = widest(&args.w, args.cols) * args.c * PyArray_ITEMSIZE(x)
+    args.room = (widest(&args.w, args.cols) * args.c * PyArray_ITEMSIZE(x) + 63) // 64 * 64
+    args.taps = most_taps(&args.w)
+    args.spread = args.w.out * args.c
+    if args.c > NNRT_RESAMPLE_FEW or args.taps > NNRT_RESAMPLE_TAPS or args.w.n * args.c >= 1 << 31:
+        args.taps = 0
+    args.work.scratch = args.room + 2 * args.taps * args.spread * PyArray_ITEMSIZE(x)
     args.work.flops = 2.0 * PyArray_SIZE(y) * (
         args.w.offset[args.w.out] / <double>args.w.out
         + args.d.offset[args.d.out] / <double>args.d.out * args.h.offset[args.h.out] / args.h.out

@@ -32,8 +32,9 @@ KERNELS = [
     for channels in (1, 2, 3, 4, 5, 8, 33, 35)
     for id, axes in (("up", [linear(5, 9), linear(4, 11)]), ("down", [linear(9, 4), linear(11, 3)]))
 ] + [
-    resampled(id, 2, 5, *axes, make=make)
+    resampled(f"{id}{channels}", 2, channels, *axes, make=make)
     for make in (band, transposed_band)
+    for channels in (3, 5)
     for id, axes in (
         ("nearest", [("nearest", 4, 8, None, False), ("nearest", 5, 10, None, False)]),
         ("nearest-down", [("nearest", 9, 2, None, False), ("nearest", 10, 3, None, False)]),
@@ -42,6 +43,7 @@ KERNELS = [
         ("antialiased", [("antialiased linear", 30, 7, None, False), ("antialiased cubic", 20, 6, None, True)]),
         ("volume", [linear(3, 5), linear(4, 2), linear(5, 6)]),
         ("line", [linear(500, 1700)]),
+        ("wide", [linear(3, 5), linear(1500, 1300)]),
         ("point", [linear(1, 1), linear(1, 4)]),
     )
 ]

@@ -34,6 +34,24 @@ const nnrt_resample_table NNRT_SYM(resample) = {ENTRY(resample), ENTRY(grid), EN
 #define UNROLL _Pragma("GCC unroll 4")
 #define STORE(p, v) (*(K(vec) *)(p) = (v))
 
+typedef INT K(ints) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
+
+/* x[at], 0 where at is negative */
+INLINE K(vec) K(gather)(const REAL *x, K(ints) at)
+{
+#if defined(__AVX2__)
+    const __m256i in = (__m256i)~at;
+    return sizeof(REAL) == 4
+        ? (K(vec))_mm256_mask_i32gather_ps(_mm256_setzero_ps(), (const void *)x, (__m256i)at, (__m256)in, 4)
+        : (K(vec))_mm256_mask_i64gather_pd(_mm256_setzero_pd(), (const void *)x, (__m256i)at, (__m256d)in, 8);
+#else
+    K(vec) v = {0};
+    for (int l = 0; l < LANES; l++)
+        v[l] = at[l] < 0 ? 0 : x[at[l]];
+    return v;
+#endif
+}
+
 /* t = Σ_{d, h} wd wh x over nd times nh rows of x, sd and sh elements apart. */
 static void K(blend)(REAL *restrict t, const REAL *restrict x, int64_t n, int64_t nd, const REAL *wd, int64_t sd,
                      int64_t nh, const REAL *wh, int64_t sh)
@@ -129,9 +147,46 @@ static void K(pixels)(REAL *y, const REAL *x, const nnrt_band *p, int64_t from, 
     }
 }
 
+/* The band along w spread out over the elements of a row of few channels: for each tap the element it reads, -1 where there is
+ * none, and its weight. */
+static void K(spread)(const nnrt_resample_args *p, INT *index, REAL *weight)
+{
+    const nnrt_band *w = &p->w;
+    for (int64_t t = 0; t < p->taps; t++)
+        for (int64_t e = 0; e < p->spread; e++) {
+            const int64_t o = e / p->c;
+            const int there = o < w->out && t < w->offset[o + 1] - w->offset[o];
+            *index++ = there ? (INT)((w->first[o] + t) * p->c + e % p->c) : -1;
+            *weight++ = there ? ((const REAL *)w->weight)[w->offset[o] + t] : 0;
+        }
+}
+
+/* Elements from..to-1 of a row of y. */
+static void K(elements)(REAL *y, const REAL *x, const nnrt_resample_args *p, const INT *index, const REAL *weight, int64_t from,
+                        int64_t to)
+{
+    const int64_t last = p->taps * p->spread;
+    int64_t e = from;
+    for (; e + LANES <= to; e += LANES, y += LANES) {
+        K(vec) sum = K(load)(weight + e) * K(gather)(x, *(const K(ints) *)(index + e));
+        for (int64_t t = e + p->spread; t < last; t += p->spread)
+            sum += K(load)(weight + t) * K(gather)(x, *(const K(ints) *)(index + t));
+        STORE(y, sum);
+    }
+    for (; e < to; e++, y++) {
+        *y = index[e] < 0 ? 0 : weight[e] * x[index[e]];
+        for (int64_t t = e + p->spread; t < last; t += p->spread)
+            *y += index[t] < 0 ? 0 : weight[t] * x[index[t]];
+    }
+}
+
 static void K(resample)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_resample_args *p = args;
+    INT *index = (INT *)((char *)scratch + p->room);
+    REAL *weight = (REAL *)(index + p->taps * p->spread);
+    if (p->taps)
+        K(spread)(p, index, weight);
     int64_t stop = end * p->group < p->units ? end * p->group : p->units, c = p->c, row = p->w.n * c;
     for (int64_t u = begin * p->group; u < stop; u++) {
         int64_t q = u / p->blocks, from = u % p->blocks * p->cols;
@@ -156,11 +211,12 @@ static void K(resample)(const void *args, int64_t begin, int64_t end, void *scra
                 K(blend)(scratch, x + left * c, (right - left) * c, nd, wd, p->h.n * row, nh, wh, row);
             x = (const REAL *)scratch - left * c;
         }
-        K(pixels)(y, x, &p->w, from, to, c);
+        if (p->taps)
+            K(elements)(y, x, p, index, weight, from * c, to * c);
+        else
+            K(pixels)(y, x, &p->w, from, to, c);
     }
 }
-
-typedef INT K(ints) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
 
 /* ---- at the places of a grid, a vector of them at a time; the formulas are those of nnrt._ref.resample ---- */
 
@@ -174,22 +230,6 @@ INLINE K(vec) K(floors)(K(vec) t, int nearest)
     for (int l = 0; l < LANES; l++)
         t[l] = (REAL)(nearest ? rint(t[l]) : floor(t[l]));
     return t;
-#endif
-}
-
-/* x[at], 0 where at is negative */
-INLINE K(vec) K(gather)(const REAL *x, K(ints) at)
-{
-#if defined(__AVX2__)
-    const __m256i in = (__m256i)~at;
-    return sizeof(REAL) == 4
-        ? (K(vec))_mm256_mask_i32gather_ps(_mm256_setzero_ps(), (const void *)x, (__m256i)at, (__m256)in, 4)
-        : (K(vec))_mm256_mask_i64gather_pd(_mm256_setzero_pd(), (const void *)x, (__m256i)at, (__m256d)in, 8);
-#else
-    K(vec) v = {0};
-    for (int l = 0; l < LANES; l++)
-        v[l] = at[l] < 0 ? 0 : x[at[l]];
-    return v;
 #endif
 }
 

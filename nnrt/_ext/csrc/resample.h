@@ -17,6 +17,8 @@ typedef struct {
     const void *x; /* [N, d.n, h.n, w.n, c] */
     nnrt_band d, h, w;
     int64_t c, blocks, cols, group, units;
+    int64_t room;         /* bytes of scratch for a row blended along d and h */
+    int64_t taps, spread; /* few channels: the most taps along w, elements of a row; else 0 */
 } nnrt_resample_args;
 
 /* Images looked at where a grid says. A place has up to 4 taps along d, h and w; of 2 axes, d is of size 1. */
@@ -36,7 +38,9 @@ enum { NNRT_GRID_ZEROS, NNRT_GRID_BORDER, NNRT_GRID_REFLECTION };
 
 enum {
     NNRT_RESAMPLE_ROW = 2048,  /* elements of a unit: 8 kB, so that it and what it reads stay in L1 */
-    NNRT_RESAMPLE_TASK = 16384 /* elements that are worth a task */
+    NNRT_RESAMPLE_TASK = 16384, /* elements that are worth a task */
+    NNRT_RESAMPLE_FEW = 4,      /* channels, and */
+    NNRT_RESAMPLE_TAPS = 8      /* taps, up to which elements are gathered */
 };
 
 typedef struct {
