@@ -12,6 +12,7 @@ from nnrt._ext.runtime cimport (
 cdef extern from "scan.h" nogil:
     enum:
         NNRT_SCAN_BLOCK
+        NNRT_SCAN_GATED
         NNRT_SCAN_TASK
         NNRT_SCAN_FEW
         NNRT_SCAN_LONG
@@ -81,10 +82,10 @@ cdef int run(const nnrt_kernel *kernels, nnrt_scan_args *args, ndarray like, int
         return 0
     args.chunks = max(1, args.chunks)
     args.length = args.steps // args.chunks
-    args.block = min(args.cols, NNRT_SCAN_BLOCK)
+    args.block = min(args.cols, NNRT_SCAN_BLOCK if args.a.data == NULL else NNRT_SCAN_GATED)
     args.blocks = (args.cols + args.block - 1) // args.block
     args.units = args.chunks * args.rows * args.blocks
-    args.group = 1 if args.chunks > 1 else max(1, NNRT_SCAN_TASK // args.cols)
+    args.group = 1 if args.chunks > 1 else max(1, NNRT_SCAN_TASK // args.block)
     args.work.scratch = 2 * args.block * PyArray_ITEMSIZE(like)
     args.work.flops = <double>PyArray_SIZE(like) * flops
     args.work.bytes = <double>PyArray_NBYTES(like) * arrays

@@ -8,9 +8,10 @@
 
 static const double zeros[NNRT_SCAN_BLOCK];
 
-/* A step t of a unit: n columns from `at` of a row, its place among the states, the first step of its chunk. */
+/* A step t of a unit: n columns from `at` of a row, its place among the states, the first step of its chunk; the
+ * step that comes next, or t. */
 typedef struct {
-    int64_t t, n, at, row, state, start;
+    int64_t t, n, at, row, state, start, next;
 } unit;
 
 typedef void (*step_fn)(const nnrt_scan_args *p, const unit *w, void *scratch);
@@ -32,6 +33,7 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scra
             unit u = {.n = n < p->block ? n : p->block, .at = at, .row = row, .state = (k * p->rows + row) * p->cols + at};
             u.start = k * p->length;
             u.t = u.start + (backward ? steps - 1 - s : s);
+            u.next = s + 1 < steps ? u.t + 1 - 2 * backward : u.t;
             if (s < steps)
                 step(p, &u, scratch);
             if ((at += p->block) >= p->cols) {
@@ -69,6 +71,10 @@ const nnrt_scan_table NNRT_SYM(scan) = {
 /* The state before step t: that of `before` at step `start`. */
 #define BEFORE(c, start)                                                          \
     (t > (start) ? AT(c, t - 1) : p->before ? (const REAL *)STATE(before) : (const REAL *)zeros)
+/* A step's row of a, from column `from`: what comes next, fetched while this is computed. */
+#define FETCH(a, step, from)                                                      \
+    for (int64_t i = 0; i < n; i += 64 / (int64_t)sizeof(REAL))                   \
+        __builtin_prefetch(AT(a, step) + (from) + i);
 /* No two rows overlap, save one with itself. */
 #define EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 
@@ -151,11 +157,14 @@ STEP(qrnn, 0)
     const REAL *a = AT(a, t), *restrict before = BEFORE(c, 0);
     const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
     REAL *restrict c = AT(c, t), *restrict y = scratch, *restrict z = y + p->block, keep = (REAL)p->keep;
+    FETCH(a, w->next, p->cols)
     K(sigmoids)(y, a + p->cols, -1, n);
+    FETCH(a, w->next, 0)
     K(tanhs)(z, a, n);
     EACH c[i] = before[i] + keep * mask[i] * y[i] * (z[i] - before[i]);
     if (p->h.data) {
         REAL *restrict h = AT(h, t);
+        FETCH(a, w->next, 2 * p->cols)
         K(sigmoids)(y, a + 2 * p->cols, 1, n);
         EACH h[i] = y[i] * c[i];
     }
@@ -166,7 +175,9 @@ STEP(qrnn_backward, 1)
     REAL *restrict da = AT(da, t), *restrict carry = STATE(carry);
     const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
     REAL *restrict y = scratch, *restrict z = y + p->block, keep = (REAL)p->keep;
+    FETCH(dh, w->next, 0)
     if (p->h.data) { /* h = o c */
+        FETCH(a, w->next, 2 * p->cols)
         K(sigmoids)(y, a + 2 * p->cols, 1, n);
         EACH {
             REAL d = dh[i] * y[i];
@@ -175,7 +186,10 @@ STEP(qrnn_backward, 1)
         }
     } else
         EACH carry[i] += dh[i];
+    FETCH(a, w->next, p->cols)
     K(sigmoids)(y, a + p->cols, -1, n);
+    FETCH(a, w->next, 0)
+    FETCH(c, w->next - (w->next > 0), 0)
     K(tanhs)(z, a, n);
     /* c = before + keep mask y (z - before) */
     EACH {
@@ -202,7 +216,11 @@ STEP(sru, 0)
     const REAL *restrict u = AT(a, t), *restrict x = AT(x, t), *restrict before = BEFORE(c, 0);
     REAL *restrict c = AT(c, t), *restrict h = AT(h, t), scale = (REAL)p->scale;
     REAL *restrict f = scratch, *restrict r = f + n;
+    FETCH(a, w->next, p->cols)
+    FETCH(a, w->next, 2 * p->cols)
     K(sru_gates)(f, u, (const REAL *)p->v + w->at, (const REAL *)p->b + w->at, before, p->cols, n);
+    FETCH(a, w->next, 0)
+    FETCH(x, w->next, 0)
     EACH {
         REAL y = scale * x[i];
         c[i] = u[i] + f[i] * (before[i] - u[i]);
@@ -217,7 +235,13 @@ STEP(sru_backward, 1)
     REAL *restrict f = scratch, *restrict r = f + n, scale = (REAL)p->scale;
     double *restrict df_before = p->dv + w->state, *restrict dr_before = df_before + p->rows * p->cols;
     int64_t m = p->cols;
+    FETCH(a, w->next, m)
+    FETCH(a, w->next, 2 * m)
     K(sru_gates)(f, u, v, (const REAL *)p->b + w->at, before, m, n);
+    FETCH(a, w->next, 0)
+    FETCH(x, w->next, 0)
+    FETCH(dh, w->next, 0)
+    FETCH(c, w->next - (w->next > 0), 0)
     EACH {
         /* h = y + r (c - y) */
         REAL d = dh[i] * r[i], y = scale * x[i], gr = d * (c[i] - y) * (1 - r[i]);
@@ -241,6 +265,7 @@ STEP(sru_backward, 1)
 #undef AT
 #undef STATE
 #undef BEFORE
+#undef FETCH
 #undef EACH
 #undef STEP
 

@@ -26,6 +26,7 @@ typedef struct {
 
 enum {
     NNRT_SCAN_BLOCK = 1024, /* columns */
+    NNRT_SCAN_GATED = 128,  /* where gates are computed: as many lines are fetched for the next step as come meanwhile */
     NNRT_SCAN_TASK = 512,   /* columns that are worth a task */
     NNRT_SCAN_FEW = 32,     /* time is cut into chunks below so many columns */
     NNRT_SCAN_LONG = 512,   /* of at least so many steps */
