@@ -1,6 +1,6 @@
 """One library in a process of its own: reads commands as JSON lines, answers on standard output.
 
-Commands: {"do": "run", "row": name, "out": file}   two runs, which also compile what is compiled; results go to an .npz file
+Commands: {"do": "run", "row": name, "out": file}   one run, or two steps of a training; results go to an .npz file
           {"do": "time", "seconds": s} -> {"times": [seconds per run, ...]} of the row that ran last
           {"do": "peak"}                            -> the machine's measured limits (nnrt only)
 """
@@ -92,9 +92,10 @@ def main():
             elif command["do"] == "run":
                 current = None
                 current = prepared(peer, t, rows[command["row"]])
-                found, again = results(current()), results(current())
-                # Of a training step the loss before an update and behind it.
-                np.savez(command["out"], *again, *[a for a in found if a.ndim == 0])
+                found = results(current())
+                if found[0].ndim == 0:  # of a training step the loss before an update and behind it
+                    found += results(current())
+                np.savez(command["out"], *found)
                 answer = {}
             else:
                 answer = {"times": timed(current, command["seconds"])}
