@@ -78,4 +78,9 @@ def _key_value_cache(t):
             self.length = end
             return y.transpose(1, 2).reshape(n, length, width // 3)
 
+        def layer(self, x, y, qkv, out, norm, up, activation, down, after):
+            x = x + out(self.attend(qkv(y)))
+            x = x + down(activation(up(norm(x))))
+            return after(x), x
+
     return KeyValueCache

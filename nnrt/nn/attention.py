@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import memory
+from ..autograd import grad_enabled
 from ..ops import multihead
 from ..ops.create import empty, zeros
 from ..ops.linear import linear, matmul
 from ..ops.sinusoids import check_length
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import init
+from .activation import GELU
 from .conv import Conv1d
 from .linear import Linear
 from .module import Module
+from .norm import LayerNorm
 from .parameter import Parameter
 
 
@@ -133,8 +137,8 @@ class KeyValueCache:
     """Keys and values of the tokens that a causal self-attention has seen, with room for so many of n sequences.
 
     attend(qkv [N, T, 3 dim]) -> [N, T, dim]: attention of T tokens more to themselves and all before them, which then
-    count as seen. `length`: how many have been. Nothing is differentiated. ValueError where the room does not suffice and
-    for another n or dim.
+    count as seen. layer(...): that with what stands around it in a decoder. `length`: how many have been. Nothing is
+    differentiated. ValueError where the room does not suffice and for another n or dim.
     """
 
     def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
@@ -144,13 +148,40 @@ class KeyValueCache:
 
     def attend(self, qkv: Tensor) -> Tensor:
         """The outputs [N, T, dim] of T tokens more, given their queries, keys and values side by side, [N, T, 3 dim]."""
+        start = self._taken(qkv, 3)
+        return wrap(multihead.cached_attention(qkv.array, self.seen.array, start))
+
+    def layer(self, x, y, qkv, out, norm, up, activation, down, after):
+        """A layer for tokens x [N, T, dim] more with their norm y: x + out(attend(qkv(y))), with x as it is then
+        x + down(activation(up(norm(x)))), first normalised by `after`, then as it is. All but x and y are modules; those
+        which are Linear, GELU and LayerNorm without hooks are not called, but what they do is done with fewer calls.
+        """
+        parts = qkv, out, norm, up, activation, down, after
+        kinds = Linear, Linear, LayerNorm, Linear, GELU, Linear, LayerNorm
+        if grad_enabled() or any([type(m) is not kind or m._hooks is not None for m, kind in zip(parts, kinds)]):
+            x = x + out(self.attend(qkv(y)))
+            x = x + down(activation(up(norm(x))))
+            return after(x), x
+        start = self._taken(y, 1)
+        own = [t for m in parts if m is not activation for t in (m.weight, m.bias)]
+        own = [None if t is None else memory.contiguous(t.array) for t in own]
+        y, x = multihead.decoder_layer(
+            memory.contiguous(x.array), memory.contiguous(y.array), self.seen.array, start, own[0:2], own[2:4],
+            (*own[4:6], norm.eps), own[6:8], "gelu" if activation.approximate == "none" else "gelu_tanh", own[8:10],
+            (*own[10:12], after.eps),
+        )  # fmt: skip
+        return wrap(y), wrap(x)
+
+    def _taken(self, x, parts):
+        """Where the tokens x [N, T, parts dim] come, which count as seen from now on."""
         _, n, heads, room, size = self.seen.array.shape
-        if qkv.ndim != 3 or qkv.shape[0] != n or qkv.shape[2] != 3 * heads * size:
-            raise ValueError(f"KeyValueCache: qkv must be [{n}, T, {3 * heads * size}], got shape {tuple(qkv.shape)}")
-        check_length("KeyValueCache", self.length + qkv.shape[1], room)
-        y = multihead.cached_attention(qkv, self.seen.array, self.length)
-        self.length += qkv.shape[1]
-        return y
+        if x.ndim != 3 or x.shape[0] != n or x.shape[2] != parts * heads * size:
+            name = "qkv" if parts == 3 else "y"
+            raise ValueError(f"KeyValueCache: {name} must be [{n}, T, {parts * heads * size}], got shape {tuple(x.shape)}")
+        start = self.length
+        check_length("KeyValueCache", start + x.shape[1], room)
+        self.length += x.shape[1]
+        return start
 
 
 class AdditiveAttention(Module):

@@ -18,7 +18,8 @@ class _Row(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(list(self._modules.values()))
+        members = self.__dict__
+        return iter([members[name] for name, kind in self._kinds.items() if kind == MODULE])
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]

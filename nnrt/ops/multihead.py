@@ -24,7 +24,7 @@ from .random import dropout
 from .softmax import softmax
 from .unary import tanh
 
-K = registry.family("attention")
+K, LINEAR, NORM = (registry.family(name) for name in ("attention", "linear", "norm"))
 
 
 def multi_head_attention(
@@ -197,15 +197,42 @@ def self_attention(qkv, heads, dropout_p=0.0, is_causal=False, **options):
 def cached_attention(qkv, cache, start):
     """self_attention of tokens from position `start` on, which see the earlier ones in cache, and leave theirs there.
 
-    qkv: [N, T, 3E]; cache: an array [2, N, H, room, D] of keys and values. Nothing is differentiated.
+    Arrays: qkv [N, T, 3E], cache [2, N, H, room, D] of keys and values, the result [N, T, E].
     """
-    n, length, width = qkv.array.shape
+    n, length, width = qkv.shape
     heads, size = cache.shape[2], cache.shape[4]
-    parts = memory.contiguous(qkv.array).reshape(n, length, 3, heads, size).transpose(2, 0, 3, 1, 4)
+    parts = memory.contiguous(qkv).reshape(n, length, 3, heads, size).transpose(2, 0, 3, 1, 4)
     end = start + length
     cache[:, :, :, start:end] = parts[1:]
     k, v = cache[:, :, :, :end]
     out = memory.empty((n, length, width // 3), cache.dtype)
     y = out.reshape(n, length, heads, size).transpose(0, 2, 1, 3)
     K.attention(y, None, None, parts[0], k, v, None, None, None, None, size**-0.5, length > 1, start, 0.0, 0, 0)
-    return wrap(out)
+    return out
+
+
+def decoder_layer(x, y, cache, start, qkv, out, norm, up, activation, down, after):
+    """x + what attention and then the feed-forward part add to it, normalised and as it is, for tokens as above.
+
+    Arrays: x and its norm y, [N, T, E]; qkv, out, up, down: a weight and a bias or None each; norm, after: a weight, a bias and
+    eps. A step of one token is little but calls, so this makes as few as there are kernels.
+    """
+    n, length, e = x.shape
+    rows = n * length
+    read = cached_attention(_times(y.reshape(rows, e), *qkv).reshape(n, length, 3 * e), cache, start)
+    y, x = _add_norm(x.reshape(rows, e), _times(read.reshape(rows, e), *out), *norm)
+    y, x = _add_norm(x, _times(_times(y, *up, activation), *down), *after)
+    return y.reshape(n, length, e), x.reshape(n, length, e)
+
+
+def _times(x, weight, bias, activation=None):
+    y = memory.empty((len(x), len(weight)), x.dtype)
+    LINEAR.gemm(y, x, weight.T, bias, None, 1.0, 0.0, activation)
+    return y
+
+
+def _add_norm(x, more, weight, bias, eps):
+    y, total = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
+    mean, rstd = memory.empty((len(x),), np.float64), memory.empty((len(x),), np.float64)
+    NORM.layer_norm(y, total, mean, rstd, x, more, weight, bias, eps)
+    return y, total

@@ -158,6 +158,15 @@ def test_caches_take_several_tokens_at_once(rng):
     np.testing.assert_allclose(nnrt.cat(parts, 1).numpy(), model(x).detach().numpy(), atol=1e-4)
 
 
+def test_hooks_see_what_caches_let_through(rng):
+    model, seen = decoder(), []
+    x = nnrt.tensor(rng.integers(0, VOCAB, (2, 3)))
+    free = model.generate(x, 4, temperature=0)
+    model.transformer.h[0].mlp.c_fc.register_forward_hook(lambda module, args, out: seen.append(tuple(out.shape[:2])))
+    assert model.generate(x, 4, temperature=0).tolist() == free.tolist()
+    assert seen == [(2, 3), (2, 1), (2, 1), (2, 1)]
+
+
 def test_a_cache_has_room_for_so_many(rng):
     model = decoder()
     with nnrt.no_grad(), pytest.raises(ValueError, match="KeyValueCache: .*length 4 came, there are 3 positions"):
