@@ -202,8 +202,8 @@ cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     if high < 4:
         return 0
     p.chunk = CHUNK // size
-    p.strip = min(p.strip, high)
-    return COPIED
+    p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high)))
+    return COPIED + LINE
 
 
 cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:

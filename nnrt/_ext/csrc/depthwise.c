@@ -10,6 +10,9 @@
 #define SMALL __attribute__((cold, noinline))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* The first cache line at or behind p. */
+#define LINES(p) ((REAL *)(((uintptr_t)(p) + 63) & -(uintptr_t)64))
+
 /* Rows of taps inside the input: where they start in x and in w, in elements. */
 typedef struct {
     int64_t x, w;

@@ -89,23 +89,25 @@ typedef void (*K(sweep_fn))(SWEEP_ARGS);
 #define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(9, Y)
 #define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
+#define ALL_CHANNELS(X, Y) X(1, Y) X(4, Y) X(8, Y)
 #define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
 #else
 #define TAPS(X, Y) X(1, Y) X(3, Y) X(9, Y)
 #define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(4, Y)
+#define ALL_CHANNELS CHANNELS
 #define LANES(X, Y) X(1, Y) X(4, Y)
 #endif
 TAPS(DEFINE, SWEEP_EACH)
 FEW_TAPS(DEFINE, SWEEP_EACH_TWO)
-CHANNELS(DEFINE, SWEEP_WIDE_ONE)
+ALL_CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
 enum { K(SWEEP_LINE), K(SWEEP_LINES), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
 static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
     {TAPS(LIST, SWEEP_EACH)}, {FEW_TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
-    {LANES(LIST, SWEEP_SPREAD_TWO)}, {CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
+    {LANES(LIST, SWEEP_SPREAD_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
 };
 #undef DEFINE
 #undef COUNTS
@@ -115,6 +117,7 @@ static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
 #undef TAPS
 #undef FEW_TAPS
 #undef CHANNELS
+#undef ALL_CHANNELS
 #undef LANES
 
 /* The most of count that one sweep takes. */
@@ -200,6 +203,14 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
     }
 }
 
+/* n elements of each pixel, `to_step` apart; up to a vector more is written behind the last. */
+static void K(side_by_side)(REAL *to, int64_t to_step, const REAL *from, int64_t step, int64_t pixels, int64_t n)
+{
+    for (; pixels > 0; pixels--, to += to_step, from += step)
+        for (int64_t l = 0; l < n; l += VL)
+            K(store)(to + l, K(load_lanes)(from + l, K(lanes)(MIN(n - l, VL))));
+}
+
 /* A group that fills vectors: its channels are copied side by side, since each is read once for every tap and vector. */
 static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, const REAL *x,
                            const REAL *dy, int64_t kd, int64_t first, int64_t last)
@@ -209,10 +220,8 @@ static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, 
     int64_t top = first * h->stride - h->padding, bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
     top = top < 0 ? 0 : top, bottom = MIN(bottom, h->in - 1);
     REAL *dys = room, *xs = room + (last - first) * across->out * p->lanes;
-    for (int64_t i = 0; i < (last - first) * across->out; i++)
-        memcpy(dys + i * p->lanes, dy + (first * across->out + i) * y_pixel, (size_t)p->out * sizeof(REAL));
-    for (int64_t i = 0; i < (bottom - top + 1) * across->in; i++)
-        memcpy(xs + i * p->in, x + (top * across->in + i) * x_pixel, (size_t)p->in * sizeof(REAL));
+    K(side_by_side)(dys, p->lanes, dy + first * across->out * y_pixel, y_pixel, (last - first) * across->out, p->out);
+    K(side_by_side)(xs, p->in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, p->in);
     s->x_row = h->stride * across->in * p->in, s->x_col = across->stride * p->in;
     s->dy_row = across->out * p->lanes, s->dy_col = p->lanes;
     for (int64_t kh = 0; kh < h->taps; kh++)
@@ -229,10 +238,13 @@ static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, 
             const REAL *d = dys + ((r0 - first) * across->out + c0) * p->lanes;
             REAL *to = sums + ((kd * h->taps + kh) * across->taps + kw) * p->lanes;
             for (int64_t c = 0, n; c < p->in; c += n) {
-                n = K(at_once)(K(SWEEP_WIDE), p->in - c);
+                n = K(at_once)(p->lanes > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE), p->in - c);
                 for (int64_t v = 0; v < p->lanes; v += 2 * VL) {
                     const int which = p->lanes - v > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE);
-                    K(sweeps)[which][n](s, to + c * s->sum + v, from + c, d + v, VL);
+                    for (int64_t i = 0, m; i < n; i += m) {
+                        m = K(at_once)(which, n - i);
+                        K(sweeps)[which][m](s, to + (c + i) * s->sum + v, from + c + i, d + v, VL);
+                    }
                 }
             }
         }
@@ -247,7 +259,7 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
     const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
     const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel, each = p->in * taps * d->taps * p->lanes;
     stretch *stretches = scratch;
-    REAL *room = (REAL *)(((uintptr_t)(stretches + nnrt_stretches(h) + nnrt_stretches(across)) + 63) & -(uintptr_t)64);
+    REAL *room = LINES(stretches + nnrt_stretches(h) + nnrt_stretches(across));
     K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across}, copy = {.pixel = LINE};
     INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
     if (p->kind == NNRT_SPREAD)

@@ -46,9 +46,10 @@
 #define NOT_NEGATIVE(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i = K(relu_vec)(a##i), b##i = K(relu_vec)(b##i);
+/* Stores by lanes take some 20 operations on AMD. */
 #define WRITE(i, p, m)                                                                                  \
     if (count > i) {                                                                                    \
-        if (edge)                                                                                       \
+        if (edge && lanes < VL)                                                                         \
             K(store_lanes)(y + i * s->y_step, mask, a##i);                                              \
         else                                                                                            \
             K(store)(y + i * s->y_step, a##i);                                                          \
@@ -401,7 +402,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
         if (p->chunk)
             K(run_copied)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y,
-                          (REAL *)(reached + d->taps * h->taps));
+                          LINES(reached + d->taps * h->taps));
         else {
             in.x += p->kind == NNRT_EACH ? b0 : 0;
             K(run_rows)(p, &s, &in, deep, reached, first, last, b0, b1, y);
