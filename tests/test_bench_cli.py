@@ -2,6 +2,7 @@
 
 import pytest
 
+from nnrt.bench import compare
 from nnrt.cli import main
 
 
@@ -22,4 +23,13 @@ def test_list_names_every_row(capsys):
 )
 def test_bad_options_say_what_is_wanted(words, message, capsys):
     assert main(["bench", *words]) == 2
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert message in told.err and told.out == ""
+
+
+def test_missing_libraries_are_named_with_their_peers(monkeypatch):
+    monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None)
+    lines = []
+    made = compare.run("mnist cnn", threads=(), show=lines.append)
+    assert made["missing"] == ["torch", "channels_last", "compile", "onnxruntime", "jax"]
+    assert lines[0] == "torch is not installed (pip install 'nnrt[bench]'); left out: torch, channels_last, compile"

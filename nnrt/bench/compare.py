@@ -127,14 +127,14 @@ def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, s
     """Compares; returns the report as a dict. select: only rows whose name or group contains one of its comma-separated words."""
     words = [w for w in select.split(",") if w]
     rows = [r for r in all_workloads() if not words or any(w in f"{r.group} {r.name}" for w in words)]
-    wanted = peers or list(NEEDS)
-    missing = [p for p in wanted if not importlib.util.find_spec(NEEDS[p])]
+    used = [p for p in peers or NEEDS if any(p in peers_of(r) for r in rows)]
+    missing = [p for p in used if not importlib.util.find_spec(NEEDS[p])]
     report = {"machine": machine(), "missing": missing, "peaks": {}, "rows": []}
-    for peer in missing:
-        show(f"{peer} is not installed and is left out (pip install 'nnrt[bench]')")
-    for count in threads:
-        needed = {"nnrt"} | {p for r in rows for p in peers_of(r) if p in wanted and p not in missing}
-        workers = {peer: Worker(peer, count) for peer in sorted(needed)}
+    for module in dict.fromkeys(NEEDS[p] for p in missing):
+        left_out = ", ".join(p for p in missing if NEEDS[p] == module)
+        show(f"{module} is not installed (pip install 'nnrt[bench]'); left out: {left_out}")
+    for count in threads if rows else ():
+        workers = {peer: Worker(peer, count) for peer in ["nnrt", *used] if peer not in missing}
         try:
             peaks = workers["nnrt"].ask(do="peak")
             report["peaks"][count] = peaks
@@ -195,7 +195,7 @@ def machine():
     from nnrt._ext import runtime
 
     versions = {"nnrt": nnrt.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
-    for peer in ("torch", "jax", "numba"):
+    for peer in ("torch", "jax", "onnxruntime", "numba"):
         try:
             from importlib.metadata import version
 
