@@ -12,13 +12,13 @@ from .. import memory, registry
 from ..autograd import is_grad_enabled, record, record_many
 from ..tensor import Tensor, wrap
 from ._packed import cell_of, packed
-from .index import index_select
 from .join import cat
 from .promotion import not_tensors
 from .random import dropout as _dropout
 
 K = registry.family("rnn")
 LINEAR = registry.family("linear")
+INDEX = registry.family("index")
 GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
 TERMS = 5  # W, U, b_ih, b_hh, V of each direction
 
@@ -41,10 +41,16 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     gates = memory.empty((count, steps, batch, _spread(rows)), dtype)
     flat = gates.reshape(count, steps * batch, gates.shape[3])[:, :, :rows]
     x2 = x if single else x.reshape(steps * batch, size)
+    # Sums over all steps go over those that exist.
+    there = None if lengths is None else np.flatnonzero(np.arange(steps)[:, None] < lengths)
+    x2 = x2 if there is None else _taken(x2[None], there)[0]
     weights, projections, biases = [], [], []
     for d, (w, u, b_ih, b_hh, v) in enumerate(params):
         bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
-        LINEAR.gemm(flat[d], x2, w.array.T, bias, None, 1.0, 0.0, None)
+        product = flat[d] if there is None else memory.empty((len(there), rows), dtype)
+        LINEAR.gemm(product, x2, w.array.T, bias, None, 1.0, 0.0, None)
+        if there is not None:
+            flat[d][there] = product
         weights.append(_packed(u, u.array, GATES[cell], False))
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
@@ -64,8 +70,8 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
         outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
     if not on_tape:
         return tuple([wrap(out) for out in outs])
-    kept_x = input if x is source else x
-    saved = (cell, lengths, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
+    kept_x = x2 if lengths is not None else input if x is source else x
+    saved = (cell, lengths, there, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
     if len(outs) == 1:
         return (record(outs[0], single_backward, inputs, saved),)
     return record_many(outs, single_backward if single else layer_backward, inputs, saved)
@@ -102,7 +108,7 @@ def single_backward(node, dh, dc=None):
 
 
 def layer_backward(node, dy, dhn, dcn=None):
-    cell, lengths, x, h0, c0, y, gates, kept, hidden, *params = node.saved
+    cell, lengths, there, x, h0, c0, y, gates, kept, hidden, *params = node.saved
     count, steps, batch, _ = gates.shape
     p, units = y.shape[2] // count, params[0].shape[0] // GATES[cell]
     dtype = y.dtype
@@ -122,13 +128,13 @@ def layer_backward(node, dy, dhn, dcn=None):
     K.recur_backward(
         dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, first_h, first_c, weights, projections, lengths, cell
     )
-    x2 = memory.contiguous(x).reshape(steps * batch, x.shape[-1])
-    dx = memory.empty(x.shape, dtype) if node.needs(0) else None
+    x2 = memory.contiguous(x).reshape(-1, x.shape[-1])
+    dx = memory.empty(x2.shape, dtype) if node.needs(0) else None
     grads = []
     for d, (w, _, _, _, v) in enumerate(params):
         needs = [node.needs(3 + d * TERMS + i) for i in range(TERMS)]
-        ds = dgates[d][:, :, :columns]
-        da = ds.reshape(steps * batch, columns)
+        da = dgates[d].reshape(steps * batch, dgates.shape[3])
+        ds = da = (da if there is None else _taken(da[None], there)[0])[:, :columns]
         total = None
         if needs[2] or needs[3]:
             total = memory.empty((columns,), dtype)
@@ -137,13 +143,13 @@ def layer_backward(node, dy, dhn, dcn=None):
             da = da[:, units:]
         if dx is not None:
             # a = W x + ...  =>  dx = da W, added up over the directions
-            LINEAR.gemm(dx.reshape(x2.shape), da, w, None, None, 1.0, float(d), None)
+            LINEAR.gemm(dx, da, w, None, None, 1.0, float(d), None)
         dw = du = dv = db_ih = db_hh = None
         if needs[0]:
             dw = memory.empty(w.shape, dtype)
             LINEAR.gemm(dw, da.T, x2, None, None, 1.0, 0.0, None)
         if needs[1]:
-            du = _recurrent_gradient(cell, d, ds, y[:, :, d * p : (d + 1) * p], first_h, lengths, units)
+            du = _recurrent_gradient(cell, d, count, ds, y, first_h, there, lengths, units)
         if total is not None:
             db_ih = total[units:] if cell == "gru" else total
             db_hh = np.concatenate((total[units : 3 * units], total[:units])) if cell == "gru" else total
@@ -153,22 +159,38 @@ def layer_backward(node, dy, dhn, dcn=None):
             dh, m = dproj[d].reshape(steps * batch, p), hidden[d].reshape(steps * batch, units)
             LINEAR.gemm(dv, dh.T, m, None, None, 1.0, 0.0, None)
         grads += [dw, du, db_ih, db_hh, dv]
+    if dx is not None and there is not None:
+        packed, dx = dx, memory.zeros((steps, batch, x.shape[-1]), dtype)
+        dx.reshape(steps * batch, x.shape[-1])[there] = packed
+    elif dx is not None:
+        dx = dx.reshape(x.shape)
     dh0 = dh0.reshape(h0.shape) if node.needs(1) else None
     dc0 = dc0.reshape(c0.shape) if node.needs(2) else None
     return dx, dh0, dc0, *grads
 
 
-def _recurrent_gradient(cell, d, ds, y, h0, lengths, units):
-    """s = U h'  =>  dU = Σ dsᵀ h': h' is the output before, or h0 where a sequence starts."""
-    steps, batch, p = y.shape
-    later, before = (ds[1:], y[:-1]) if d == 0 else (ds[:-1], y[1:])
+def _recurrent_gradient(cell, d, count, ds, y, h0, there, lengths, units):
+    """s = U h'  =>  dU = Σ dsᵀ h': h' is the output before, or h0 where a sequence starts.
+
+    there: the steps that exist, of all T B; ds has no others. None: all.
+    """
+    steps, batch, _ = y.shape
+    p = y.shape[2] // count
     du = (memory.empty if steps > 1 else memory.zeros)((GATES[cell] * units, p), y.dtype)
+    inner = len(ds) - batch if d == 0 or there is None else np.searchsorted(there, (steps - 1) * batch)
+    later, first = (ds[batch:], ds[:batch]) if d == 0 else (ds[:inner], ds[inner:])
     if steps > 1:
-        rows = (steps - 1) * batch
-        _add_product(cell, du, later.reshape(rows, ds.shape[2]), before.reshape(rows, p), 0.0, units)
+        before = y.reshape(steps * batch, count * p)
+        if there is None:
+            before = before[:inner] if d == 0 else before[batch:]
+        else:
+            # Behind the end of a sequence y is 0.
+            before = _taken(before[None], there[batch:] - batch if d == 0 else there[:inner] + batch)[0]
+        _add_product(cell, du, later, before[:, d * p : (d + 1) * p], 0.0, units)
     if h0 is not None:
-        start = ds[0] if d == 0 else ds[-1] if lengths is None else ds[lengths - 1, np.arange(batch)]
-        _add_product(cell, du, start, h0[d], 1.0, units)
+        if there is not None and d:
+            first = ds[np.searchsorted(there, (lengths - 1) * batch + np.arange(batch))]
+        _add_product(cell, du, first, h0[d], 1.0, units)
     return du
 
 
@@ -280,8 +302,9 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         # Longest first: steps that only the first sequences have are cheaper.
         order = np.argsort(-lengths, kind="stable")
         lengths = lengths[order]
-        x, back = index_select(x, 1, wrap(order)), wrap(np.argsort(order))
-        states = None if states is None else [index_select(s, 1, wrap(order)) for s in states]
+        back = np.argsort(order)
+        x = _reordered(x, order, back)
+        states = None if states is None else [_reordered(s, order, back) for s in states]
     last = []
     for i, params in enumerate(layers):
         own = [None, None]
@@ -293,12 +316,30 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         last.append(end)
     end = last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
     if order is not None:
-        x, end = index_select(x, 1, back), [index_select(s, 1, back) for s in end]
+        x, end = _reordered(x, back, order), [_reordered(s, back, order) for s in end]
     if not batched:
         x, end = x.squeeze(1), [s.squeeze(1) for s in end]
     elif batch_first:
         x = x.transpose(0, 1)
     return x, (tuple(end) if cell == "lstm" else end[0])
+
+
+def _taken(a, index):
+    """a[:, index], [O, N, D]."""
+    out = memory.empty((a.shape[0], len(index), a.shape[2]), a.dtype)
+    INDEX.take(out, memory.contiguous(a), index)
+    return out
+
+
+def _reordered(x, order, back):
+    """x[:, order]; back undoes order."""
+    return record(_taken(x.array, order), reordered_backward, (x,), (back,))
+
+
+def reordered_backward(node, dy):
+    """y = x[:, order]  =>  dx[:, order] = dy"""
+    (back,) = node.saved
+    return (_taken(dy, back),)
 
 
 def _from_flat(op, params, has_biases, num_layers, bidirectional):
