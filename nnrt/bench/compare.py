@@ -74,7 +74,7 @@ class Worker:
 
 def peers_of(row):
     """Who runs a row beside nnrt."""
-    return ["torch", *row.peers] if row.group != "numba" else list(row.peers)
+    return ["torch", *row.peers] if row.torch else list(row.peers)
 
 
 def verified(row, workers, folder):

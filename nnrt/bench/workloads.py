@@ -25,7 +25,7 @@ class Workload:
 
     arrays(rng): the inputs. flops, bytes: of one run, for the fraction of the measured peak
     (bytes read plus written, counted once each). target: the ratio to the better torch layout that the row
-    is to reach; None: not stated.
+    is to reach; None: not stated. torch: whether torch takes part, as itself.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Workload:
     peers: dict = field(default_factory=dict)
     tol: float = 1e-4
     target: float | None = None
+    torch: bool = True
 
 
 def f32(*shapes):
@@ -99,7 +100,9 @@ def _numba_matmul(arrays):
 
 
 def _numba_gemm(n):
-    return Workload(f"numba gemm {n}", "numba", _matmul, f32((n, n), (n, n)), flops=2.0 * n**3, peers={"numba": _numba_matmul})
+    return Workload(
+        f"numba gemm {n}", "numba", _matmul, f32((n, n), (n, n)), flops=2.0 * n**3, peers={"numba": _numba_matmul}, torch=False
+    )
 
 
 # small tensors
