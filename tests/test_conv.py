@@ -376,6 +376,7 @@ CHOICES = [
     ((8, 256, 4, 4), (512, 256, 3, 3), dict(padding=1, stride=2), "direct columns columns"),
     ((4, 256, 4, 4), (256, 256, 4, 4), dict(padding=1, stride=2), "direct columns columns"),
     ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=2), "winograd4 winograd4 winograd4"),
+    ((16, 256, 8, 8), (512, 256, 4, 4), dict(padding=1, stride=2), "winograd2 winograd2 winograd2"),
     ((16, 3, 64, 64), (64, 3, 4, 4), dict(padding=1, stride=2), "direct direct direct"),
     ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=(2, 1)), "direct direct direct"),
     ((1, 256, 7, 7), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd2 winograd2"),
@@ -473,16 +474,17 @@ def test_every_algorithm_agrees_with_the_direct_one(how, rng):
 def test_4x4_filters_with_stride_2_take_winograd(name, rng):
     values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 24, 13, 10), (24, 24, 4, 4), (24,))]
     results = []
-    for how in ("direct", "winograd4"):
+    for how in ("direct", "winograd2", "winograd4"):
         with config.use(conv=how):
             tensors = [nnrt.tensor(v, requires_grad=True) for v in values]
             y = getattr(F, name)(*tensors, stride=2, padding=1)
             (y * y).sum().backward()
             results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
             assert how in nnrt.explain(name)
-    for direct, other in zip(*results):
-        np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
-        assert (other != direct).any()
+    for direct, *others in zip(*results):
+        for other in others:
+            np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
+            assert (other != direct).any()
 
 
 def test_fft_conv(torch, rng):

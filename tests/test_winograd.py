@@ -161,22 +161,23 @@ def strided_problem(rng, dtype, shape):
     return x, f, dy, b, db, (0, pad_h, pad_w)
 
 
-def strided(lib, x, w, dy, b, residual, db, padding, act):
+def strided(lib, x, w, dy, b, residual, db, padding, tile, act):
     """y, dx and dw."""
-    u = np.full(lib.strided_size(w.shape, w.dtype), np.nan, w.dtype)
+    u = np.full(lib.strided_size(w.shape, w.dtype, tile), np.nan, w.dtype)
     y, dx, dw = np.full_like(dy, np.nan), np.full_like(x, np.nan), np.full_like(w, np.nan)
-    lib.transform_strided(u, w, False)
-    lib.strided_conv(y, x, u, b, residual, padding, act)
+    lib.transform_strided(u, w, tile, False)
+    lib.strided_conv(y, x, u, b, residual, padding, tile, act)
     u[...] = np.nan
-    lib.transform_strided(u, w, True)
-    lib.strided_conv_transposed(dx, dy, u, db, padding)
-    lib.strided_filter_backward(dw, x, dy, padding)
+    lib.transform_strided(u, w, tile, True)
+    lib.strided_conv_transposed(dx, dy, u, db, padding, tile)
+    lib.strided_filter_backward(dw, x, dy, padding, tile)
     return y, dx, dw
 
 
 @DTYPES
+@TILES
 @pytest.mark.parametrize("shape", STRIDED, ids=str)
-def test_strided_agrees_with_the_plain_sums(backend, dtype, shape, rng):
+def test_strided_agrees_with_the_plain_sums(backend, dtype, tile, shape, rng):
     x, w, dy, b, db, padding = strided_problem(rng, dtype, shape)
     plain = (1, 2, 2), padding, (1, 1, 1), 1
     x8, w8, dy8 = (a.astype(np.float64) for a in (x, w, dy))
@@ -184,18 +185,19 @@ def test_strided_agrees_with_the_plain_sums(backend, dtype, shape, rng):
     reference.conv_transposed(dx, dy8, w8.ravel(), w.shape, db.astype(np.float64), None, *plain, None)
     reference.filter_backward(dw, x8, dy8, *plain)
     for act in (None, "relu", "gelu") if shape == STRIDED[3] else ("relu",):
-        got = strided(kernels(backend), x, w, dy, b, dy, db, padding, act)
+        got = strided(kernels(backend), x, w, dy, b, dy, db, padding, tile, act)
         reference.conv(y, x8, w8.ravel(), w.shape, b.astype(np.float64), dy8, *plain, act)
         for a, expected, terms in zip(got, (y, dx, dw), (16 * w.shape[1], 4 * w.shape[0], np.prod(dy.shape[:4]))):
             close(a, expected, terms)
 
 
-def test_strided_is_bit_equal_at_any_number_of_threads(backend, rng):
+@TILES
+def test_strided_is_bit_equal_at_any_number_of_threads(backend, tile, rng):
     x, w, dy, b, db, padding = strided_problem(rng, np.float32, (3, 30, 34, 64, 64, (1, 1)))
     results = []
     for threads in (1, 2, 3):
         with config.use(num_threads=threads):
-            results.append(strided(kernels(backend), x, w, dy, b, None, db, padding, None))
+            results.append(strided(kernels(backend), x, w, dy, b, None, db, padding, tile, None))
     for other in results[1:]:
         for a, expected in zip(other, results[0]):
             np.testing.assert_array_equal(a, expected)

@@ -49,7 +49,7 @@ cdef extern from "winograd.h" nogil:
         nnrt_kernel filter, input, output, conv, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2][2]
-        nnrt_winograd_ops strided
+        nnrt_winograd_ops strided[2]
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
 
@@ -279,52 +279,53 @@ cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int d
     return rc
 
 
-# ---- 4x4 filters with stride 2, tile 4; float64 and less than 16 channels are _ref's ----
+# ---- 4x4 filters with stride 2; float64 and less than 16 channels are _ref's ----
 
 cdef bint compiled(shape, dtype) except -1:
     return dtype.itemsize == 4 and min(shape[0], shape[1]) >= 16
 
 
-cdef int fill_strided(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t step, int64_t spread) except -1:
+cdef int fill_strided(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t tile, int64_t step,
+                      int64_t spread) except -1:
     # Whether the work is done here.
-    fill(p, x, y, padding, 4, step, spread)
+    fill(p, x, y, padding, tile, step, spread)
     return compiled((p.o, p.c), x.dtype)
 
 
-def strided_size(shape, dtype):
+def strided_size(shape, dtype, tile):
     """filter_size of a 4x4 filter with stride 2."""
     if not compiled(shape, dtype):
-        return _ref.strided_size(shape, dtype)
-    return 25 * max(panels(4 * shape[1], shape[0], 4), 4 * panels(shape[0], shape[1], 4))
+        return _ref.strided_size(shape, dtype, tile)
+    return (tile + 1) ** 2 * max(panels(4 * shape[1], shape[0], 4), 4 * panels(shape[0], shape[1], 4))
 
 
-def transform_strided(ndarray u not None, ndarray w not None, bint backward):
+def transform_strided(ndarray u not None, ndarray w not None, tile, bint backward):
     """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
     if not compiled(np.shape(w), w.dtype):
-        return _ref.transform_strided(u, w, backward)
-    transform(u, w, &table.strided, 4, 25, backward)
+        return _ref.transform_strided(u, w, tile, backward)
+    transform(u, w, &table.strided[which(tile)], 4, (tile + 1) ** 2, backward)
 
 
 def strided_conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding,
-                 activation):
+                 tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
     cdef nnrt_winograd_args p
-    if not fill_strided(&p, x, y, padding, 2, 1):
-        return _ref.strided_conv(y, x, u, b, residual, padding, activation)
-    run(&p, &table.strided, NNRT_F32, 25, y, u, b, residual, activation)
+    if not fill_strided(&p, x, y, padding, tile, 2, 1):
+        return _ref.strided_conv(y, x, u, b, residual, padding, tile, activation)
+    run(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, y, u, b, residual, activation)
 
 
-def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u not None, ndarray b, padding):
+def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u not None, ndarray b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
     cdef nnrt_winograd_args p
-    if not fill_strided(&p, y, x, padding, 1, 2):
-        return _ref.strided_conv_transposed(x, y, u, b, padding)
-    run(&p, &table.strided, NNRT_F32, 25, x, u, b, None, None)
+    if not fill_strided(&p, y, x, padding, tile, 1, 2):
+        return _ref.strided_conv_transposed(x, y, u, b, padding, tile)
+    run(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None)
 
 
-def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding):
+def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
     """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
     cdef nnrt_winograd_args p
-    if not fill_strided(&p, x, dy, padding, 2, 1):
-        return _ref.strided_filter_backward(dw, x, dy, padding)
-    sum_filter(&p, &table.strided, NNRT_F32, 25, dw)
+    if not fill_strided(&p, x, dy, padding, tile, 2, 1):
+        return _ref.strided_filter_backward(dw, x, dy, padding, tile)
+    sum_filter(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, dw)

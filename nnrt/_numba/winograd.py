@@ -181,31 +181,31 @@ def filter_backward(dw, x, dy, padding, tile):
 _STRIDE, _DILATION = (1, 2, 2), (1, 1, 1)
 
 
-def strided_size(shape, dtype):
+def strided_size(shape, dtype, tile):
     """filter_size of a 4x4 filter with stride 2."""
     return max(plain.filter_size(shape, 1, dtype, backward) for backward in (False, True))
 
 
-def transform_strided(u, w, backward):
+def transform_strided(u, w, tile, backward):
     """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
     p = u[: plain.filter_size(w.shape, 1, w.dtype, backward)]
     plain.pack_filter(p, w, _STRIDE, _DILATION, 1, backward)
 
 
-def strided_conv(y, x, u, b, residual, padding, activation):
+def strided_conv(y, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
     shape = y.shape[4], x.shape[4], 1, 4, 4
     p = u[: plain.filter_size(shape, 1, u.dtype, False)]
     plain.conv(y, x, p, shape, b, residual, _STRIDE, padding, _DILATION, 1, activation)
 
 
-def strided_conv_transposed(x, y, u, b, padding):
+def strided_conv_transposed(x, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
     shape = y.shape[4], x.shape[4], 1, 4, 4
     p = u[: plain.filter_size(shape, 1, u.dtype, True)]
     plain.conv_transposed(x, y, p, shape, b, None, _STRIDE, padding, _DILATION, 1, None)
 
 
-def strided_filter_backward(dw, x, dy, padding):
+def strided_filter_backward(dw, x, dy, padding, tile):
     """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
     plain.filter_backward(dw, x, dy, _STRIDE, padding, _DILATION, 1)

@@ -14,8 +14,8 @@ The gradient of the filter is the same bilinear form differentiated by w:
     dw = G^T [ Σ_tiles (B^T d B) ⊙ (A dy A^T) ] G
 
 A 4x4 filter with stride 2 is four filters of 2x2 taps, each over every second row and column of x, whose results are
-summed: F(4x4, 2x2) with the phases as further channels. Its adjoint is four convolutions of y with 2x2 taps, one for
-each phase of x. 25 products instead of 64; the points are ±1/2 and ±5/4.
+summed: F(m x m, 2x2) with the phases as further channels, k = m + 1. Its adjoint is four convolutions of y with 2x2
+taps, one for each phase of x. 9 products instead of 16 (m = 2: points 0, 1) or 25 instead of 64 (m = 4: ±1/2, ±5/4).
 
 Activations are [N, 1, H, W, C], filters w[O, C, 1, 3, 3]. Patches reach beyond x by padding = (0, pad_h, pad_w) at
 the near side and as far as y asks for at the other; x is zero there.
@@ -127,32 +127,36 @@ def filter_backward(dw: Out, x, dy, padding, tile):
     dw[...] = _both_ways(g.T, du).transpose(2, 3, 0, 1)[:, :, None]
 
 
-# ---- 4x4 filters with stride 2, tile 4 ----
+# ---- 4x4 filters with stride 2 ----
 
-_STRIDED = (
-    [
-        [-25 / 32, -25 / 16, 1 / 2, 1, 0],
-        [25 / 32, -25 / 16, -1 / 2, 1, 0],
-        [-5 / 16, -1 / 4, 5 / 4, 1, 0],
-        [5 / 16, -1 / 4, -5 / 4, 1, 0],
-        [25 / 64, 0, -29 / 16, 0, 1],
-    ],
-    [[-16 / 21, -8 / 21], [16 / 21, -8 / 21], [32 / 105, 8 / 21], [-32 / 105, 8 / 21], [0, 1]],
-    [
-        [1, 1, 1, 1, 0],
-        [1 / 2, -1 / 2, 5 / 4, -5 / 4, 0],
-        [1 / 4, 1 / 4, 25 / 16, 25 / 16, 0],
-        [1 / 8, -1 / 8, 125 / 64, -125 / 64, 1],
-    ],
-)  # B^T, G, A^T
+# m: B^T [k, k], G [k, 2], A^T [m, k]
+_STRIDED = {
+    2: ([[1, -1, 0], [0, 1, 0], [0, -1, 1]], [[1, 0], [1, 1], [0, 1]], [[1, 1, 0], [0, 1, 1]]),
+    4: (
+        [
+            [-25 / 32, -25 / 16, 1 / 2, 1, 0],
+            [25 / 32, -25 / 16, -1 / 2, 1, 0],
+            [-5 / 16, -1 / 4, 5 / 4, 1, 0],
+            [5 / 16, -1 / 4, -5 / 4, 1, 0],
+            [25 / 64, 0, -29 / 16, 0, 1],
+        ],
+        [[-16 / 21, -8 / 21], [16 / 21, -8 / 21], [32 / 105, 8 / 21], [-32 / 105, 8 / 21], [0, 1]],
+        [
+            [1, 1, 1, 1, 0],
+            [1 / 2, -1 / 2, 5 / 4, -5 / 4, 0],
+            [1 / 4, 1 / 4, 25 / 16, 25 / 16, 0],
+            [1 / 8, -1 / 8, 125 / 64, -125 / 64, 1],
+        ],
+    ),
+}
 
 
-def strided_size(shape, dtype):
+def strided_size(shape, dtype, tile):
     """filter_size of a 4x4 filter with stride 2."""
-    return 100 * shape[0] * shape[1]
+    return 4 * (tile + 1) ** 2 * shape[0] * shape[1]
 
 
-def transform_strided(u: Out, w, backward):
+def transform_strided(u: Out, w, tile, backward):
     """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
     o, c = w.shape[:2]
     taps = w[:, :, 0].reshape(o, c, 2, 2, 2, 2)  # two taps, two phases, down; the same across
@@ -160,15 +164,15 @@ def transform_strided(u: Out, w, backward):
         taps = taps[:, :, ::-1, :, ::-1].transpose(2, 4, 3, 5, 0, 1)
     else:
         taps = taps.transpose(2, 4, 3, 5, 1, 0)
-    u[...] = _both_ways(np.array(_STRIDED[1], w.dtype), taps).ravel()
+    u[...] = _both_ways(np.array(_STRIDED[tile][1], w.dtype), taps).ravel()
 
 
-def strided_conv(y: Out, x, u, b, residual, padding, activation):
+def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual); padding is at least 0."""
     c, o = x.shape[4], y.shape[4]
-    u = u.reshape(5, 5, 4 * c, o)
+    u = u.reshape(tile + 1, tile + 1, 4 * c, o)
     x = _phases(x, y.shape[2:4], padding)
-    out = _two_taps(x, u, y.shape[2:4])
+    out = _two_taps(x, u, y.shape[2:4], tile)
     if b is not None:
         out = out + b
     if residual is not None:
@@ -176,38 +180,38 @@ def strided_conv(y: Out, x, u, b, residual, padding, activation):
     y[:, 0] = _activate(out, activation)
 
 
-def strided_conv_transposed(x: Out, y, u, b, padding):
+def strided_conv_transposed(x: Out, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
-    u = u.reshape(5, 5, 2, 2, y.shape[4], x.shape[4])
+    u = u.reshape(tile + 1, tile + 1, 2, 2, y.shape[4], x.shape[4])
     for i in range(2):
         for j in range(2):
             (down, kind_h), (right, kind_w) = divmod(i + padding[1], 2), divmod(j + padding[2], 2)
             part = x[:, 0, i::2, j::2]
             rows, cols = part.shape[1:3]
             met = _shifted(y[:, 0], rows + 1, cols + 1, down - 1, right - 1)
-            part[...] = _two_taps(met, u[:, :, kind_h, kind_w], (rows, cols))
+            part[...] = _two_taps(met, u[:, :, kind_h, kind_w], (rows, cols), tile)
     if b is not None:
         x += b
 
 
-def strided_filter_backward(dw: Out, x, dy, padding):
+def strided_filter_backward(dw: Out, x, dy, padding, tile):
     """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it."""
     (_, _, h, w, o), c = dy.shape, x.shape[4]
-    bt, g, at = (np.array(matrix, x.dtype) for matrix in _STRIDED)
-    down, across = -(-h // 4), -(-w // 4)
-    v = _both_ways(bt, _patches(_phases(x, (h, w), padding)[:, None], 4, down, across, 0, 0, 1))
-    tiles = _patches(dy, 4, down, across, 0, 0, 0)
+    bt, g, at = (np.array(matrix, x.dtype) for matrix in _STRIDED[tile])
+    down, across = -(-h // tile), -(-w // tile)
+    v = _both_ways(bt, _patches(_phases(x, (h, w), padding)[:, None], tile, down, across, 0, 0, 1))
+    tiles = _patches(dy, tile, down, across, 0, 0, 0)
     du = np.einsum("ijnrsc,ijnrso->ijoc", v, _both_ways(at.T, tiles), optimize=True)
     taps = _both_ways(g.T, du).reshape(2, 2, o, 2, 2, c)
     dw[:, :, 0] = taps.transpose(2, 5, 0, 3, 1, 4).reshape(o, c, 4, 4)
 
 
-def _two_taps(x, u, size):
-    """The convolution of x[N, H, W, C] with 2x2 taps, transformed: u[5, 5, C, O]."""
-    bt, _, at = (np.array(matrix, x.dtype) for matrix in _STRIDED)
-    down, across = (-(-s // 4) for s in size)
-    products = _both_ways(bt, _patches(x[:, None], 4, down, across, 0, 0, 1)) @ u[:, :, None, None]
-    out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(len(x), down * 4, across * 4, u.shape[3])
+def _two_taps(x, u, size, tile):
+    """The convolution of x[N, H, W, C] with 2x2 taps, transformed: u[k, k, C, O]."""
+    bt, _, at = (np.array(matrix, x.dtype) for matrix in _STRIDED[tile])
+    down, across = (-(-s // tile) for s in size)
+    products = _both_ways(bt, _patches(x[:, None], tile, down, across, 0, 0, 1)) @ u[:, :, None, None]
+    out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(len(x), down * tile, across * tile, u.shape[3])
     return out[:, : size[0], : size[1]]
 
 

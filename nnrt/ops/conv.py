@@ -78,7 +78,7 @@ def _possible(g, dtype, precision):
     if whole and g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
         found += ["winograd2", "winograd4"] if precision == "fast" else []
     if _strided(g) and dtype.itemsize == 4 and precision == "fast":
-        found.append("winograd4")
+        found += ["winograd2", "winograd4"]
     return found
 
 
@@ -113,7 +113,7 @@ def _cost(how, use, g, lanes, depth, dtype):
     taps, family = math.prod(g.w[2:]), how.rstrip("24")
     squares = (int(how[-1]) + 2) ** 2 if family == "winograd" else taps
     if family == "winograd" and _strided(g):
-        squares, family = 4 * 25, "strided"
+        squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
     size = 4 * squares * depth * lanes >> 20
     each = _EACH[family][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
@@ -186,7 +186,7 @@ def _line(g, dtype, hows):
         name = {"filter": "filter's gradient", first: "forward in training" if once else "forward"}.get(task, "input's gradient")
         where = "numpy.fft"
         if how != "fft":
-            family = "strided" if how == "winograd4" and _strided(g) else how.rstrip("24")
+            family = "strided" if "winograd" in how and _strided(g) else how.rstrip("24")
             kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
         parts.append(f"{name} {how} ({where})")
@@ -215,8 +215,9 @@ def _forward(y, x, w, cell, b, residual, g, once, activation=None):
         p = _packed_direct(w, cell, g, False)
         K.conv(y, x, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
     elif _strided(g):
+        tile = int(how[-1])
         r = None if residual is None else _flat(residual)
-        W.strided_conv(_flat(y), _flat(x), _packed_strided(w, cell, g, False), b, r, g.padding, activation)
+        W.strided_conv(_flat(y), _flat(x), _packed_strided(w, cell, g, tile, False), b, r, g.padding, tile, activation)
     else:
         tile = int(how[-1])
         r = None if residual is None else _flat(residual)
@@ -242,7 +243,8 @@ def _adjoint(x, y, w, cell, b, g, once):
         p = _packed_direct(w, cell, g, True)
         K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
     elif _strided(g):
-        W.strided_conv_transposed(_flat(x), _flat(y), _packed_strided(w, cell, g, True), b, g.padding)
+        tile = int(how[-1])
+        W.strided_conv_transposed(_flat(x), _flat(y), _packed_strided(w, cell, g, tile, True), b, g.padding, tile)
     else:
         tile = int(how[-1])
         padding = (0, 2 - g.padding[1], 2 - g.padding[2])
@@ -263,7 +265,7 @@ def _filter_grad(dw, x, dy, g):
     elif how == "direct":
         K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif _strided(g):
-        W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding)
+        W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
     else:
         W.filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
 
@@ -296,8 +298,11 @@ def _packed_winograd(w, cell, g, tile, backward):
     return packed(cell, w, ("winograd", tile, backward), W.transform_filter, size, tile, backward)
 
 
-def _packed_strided(w, cell, g, backward):
-    return packed(cell, w, ("strided", backward), W.transform_strided, lambda: W.strided_size(g.w, w.dtype), backward)
+def _packed_strided(w, cell, g, tile, backward):
+    def size():
+        return W.strided_size(g.w, w.dtype, tile)
+
+    return packed(cell, w, ("strided", tile, backward), W.transform_strided, size, tile, backward)
 
 
 def _sample(g):

@@ -8,6 +8,7 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 /* Of the depth of a filter that is copied at a time. */
 #define PIECE 16
+#define MOST_TAPS 16
 
 /* Small before fast where little time is spent. */
 #define COLD __attribute__((cold))
@@ -32,7 +33,9 @@
             KERNEL(finish, m, type),                                                                           \
     }
 
-const nnrt_winograd_table NNRT_SYM(winograd) = {{{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}, OPS(4s, f32)};
+const nnrt_winograd_table NNRT_SYM(winograd) = {
+    {{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}, {OPS(2s, f32), OPS(4s, f32)},
+};
 
 #else
 
@@ -65,6 +68,125 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
     return j / NR * matrices * K(u_step)(depth, NR);
 }
 
+/* What squares are cut from: every step-th element of a[n, h, w, c], from pad before it on. */
+typedef struct {
+    const REAL *a;
+    int64_t h, w, c, pad_h, pad_w, step;
+} K(image);
+
+/* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie
+ * in a; zeros are left of them and right. Fewer channels than a vector has are copied to `room` first, which otherwise holds
+ * zeros. */
+static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t tile, int64_t side,
+                      int narrow, REAL *room, const REAL **rows, int64_t *inside)
+{
+    const int64_t step = s->step, c = s->c;
+    const int64_t image = t / (p->down * p->across), top = t / p->across % p->down * tile, left = t % p->across * tile;
+    const int64_t y0 = top * step + phase / 2 - s->pad_h, x0 = left * step + phase % 2 - s->pad_w;
+    const int64_t j0 = MIN(MAX(step - 1 - x0, 0) >> (step - 1), side);
+    const int64_t j1 = MAX(MIN((s->w - x0 + step - 1) >> (step - 1), side), j0);
+    for (int64_t i = 0; i < side; i++) {
+        const int64_t y = y0 + i * step;
+        const int met = y >= 0 && y < s->h;
+        rows[i] = met ? s->a + ((image * s->h + y) * s->w + x0) * c : room;
+        if (narrow) {
+            REAL *copy = room + i * side * VL;
+            for (int64_t j = 0; j < side; j++)
+                for (int64_t e = 0; e < c; e++)
+                    copy[j * VL + e] = met && j >= j0 && j < j1 ? rows[i][j * c + e] : 0;
+            rows[i] = copy;
+        }
+    }
+    inside[0] = narrow ? 0 : j0, inside[1] = narrow ? side : j1;
+}
+
+typedef void (*K(transform_input))(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,
+                                   int64_t v_row, int64_t v_step, REAL *room);
+typedef void (*K(transform_output))(const nnrt_winograd_args *p, int64_t t0, int64_t t1, int64_t o0, int64_t o1,
+                                    int64_t down, int64_t right, const REAL *m);
+
+/* Products of the transformed tiles, rows of v, with the columns o0..o1 of a pass's u. */
+static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tiles, const REAL *filter, int64_t o0,
+                        int64_t o1, int64_t squares, REAL *m)
+{
+    static const nnrt_tail plain = {.alpha = 1};
+    for (int64_t e = 0; e < squares; e++, v += p->v_step, m += p->m_step)
+        for (int64_t j = o0; j < o1; j += NR) {
+            const int64_t cols = MIN(o1 - j, NR), width = CEIL(cols, VL) * VL;
+            const REAL *u = filter + K(panel)(p->depth, squares, j) + e * K(u_step)(p->depth, width);
+            for (int64_t t = 0, i = 0, next; i < tiles; t++, i = next) {
+                next = gemm_row(tiles, t + 1);
+                p->gemm->tile(next - i, cols, p->depth, v + i * p->v_row, p->v_row, 1, u, width, m + i * p->m_row + j - o0,
+                              p->m_row, &plain);
+            }
+        }
+}
+
+static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side,
+                    K(transform_input) transform, K(transform_output) finish)
+{
+    const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
+    REAL *room = m + squares * p->m_step, *v = room + side * MAX(p->depth, side * VL);
+    for (int64_t t = begin; t < end; t++) {
+        const int64_t t0 = t % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t o = t % groups * p->group, last = MIN(o + p->group, p->o);
+        const int64_t down = t / tasks / p->spread, right = t / tasks % p->spread;
+        int64_t pad_h = p->pad_h, pad_w = p->pad_w;
+        const REAL *u = p->u;
+        if (p->spread > 1) { /* the taps that these pixels meet, and where */
+            u += ((down + pad_h) % 2 * 2 + (right + pad_w) % 2) * p->u_pass;
+            pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
+        }
+        const K(image) x = {p->x, p->h, p->w, p->c, pad_h, pad_w, p->step};
+        transform(p, &x, t0, t1, v, p->v_row, p->v_step, room);
+        for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
+            const int64_t o1 = MIN(o0 + p->chunk, last);
+            K(multiply)(p, v, t1 - t0, u, o0, o1, squares, m);
+            finish(p, t0, t1, o0, o1, down, right, m);
+        }
+    }
+}
+
+typedef void (*K(transform_filter))(const REAL *taps, int rotate, REAL *u, int64_t phase, int64_t step, int64_t width);
+
+static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end, int64_t count, int64_t squares,
+                      K(transform_filter) transform)
+{
+    const int64_t parts = CEIL(p->depth, p->part), along = p->depth_step == count;
+    /* Rows of w along the depth are long and compete for the same lines: pieces of them are copied first. */
+    REAL copy[2 * VBYTES / sizeof(REAL)][PIECE * MOST_TAPS + 4], taps[MOST_TAPS * VBYTES / sizeof(REAL)];
+    for (int64_t task = begin; task < end; task++) {
+        const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task / parts * NR;
+        const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR), step = K(u_step)(p->whole, width);
+        const REAL *w[2 * VBYTES / sizeof(REAL)]; /* of each column; lanes behind the last one repeat it */
+        for (int64_t k = task % parts * p->part, left = 0; k < k1; k++, left--) {
+            if (along && left == 0) {
+                left = MIN(PIECE, k1 - k);
+                for (int64_t l = 0; l < width; l++) {
+                    w[l] = copy[l];
+                    memcpy(copy[l], (const REAL *)p->w + k * count + MIN(j0 + l, p->columns - 1) * p->column_step,
+                           left * count * sizeof(REAL));
+                }
+            } else
+                for (int64_t l = 0; l < width; l++)
+                    w[l] = along ? w[l] + count
+                                 : (const REAL *)p->w + k * p->depth_step + MIN(j0 + l, p->columns - 1) * p->column_step;
+            for (int64_t j = 0; j < width; j += VL) {
+                for (int64_t l = 0; l < VL; l += SIDE)
+                    for (int64_t t = 0; t < count; t += SIDE) {
+                        const int64_t first = MIN(t, count - SIDE);
+                        const REAL *rows[SIDE];
+                        for (int64_t i = 0; i < SIDE; i++)
+                            rows[i] = w[j + l + i] + first;
+                        K(transpose_tile)(taps + first * VL + l, VL, rows);
+                    }
+                transform(taps, p->rotate, (REAL *)p->u + K(panel)(p->whole, squares, j0) + k * width + j,
+                          p->u_pass + p->rows * width, step, width);
+            }
+        }
+    }
+}
+
 #define M 2
 #define R 3
 #define S 1
@@ -82,6 +204,11 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 #define R 2
 #define S 2
 #define F(name) K(name##_4s)
+#include "winograd_tile.h"
+#undef M
+#undef F
+#define M 2
+#define F(name) K(name##_2s)
 #include "winograd_tile.h"
 #undef R
 #undef S

@@ -65,7 +65,7 @@ typedef struct {
 
 typedef struct {
     nnrt_winograd_ops dtype[2][2]; /* tile 2, tile 4 */
-    nnrt_winograd_ops strided;     /* tile 4 of 4x4 filters with stride 2; float32, from 16 channels on */
+    nnrt_winograd_ops strided[2];  /* the same of 4x4 filters with stride 2; float32, from 16 channels on */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)

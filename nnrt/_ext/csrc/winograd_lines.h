@@ -76,6 +76,28 @@ LINE(gt_4)
     r[2] = d[5] - (REAL)(1.0 / 3) * sum1 + (REAL)(1.0 / 3) * sum2;
 }
 
+/* 2 taps, tile 2: points 0, 1 */
+LINE(bt_2s)
+{
+    r[0] = d[0] - d[1], r[1] = d[1], r[2] = d[2] - d[1];
+}
+LINE(at_2s)
+{
+    r[0] = d[0] + d[1], r[1] = d[1] + d[2];
+}
+LINE(a_2s)
+{
+    r[0] = d[0], r[1] = d[0] + d[1], r[2] = d[1];
+}
+LINE(g_2s)
+{
+    r[0] = d[0], r[1] = d[0] + d[1], r[2] = d[1];
+}
+LINE(gt_2s)
+{
+    r[0] = d[0] + d[1], r[1] = d[1] + d[2];
+}
+
 /* 2 taps, tile 4: points ±1/2 and ±5/4. */
 LINE(bt_4s)
 {
