@@ -29,7 +29,18 @@ try:
 
     set_copy_kernel(lambda out, x: K.copy(out, x))
 except ImportError:
-    from numpy import empty, empty_like, zeros
+    from numpy import empty_like
+
+    def _made(maker):
+        def make(shape, dtype):
+            try:
+                return maker(shape, dtype)
+            except ValueError as error:
+                raise ValueError(f"empty: shape {shape} has more elements than can be addressed ({error})") from None
+
+        return make
+
+    empty, zeros = _made(np.empty), _made(np.zeros)
 
     def contiguous(a):
         return np.asarray(a, order="C")  # ascontiguousarray would give a 0-d array an axis
