@@ -80,7 +80,7 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
         cols[r] = index ? index[run->at + r] : run->at + r;
     c->k = K(row_of)(&a->k, c->b, g, cols[0]), c->k_step = a->k.step[2];
     c->v = K(row_of)(&a->v, c->b, g, cols[0]), c->v_step = a->v.step[2];
-    if (index) {
+    if (index || (c->k_step != a->size && c->panels > 1)) {
         for (int64_t r = 0; r < run->count; r++)
             K(scale_row)(k + r * a->size, K(row_of)(&a->k, c->b, g, cols[r]), a->size, 1, 0);
         c->k = k, c->k_step = a->size;
