@@ -114,12 +114,13 @@ def test_agrees_with_torch(seed, torch):
 def gradients(q, k, v, g, threads, mask=None, **keywords):
     xs = [nnrt.from_numpy(a.copy()).requires_grad_() for a in (q, k, v)]
     if mask is not None:
-        mask = nnrt.from_numpy(mask.copy()).requires_grad_()
+        mask = nnrt.from_numpy(mask.copy()).requires_grad_(mask.dtype.kind == "f")
     with nnrt.config.use(num_threads=threads):
         nnrt.manual_seed(0)
         y = attend(*xs, mask, **keywords)
         y.backward(nnrt.from_numpy(g))
-    return [y.detach().numpy(), *[x.grad.numpy() for x in xs], *([mask.grad.numpy()] if mask is not None else [])]
+    more = [mask.grad.numpy()] if mask is not None and mask.requires_grad else []
+    return [y.detach().numpy(), *[x.grad.numpy() for x in xs], *more]
 
 
 @pytest.mark.parametrize("keywords", [{}, {"is_causal": True}, {"dropout_p": 0.2}, {"mask": True}, {"enable_gqa": True}], ids=str)
@@ -205,6 +206,18 @@ def test_a_pattern_is_a_mask(pattern, length):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
     with nnrt.no_grad():
         np.testing.assert_allclose(attend(*xs, pattern=pattern).numpy(), y.detach().numpy(), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("pattern", [patterns.SlidingWindow(128), patterns.SlidingWindow(90, 3), patterns.BigBird()], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_stretches_of_a_long_sequence_add_up(pattern, groups):
+    """Lengths at which the gradients of keys and values are the sums of several tasks."""
+    shapes = (1, 2, 1000, 64), (1, groups, 1000, 64), (1, groups, 1000, 64), (1, 2, 1000, 64)
+    arrays = [t.numpy() for t in normals(*shapes, dtype=np.float32)]
+    got, again = (gradients(*arrays, threads, pattern=pattern, enable_gqa=True) for threads in (1, 2))
+    for a, b, c in zip(got, again, gradients(*arrays, 1, pattern.mask(1000), enable_gqa=True)):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)

@@ -14,6 +14,7 @@ cdef extern from "attention.h" nogil:
     enum:
         NNRT_ATTENTION_ROWS
         NNRT_ATTENTION_COLS
+        NNRT_ATTENTION_TASKS
     ctypedef struct nnrt_attention_array:
         void *data
         int64_t step[3]
@@ -47,6 +48,8 @@ cdef extern from "attention.h" nogil:
         uint64_t seed, offset
         const nnrt_attention_part *part
         int64_t rows, cols, chunks
+        int32_t stretches
+        int64_t met[NNRT_ATTENTION_TASKS][2]
         void *partial
         void *dmask
         int64_t dmask_size[4]
@@ -60,7 +63,7 @@ cdef extern from "attention.h" nogil:
 cdef const nnrt_attention_table *table = nnrt_attention(isa_level())
 
 # Tasks that a backward pass wants, and multiply-adds below which one is not worth the sums of its own.
-cdef int64_t TASKS = 16
+cdef int64_t TASKS = NNRT_ATTENTION_TASKS
 cdef double TASK_MACS = 16e6
 # Keys of a decoding task: 64 kB of keys and values of 64 floats each.
 cdef int64_t DECODE_KEYS = 128
@@ -279,6 +282,7 @@ def attention_backward(ndarray dq, ndarray dk, ndarray dv, ndarray drelative, nd
     # Many heads are tasks by themselves; few are cut by queries, and what they give the keys is added up afterwards.
     a.chunks = max(1, min(ceil_div(TASKS, units), <int64_t>(macs / (TASK_MACS * units)),
                           a.heads // a.groups * ceil_div(a.queries, 64 if parts is not None else a.rows)))
+    find_met(&a, parts)
     if a.chunks > 1:
         bytes = a.chunks * units * a.keys * (a.size + a.width) * size
         a.partial = take(bytes)
@@ -294,6 +298,29 @@ def attention_backward(ndarray dq, ndarray dk, ndarray dv, ndarray drelative, nd
     finally:
         if a.partial != NULL:
             give(a.partial, bytes)
+
+
+cdef int find_met(nnrt_attention_args *a, parts) except -1:
+    """Which keys each chunk meets. Where tokens stand in their own order, a stretch of queries may meet few of them."""
+    cdef nnrt_attention_part part
+    cdef int64_t unit, units, t, i
+    for i in range(a.chunks):
+        a.met[i][0], a.met[i][1] = 0, a.keys
+    if a.chunks == 1 or parts is None or len(parts) != 1:
+        return 0
+    read_part(&part, parts[0], False)
+    if part.k_index != NULL:
+        return 0
+    a.stretches = 1
+    units = a.heads // a.groups * part.q_blocks
+    for i in range(a.chunks):
+        a.met[i][0], a.met[i][1] = a.keys, 0
+        for unit in range(i * units // a.chunks, (i + 1) * units // a.chunks):
+            t = part.q_blocks - 1 - unit % part.q_blocks
+            if part.first[t] < part.first[t + 1]:
+                a.met[i][0] = min(a.met[i][0], part.k_at[part.block[part.first[t]]])
+                a.met[i][1] = max(a.met[i][1], part.k_at[part.block[part.first[t + 1] - 1] + 1])
+    return 0
 
 
 cdef int backward_of(nnrt_attention_args *a, ndarray dout, ndarray dmass, ndarray out, ndarray lse, ndarray mass) except -1:

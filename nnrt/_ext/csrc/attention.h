@@ -4,6 +4,12 @@
 #include "linear.h"
 #include "nnrt.h"
 
+enum {
+    NNRT_ATTENTION_ROWS = 128, /* most queries of a block */
+    NNRT_ATTENTION_COLS = 128, /* most keys */
+    NNRT_ATTENTION_TASKS = 16  /* that a backward pass wants */
+};
+
 /* An array [B, heads, rows, size] whose last axis is contiguous: elements between steps along the others. */
 typedef struct {
     void *data;
@@ -41,15 +47,12 @@ typedef struct {
     const nnrt_attention_part *part; /* or NULL */
     int64_t rows, cols;  /* of queries and of keys in a block */
     int64_t chunks;      /* backward: tasks of a group */
+    int32_t stretches;   /* these are stretches of the blocks of queries, not every chunks-th */
+    int64_t met[NNRT_ATTENTION_TASKS][2]; /* the keys that a chunk meets lie between */
     void *partial;       /* backward: [chunks, B, G, S, D + E]; decode: [B, H, chunks, E + 2]; or NULL */
     void *dmask;         /* [dmask_size], contiguous */
     int64_t dmask_size[4];
 } nnrt_attention_args;
-
-enum {
-    NNRT_ATTENTION_ROWS = 128, /* most queries of a block */
-    NNRT_ATTENTION_COLS = 128  /* most keys */
-};
 
 typedef struct {
     nnrt_kernel forward;  /* tasks: B x H x blocks of queries */

@@ -114,16 +114,18 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
             dk_step = a->size, dv_step = a->width;
         }
         /* The first block writes what it gives to the keys that it meets, the others add. */
-        int64_t j = a->part || !blocks ? 0 : a->keys;
-        if (a->causal && j)
+        int64_t j = a->part || !blocks ? a->met[chunk][0] : a->keys;
+        if (a->causal && !a->part && blocks)
             j = MIN(j, MIN(a->queries, (blocks - chunk % blocks) * a->rows) + a->first);
-        for (; !again && j < a->keys; j++) {
+        for (; !again && j < a->met[chunk][1]; j++) {
             if (dk)
                 K(zero_row)(dk + j * dk_step, a->size);
             if (dv)
                 K(zero_row)(dv + j * dv_step, a->width);
         }
-        for (int64_t unit = chunk; unit < shared * blocks; unit += a->chunks) {
+        const int64_t units = shared * blocks, step = a->stretches ? 1 : a->chunks;
+        const int64_t from = a->stretches ? chunk * units / a->chunks : chunk;
+        for (int64_t unit = from; unit < (a->stretches ? (chunk + 1) * units / a->chunks : units); unit += step) {
             const int64_t t = blocks - 1 - unit % blocks;
             int64_t next = 0;
             int met = 0, add = unit != chunk || a->part;
@@ -176,8 +178,12 @@ static void K(attention_gather)(const void *args, int64_t begin, int64_t end, vo
             for (int64_t j = j0; to->data && j < j1; j++) {
                 REAL *y = K(row_of)(to, head / a->groups, head % a->groups, j);
                 const REAL *x = from + (which ? a->keys * a->size : 0) + j * size;
+                int some = 0;
                 for (int64_t i = 0; i < a->chunks; i++)
-                    K(scale_row)(y, x + i * all, size, 1, i > 0);
+                    if (j >= a->met[i][0] && j < a->met[i][1])
+                        K(scale_row)(y, x + i * all, size, 1, some++);
+                if (!some)
+                    K(zero_row)(y, size);
             }
         }
     }
