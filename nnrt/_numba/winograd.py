@@ -115,15 +115,16 @@ def filter_size(shape, dtype, tile):
 def transform_filter(u, w, tile, backward):
     """u = G w G^T, k² packed matrices [C, O]; backward: of w rotated, O and C exchanged, for the input's gradient."""
     _matrices(tile, w.dtype)
-    w = w[:, :, 0, ::-1, ::-1].transpose(0, 2, 3, 1) if backward else w[:, :, 0].transpose(1, 2, 3, 0)
-    (c, _, _, o), k = w.shape, tile + 2
-    taps = memory.empty((1, 1, c, 3, 3, _whole(o, w.dtype)), w.dtype)
-    taps[0, 0, ..., :o] = w
-    matrices = memory.empty((k, k, c, taps.shape[5]), w.dtype)
-    _walk(_FILTER[tile], taps, matrices)
-    size = linear.packed_size(c, o, w.dtype)
-    for e, matrix in enumerate(matrices.reshape(k * k, c, -1)):
-        linear.pack_b(u[e * size : (e + 1) * size], matrix[:, :o])
+    (o, c), k = w.shape[:2], tile + 2
+    depth, columns = (o, c) if backward else (c, o)
+    # Each tap as panels, then squares of taps to k² matrices of such panels: as they lie in u.
+    size, nr = linear.packed_size(depth, columns, w.dtype), linear.gemm_tile(w.dtype)[1]
+    taps = memory.empty((9, size), w.dtype)
+    for t, of_w in enumerate(w.reshape(o, c, 9).transpose(2, 0, 1)):
+        linear.pack_b(taps[8 - t if backward else t], of_w if backward else of_w.T)
+    panels = size // max(depth * nr, 1)
+    squares = taps.reshape(3, 3, 1, panels, depth, nr).transpose(2, 3, 4, 0, 1, 5)
+    _walk(_FILTER[tile], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
 
 
 def conv(y, x, u, b, residual, padding, tile, activation):
