@@ -4,6 +4,7 @@ Channels lie last in memory, as nnrt's layers leave them. torch runs in both of 
 itself with (N, C, H, W) memory, and as the peer "channels_last".
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -156,6 +157,18 @@ def _conv(group, name, layer, n, c, o, size, k, arguments, targets, wants_dx=Tru
     return _pair(name, group, layer, ((c, o, k), arguments), shapes, float(flops), (1, 3, 2), targets, wants_dx)
 
 
+def _numba(setup, arrays):
+    import nnrt
+
+    nnrt.registry.use("numba")
+    return setup(nnrt, arrays)
+
+
+def _in_numba(row):
+    """The row for the Numba kernels, beside the compiled ones."""
+    return replace(row, name=f"numba {row.name}", group="numba", peers={"numba": partial(_numba, row.setup)}, target=None)
+
+
 def rows():
     """Every row, in the order of the report."""
     made = []
@@ -165,6 +178,7 @@ def rows():
     ]:  # fmt: skip
         for name, row in table.items():
             made += _conv(group, name, *row, targets, wants_dx)
+    made += [_in_numba(row) for row in made if row.name.startswith(("conv 3x3 64@28 b8", "conv 3x3 256@14 b1"))]
     n, c, size = 32, 64, 56
     for name, (layer, *arguments) in PASSES.items():
         out = {"max pool 3x3 s2": 28, "max pool 2x2": 28, "average pool 2x2": 28, "adaptive average pool 1x1": 1,
