@@ -4,8 +4,6 @@ from nnrt._ext.runtime cimport alike, copy, empty, empty_like
 from nnrt.tensor cimport Tensor, Version, wrap
 
 
-@cython.freelist(256)
-@cython.trashcan(True)
 cdef class Node:
     cdef public object backward
     cdef public tuple targets
@@ -17,7 +15,6 @@ cdef class Node:
     cdef public object trace
 
 
-@cython.freelist(32)
 cdef class Output:
     cdef public Node node
     cdef public int index
@@ -37,7 +34,6 @@ cpdef Version version_of(Tensor t)
 cdef object target_of(Tensor t)
 
 @cython.final
-@cython.freelist(8)
 cdef class Walk:
     cdef bint retain_graph
     cdef dict wanted

@@ -285,7 +285,7 @@ def grad(
                 f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
                 "pass allow_unused=True to get None for it"
             )
-        result.append(wrap(copy(g)) if isinstance(g, np.ndarray) else g)
+        result.append(wrap(copy(g)) if isinstance(g, ndarray) else g)
     return tuple(result)
 
 
@@ -469,9 +469,9 @@ def _met(node, index, dys, g):
 
 def added(a, b):
     """a + b in a fresh array; either may be rows of a sparse gradient."""
-    if not isinstance(a, np.ndarray):
+    if not isinstance(a, ndarray):
         return a.added(b)
-    if not isinstance(b, np.ndarray):
+    if not isinstance(b, ndarray):
         return b.added(a)
     out = empty_like(a)
     K.add(out, a, b)
@@ -482,20 +482,20 @@ def accumulate(leaf, g, owned):
     """leaf.grad += g, the only place where gradients are accumulated."""
     before = leaf.grad
     if before is None:
-        if not isinstance(g, np.ndarray):
+        if not isinstance(g, ndarray):
             leaf.grad = g
             return
         if not owned:
             g = copy(g)
         leaf.grad = wrap(g)
-    elif isinstance(before, Tensor) and isinstance(g, np.ndarray):
+    elif isinstance(before, Tensor) and isinstance(g, ndarray):
         held = before
         K.add(held.array, held.array, g)
         if held.version is not None:
             held.version.value += 1
     else:
         total = added(before.array if isinstance(before, Tensor) else before, g)
-        leaf.grad = wrap(total) if isinstance(total, np.ndarray) else total
+        leaf.grad = wrap(total) if isinstance(total, ndarray) else total
 
 
 def _run_hooks(node, dys):
@@ -510,7 +510,7 @@ def _run_hooks(node, dys):
 def run_hooks(hooks, g):
     """The gradient g, or what the hooks made of it: TypeError or RuntimeError for what cannot stand for it."""
     for hook in list(hooks.values()):
-        changed = hook(wrap(g) if isinstance(g, np.ndarray) else g)
+        changed = hook(wrap(g) if isinstance(g, ndarray) else g)
         if changed is None:
             continue
         name = getattr(hook, "__name__", type(hook).__name__)
@@ -536,7 +536,7 @@ def _anomaly_recorded(node, outs):
 
 def _anomaly_checked(node, dxs):
     for i, dx in enumerate(dxs):
-        if isinstance(dx, np.ndarray) and np.isnan(dx).any():
+        if isinstance(dx, ndarray) and np.isnan(dx).any():
             raise RuntimeError(
                 f"detect_anomaly: the backward pass of {node.name} made a NaN in the gradient of input {i}; "
                 f"the forward pass ran at\n{node.trace or '(recorded outside detect_anomaly)'}"

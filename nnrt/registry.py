@@ -19,6 +19,7 @@ from . import config
 PACKAGES = {"cython": "nnrt._ext", "numba": "nnrt._numba", "ref": "nnrt._ref"}
 
 _families = {}
+_holders = []
 _observer = None
 
 
@@ -91,8 +92,15 @@ def using(*backends):
         use(*before)
 
 
+def on_forget(drop):
+    """Calls drop() whenever resolved kernels are forgotten: for modules that hold one themselves."""
+    _holders.append(drop)
+
+
 def forget():
     """Drops what was resolved; done whenever the order changes."""
+    for drop in _holders:
+        drop()
     for namespace in _families.values():
         for kernel in namespace.found():
             vars(namespace).pop(kernel, None)

@@ -1,15 +1,12 @@
 cimport cython
 
 
-@cython.freelist(64)
 cdef class Version:
     cdef public long value
     cdef public bint lent
     cdef public dict packed
 
 
-@cython.freelist(256)
-@cython.trashcan(True)
 cdef class Tensor:
     cdef public object array
     cdef public object grad

@@ -5,6 +5,8 @@ from nnrt.autograd cimport Node, record, tracked
 from nnrt.ops.promotion cimport array_of, float_operands, operands, result, shape_of, sum_to, tensor_of
 from nnrt.tensor cimport Tensor, wrap
 
+cdef object _add
+
 
 @cython.locals(left=Tensor, right=Tensor)
 cpdef add(x, other, alpha=*)

@@ -26,6 +26,20 @@ from .promotion import (
 )
 
 K = registry.family("elementwise")
+_add = None  # K.add, held here: to look it up costs a tenth of a small sum
+
+
+def _drop():
+    global _add
+    _add = None
+
+
+registry.on_forget(_drop)
+
+
+def _hold():
+    global _add
+    _add = K.add
 
 
 def gradient(kernel, dy, shape, *args):
@@ -42,8 +56,10 @@ def add(x, other, alpha=1):
     if isinstance(x, Tensor) and isinstance(other, Tensor):
         left, right = x, other
         if alike(left.array, right.array):
+            if _add is None:
+                _hold()
             out = empty_like(left.array)
-            K.add(out, left.array, right.array)
+            _add(out, left.array, right.array)
             if not tracked(left, right):
                 return wrap(out)
             return record(out, add_backward, (left, right), ())

@@ -6,6 +6,7 @@ stand for (a Python float: the default float32, an int: int64).
 """
 
 import numpy as np
+from numpy import generic, ndarray
 
 from .. import memory, registry
 from ..autograd import record
@@ -128,7 +129,7 @@ def all_operands(op, *values):
 
 def as_operand(value):
     """numpy arrays and scalars as Tensors, anything else as it is."""
-    if isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, float):
+    if isinstance(value, (ndarray, generic)) and not isinstance(value, float):
         return wrap(memory.lent(np.asarray(value)))
     return value
 
@@ -199,7 +200,7 @@ def tensor_of(value):
 
 def shape_of(value):
     """The shape of an array or a number."""
-    return value.shape if isinstance(value, np.ndarray) else ()
+    return value.shape if isinstance(value, ndarray) else ()
 
 
 def empty_as(array, dtype):
@@ -218,9 +219,9 @@ def result(op, u, v, dtype=None):
 
     dtype: that of the arrays unless given.
     """
-    if not isinstance(v, np.ndarray):
+    if not isinstance(v, ndarray):
         return empty_like(u) if dtype is None else empty_as(u, dtype)
-    if not isinstance(u, np.ndarray):
+    if not isinstance(u, ndarray):
         return empty_like(v) if dtype is None else empty_as(v, dtype)
     if u.shape != v.shape:
         return result_of(op, (u, v), u.dtype if dtype is None else dtype)
@@ -231,7 +232,7 @@ def result_of(op, arrays, dtype):
     """result() of any number of arrays or numbers."""
     shape = broadcast(op, [shape_of(a) for a in arrays])
     for a in arrays:
-        if isinstance(a, np.ndarray) and a.shape == shape:
+        if isinstance(a, ndarray) and a.shape == shape:
             return empty_as(a, dtype)
     return memory.empty(shape, dtype)
 

@@ -24,6 +24,7 @@ typedef struct {
     nnrt_work work;
     int32_t operands, outs; /* the first `outs` operands are written */
     int32_t axes;           /* outer axes: all but the row */
+    int32_t whole;          /* one task of one row, every operand contiguous: data, step and inner say it all */
     int32_t stream;         /* bypass the caches when writing: the output is larger than they are */
     int64_t inner, rows;    /* elements of a row, number of rows */
     int64_t piece, pieces;  /* a task takes a piece of a row, */
@@ -186,6 +187,10 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
 {
     const nnrt_map_args *p = args;
     nnrt_map_place at;
+    if (p->whole) {
+        row(p->data, p->step, p->inner, p->constant);
+        return;
+    }
     if (p->rows == 1) { /* the tasks' pieces are one stretch */
         int64_t start = begin * p->piece, stop = end * p->piece < p->inner ? end * p->piece : p->inner;
         for (int k = 0; k < p->operands; k++)

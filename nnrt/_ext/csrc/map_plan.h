@@ -99,23 +99,19 @@ static int nnrt_map_plan_small(nnrt_map_args *p, PyObject *const *objects, int o
             if (PyArray_DIM(a, i) != PyArray_DIM(out, i))
                 return 0;
         p->data[k] = PyArray_BYTES(a);
-        p->step[k] = p->item[k] = width;
-        p->flat[k] = 1;
+        p->step[k] = width;
+        if (k < 2) {
+            p->work.out[k].data = p->data[k];
+            p->work.out[k].count = k < outs ? n : 0;
+            p->work.out[k].dtype = num == NPY_FLOAT64 ? NNRT_F64 : NNRT_F32;
+        }
     }
-    p->operands = operands;
-    p->outs = outs;
-    p->axes = p->stream = 0;
-    p->inner = p->piece = n;
-    p->rows = p->pieces = p->task_rows = 1;
+    p->whole = 1;
+    p->inner = n;
     p->work.flops = flops * (double)n;
     p->work.bytes = (double)(n * width * operands);
     p->work.scratch = 0;
     p->work.nan = NULL;
-    for (int k = 0; k < 2; k++) {
-        p->work.out[k].data = p->data[k];
-        p->work.out[k].count = k < outs ? n : 0;
-        p->work.out[k].dtype = num == NPY_FLOAT64 ? NNRT_F64 : NNRT_F32;
-    }
     return 1;
 }
 
@@ -201,6 +197,7 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
             p->step[k] = repeated[k] ? 0 : p->item[k];
     } else
         nnrt_map_axes(p, nd, dims, objects);
+    p->whole = 0;
     p->rows = n / p->inner;
     p->piece = task;
     p->pieces = (p->inner + task - 1) / task;
