@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 from .. import nn, no_grad
+from ..nn import functional as F
 
 
 def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, activation=nn.ReLU):
@@ -14,6 +15,13 @@ def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, acti
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
     layers = [conv, nn.BatchNorm2d(out_channels)]
     return nn.Sequential(*layers, activation(inplace=True)) if activation else nn.Sequential(*layers)
+
+
+def rectified(norm, x, relu=None):
+    """relu(norm(x)), in one pass over memory where the norm can; relu: a module of it, if there is one."""
+    if hasattr(type(norm), "rectified") and (relu is None or relu._hooks is None):
+        return norm.rectified(x)
+    return F.relu(norm(x), inplace=True) if relu is None else relu(norm(x))
 
 
 def kaiming(model, mode="fan_out"):

@@ -9,7 +9,7 @@ transformations", 2016; Zagoruyko, Komodakis, "Wide residual networks", 2016.
 """
 
 from .. import nn
-from ._layers import kaiming
+from ._layers import kaiming, rectified
 
 
 class BasicBlock(nn.Module):
@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, x):
-        y = self.relu(self.bn1(self.conv1(x)))
+        y = rectified(self.bn1, self.conv1(x), self.relu)
         y = self.bn2(self.conv2(y))
         return self.relu(y + self.shortcut(x))
 
@@ -57,8 +57,8 @@ class Bottleneck(nn.Module):
         self.downsample = downsample
 
     def forward(self, x):
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
+        y = rectified(self.bn1, self.conv1(x), self.relu)
+        y = rectified(self.bn2, self.conv2(y), self.relu)
         y = self.bn3(self.conv3(y))
         return self.relu(y + self.shortcut(x))
 
@@ -126,7 +126,7 @@ class ResNet(nn.Module):
                 nn.init.zeros_(last.weight)
 
     def forward(self, x):
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(rectified(self.bn1, self.conv1(x), self.relu))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

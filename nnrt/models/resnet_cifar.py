@@ -10,7 +10,7 @@ and fill the new channels with zeros (option A).
 
 from .. import nn
 from ..nn import functional as F
-from ._layers import kaiming
+from ._layers import kaiming, rectified
 
 
 class CIFARBlock(nn.Module):
@@ -28,7 +28,7 @@ class CIFARBlock(nn.Module):
         self.new = planes - before
 
     def forward(self, x):
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = rectified(self.bn1, self.conv1(x))
         return F.relu(self.shortcut(x) + self.bn2(self.conv2(y)), inplace=True)
 
     def shortcut(self, x):
@@ -58,7 +58,7 @@ class ResNetCIFAR(nn.Module):
         kaiming(self)
 
     def forward(self, x):
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = rectified(self.bn1, self.conv1(x))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
 

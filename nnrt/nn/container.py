@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from ..tensor import Tensor
+from .activation import ReLU
 from .module import MODULE, Module, described
 from .parameter import Parameter
 
@@ -106,11 +107,20 @@ class Sequential(_Row):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        members = self.__dict__
+        members, norm = self.__dict__, None
         for name, kind in self._kinds.items():
             if kind == MODULE:
-                input = members[name](input)
-        return input
+                module = members[name]
+                if norm is not None:
+                    together = type(module) is ReLU and module._hooks is None
+                    input, norm = norm.rectified(input) if together else norm(input), None
+                    if together:
+                        continue
+                if hasattr(type(module), "rectified"):  # waits for what follows
+                    norm = module
+                else:
+                    input = module(input)
+        return input if norm is None else norm(input)
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):

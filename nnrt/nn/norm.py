@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.create import empty, ones, zeros
+from ..ops.norm import batch_norm_activated
 from ..tensor import Tensor, bump
 from . import functional as F
 from . import init
@@ -92,6 +93,12 @@ class _Norm(Module):
 class _BatchNorm(_Norm):
     def forward(self, input: Tensor) -> Tensor:
         return self._normalized(input, F.batch_norm)
+
+    def rectified(self, input: Tensor) -> Tensor:
+        """relu of what the module computes, in one pass over memory; hooks see the norm's result."""
+        if self._hooks is not None or getattr(self.forward, "__func__", None) is not _BatchNorm.forward:
+            return F.relu(self(input))
+        return self._normalized(input, batch_norm_activated, activation="relu")
 
     def _normalized(self, input, function, **options):
         """function is F.batch_norm or what takes its arguments."""

@@ -206,3 +206,34 @@ def test_shallow_copies_register_apart():
     b.append(Add(2))
     assert numbers(a) == [1] and numbers(b) == [1, 2] and a[0] is b[0]
     assert [n for n, _ in a.named_modules()] == ["", "0"]
+
+
+class Doubled(nn.BatchNorm1d):
+    def forward(self, input):
+        return 2 * super().forward(input)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("make", [nn.BatchNorm1d, Doubled])
+def test_sequential_takes_norm_and_relu_together(make, training, rng):
+    x, results = rng.standard_normal((9, 4)), []
+    for way in ("apart", "together", "hooks", "relu's hook"):
+        norm, relu, seen = make(4, dtype=np.float64).train(training), nn.ReLU(), []
+        nn.init.normal_(norm.bias, generator=nnrt.Generator().manual_seed(1))
+        if way == "hooks":
+            norm.register_forward_hook(lambda module, args, y, seen=seen: seen.append(y))
+        if "hook" in way:
+            relu.register_forward_hook(lambda module, args, y, seen=seen: seen.append(y))
+        t = nnrt.tensor(x, requires_grad=True)
+        y = relu(norm(t)) if way == "apart" else nn.Sequential(norm, relu, nn.Identity())(t)
+        (y * y).sum().backward()
+        assert len(seen) == {"hooks": 2, "relu's hook": 1}.get(way, 0) and (not seen or seen[-1] is y)
+        if way == "hooks":
+            assert (seen[0].detach().numpy() < 0).any()
+        results.append([a.numpy() for a in (y.detach(), t.grad, norm.weight.grad, norm.running_mean, norm.num_batches_tracked)])
+    for other in results[1:]:
+        for a, expected in zip(other, results[0]):
+            np.testing.assert_allclose(a, expected, rtol=1e-13, atol=1e-13)
+    assert (results[0][0] == 0).any()
+    norm = nn.BatchNorm1d(4)
+    assert nn.Sequential(nn.ReLU(), norm)(nnrt.tensor(x, dtype=np.float32)).detach().numpy().min() < 0
