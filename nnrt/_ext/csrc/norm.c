@@ -310,12 +310,10 @@ static void K(finish_weights)(const void *args, int64_t begin, int64_t end, void
                 q[j] += v[p->c + j];
             }
         }
-        for (int64_t j = 0; j < w; j++) {
-            if (p->db)
-                ((REAL *)p->db)[from + j] = (REAL)s[j];
-            if (p->dw)
-                ((REAL *)p->dw)[from + j] = (REAL)q[j];
-        }
+        for (int64_t j = 0; p->db && j < w; j++)
+            ((REAL *)p->db)[from + j] = (REAL)s[j];
+        for (int64_t j = 0; p->dw && j < w; j++)
+            ((REAL *)p->dw)[from + j] = (REAL)q[j];
     }
 }
 
