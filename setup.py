@@ -70,6 +70,7 @@ HOT = {"autograd", "elementwise", "linear", "maps", "promotion", "runtime", "ten
 DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]
 # Nothing here throws or is unwound through: a tenth of the size.
 COMMON += [] if SANITIZE else ["-fno-asynchronous-unwind-tables"]
+JOBS = os.cpu_count() or 1
 
 
 class Build(build_ext):
@@ -90,10 +91,9 @@ class Build(build_ext):
                 found.unlink()
 
     def build_extensions(self):
-        jobs = os.cpu_count() or 1
-        self.parallel = self.parallel or jobs
+        self.parallel = self.parallel or JOBS
         headers = max((p.stat().st_mtime for p in CSRC.glob("*.h")), default=0)
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(JOBS) as pool:
             pending = {}
             for ext in self.extensions:
                 ext.extra_objects = [
@@ -145,7 +145,8 @@ def extensions():
         made,
         build_dir="build/cython",
         language_level=3,
-        nthreads=0,
+        # Where a process may fork: elsewhere each worker would run this file.
+        nthreads=JOBS if sys.platform == "linux" and sys.version_info < (3, 14) else 0,
         compiler_directives={
             "initializedcheck": False,
             "cdivision": True,

@@ -28,6 +28,12 @@ def collect(kind):
     return found
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker("oracle")
+
+
 @pytest.fixture
 def rng(request):
     """A generator seeded by the test's name: the same numbers on every run, alone or in the suite."""
