@@ -253,6 +253,23 @@ def test_nan_stays_behind_a_boolean_mask(length, backend):
     assert np.isnan(y[:, 1]).all() and not np.isnan(y[:, 0]).any()
 
 
+def test_gradients_of_pieces_side_by_side(rng):
+    """Queries, keys and values cut from one array: the gradient is the one that copies of them have, however they are used."""
+    x = rng.standard_normal((2, 7, 3, 2, 4))
+
+    def run(order, copies, more):
+        base = nnrt.from_numpy(x.copy()).requires_grad_()
+        parts = base.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = (parts[i].clone() if copies else parts[i] for i in order)
+        y = attend(q, k, v, is_causal=True)
+        (y * y + (q * v if more else 0)).sum().backward()
+        return base.grad.numpy()
+
+    for order in ((0, 1, 2), (2, 0, 1), (0, 0, 1)):
+        for more in (False, True):
+            np.testing.assert_allclose(run(order, False, more), run(order, True, more), rtol=1e-12)
+
+
 def test_a_shared_value_of_an_empty_batch_has_a_gradient():
     q, k, v = (t.requires_grad_() for t in normals((0, 4, 3, 2), (0, 2, 3, 2), (2, 3, 5)))
     attend(q, k, v, enable_gqa=True).sum().backward()

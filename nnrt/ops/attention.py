@@ -108,6 +108,11 @@ def scaled_dot_product_attention_backward(node, dy, dmass=None):
     dout = four(np.zeros_like(y) if dy is None else dy, v.shape[3])
     sums = (None, None) if dmass is None else (four(dmass, width), four(mass, width))
     grads = [_like(a, a.shape[3]) if node.needs(i) else None for i, a in enumerate((q, k, v))]
+    together = q.base is not None and q.base is k.base is v.base and q.strides == k.strides == v.strides
+    if together and node.needs(0) and node.needs(1) and node.needs(2):
+        b, h, length, size = q.shape
+        if q.shape == v.shape and q.strides[2] == 3 * h * q.strides[1]:  # side by side, as a projection makes them
+            grads = list(memory.empty((b, length, 3, h, size), q.dtype).transpose(2, 0, 3, 1, 4))
     drelative = memory.empty(settings[2].shape, q.dtype) if node.needs(4) else None
     if any([g is not None for g in grads]) or drelative is not None:
         K.attention_backward(*grads, drelative, dout, sums[0], out, lse, sums[1], q, k, v, *settings)

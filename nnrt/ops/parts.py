@@ -3,6 +3,8 @@
 They share memory and version counter with their base; the backward puts dy into zeros where the view looked.
 """
 
+import math
+
 import numpy as np
 
 from .. import memory, registry
@@ -198,13 +200,31 @@ def pieces_backward(node, *dys):
     for dy in dys:
         if dy is not None:
             break
-    dx = memory.empty(tuple([shape[i] for i in order]), dy.dtype).transpose(np.argsort(order))
+    ordered, back = tuple([shape[i] for i in order]), np.argsort(order)
+    if _same_base(dys, ordered):
+        dx = dy.base.reshape(ordered).transpose(back)
+        if all([_same_memory(dx[key], dy) for key, dy in zip(keys, dys)]):
+            return (dx,)  # an op laid them out so
+    dx = memory.empty(ordered, dy.dtype).transpose(back)
     for key, dy in zip(keys, dys):
         if dy is None:
             dx[key] = 0
         else:
             K.copy(dx[key], dy)
     return (dx,)
+
+
+def _same_base(dys, shape):
+    """Are all views of one contiguous array that has room for this shape and no more?"""
+    base = None if dys[0] is None else dys[0].base
+    return (
+        isinstance(base, np.ndarray) and base.size == math.prod(shape) and base.flags.c_contiguous
+        and all([dy is not None and dy.base is base and dy.dtype == base.dtype for dy in dys])
+    )  # fmt: skip
+
+
+def _same_memory(a, b):
+    return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
 def unbind(x, dim=0):
