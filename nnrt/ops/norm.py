@@ -24,6 +24,7 @@ from .promotion import not_tensors
 from .unary import sqrt, square
 
 K = registry.family("norm")
+U = registry.family("unary")
 E = registry.family("elementwise")
 
 
@@ -226,8 +227,9 @@ def _moments(x, groups):
 
 
 def _rstd(var, eps):
-    with np.errstate(all="ignore"):
-        return 1 / np.sqrt(var + eps)
+    rstd = var + eps
+    U.rsqrt(rstd, rstd)
+    return rstd
 
 
 def _move(running, value, momentum):
