@@ -7,6 +7,12 @@
 #include "resample.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
+/* Are elements of neighbouring places gathered? For float64 and older CPUs it is not worth its size. */
+#if defined(__AVX2__)
+#define GATHERS (sizeof(REAL) == 4)
+#else
+#define GATHERS 0
+#endif
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 #define REAL float
@@ -185,7 +191,7 @@ static void K(resample)(const void *args, int64_t begin, int64_t end, void *scra
     const nnrt_resample_args *p = args;
     INT *index = (INT *)((char *)scratch + p->room);
     REAL *weight = (REAL *)(index + p->taps * p->spread);
-    if (p->taps)
+    if (GATHERS && p->taps)
         K(spread)(p, index, weight);
     int64_t stop = end * p->group < p->units ? end * p->group : p->units, c = p->c, row = p->w.n * c;
     for (int64_t u = begin * p->group; u < stop; u++) {
@@ -211,7 +217,7 @@ static void K(resample)(const void *args, int64_t begin, int64_t end, void *scra
                 K(blend)(scratch, x + left * c, (right - left) * c, nd, wd, p->h.n * row, nh, wh, row);
             x = (const REAL *)scratch - left * c;
         }
-        if (p->taps)
+        if (GATHERS && p->taps)
             K(elements)(y, x, p, index, weight, from * c, to * c);
         else
             K(pixels)(y, x, &p->w, from, to, c);
@@ -420,13 +426,9 @@ static int K(place_of)(K(place) *to, const K(taps) *t, int64_t l)
          q += count, image += q == next, next += q == next ? p->places : 0)
 
 /* Too few channels for vectors of them, in an image that gathers can index? */
-#define FEW (p->c < LANES && pixels * p->c < INT32_MAX)
+#define FEW (GATHERS && p->c < LANES && pixels * p->c < INT32_MAX)
 /* Then what is usual stays in registers: torch's speed instead of half of it. */
-#if defined(__AVX2__)
-#define USUAL(way) (sizeof(REAL) == 4 && FEW && p->axes == 2 && p->mode == (way))
-#else
-#define USUAL(way) 0
-#endif
+#define USUAL(way) (FEW && p->axes == 2 && p->mode == (way))
 
 /* y of few channels at `count` places with n taps each. */
 INLINE void K(sample)(REAL *y, const REAL *x, const K(taps) *t, int n, int64_t c, int64_t count)
