@@ -45,6 +45,12 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scra
     }
 }
 
+static __attribute__((noinline)) void fetch(const void *from, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)from + i);
+}
+
 #define REAL float
 #define K(name) name##_f32
 #include "scan.c"
@@ -72,9 +78,7 @@ const nnrt_scan_table NNRT_SYM(scan) = {
 #define BEFORE(c, start)                                                          \
     (t > (start) ? AT(c, t - 1) : p->before ? (const REAL *)STATE(before) : (const REAL *)zeros)
 /* A step's row of a, from column `from`: what comes next, fetched while this is computed. */
-#define FETCH(a, step, from)                                                      \
-    for (int64_t i = 0; i < n; i += 64 / (int64_t)sizeof(REAL))                   \
-        __builtin_prefetch(AT(a, step) + (from) + i);
+#define FETCH(a, step, from) fetch(AT(a, step) + (from), n * (int64_t)sizeof(REAL));
 /* No two rows overlap, save one with itself. */
 #define EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 
