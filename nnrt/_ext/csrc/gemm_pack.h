@@ -67,6 +67,30 @@ static void K(pack_panels)(REAL *dst, int64_t panel_step, const REAL *src, int64
     }
 }
 
+/* Panels p0 to p1 of a matrix a of n rows that lie along k: row by row of memory, whose cache lines several panels share. */
+static void K(pack_tall)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k, int64_t n, int64_t p0, int64_t p1,
+                         int64_t k_stride)
+{
+    enum { TOGETHER = 16, AHEAD = 16 }; /* the hardware does not see that far from row to row */
+    for (int64_t p = p0; p < p1; p += TOGETHER) {
+        const int64_t count = MIN(TOGETHER, p1 - p);
+        int64_t first[TOGETHER + 1];
+        for (int64_t i = 0; i <= count; i++)
+            first[i] = gemm_row(n, p + i);
+        const K(mask) most = K(lanes)(MR % VL), fewer = K(lanes)((MR - 1) % VL);
+        for (int64_t q = 0; q < k; q++) {
+            const REAL *ahead = src + MIN(q + AHEAD, k - 1) * k_stride;
+            for (int64_t j = first[0]; j < first[count]; j += 64 / REAL_BYTES)
+                __builtin_prefetch(ahead + j);
+            for (int64_t i = 0; i < count; i++) {
+                const int64_t rows = first[i + 1] - first[i];
+                K(copy_row)(dst + (p - p0 + i) * panel_step + q * A_STEP, src + q * k_stride + first[i], rows,
+                            rows == MR ? most : rows == MR - 1 ? fewer : K(lanes)(rows % VL));
+            }
+        }
+    }
+}
+
 static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_gemm_pack *g = args;
@@ -76,6 +100,10 @@ static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scr
         const int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels);
         REAL *dst = (REAL *)g->dst + i * g->dst_batch;
         const REAL *src = (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride;
+        if (g->of_a && g->n_stride == 1) {
+            K(pack_tall)(dst + (p0 * g->k + k0) * A_STEP, g->k * A_STEP, src, k, g->n, p0, p1, g->k_stride);
+            continue;
+        }
         if (g->of_a) {
             for (int64_t p = p0; p < p1; p++) {
                 const int64_t j = gemm_row(g->n, p);

@@ -75,7 +75,9 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
             src = c, tail.beta = g->beta;
         else if (!partial && g->residual)
             src = g->residual, tail.src_row = g->residual_row;
-        if (g->pack_a)
+        if (g->pack_a && g->a_row == 1)
+            K(pack_tall)(a_room, k * A_STEP, a + p * g->a_col, k, g->m, w->t0, w->t1, g->a_col);
+        else if (g->pack_a)
             for (int64_t t = w->t0; t < w->t1; t++) {
                 const int64_t i = gemm_row(g->m, t), rows = gemm_row(g->m, t + 1) - i;
                 K(pack_panel)(a_room + (t - w->t0) * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k, rows,

@@ -56,7 +56,7 @@
                 K(store_lanes)(q + VL, mask, y##i);                                                     \
             else                                                                                        \
                 K(store)(q + VL, y##i);                                                                 \
-        } else if (edge)                                                                                \
+        } else if (edge && last < VL) /* masked stores are slow on AMD's AVX2 */                        \
             K(store_lanes)(q, mask, x##i);                                                              \
         else                                                                                            \
             K(store)(q, x##i);                                                                          \
