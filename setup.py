@@ -66,7 +66,7 @@ OPTIMISE_LINEAR = ["-O3"]
 SMALL = {"attention"}
 OPTIMISE_SMALL = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
 # The way of every small op is worth its size; elsewhere -Os halves the modules.
-HOT = {"autograd", "elementwise", "linear", "maps", "promotion", "runtime", "tensor"}
+HOT = {"elementwise", "linear", "maps", "runtime"}
 DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]
 # Nothing here throws or is unwound through: a tenth of the size.
 COMMON += [] if SANITIZE else ["-fno-asynchronous-unwind-tables"]
