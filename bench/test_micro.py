@@ -21,6 +21,8 @@ def test_row(row, benchmark):
         benchmark(run)
     finally:
         nnrt.registry.use()
+    if row.repeats > 1:
+        benchmark.extra_info["repeats in a run"] = row.repeats
     if row.flops:
         benchmark.extra_info["GFLOP/s"] = row.flops / benchmark.stats["median"] / 1e9
     if row.bytes:

@@ -484,7 +484,8 @@ def test_4x4_filters_with_stride_2_take_winograd(name, rng):
     for direct, *others in zip(*results):
         for other in others:
             np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
-            assert (other != direct).any()
+            if registry.order()[0] != "numba":  # whose kernels of these names are the plain sums
+                assert (other != direct).any()
 
 
 def test_fft_conv(torch, rng):

@@ -90,15 +90,15 @@ def main():
             if command["do"] == "peak":
                 answer = peak(threads)
             elif command["do"] == "run":
-                current = None
-                current = prepared(peer, t, rows[command["row"]])
+                row, current = rows[command["row"]], None
+                current = prepared(peer, t, row)
                 found = results(current())
                 if found[0].ndim == 0:  # of a training step the loss before an update and behind it
                     found += results(current())
                 np.savez(command["out"], *found)
                 answer = {}
             else:
-                answer = {"times": timed(current, command["seconds"])}
+                answer = {"times": [once / row.repeats for once in timed(current, command["seconds"])]}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)

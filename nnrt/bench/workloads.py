@@ -25,7 +25,8 @@ class Workload:
 
     arrays(rng): the inputs. flops, bytes: of one run, for the fraction of the measured peak
     (bytes read plus written, counted once each). target: the ratio to the better torch layout that the row
-    is to reach; None: not stated. torch: whether torch takes part, as itself.
+    is to reach; None: not stated. torch: whether torch takes part, as itself. repeats: how often a run does it, where the
+    call of a function around it would count.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Workload:
     tol: float = 1e-4
     target: float | None = None
     torch: bool = True
+    repeats: int = 1
 
 
 def f32(*shapes):
@@ -107,10 +109,18 @@ def _numba_gemm(n):
 
 # small tensors
 
+REPEATS = 64
+
 
 def _add_small(t, arrays):
     a, b = (t.from_numpy(x) for x in arrays)
-    return lambda: a + b
+
+    def run():
+        for _ in range(REPEATS):
+            c = a + b
+        return c
+
+    return run
 
 
 def _add_small_backward(t, arrays):
@@ -118,8 +128,9 @@ def _add_small_backward(t, arrays):
     g = t.from_numpy(arrays[2])
 
     def run():
-        a.grad = b.grad = None
-        (a + b).backward(g)
+        for _ in range(REPEATS):
+            a.grad = b.grad = None
+            (a + b).backward(g)
         return a.grad, b.grad
 
     return run
@@ -287,8 +298,8 @@ def all_workloads():
     rows = [_gemm(*size) for size in GEMM_SIZES]
     rows += [_numba_gemm(n) for n in (512, 1024)]
     rows += [
-        Workload("add 16 floats", "small", _add_small, f32((16,), (16,))),
-        Workload("add 16 floats fwd+bwd", "small", _add_small_backward, f32((16,), (16,), (16,))),
+        Workload("add 16 floats", "small", _add_small, f32((16,), (16,)), repeats=REPEATS),
+        Workload("add 16 floats fwd+bwd", "small", _add_small_backward, f32((16,), (16,), (16,)), repeats=REPEATS),
     ]
     for label, shape in SIZES.items():
         for name in ELEMENTWISE:
