@@ -11,7 +11,7 @@
 /* Here i counts taps (EACH) or channels of x; vectors are channels, and in SPREAD two taps. */
 #define SWEEP_TIMES(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
-        a##i += K(load)(p + m * step) * d0;                                                             \
+        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d0;                \
         if (vectors > 1)                                                                                \
             b##i += K(load)(p + m * step + VL) * d1;                                                    \
     }
@@ -77,7 +77,8 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
 
-#define SWEEP_EACH(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
+#define SWEEP_EACH(n) K(sweep)(NNRT_EACH, n, 1, 0, s, sums, x0, dy0, last);
+#define SWEEP_EACH_EDGE(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
 #define SWEEP_EACH_TWO(n) K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, n, 1, 0, s, sums, x0, dy0, last);
@@ -100,14 +101,17 @@ typedef void (*K(sweep_fn))(SWEEP_ARGS);
 #endif
 TAPS(DEFINE, SWEEP_EACH)
 FEW_TAPS(DEFINE, SWEEP_EACH_TWO)
+FEW_TAPS(DEFINE, SWEEP_EACH_EDGE)
 ALL_CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
-enum { K(SWEEP_LINE), K(SWEEP_LINES), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
+enum { K(SWEEP_LINE), K(SWEEP_LINES), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR),
+       K(SWEEP_EDGE) };
 static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
     {TAPS(LIST, SWEEP_EACH)}, {FEW_TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
     {LANES(LIST, SWEEP_SPREAD_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
+    {FEW_TAPS(LIST, SWEEP_EACH_EDGE)},
 };
 #undef DEFINE
 #undef COUNTS
@@ -161,10 +165,11 @@ static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, 
                     const REAL *from = x + (t->reach.at + (r - t->first) * h->stride) * in->row;
                     from += (u->reach.at + c * v->stride) * in->pixel - b0;
                     for (int64_t l = b, width; l < MIN(b + LINE, b1); l += width) {
-                        const int pair = apart && b1 - l >= 2 * VL, which = pair ? K(SWEEP_LINES) : K(SWEEP_LINE);
+                        const int pair = apart && b1 - l >= 2 * VL, whole = b1 - l >= VL;
+                        const int which = pair ? K(SWEEP_LINES) : whole ? K(SWEEP_LINE) : K(SWEEP_EDGE);
                         width = pair ? 2 * VL : VL;
                         for (int64_t i = 0, deep; i < t->reach.n; i += deep) {
-                            deep = !pair && u->reach.n == 3 && v->taps == 3 && t->reach.n - i >= 3 ? 3 : 1;
+                            deep = which == K(SWEEP_LINE) && u->reach.n == 3 && v->taps == 3 && t->reach.n - i >= 3 ? 3 : 1;
                             s->line = deep > 1 ? h->dilation * in->row : 3 * s->step;
                             for (int64_t k = 0, taps; k < u->reach.n; k += taps) {
                                 taps = deep > 1 ? 3 : K(at_once)(which, u->reach.n - k);
