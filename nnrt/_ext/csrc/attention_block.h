@@ -46,11 +46,7 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
     }
 }
 
-#ifndef EACH_SUM
-/* Row i, and where its element of a lies: three to a pointer. */
-#define EACH_SUM(X)                                                                                 \
-    X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a3, 0) X(4, a3, 1) X(5, a3, 2) X(6, a6, 0) X(7, a6, 1) \
-    X(8, a6, 2) X(9, a9, 0) X(10, a9, 1) X(11, a9, 2) X(12, a12, 0) X(13, a12, 1)
+#ifndef DECLARE_SUM
 #define DECLARE_SUM(i, p, s) V x##i = {0}, y##i = {0};
 #define ADD_SUM(i, p, s)                  \
     if (rows > i) {                       \
@@ -79,24 +75,24 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
                     REAL alpha, int again)
 {
     typedef K(vec) V;
-    EACH_SUM(DECLARE_SUM)
+    EACH_ROW(DECLARE_SUM)
     const int64_t row = l->row, col = l->col;
     for (int64_t k = l->k; k > 0; k -= l->part, a += l->jump) {
         const REAL *a0 = a, *a3 = a + 3 * row, *a6 = a + 6 * row, *a9 = a + 9 * row, *a12 = a + 12 * row;
         int64_t n = MIN(k, l->part);
         do {
             const V b0 = K(load)(b), b1 = K(load)(b + VL);
-            EACH_SUM(ADD_SUM)
+            EACH_ROW(ADD_SUM)
             a0 += col, a3 += col, a6 += col, a9 += col, a12 += col, b += b_row;
         } while (--n);
     }
     if (alpha != 1) {
-        EACH_SUM(SCALE_SUM)
+        EACH_ROW(SCALE_SUM)
     }
     if (again) {
-        EACH_SUM(CARRY_SUM)
+        EACH_ROW(CARRY_SUM)
     }
-    EACH_SUM(PUT_SUM)
+    EACH_ROW(PUT_SUM)
 }
 
 /* y[m][n] = alpha a b + (again ? y : 0), with as many tiles of MR - 1 rows as leave MR to the others. */

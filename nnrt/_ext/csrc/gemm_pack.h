@@ -67,10 +67,18 @@ static void K(pack_panels)(REAL *dst, int64_t panel_step, const REAL *src, int64
     }
 }
 
-/* Panels p0 to p1 of a matrix a of n rows that lie along k: row by row of memory, whose cache lines several panels share. */
-static void K(pack_tall)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k, int64_t n, int64_t p0, int64_t p1,
-                         int64_t k_stride)
+/* Panels p0 to p1 of a matrix a of n rows, panel_step apart. */
+static void K(pack_a)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k, int64_t n, int64_t p0, int64_t p1,
+                      int64_t k_stride, int64_t n_stride)
 {
+    if (n_stride != 1) {
+        for (int64_t p = p0; p < p1; p++, dst += panel_step) {
+            const int64_t j = gemm_row(n, p);
+            K(pack_panel)(dst, A_STEP, src + j * n_stride, k, gemm_row(n, p + 1) - j, k_stride, n_stride);
+        }
+        return;
+    }
+    /* Row by row of memory, whose cache lines several panels share. */
     enum { TOGETHER = 16, AHEAD = 16 }; /* the hardware does not see that far from row to row */
     for (int64_t p = p0; p < p1; p += TOGETHER) {
         const int64_t count = MIN(TOGETHER, p1 - p);
@@ -100,16 +108,8 @@ static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scr
         const int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels);
         REAL *dst = (REAL *)g->dst + i * g->dst_batch;
         const REAL *src = (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride;
-        if (g->of_a && g->n_stride == 1) {
-            K(pack_tall)(dst + (p0 * g->k + k0) * A_STEP, g->k * A_STEP, src, k, g->n, p0, p1, g->k_stride);
-            continue;
-        }
         if (g->of_a) {
-            for (int64_t p = p0; p < p1; p++) {
-                const int64_t j = gemm_row(g->n, p);
-                K(pack_panel)(dst + (p * g->k + k0) * A_STEP, A_STEP, src + j * g->n_stride, k,
-                              gemm_row(g->n, p + 1) - j, g->k_stride, g->n_stride);
-            }
+            K(pack_a)(dst + (p0 * g->k + k0) * A_STEP, g->k * A_STEP, src, k, g->n, p0, p1, g->k_stride, g->n_stride);
             continue;
         }
         /* The last panel of the matrix may be narrower, and k0 lies at another place in it. */

@@ -75,14 +75,8 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
             src = c, tail.beta = g->beta;
         else if (!partial && g->residual)
             src = g->residual, tail.src_row = g->residual_row;
-        if (g->pack_a && g->a_row == 1)
-            K(pack_tall)(a_room, k * A_STEP, a + p * g->a_col, k, g->m, w->t0, w->t1, g->a_col);
-        else if (g->pack_a)
-            for (int64_t t = w->t0; t < w->t1; t++) {
-                const int64_t i = gemm_row(g->m, t), rows = gemm_row(g->m, t + 1) - i;
-                K(pack_panel)(a_room + (t - w->t0) * k * A_STEP, A_STEP, a + i * g->a_row + p * g->a_col, k, rows,
-                              g->a_col, g->a_row);
-            }
+        if (g->pack_a)
+            K(pack_a)(a_room, k * A_STEP, a + p * g->a_col, k, g->m, w->t0, w->t1, g->a_col, g->a_row);
         /* Panels that are packed together stay in L2 with a block of rows of a. */
         const int64_t group = g->pack_b ? g->pack_b * NR : w->j1 - w->j0;
         for (int64_t j0 = w->j0; j0 < w->j1; j0 += group) {

@@ -8,13 +8,7 @@
  * One function body; rows, vectors, edge and packed are constants in each copy of it,
  * so that the accumulators are 2 rows variables and the loop over k is straight line. */
 
-/* Row i and where its element of a lies: three rows to a pointer, so that every
- * address is [pointer], [pointer + stride] or [pointer + 2 stride]. */
-#ifndef EACH_ROW
-#define EACH_ROW(X)                                                                                     \
-    X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a3, 0) X(4, a3, 1) X(5, a3, 2) X(6, a6, 0) X(7, a6, 1)     \
-    X(8, a6, 2) X(9, a9, 0) X(10, a9, 1) X(11, a9, 2) X(12, a12, 0) X(13, a12, 1)
-
+#ifndef DECLARE
 #define DECLARE(i, p, s) V x##i = {0}, y##i = {0};
 #define STEP(i, p, s)                                                                                   \
     if (rows > i) {                                                                                     \

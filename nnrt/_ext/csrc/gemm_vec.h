@@ -30,6 +30,11 @@
 #define CEIL(a, b) (((a) + (b)-1) / (b))
 /* First row of tile t: m rows in CEIL(m, MR) tiles whose heights differ by one at most. */
 static inline int64_t gemm_row(int64_t m, int64_t t) { return t * m / CEIL(m, MR); }
+/* Row i of a tile and where its element of a lies: three rows to a pointer, so that every
+ * address is [pointer], [pointer + stride] or [pointer + 2 stride]. */
+#define EACH_ROW(X)                                                                                     \
+    X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a3, 0) X(4, a3, 1) X(5, a3, 2) X(6, a6, 0) X(7, a6, 1)     \
+    X(8, a6, 2) X(9, a9, 0) X(10, a9, 1) X(11, a9, 2) X(12, a12, 0) X(13, a12, 1)
 #endif
 
 #define VL ((int64_t)(VBYTES / sizeof(REAL)))
