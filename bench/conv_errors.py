@@ -25,7 +25,7 @@ def products(x, w, dy, how):
         else:
             u = np.empty(W.filter_size(w.shape, w.dtype, how), w.dtype)
             W.transform_filter(u, w, how, backward)
-            W.conv(out, a, u, None, None, PAD, how, None)
+            W.conv(out, a, u, None, None, PAD, 3, how, None)
     if how == "direct":
         D.filter_backward(dw, x, dy, ONE, PAD, ONE, 1)
     else:

@@ -6,13 +6,14 @@ import pytest
 from nnrt import config, registry
 from nnrt._ref import conv as reference
 from nnrt._ref.linear import ACTIVATIONS, _activate
-from tests.cases.winograd import SHAPES, output_size
+from tests.cases.winograd import FORMS, SHAPES, output_size
 from tests.test_kernels import kernel_of
 
 BACKENDS = [b for b in registry.available() if b in registry.order()]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 TILES = pytest.mark.parametrize("tile", [2, 4])
+EACH_FORM = pytest.mark.parametrize(("tile", "taps"), FORMS)
 
 
 def kernels(backend):
@@ -23,19 +24,19 @@ def kernels(backend):
     return Namespace()
 
 
-def taps(x, size, pad_h, pad_w):
+def under(x, taps, size, _, pad_h, pad_w):
     """(i, j, x's pixels under tap i, j of every output pixel), zero outside x."""
     (n, _, h, w, c), (_, _, rows, cols, _) = x.shape, size
-    wide = np.zeros((n, rows + h + 12, cols + w + 12, c))
-    wide[:, 4 : 4 + h, 4 : 4 + w] = x[:, 0]
-    for i in range(3):
-        for j in range(3):
-            yield i, j, wide[:, 4 + i - pad_h :, 4 + j - pad_w :][:, :rows, :cols]
+    wide = np.zeros((n, rows + h + 20, cols + w + 20, c))
+    wide[:, 8 : 8 + h, 8 : 8 + w] = x[:, 0]
+    for i in range(taps):
+        for j in range(taps):
+            yield i, j, wide[:, 8 + i - pad_h :, 8 + j - pad_w :][:, :rows, :cols]
 
 
 def direct(x, w, size, padding):
     w = w.astype(np.float64)
-    return sum(at @ w[:, :, 0, i, j].T for i, j, at in taps(x, size, *padding))[:, None]
+    return sum(at @ w[:, :, 0, i, j].T for i, j, at in under(x, w.shape[4], size, *padding))[:, None]
 
 
 def transformed(lib, w, tile, backward=False):
@@ -52,83 +53,84 @@ def close(actual, expected, terms):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=200 * eps * (1 + np.sqrt(terms)))
 
 
-def problem(rng, dtype, shape):
-    n, h, w, c, o, padding, _ = shape
-    x, f = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, c), (o, c, 1, 3, 3)))
-    return x, f, output_size(*shape), padding
+def problem(rng, dtype, shape, taps=3):
+    n, h, w, c, o, _, _ = shape
+    x, f = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, c), (o, c, 1, taps, taps)))
+    return x, f, *output_size(taps, *shape)
 
 
 @DTYPES
-@TILES
+@EACH_FORM
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_agrees_with_the_sum_over_taps(backend, dtype, tile, shape, rng):
+def test_agrees_with_the_sum_over_taps(backend, dtype, tile, taps, shape, rng):
     lib = kernels(backend)
-    x, w, size, padding = problem(rng, dtype, shape)
+    x, w, size, padding = problem(rng, dtype, shape, taps)
     y = np.full(size, np.nan, dtype)
-    lib.conv(y, x, transformed(lib, w, tile), None, None, (0, *padding), tile, None)
-    close(y, direct(x, w, size, padding), 9 * x.shape[-1])
+    lib.conv(y, x, transformed(lib, w, tile), None, None, padding, taps, tile, None)
+    close(y, direct(x, w, size, padding), taps**2 * x.shape[-1])
 
 
 @DTYPES
-@TILES
+@EACH_FORM
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_gradients_are_the_adjoints(backend, dtype, tile, shape, rng):
+def test_gradients_are_the_adjoints(backend, dtype, tile, taps, shape, rng):
     """y is linear in x and in w: the gradients by definition, from the taps."""
     lib = kernels(backend)
-    x, w, size, padding = problem(rng, dtype, shape)
+    x, w, size, padding = problem(rng, dtype, shape, taps)
     dy = rng.standard_normal(size).astype(dtype)
     dx, dw = np.full_like(x, np.nan), np.full_like(w, np.nan)
     u = transformed(lib, w, tile, backward=True)
-    lib.conv(dx, dy, u, None, None, (0, 2 - padding[0], 2 - padding[1]), tile, None)
+    other = 0, taps - 1 - padding[1], taps - 1 - padding[2]
+    lib.conv(dx, dy, u, None, None, other, taps, tile, None)
     rotated = w[:, :, :, ::-1, ::-1].swapaxes(0, 1)
-    close(dx, direct(dy, rotated, x.shape, (2 - padding[0], 2 - padding[1])), 9 * w.shape[0])
-    lib.filter_backward(dw, x, dy, (0, *padding), tile)
+    close(dx, direct(dy, rotated, x.shape, other), taps**2 * w.shape[0])
+    lib.filter_backward(dw, x, dy, padding, tile)
     expected = np.zeros(w.shape)
-    for i, j, at in taps(x, size, *padding):
+    for i, j, at in under(x, taps, size, *padding):
         expected[:, :, 0, i, j] = np.einsum("nhwo,nhwc->oc", dy[:, 0].astype(np.float64), at)
     close(dw, expected, np.prod(size[:4]))
 
 
-@TILES
+@EACH_FORM
 @pytest.mark.parametrize("act", ACTIVATIONS, ids=str)
 @pytest.mark.parametrize("residual", [False, True], ids=["", "residual"])
-def test_epilogue(backend, tile, act, residual, rng):
+def test_epilogue(backend, tile, taps, act, residual, rng):
     lib = kernels(backend)
     for shape in SHAPES[6], SHAPES[9]:
-        x, w, size, padding = problem(rng, np.float32, shape)
+        x, w, size, padding = problem(rng, np.float32, shape, taps)
         b = rng.standard_normal(size[-1]).astype(np.float32)
         r = rng.standard_normal(size).astype(np.float32) if residual else None
         y = np.full(size, np.nan, np.float32)
-        lib.conv(y, x, transformed(lib, w, tile), b, r, (0, *padding), tile, act)
+        lib.conv(y, x, transformed(lib, w, tile), b, r, padding, taps, tile, act)
         expected = direct(x, w, size, padding) + b + (r if residual else 0)
-        close(y, _activate(expected, act), 9 * x.shape[-1])
+        close(y, _activate(expected, act), taps**2 * x.shape[-1])
 
 
-@TILES
-def test_bit_equal_at_any_number_of_threads(backend, tile, rng):
+@EACH_FORM
+def test_bit_equal_at_any_number_of_threads(backend, tile, taps, rng):
     lib = kernels(backend)
     for shape in (1, 15, 14, 70, 40, (1, 1), 0), (5, 30, 33, 24, 24, (1, 1), 0), (2, 6, 6, 200, 260, (1, 1), 0):
-        x, w, size, padding = problem(rng, np.float32, shape)
+        x, w, size, padding = problem(rng, np.float32, shape, taps)
         dy, results = rng.standard_normal(size).astype(np.float32), []
         for threads in (1, 2, 3):
             with config.use(num_threads=threads):
                 y, dw = np.full(size, np.nan, np.float32), np.full_like(w, np.nan)
-                lib.conv(y, x, transformed(lib, w, tile), None, None, (0, *padding), tile, None)
-                lib.filter_backward(dw, x, dy, (0, *padding), tile)
+                lib.conv(y, x, transformed(lib, w, tile), None, None, padding, taps, tile, None)
+                lib.filter_backward(dw, x, dy, padding, tile)
                 results.append((y, dw))
         for y, dw in results[1:]:
             np.testing.assert_array_equal(y, results[0][0])
             np.testing.assert_array_equal(dw, results[0][1])
 
 
-@TILES
-def test_nan_stays_where_it_is(backend, tile, rng):
+@EACH_FORM
+def test_nan_stays_where_it_is(backend, tile, taps, rng):
     """A NaN of x reaches the tiles whose patches hold it, and no other."""
     lib = kernels(backend)
-    x, w, size, padding = problem(rng, np.float32, (1, 17, 17, 9, 9, (1, 1), 0))
+    x, w, size, padding = problem(rng, np.float32, (1, 17, 17, 16, 16, (1, 1), 0), taps)
     x[0, 0, 8, 8, 3] = np.nan
     y = np.full(size, 5, np.float32)
-    lib.conv(y, x, transformed(lib, w, tile), None, None, (0, *padding), tile, "relu")
+    lib.conv(y, x, transformed(lib, w, tile), None, None, padding, taps, tile, "relu")
     bad = np.isnan(y[0, 0]).any(-1)
     assert bad[7:10, 7:10].all() and not bad[:4].any() and not bad[13:].any() and not bad[:, :4].any()
 

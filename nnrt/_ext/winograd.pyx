@@ -24,7 +24,7 @@ cdef extern from "winograd.h" nogil:
         int64_t n, h, w, c, step, depth
         int64_t oh, ow, o, spread
         int64_t pad_h, pad_w
-        int64_t down, across
+        int64_t tile, down, across
         const void *x
         void *y
         const void *u
@@ -48,7 +48,8 @@ cdef extern from "winograd.h" nogil:
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, finish
     ctypedef struct nnrt_winograd_table:
-        nnrt_winograd_ops dtype[2][2]
+        nnrt_winograd_ops dtype[2]
+        nnrt_winograd_ops small, wide
         nnrt_winograd_ops strided[2]
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
@@ -84,15 +85,21 @@ cdef inline void span_of(nnrt_span *out, const void *data, int64_t count, int dt
     out.data, out.count, out.dtype = data, count, dtype
 
 
-cdef int which(tile) except -1:
-    if tile not in (2, 4):
-        raise ValueError(f"winograd: wanted tile 2 or 4, got {tile!r}")
-    return tile // 2 - 1
+cdef const nnrt_winograd_ops *kernels(tile, taps, int64_t c, int64_t o, dtype) except? NULL:
+    # Those of 3x3 and 5x5 filters; NULL: tile 2 in float64, or 5x5 taps with less than 16 channels, which are _ref's.
+    _ref._matrices(tile, taps, dtype)
+    if tile == 4:
+        return &table.dtype[dtype.itemsize // 4 - 1]
+    if taps == 3:
+        return &table.small if dtype.itemsize == 4 else NULL
+    return &table.wide if compiled((c, o), dtype) else NULL
 
 
 def filter_size(shape, dtype, tile):
     """Elements of a transformed filter of w's shape, forward or backward; the layout is the back-end's own."""
-    cdef int64_t size = np.dtype(dtype).itemsize, k2 = (tile + 2) ** 2
+    cdef int64_t size = np.dtype(dtype).itemsize, k2 = (tile + shape[4] - 1) ** 2
+    if kernels(tile, shape[4], shape[1], shape[0], np.dtype(dtype)) == NULL:
+        return _ref.filter_size(shape, dtype, tile)
     return k2 * max(panels(shape[1], shape[0], size), panels(shape[0], shape[1], size))
 
 
@@ -102,11 +109,10 @@ cdef int64_t panels(int64_t depth, int64_t columns, int64_t size) noexcept:
 
 
 cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward) except -1:
-    # With four phases w has 4x4 taps.
     cdef nnrt_winograd_filter p
     cdef int dtype = dtype_code(w), rc
     cdef int64_t o = PyArray_DIMS(w)[0], c = PyArray_DIMS(w)[1], size = 4 if dtype == NNRT_F32 else 8
-    cdef int64_t taps = 9 if phases == 1 else 16
+    cdef int64_t taps = PyArray_DIMS(w)[3] * PyArray_DIMS(w)[4]
     if o * c == 0:
         return 0
     memset(&p, 0, sizeof(p))
@@ -130,7 +136,10 @@ cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t p
 
 def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward):
     """u = G w G^T; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
-    transform(u, w, &table.dtype[dtype_code(w)][which(tile)], 1, (tile + 2) ** 2, backward)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, w.shape[4], w.shape[0], w.shape[1], w.dtype)
+    if ops == NULL:
+        return _ref.transform_filter(u, w, tile, backward)
+    transform(u, w, ops, 1, (tile + w.shape[4] - 1) ** 2, backward)
 
 
 cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, int64_t step, int64_t spread) except -1:
@@ -142,21 +151,21 @@ cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, i
     p.oh, p.ow, p.o = PyArray_DIMS(y)[2], PyArray_DIMS(y)[3], PyArray_DIMS(y)[4]
     p.step, p.depth, p.spread = step, step * step * p.c, spread
     p.pad_h, p.pad_w = padding[1], padding[2]
-    p.down, p.across = ceil_div(ceil_div(p.oh, spread), m), ceil_div(ceil_div(p.ow, spread), m)
+    p.tile, p.down, p.across = m, ceil_div(ceil_div(p.oh, spread), m), ceil_div(ceil_div(p.ow, spread), m)
     p.x, p.y = PyArray_DATA(x), PyArray_DATA(y)
     p.last = p.n * p.down * p.across
     p.v_row = max(p.depth, p.gemm.vl)
     return dtype
 
 
-def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding, tile,
-         activation):
+def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding, taps,
+         tile, activation):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     cdef nnrt_winograd_args p
-    cdef int dtype = dtype_code(x)
-    cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
-    fill(&p, x, y, padding, tile, 1, 1)
-    run(&p, ops, dtype, (tile + 2) ** 2, y, u, b, residual, activation)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, taps, x.shape[4], y.shape[4], x.dtype)
+    if ops == NULL:
+        return _ref.conv(y, x, u, b, residual, padding, taps, tile, activation)
+    run(&p, ops, fill(&p, x, y, padding, tile, 1, 1), (tile + taps - 1) ** 2, y, u, b, residual, activation)
 
 
 cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
@@ -210,12 +219,12 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
 
 
 def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
-    """dw[O, C, 1, 3, 3] = the sum over y's pixels of dy and the patch of x under it."""
+    """dw[O, C, 1, r, r] = the sum over y's pixels of dy and the patch of x under it."""
     cdef nnrt_winograd_args p
-    cdef int dtype = dtype_code(x)
-    cdef const nnrt_winograd_ops *ops = &table.dtype[dtype][which(tile)]
-    fill(&p, x, dy, padding, tile, 1, 1)
-    sum_filter(&p, ops, dtype, (tile + 2) ** 2, dw)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, dw.shape[4], x.shape[4], dy.shape[4], x.dtype)
+    if ops == NULL:
+        return _ref.filter_backward(dw, x, dy, padding, tile)
+    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1), (tile + dw.shape[4] - 1) ** 2, dw)
 
 
 cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw) except -1:
@@ -303,7 +312,7 @@ def transform_strided(ndarray u not None, ndarray w not None, tile, bint backwar
     """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
     if not compiled(np.shape(w), w.dtype):
         return _ref.transform_strided(u, w, tile, backward)
-    transform(u, w, &table.strided[which(tile)], 4, (tile + 1) ** 2, backward)
+    transform(u, w, &table.strided[tile // 2 - 1], 4, (tile + 1) ** 2, backward)
 
 
 def strided_conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding,
@@ -312,7 +321,7 @@ def strided_conv(ndarray y not None, ndarray x not None, ndarray u not None, nda
     cdef nnrt_winograd_args p
     if not fill_strided(&p, x, y, padding, tile, 2, 1):
         return _ref.strided_conv(y, x, u, b, residual, padding, tile, activation)
-    run(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, y, u, b, residual, activation)
+    run(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, y, u, b, residual, activation)
 
 
 def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u not None, ndarray b, padding, tile):
@@ -320,7 +329,7 @@ def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u no
     cdef nnrt_winograd_args p
     if not fill_strided(&p, y, x, padding, tile, 1, 2):
         return _ref.strided_conv_transposed(x, y, u, b, padding, tile)
-    run(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None)
+    run(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None)
 
 
 def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
@@ -328,4 +337,4 @@ def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy 
     cdef nnrt_winograd_args p
     if not fill_strided(&p, x, dy, padding, tile, 2, 1):
         return _ref.strided_filter_backward(dw, x, dy, padding, tile)
-    sum_filter(&p, &table.strided[which(tile)], NNRT_F32, (tile + 1) ** 2, dw)
+    sum_filter(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, dw)

@@ -10,14 +10,14 @@ from numba import types
 from nnrt import memory
 from nnrt._ref.winograd import _MATRICES, _matrices
 
-from . import conv as plain
 from . import linear, threads
 from .compiled import array, typed
 from .native import VECTOR, address, count, line
 
-_line = line(*(np.array(a) for bt, g, at in _MATRICES.values() for a in (bt, at, np.transpose(at), g, np.transpose(g))))
-# B^T, A^T, A, G and G^T for tiles of 2 and 4: places in _line's list.
-_INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({2: at, 4: at + 5} for at in range(5))
+_FORMS = list(_MATRICES)
+_line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)))
+# B^T, A^T, A, G and G^T for each (tile, taps): places in _line's list.
+_INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({form: at + 5 * i for i, form in enumerate(_FORMS)} for at in range(5))
 # Transformed tiles of a block, so that they stay in L3, and those that a thread takes at a time.
 BLOCK_BYTES, SHARE = 2 << 20, 8
 
@@ -99,50 +99,54 @@ def _squares(wide, side, tile, down, across):
     return np.lib.stride_tricks.as_strided(wide, shape, strides, writeable=False)
 
 
-def _blocks(tiles, tile, channels, dtype):
+def _blocks(tiles, side, channels, dtype):
     """(first, count) of blocks of tiles that have so many channels in all."""
-    most = max(64, BLOCK_BYTES // ((tile + 2) ** 2 * channels * dtype.itemsize))
+    most = max(64, BLOCK_BYTES // (side**2 * channels * dtype.itemsize))
     most = -(-tiles // -(-tiles // most))
     return [(first, min(most, tiles - first)) for first in range(0, tiles, most)]
 
 
-def filter_size(shape, dtype, tile):
-    """Elements of a transformed filter of w's shape, forward or backward; the layout is the back-end's own."""
-    o, c = shape[:2]
-    return (tile + 2) ** 2 * max(linear.packed_size(c, o, dtype), linear.packed_size(o, c, dtype))
-
-
-def transform_filter(u, w, tile, backward):
-    """u = G w G^T, k² packed matrices [C, O]; backward: of w rotated, O and C exchanged, for the input's gradient."""
-    _matrices(tile, w.dtype)
-    (o, c), k = w.shape[:2], tile + 2
-    depth, columns = (o, c) if backward else (c, o)
+def _transformed(u, form, depth, columns, matrices):
+    """u = G w G^T, k² packed matrices [depth, columns], from one for each tap."""
+    k, r = sum(form) - 1, form[1]
     # Each tap as panels, then squares of taps to k² matrices of such panels: as they lie in u.
-    size, nr = linear.packed_size(depth, columns, w.dtype), linear.gemm_tile(w.dtype)[1]
-    taps = memory.empty((9, size), w.dtype)
-    for t, of_w in enumerate(w.reshape(o, c, 9).transpose(2, 0, 1)):
-        linear.pack_b(taps[8 - t if backward else t], of_w if backward else of_w.T)
+    size, nr = linear.packed_size(depth, columns, u.dtype), linear.gemm_tile(u.dtype)[1]
+    taps = memory.empty((r * r, size), u.dtype)
+    for panels, matrix in zip(taps, matrices):
+        linear.pack_b(panels, matrix)
     panels = size // max(depth * nr, 1)
-    squares = taps.reshape(3, 3, 1, panels, depth, nr).transpose(2, 3, 4, 0, 1, 5)
-    _walk(_FILTER[tile], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
+    squares = taps.reshape(r, r, 1, panels, depth, nr).transpose(2, 3, 4, 0, 1, 5)
+    _walk(_FILTER[form], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
 
 
-def conv(y, x, u, b, residual, padding, tile, activation):
-    """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
-    (n, _, h, w, o), c, k = y.shape, x.shape[4], tile + 2
-    down, across, wide_o = -(-h // tile), -(-w // tile), _whole(o, y.dtype)
-    image = _squares(_wide(x, down * tile + 2, across * tile + 2, *padding[1:]), k, tile, down, across)
-    whole = (down * tile, across * tile, wide_o) == (h, w, o)
-    out = y[:, 0] if whole else memory.empty((n, down * tile, across * tile, wide_o), y.dtype)
+def _tiles_of(images, form, first, some, c):
+    """v[k², tiles, all channels]: B^T d B of the squares of images with c channels each, side by side."""
+    k, whole = sum(form) - 1, images[0].shape[5]
+    v = memory.empty((k, k, some, (len(images) - 1) * c + whole), images[0].dtype)
+    for i, image in enumerate(images):  # the zeros that fill up one's vectors make room for the next
+        _walk(_INPUT[form], image, v[..., i * c : i * c + whole], first)
+    return v.reshape(k * k, some, -1)[:, :, : len(images) * c]
+
+
+def _products(out, images, u, form, c, o):
+    """out[N, rows, cols, whole vectors of O], whole tiles, from the squares of images with c channels each."""
+    k, dtype = sum(form) - 1, out.dtype
+    squares = _squares(out, form[0], form[0], *images[0].shape[1:3])
+    u = u[: k * k * linear.packed_size(len(images) * c, o, dtype)]
+    for first, some in _blocks(int(np.prod(images[0].shape[:3])), k, len(images) * c + out.shape[3], dtype):
+        a = _tiles_of(images, form, first, some, c)
+        products = memory.empty((k, k, some, out.shape[3]), dtype)
+        linear._gemm(products.reshape(k * k, some, -1)[:, :, :o], a, a, None, None, 1.0, 0.0, None, u)
+        _walk(_OUTPUT[form], squares, products, first, back=True)
+
+
+def _forward(y, images, u, b, residual, form, c, activation):
+    (n, _, h, w, o), (_, down, across) = y.shape, images[0].shape[:3]
+    shape = n, down * form[0], across * form[0], _whole(o, y.dtype)
+    whole = shape[1:] == (h, w, o)
+    out = y[:, 0] if whole else memory.empty(shape, y.dtype)
     if y.size:
-        u = u[: k * k * linear.packed_size(c, o, y.dtype)]
-        for first, some in _blocks(n * down * across, tile, image.shape[5] + wide_o, y.dtype):
-            v = memory.empty((k, k, some, image.shape[5]), y.dtype)
-            products = memory.empty((k, k, some, wide_o), y.dtype)
-            _walk(_INPUT[tile], image, v, first)
-            a = v.reshape(k * k, some, -1)[:, :, :c]
-            linear._gemm(products.reshape(k * k, some, -1)[:, :, :o], a, a, None, None, 1.0, 0.0, None, u)
-            _walk(_OUTPUT[tile], _squares(out, tile, tile, down, across), products, first, back=True)
+        _products(out, images, u, form, c, o)
     if not whole:
         y[:, 0] = out[:, :h, :w, :o]
     if b is not None:
@@ -153,60 +157,120 @@ def conv(y, x, u, b, residual, padding, tile, activation):
         linear._activate(y, activation)
 
 
+def _sums(images, dy, form, c):
+    """[channels, r, r, O]: the gradient of the taps under the squares of images with c channels each."""
+    (n, *_, o), (tile, r) = dy.shape, form
+    k, (down, across) = tile + r - 1, images[0].shape[1:3]
+    of_y = _squares(_wide(dy, down * tile, across * tile, 0, 0), tile, tile, down, across)
+    total = memory.empty((k, k, len(images) * c, of_y.shape[5]), dy.dtype)
+    sums, one = total.reshape(k * k, len(images) * c, -1)[:, :, :o], dy.dtype.type(1)
+    for first, some in _blocks(n * down * across, k, len(images) * c + of_y.shape[5], dy.dtype):
+        v = _tiles_of(images, form, first, some, c)
+        q = memory.empty((k, k, some, of_y.shape[5]), dy.dtype)
+        _walk(_GRADIENT[form], of_y, q, first)
+        q = q.reshape(k * k, some, -1)
+        linear._tiles(sums, v.transpose(0, 2, 1), q[:, :, :o], np.empty(0, dy.dtype), one, first == 0)
+    taps = memory.empty((1, 1, len(images) * c, r, r, of_y.shape[5]), dy.dtype)
+    _walk(_FINISH[form], taps, total, back=True)
+    return taps[0, 0, ..., :o]
+
+
+def filter_size(shape, dtype, tile):
+    """Elements of a transformed filter of w's shape, forward or backward; the layout is the back-end's own."""
+    o, c = shape[:2]
+    return (tile + shape[4] - 1) ** 2 * max(linear.packed_size(c, o, dtype), linear.packed_size(o, c, dtype))
+
+
+def transform_filter(u, w, tile, backward):
+    """u = G w G^T, k² packed matrices [C, O]; backward: of w rotated, O and C exchanged, for the input's gradient."""
+    (o, c), r = w.shape[:2], w.shape[4]
+    _matrices(tile, r, w.dtype)
+    taps = w.reshape(o, c, r * r)
+    taps = taps[..., ::-1].transpose(2, 0, 1) if backward else taps.transpose(2, 1, 0)
+    _transformed(u, (tile, r), *taps.shape[1:], taps)
+
+
+def _images(x, size, padding, form):
+    """The squares of x[N, 1, H, W, C] under the tiles of an output of this size."""
+    tile, r = form
+    down, across = (-(-s // tile) for s in size)
+    wide = _wide(x, down * tile + r - 1, across * tile + r - 1, *padding[1:])
+    return [_squares(wide, tile + r - 1, tile, down, across)]
+
+
+def conv(y, x, u, b, residual, padding, taps, tile, activation):
+    """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
+    _forward(y, _images(x, y.shape[2:4], padding, (tile, taps)), u, b, residual, (tile, taps), x.shape[4], activation)
+
+
 def filter_backward(dw, x, dy, padding, tile):
-    """dw[O, C, 1, 3, 3] = Σ over y's pixels of dy and the patch of x under it."""
-    _matrices(tile, x.dtype)
-    (n, _, h, w, o), c, k = dy.shape, x.shape[4], tile + 2
-    down, across = -(-h // tile), -(-w // tile)
+    """dw[O, C, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+    form = tile, dw.shape[4]
+    _matrices(*form, x.dtype)
     if dw.size == 0 or dy.size == 0:
         dw[...] = 0
         return
-    image = _squares(_wide(x, down * tile + 2, across * tile + 2, *padding[1:]), k, tile, down, across)
-    of_y = _squares(_wide(dy, down * tile, across * tile, 0, 0), tile, tile, down, across)
-    total = memory.empty((k, k, c, of_y.shape[5]), x.dtype)
-    sums, one = total.reshape(k * k, c, -1)[:, :, :o], x.dtype.type(1)
-    for first, some in _blocks(n * down * across, tile, image.shape[5] + of_y.shape[5], x.dtype):
-        v = memory.empty((k, k, some, image.shape[5]), x.dtype)
-        q = memory.empty((k, k, some, of_y.shape[5]), x.dtype)
-        _walk(_INPUT[tile], image, v, first)
-        _walk(_GRADIENT[tile], of_y, q, first)
-        v, q = (a.reshape(k * k, some, -1) for a in (v, q))
-        linear._tiles(sums, v.transpose(0, 2, 1)[:, :c], q[:, :, :o], np.empty(0, x.dtype), one, first == 0)
-    taps = memory.empty((1, 1, c, 3, 3, of_y.shape[5]), x.dtype)
-    _walk(_FINISH[tile], taps, total, back=True)
-    dw[:, :, 0] = taps[0, 0, ..., :o].transpose(3, 0, 1, 2)
+    dw[:, :, 0] = _sums(_images(x, dy.shape[2:4], padding, form), dy, form, x.shape[4]).transpose(3, 0, 1, 2)
 
 
-# ---- 4x4 filters with stride 2: the plain sums ----
-
-_STRIDE, _DILATION = (1, 2, 2), (1, 1, 1)
+# ---- 4x4 filters with stride 2 ----
 
 
 def strided_size(shape, dtype, tile):
     """filter_size of a 4x4 filter with stride 2."""
-    return max(plain.filter_size(shape, 1, dtype, backward) for backward in (False, True))
+    o, c = shape[:2]
+    return (tile + 1) ** 2 * max(linear.packed_size(4 * c, o, dtype), 4 * linear.packed_size(o, c, dtype))
 
 
 def transform_strided(u, w, tile, backward):
     """u from w[O, C, 1, 4, 4]: for strided_conv, or backward for strided_conv_transposed."""
-    p = u[: plain.filter_size(w.shape, 1, w.dtype, backward)]
-    plain.pack_filter(p, w, _STRIDE, _DILATION, 1, backward)
+    (o, c), form = w.shape[:2], (tile, 2)
+    taps = w.reshape(o, c, 2, 2, 2, 2)  # two taps, two phases, down; the same across
+    if not backward:
+        taps = taps.transpose(2, 4, 3, 5, 1, 0).reshape(4, 4 * c, o)
+        return _transformed(u, form, 4 * c, o, taps)
+    size = (tile + 1) ** 2 * linear.packed_size(o, c, w.dtype)
+    taps = taps[:, :, ::-1, :, ::-1].transpose(3, 5, 2, 4, 0, 1).reshape(4, 4, o, c)
+    for phase in range(4):
+        _transformed(u[phase * size :], form, o, c, taps[phase])
+
+
+def _phases(x, size, padding, tile):
+    """The squares of x's four phases under the tiles of an output of this size."""
+    down, across = (-(-s // tile) for s in size)
+    wide = _wide(x, 2 * (down * tile + 1), 2 * (across * tile + 1), *padding[1:])
+    return [_squares(wide[:, i::2, j::2], tile + 1, tile, down, across) for i in range(2) for j in range(2)]
 
 
 def strided_conv(y, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
-    shape = y.shape[4], x.shape[4], 1, 4, 4
-    p = u[: plain.filter_size(shape, 1, u.dtype, False)]
-    plain.conv(y, x, p, shape, b, residual, _STRIDE, padding, _DILATION, 1, activation)
+    images = _phases(x, y.shape[2:4], padding, tile)
+    _forward(y, images, u, b, residual, (tile, 2), x.shape[4], activation)
 
 
 def strided_conv_transposed(x, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
-    shape = y.shape[4], x.shape[4], 1, 4, 4
-    p = u[: plain.filter_size(shape, 1, u.dtype, True)]
-    plain.conv_transposed(x, y, p, shape, b, None, _STRIDE, padding, _DILATION, 1, None)
+    (n, _, h, w, c), o = x.shape, y.shape[4]
+    size = (tile + 1) ** 2 * linear.packed_size(o, c, x.dtype)
+    down, across = (-(-s // (2 * tile)) for s in (h, w))
+    out = memory.empty((n, 2 * down * tile, 2 * across * tile, _whole(c, x.dtype)), x.dtype)
+    wide = _wide(y, down * tile + 2, across * tile + 2, *(1 - p // 2 for p in padding[1:]))
+    for i in range(2 if x.size else 0):
+        for j in range(2):
+            # the taps that these pixels meet, and the first pixel of y that they do
+            (top, of_h), (left, of_w) = (divmod(p % 2 + at, 2) for p, at in zip(padding[1:], (i, j)))
+            image = _squares(wide[:, top:, left:], tile + 1, tile, down, across)
+            _products(out[:, i::2, j::2], [image], u[(2 * of_h + of_w) * size :], (tile, 2), o, c)
+    x[:, 0] = out[:, :h, :w, :c]
+    if b is not None:
+        x += b
 
 
 def strided_filter_backward(dw, x, dy, padding, tile):
     """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
-    plain.filter_backward(dw, x, dy, _STRIDE, padding, _DILATION, 1)
+    o, c = dw.shape[:2]
+    if dw.size == 0 or dy.size == 0:
+        dw[...] = 0
+        return
+    taps = _sums(_phases(x, dy.shape[2:4], padding, tile), dy, (tile, 2), c).reshape(2, 2, c, 2, 2, o)
+    dw[...] = taps.transpose(5, 2, 3, 0, 4, 1).reshape(dw.shape)

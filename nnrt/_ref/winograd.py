@@ -1,13 +1,13 @@
-"""Winograd convolution: 3x3 filters with stride 1, 4x4 filters with stride 2; no dilation, no groups (specification).
+"""Winograd convolution: 3x3 and 5x5 filters with stride 1, 4x4 filters with stride 2; no dilation, no groups (specification).
 
-Legend: N batch, C in channels, O out channels, H W image, OH OW output, m = tile (2 or 4), k = m + 2.
+Legend: N batch, C in channels, O out channels, H W image, OH OW output, r = taps (3 or 5), m = tile (2 or 4), k = m + r - 1.
 
     y = A^T [ Σ_c (B^T d B) ⊙ (G w G^T) ] A        for each m x m tile of y and the k x k patch d of x under it
 
-is F(m x m, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): k² products instead
-of 9 m², so 2.25 times (m = 2) or 4 times (m = 4) fewer, in k² matrix products over the channels. It is the
-multiplication of polynomials from their values at k - 1 points and at infinity. The points of m = 4 are here
-0, ±√½, ±√2 instead of the usual 0, ±1, ±2: half the rms error and a quarter of the largest one in float32.
+is F(m x m, r x r) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): k² products instead
+of r² m², so of 3x3 taps 2.25 times (m = 2) or 4 times (m = 4) fewer, of 5x5 2.8 times (m = 2), in k² matrix products over
+the channels. It is the multiplication of polynomials from their values at k - 1 points and at infinity. The points of
+k = 6 are here 0, ±√½, ±√2 instead of the usual 0, ±1, ±2: half the rms error and a quarter of the largest one in float32.
 
 The gradient of the filter is the same bilinear form differentiated by w:
 
@@ -17,7 +17,7 @@ A 4x4 filter with stride 2 is four filters of 2x2 taps, each over every second r
 summed: F(m x m, 2x2) with the phases as further channels, k = m + 1. Its adjoint is four convolutions of y with 2x2
 taps, one for each phase of x. 9 products instead of 16 (m = 2: points 0, 1) or 25 instead of 64 (m = 4: ±1/2, ±5/4).
 
-Activations are [N, 1, H, W, C], filters w[O, C, 1, 3, 3]. Patches reach beyond x by padding = (0, pad_h, pad_w) at
+Activations are [N, 1, H, W, C], filters w[O, C, 1, r, r]. Patches reach beyond x by padding = (0, pad_h, pad_w) at
 the near side and as far as y asks for at the other; x is zero there.
 """
 
@@ -27,14 +27,22 @@ from . import Out
 from .linear import _activate
 
 _S = np.sqrt(0.5)
-# m: B^T [k, k], G [k, 3], A^T [m, k]
-_MATRICES = {
-    2: (
-        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
-        [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        [[1, 1, 1, 0], [0, 1, -1, 1]],
+# k: B^T [k, k], the points but infinity, and what their rows of G are multiplied by
+_POINTS = {
+    3: ([[1, -1, 0], [0, 1, 0], [0, -1, 1]], [0, 1], [1, 1]),
+    4: ([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]], [0, 1, -1], [1, 1 / 2, 1 / 2]),
+    5: (
+        [
+            [-25 / 32, -25 / 16, 1 / 2, 1, 0],
+            [25 / 32, -25 / 16, -1 / 2, 1, 0],
+            [-5 / 16, -1 / 4, 5 / 4, 1, 0],
+            [5 / 16, -1 / 4, -5 / 4, 1, 0],
+            [25 / 64, 0, -29 / 16, 0, 1],
+        ],
+        [1 / 2, -1 / 2, 5 / 4, -5 / 4],
+        [-16 / 21, 16 / 21, 32 / 105, -32 / 105],
     ),
-    4: (
+    6: (
         [
             [1, 0, -5 / 2, 0, 1, 0],
             [0, -2 * _S, -2, _S, 1, 0],
@@ -43,31 +51,32 @@ _MATRICES = {
             [0, _S, -1 / 2, -2 * _S, 1, 0],
             [0, 1, 0, -5 / 2, 0, 1],
         ],
-        [
-            [1, 0, 0],
-            [-2 / 3, -2 / 3 * _S, -1 / 3],
-            [-2 / 3, 2 / 3 * _S, -1 / 3],
-            [1 / 6, 1 / 3 * _S, 1 / 3],
-            [1 / 6, -1 / 3 * _S, 1 / 3],
-            [0, 0, 1],
-        ],
-        [
-            [1, 1, 1, 1, 1, 0],
-            [0, _S, -_S, 2 * _S, -2 * _S, 0],
-            [0, 1 / 2, 1 / 2, 2, 2, 0],
-            [0, _S / 2, -_S / 2, 4 * _S, -4 * _S, 1],
-        ],
+        [0, _S, -_S, 2 * _S, -2 * _S],
+        [1, -2 / 3, -2 / 3, 1 / 6, 1 / 6],
     ),
 }
 
 
-def _matrices(tile, dtype):
-    if tile not in _MATRICES:
-        raise ValueError(f"winograd: wanted tile 2 or 4, got {tile!r}")
-    return (np.array(matrix, dtype) for matrix in _MATRICES[tile])
+def _powers(points, n):
+    """[k, n]: the values of 1, x, ..., x^(n - 1) at the points and at infinity."""
+    return np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]])
 
 
-def _patches(x, tile, down, across, pad_h, pad_w, more=2):
+# (m, r): B^T [k, k], G [k, r], A^T [m, k]
+_MATRICES = {
+    (m, r): (np.array(bt), _powers(points, r) * [[f] for f in (*factors, 1)], _powers(points, m).T)
+    for m, r in ((2, 3), (4, 3), (2, 5), (2, 2), (4, 2))
+    for bt, points, factors in [_POINTS[m + r - 1]]
+}
+
+
+def _matrices(tile, taps, dtype):
+    if (tile, taps) not in _MATRICES:
+        raise ValueError(f"winograd: wanted tile 2 or 4 with 3 taps, 2 with 5, got {tile!r} with {taps!r}")
+    return (matrix.astype(dtype) for matrix in _MATRICES[tile, taps])
+
+
+def _patches(x, tile, down, across, pad_h, pad_w, more):
     """[k, k, N, down, across, C]: element (i, j) of the patch under each tile of y, `more` larger than the tile."""
     wide = _shifted(x[:, 0], down * tile + more, across * tile + more, -pad_h, -pad_w)
     at = np.arange(tile + more)
@@ -82,27 +91,28 @@ def _both_ways(matrix, x):
 
 def filter_size(shape, dtype, tile):
     """Elements of a transformed filter of w's shape, forward or backward; the layout is the back-end's own."""
-    return (tile + 2) ** 2 * shape[0] * shape[1]
+    return (tile + shape[4] - 1) ** 2 * shape[0] * shape[1]
 
 
 def transform_filter(u: Out, w, tile, backward):
     """u = G w G^T [k, k, C, O]; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
-    _, g, _ = _matrices(tile, w.dtype)
+    _, g, _ = _matrices(tile, w.shape[4], w.dtype)
     w = w[:, :, 0, ::-1, ::-1].transpose(2, 3, 0, 1) if backward else w[:, :, 0].transpose(2, 3, 1, 0)
     u[...] = _both_ways(g, w).ravel()
 
 
-def conv(y: Out, x, u, b, residual, padding, tile, activation):
+def conv(y: Out, x, u, b, residual, padding, taps, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None.
 
-    With u transformed for backward: the gradient of x = y from dy = x, padding 2 - p.
+    With u transformed for backward: the gradient of x = y from dy = x, padding r - 1 - p.
     """
-    bt, _, at = _matrices(tile, x.dtype)
+    bt, _, at = _matrices(tile, taps, x.dtype)
+    k = len(bt)
     n, _, h, w, o = y.shape
     down, across = -(-h // tile), -(-w // tile)
-    d = _patches(x, tile, down, across, *padding[1:])
+    d = _patches(x, tile, down, across, *padding[1:], k - tile)
     v = _both_ways(bt, d)
-    products = v @ u.reshape(tile + 2, tile + 2, 1, 1, x.shape[-1], o)
+    products = v @ u.reshape(k, k, 1, 1, x.shape[-1], o)
     out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(n, 1, down * tile, across * tile, o)
     out = out[:, :, :h, :w]
     if b is not None:
@@ -113,11 +123,11 @@ def conv(y: Out, x, u, b, residual, padding, tile, activation):
 
 
 def filter_backward(dw: Out, x, dy, padding, tile):
-    """dw[O, C, 1, 3, 3] = Σ over y's pixels of dy and the patch of x under it."""
-    bt, g, at = _matrices(tile, x.dtype)
+    """dw[O, C, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+    bt, g, at = _matrices(tile, dw.shape[4], x.dtype)
     n, _, h, w, o = dy.shape
     down, across = -(-h // tile), -(-w // tile)
-    v = _both_ways(bt, _patches(x, tile, down, across, *padding[1:]))
+    v = _both_ways(bt, _patches(x, tile, down, across, *padding[1:], len(bt) - tile))
     wide = np.zeros((n, down * tile, across * tile, o), dy.dtype)
     wide[:, :h, :w] = dy[:, 0]
     wide = wide.reshape(n, down, tile, across, tile, o).transpose(2, 4, 0, 1, 3, 5)
@@ -128,27 +138,6 @@ def filter_backward(dw: Out, x, dy, padding, tile):
 
 
 # ---- 4x4 filters with stride 2 ----
-
-# m: B^T [k, k], G [k, 2], A^T [m, k]
-_STRIDED = {
-    2: ([[1, -1, 0], [0, 1, 0], [0, -1, 1]], [[1, 0], [1, 1], [0, 1]], [[1, 1, 0], [0, 1, 1]]),
-    4: (
-        [
-            [-25 / 32, -25 / 16, 1 / 2, 1, 0],
-            [25 / 32, -25 / 16, -1 / 2, 1, 0],
-            [-5 / 16, -1 / 4, 5 / 4, 1, 0],
-            [5 / 16, -1 / 4, -5 / 4, 1, 0],
-            [25 / 64, 0, -29 / 16, 0, 1],
-        ],
-        [[-16 / 21, -8 / 21], [16 / 21, -8 / 21], [32 / 105, 8 / 21], [-32 / 105, 8 / 21], [0, 1]],
-        [
-            [1, 1, 1, 1, 0],
-            [1 / 2, -1 / 2, 5 / 4, -5 / 4, 0],
-            [1 / 4, 1 / 4, 25 / 16, 25 / 16, 0],
-            [1 / 8, -1 / 8, 125 / 64, -125 / 64, 1],
-        ],
-    ),
-}
 
 
 def strided_size(shape, dtype, tile):
@@ -164,7 +153,7 @@ def transform_strided(u: Out, w, tile, backward):
         taps = taps[:, :, ::-1, :, ::-1].transpose(2, 4, 3, 5, 0, 1)
     else:
         taps = taps.transpose(2, 4, 3, 5, 1, 0)
-    u[...] = _both_ways(np.array(_STRIDED[tile][1], w.dtype), taps).ravel()
+    u[...] = _both_ways(_MATRICES[tile, 2][1].astype(w.dtype), taps).ravel()
 
 
 def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
@@ -197,7 +186,7 @@ def strided_conv_transposed(x: Out, y, u, b, padding, tile):
 def strided_filter_backward(dw: Out, x, dy, padding, tile):
     """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it."""
     (_, _, h, w, o), c = dy.shape, x.shape[4]
-    bt, g, at = (np.array(matrix, x.dtype) for matrix in _STRIDED[tile])
+    bt, g, at = _matrices(tile, 2, x.dtype)
     down, across = -(-h // tile), -(-w // tile)
     v = _both_ways(bt, _patches(_phases(x, (h, w), padding)[:, None], tile, down, across, 0, 0, 1))
     tiles = _patches(dy, tile, down, across, 0, 0, 0)
@@ -208,7 +197,7 @@ def strided_filter_backward(dw: Out, x, dy, padding, tile):
 
 def _two_taps(x, u, size, tile):
     """The convolution of x[N, H, W, C] with 2x2 taps, transformed: u[k, k, C, O]."""
-    bt, _, at = (np.array(matrix, x.dtype) for matrix in _STRIDED[tile])
+    bt, _, at = _matrices(tile, 2, x.dtype)
     down, across = (-(-s // tile) for s in size)
     products = _both_ways(bt, _patches(x[:, None], tile, down, across, 0, 0, 1)) @ u[:, :, None, None]
     out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(len(x), down * tile, across * tile, u.shape[3])

@@ -75,10 +75,12 @@ def _possible(g, dtype, precision):
         found.append("columns")
     if g.groups > 1 or g.w[1] == 1:
         found.append("depthwise")
-    if whole and g.w[2:] == (1, 3, 3) and g.stride == g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1:
-        found += ["winograd2", "winograd4"] if precision == "fast" else []
-    if _strided(g) and dtype.itemsize == 4 and precision == "fast":
-        found += ["winograd2", "winograd4"]
+    if precision == "fast" and whole and g.padding[0] == 0 and g.groups == 1 and g.dilation == (1, 1, 1):
+        square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
+        if square == (1, 3, 3) or _strided(g) and single:
+            found += ["winograd4"]
+        if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[:2]) >= 16 or _strided(g)):
+            found += ["winograd2"]
     return found
 
 
@@ -111,7 +113,7 @@ def _cost(how, use, g, lanes, depth, dtype):
     vector = 64 // dtype.itemsize
     wide = -(-lanes // vector) * vector
     taps, family = math.prod(g.w[2:]), how.rstrip("24")
-    squares = (int(how[-1]) + 2) ** 2 if family == "winograd" else taps
+    squares = (int(how[-1]) + g.w[4] - 1) ** 2 if family == "winograd" else taps
     if family == "winograd" and _strided(g):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
     size = 4 * squares * depth * lanes >> 20
@@ -222,7 +224,7 @@ def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     else:
         tile = int(how[-1])
         r = None if residual is None else _flat(residual)
-        W.conv(_flat(y), _flat(x), _packed_winograd(w, cell, g, tile, False), b, r, g.padding, tile, activation)
+        W.conv(_flat(y), _flat(x), _packed_winograd(w, cell, g, tile, False), b, r, g.padding, g.w[4], tile, activation)
 
 
 def _adjoint(x, y, w, cell, b, g, once):
@@ -249,8 +251,8 @@ def _adjoint(x, y, w, cell, b, g, once):
         W.strided_conv_transposed(_flat(x), _flat(y), u, b, g.padding, tile)
     else:
         tile = int(how[-1])
-        padding = (0, 2 - g.padding[1], 2 - g.padding[2])
-        W.conv(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, tile, None)
+        padding = (0, g.w[3] - 1 - g.padding[1], g.w[4] - 1 - g.padding[2])
+        W.conv(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, g.w[4], tile, None)
 
 
 def _filter_grad(dw, x, dy, g):

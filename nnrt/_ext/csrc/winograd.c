@@ -8,7 +8,7 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 /* Of the depth of a filter that is copied at a time. */
 #define PIECE 16
-#define MOST_TAPS 16
+#define MOST_TAPS 25
 
 /* Small before fast where little time is spent. */
 #define COLD __attribute__((cold))
@@ -34,7 +34,7 @@
     }
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {
-    {{OPS(2, f32), OPS(4, f32)}, {OPS(2, f64), OPS(4, f64)}}, {OPS(2s, f32), OPS(4s, f32)},
+    {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32),
 };
 
 #else
@@ -77,11 +77,12 @@ typedef struct {
 /* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie
  * in a; zeros are left of them and right. Fewer channels than a vector has are copied to `room` first, which otherwise holds
  * zeros. */
-static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t tile, int64_t side,
-                      int narrow, REAL *room, const REAL **rows, int64_t *inside)
+static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t side, int narrow,
+                      REAL *room, const REAL **rows, int64_t *inside)
 {
     const int64_t step = s->step, c = s->c;
-    const int64_t image = t / (p->down * p->across), top = t / p->across % p->down * tile, left = t % p->across * tile;
+    const int64_t image = t / (p->down * p->across);
+    const int64_t top = t / p->across % p->down * p->tile, left = t % p->across * p->tile;
     const int64_t y0 = top * step + phase / 2 - s->pad_h, x0 = left * step + phase % 2 - s->pad_w;
     const int64_t j0 = MIN(MAX(step - 1 - x0, 0) >> (step - 1), side);
     const int64_t j1 = MAX(MIN((s->w - x0 + step - 1) >> (step - 1), side), j0);
@@ -187,20 +188,27 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
     }
 }
 
-#define M 2
-#define R 3
 #define S 1
-#define F(name) K(name##_2)
-#include "winograd_tile.h"
-#undef M
-#undef F
+#define R 3
 #define M 4
 #define F(name) K(name##_4)
 #include "winograd_tile.h"
-#undef R
-#undef S
+#undef M
 #undef F
 #if REAL_BYTES == 4
+#define M 2
+#define F(name) K(name##_2)
+#include "winograd_tile.h"
+#undef R
+#undef F
+#define R 5
+#define F(name) K(name##_5)
+#include "winograd_tile.h"
+#undef M
+#undef S
+#undef R
+#undef F
+#define M 4
 #define R 2
 #define S 2
 #define F(name) K(name##_4s)
@@ -210,11 +218,11 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
 #define M 2
 #define F(name) K(name##_2s)
 #include "winograd_tile.h"
-#undef R
-#undef S
+#undef M
 #undef F
 #endif
-#undef M
+#undef R
+#undef S
 #undef VL
 #undef NR
 #undef SIDE

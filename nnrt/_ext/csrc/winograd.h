@@ -4,7 +4,8 @@
 
 #include "linear.h"
 
-/* 3x3 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + 2; see nnrt._ref.winograd.
+/* 3x3 and 5x5 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + taps - 1;
+ * see nnrt._ref.winograd.
  * What is transformed is k² matrices, `step` elements apart:
  *   v[tiles, c] of x, q[tiles, o] of dy, products m[tiles, o], s[o, c] of dw;
  *   u of w: for each panel of nr columns its k² matrices [depth, width].
@@ -24,7 +25,7 @@ typedef struct {
     int64_t oh, ow, o;   /* y */
     int64_t spread;      /* of y's pixels that a pass writes: 1 or 2 */
     int64_t pad_h, pad_w;
-    int64_t down, across; /* tiles of an image */
+    int64_t tile, down, across; /* a tile's side, and tiles of an image */
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
@@ -64,8 +65,10 @@ typedef struct {
 } nnrt_winograd_ops;
 
 typedef struct {
-    nnrt_winograd_ops dtype[2][2]; /* tile 2, tile 4 */
-    nnrt_winograd_ops strided[2];  /* the same of 4x4 filters with stride 2; float32, from 16 channels on */
+    nnrt_winograd_ops dtype[2];   /* of 3x3 filters, tile 4 */
+    nnrt_winograd_ops small;      /* tile 2; this and what follows: float32 */
+    nnrt_winograd_ops strided[2]; /* of 4x4 filters with stride 2, tiles 2 and 4; from 16 channels on, like */
+    nnrt_winograd_ops wide;       /* 5x5 filters, tile 2 */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)

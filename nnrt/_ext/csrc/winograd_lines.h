@@ -76,6 +76,35 @@ LINE(gt_4)
     r[2] = d[5] - (REAL)(1.0 / 3) * sum1 + (REAL)(1.0 / 3) * sum2;
 }
 
+/* 5 taps, tile 2: the points of 3 taps, tile 4 */
+LINE(at_5)
+{
+    r[0] = d[0] + (d[1] + d[2]) + (d[3] + d[4]), r[1] = d[5] + HALF_ROOT * ((d[1] - d[2]) + 2 * (d[3] - d[4]));
+}
+LINE(a_5)
+{
+    const K(vec) odd = HALF_ROOT * d[1];
+    r[0] = d[0], r[1] = d[0] + odd, r[2] = d[0] - odd, r[3] = d[0] + 2 * odd, r[4] = d[0] - 2 * odd, r[5] = d[1];
+}
+LINE(g_5)
+{
+    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2] - (REAL)(1.0 / 6) * d[4];
+    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2] + (REAL)(2.0 / 3) * d[4];
+    const K(vec) odd1 = (REAL)(2.0 / 3) * HALF_ROOT * (d[1] + (REAL)0.5 * d[3]);
+    const K(vec) odd2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[1] + 2 * d[3]);
+    r[0] = d[0], r[1] = even1 - odd1, r[2] = even1 + odd1, r[3] = even2 + odd2, r[4] = even2 - odd2, r[5] = d[4];
+}
+LINE(gt_5)
+{
+    const K(vec) sum1 = (REAL)(1.0 / 3) * (d[1] + d[2]), sum2 = (REAL)(1.0 / 3) * (d[3] + d[4]);
+    const K(vec) diff1 = (REAL)(1.0 / 3) * HALF_ROOT * (d[2] - d[1]), diff2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[3] - d[4]);
+    r[0] = d[0] - 2 * sum1 + (REAL)0.5 * sum2;
+    r[1] = 2 * diff1 + diff2;
+    r[2] = sum2 - sum1;
+    r[3] = diff1 + 2 * diff2;
+    r[4] = d[5] - (REAL)0.5 * sum1 + 2 * sum2;
+}
+
 /* 2 taps, tile 2: points 0, 1 */
 LINE(bt_2s)
 {

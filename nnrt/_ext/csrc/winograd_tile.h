@@ -55,7 +55,7 @@
             for (int64_t phase = 0; phase < phases; phase++) {                                                         \
                 const REAL *rows[from];                                                                                \
                 int64_t inside[2];                                                                                     \
-                K(square)(p, s, t, phase, M, from, narrow, room, rows, inside);                                        \
+                K(square)(p, s, t, phase, from, narrow, room, rows, inside);                                           \
                 const int64_t j0 = inside[0], j1 = inside[1];                                                          \
                 if (j0 > 0 || j1 < from)                                                                               \
                     for (int64_t i = 0; i < KS; i++)                                                                   \
@@ -71,7 +71,12 @@
 #define ROOM(c) (KS * MAX((c), KS * VL))
 #define PIXEL(i, j) K(load)(rows[i] + j * pixel + at)
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step + at, value)
+#if R < 5
 TRANSFORM(transform_x, bt, KS)
+#define TRANSFORM_X F(transform_x)
+#else /* that of another tile with these points */
+#define TRANSFORM_X K(transform_x_4)
+#endif
 TRANSFORM(transform_dy, a, M)
 
 /* y of the tiles t0..t1, columns o0..o1, from their products; of every spread-th pixel from `down`, `right` on. */
@@ -107,7 +112,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
 
 COLD static void F(conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-    K(conv)(args, begin, end, scratch, KS, F(transform_x), F(transform_products));
+    K(conv)(args, begin, end, scratch, KS, TRANSFORM_X, F(transform_products));
 }
 
 COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -115,7 +120,7 @@ COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *sc
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
     const K(image) x = {p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, p->step};
-    F(transform_x)(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
+    TRANSFORM_X(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
 }
 
 COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -168,3 +173,4 @@ static void F(filter)(const void *args, int64_t begin, int64_t end, void *scratc
 #undef TAPS
 #undef PUT
 #undef ROOM
+#undef TRANSFORM_X
