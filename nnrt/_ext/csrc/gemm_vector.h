@@ -157,9 +157,11 @@ static void K(gemm_colsum)(const void *args, int64_t begin, int64_t end, void *s
         const REAL *x = (const REAL *)g->x + i0 * g->x_row + j0 * g->x_col;
         int64_t i = i0;
         if (g->x_col == 1)
-            for (; i + 4 <= i1; i += 4, x += 4 * g->x_row)
+            for (; i + 4 <= i1; i += 4, x += 4 * g->x_row) {
+                nnrt_touch(x, 4, g->x_row * (int64_t)sizeof(REAL), n * (int64_t)sizeof(REAL));
                 for (int64_t j = 0; j < n; j++)
                     y[j] += (x[j] + x[j + g->x_row]) + (x[j + 2 * g->x_row] + x[j + 3 * g->x_row]);
+            }
         for (; i < i1; i++, x += g->x_row)
             for (int64_t j = 0; j < n; j++)
                 y[j] += x[j * g->x_col];

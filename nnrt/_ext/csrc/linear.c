@@ -2,6 +2,7 @@
 #ifndef REAL
 
 #include "linear.h"
+#include "stream.h"
 #include "vmath.h"
 
 #define REAL float

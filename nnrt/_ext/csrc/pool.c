@@ -464,6 +464,29 @@ static void K(add_rows)(REAL *sum, const REAL *const *x, const REAL *scale, int 
 #undef ROWS
 }
 
+/* sum = Σ x over n channels of whole lines of `pixels`, one behind the other, `step` apart; a line is summed behind sum. */
+static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int64_t lines, int64_t pixels, int64_t step, int64_t n)
+{
+    REAL *restrict line = sum + n;
+    const int64_t bytes = n * (int64_t)sizeof *x;
+    memset(sum, 0, (size_t)bytes);
+    for (; lines > 0; lines--) {
+        int64_t i = 0;
+        memset(line, 0, (size_t)bytes);
+        for (; i + 4 <= pixels; i += 4, x += 4 * step) {
+            nnrt_touch(x, 4, step * (int64_t)sizeof *x, bytes);
+            for (int64_t j = 0; j < n; j++)
+                line[j] += (x[j] + x[j + step]) + (x[j + 2 * step] + x[j + 3 * step]);
+        }
+        for (; i < pixels; i++, x += step)
+            for (int64_t j = 0; j < n; j++)
+                line[j] += x[j];
+        for (int64_t j = 0; j < n; j++)
+            sum[j] += line[j];
+    }
+    return sum;
+}
+
 /* The sum of the unit's lines over pixels first..last-1 and its channels; backward each by its scale.
  * The error grows with the sides of a window, not with its area. */
 static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t first, int64_t last)
@@ -515,17 +538,23 @@ static __attribute__((noinline)) void K(avg_one)(const nnrt_pool_args *p, const 
     K(avg_block)(p, x, taps, count, scale, y, 1, lanes);
 }
 
-#define ONE(j, lanes) K(avg_one)(p, x + j, taps, w.last - w.first, scale, y + j, lanes)
-#define MANY(j) K(avg_block)(p, x + j, taps, w.last - w.first, scale, y + j, 4, LANES)
+#define ONE(j, lanes) K(avg_one)(p, x + j, taps, count, scale, y + j, lanes)
+#define MANY(j) K(avg_block)(p, x + j, taps, count, scale, y + j, 4, LANES)
 
 static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
         window left = q.window[0], right = q.window[q.w1 - 1 - q.w0];
-        int64_t wide = q.c1 - q.c0, first = left.start + left.first;
-        const REAL *sum = K(add_lines)(p, &q, first, right.start + right.last);
+        int64_t wide = q.c1 - q.c0, first = left.start + left.first, last = right.start + right.last;
+        int64_t pixels = p->axis[2].in, step = pixels * p->c;
+        /* one window of whole lines, one behind the other */
+        const int whole = q.lines && q.w1 - q.w0 == 1 && last - first == pixels && pixels > 1
+            && q.line[q.lines - 1].from - q.line->from == (q.lines - 1) * step;
+        const REAL *sum = whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
+                                : K(add_lines)(p, &q, first, last);
         for (int64_t o = q.w0; o < q.w1; o++) {
             window w = q.window[o - q.w0];
+            const int64_t count = whole ? 1 : w.last - w.first;
             const REAL *x = sum + (w.start + w.first - first) * p->chunk;
             const line *taps = NULL;
             REAL *y = (REAL *)p->to + q.to + o * p->c + q.c0;
@@ -546,6 +575,7 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
         const REAL *x = (const REAL *)K(add_lines)(p, &q, left.first, right.last) - left.first * p->chunk;
         for (int64_t i = q.w0; i < q.w1; i++) {
             window w = q.window[i - q.w0];
+            const int64_t count = w.last - w.first;
             const line *taps = q.tap + w.first;
             REAL *y = (REAL *)p->to + q.to + i * p->c + q.c0, scale = 1;
             CHANNELS(wide, MANY, ONE);

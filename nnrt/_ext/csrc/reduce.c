@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "reduce.h"
+#include "stream.h"
 
 typedef nnrt_reduce_args args_t;
 
@@ -86,6 +87,7 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
             for (; r + 8 <= stop; r += 8) {                                       \
                 const REAL *a = x + r * stride, *b = a + stride, *c = b + stride, *d = c + stride; \
                 const REAL *e = d + stride, *f = e + stride, *g = f + stride, *h = g + stride; \
+                nnrt_touch(a, 8, stride * (int64_t)sizeof *x, w * (int64_t)sizeof *x);    \
                 for (int64_t i = 0; i < w; i++)                                   \
                     s[i] += ((K(name##_f)(a[i], 0, m[i]) + K(name##_f)(b[i], 0, m[i]))  \
                              + (K(name##_f)(c[i], 0, m[i]) + K(name##_f)(d[i], 0, m[i]))) \
