@@ -87,7 +87,7 @@ cdef extern from "conv.h" nogil:
         nnrt_work work
         const void *sums
         void *dw
-        int64_t chunks, taps, inputs, outputs, length
+        int64_t chunks, groups, taps, inputs, outputs, length
     ctypedef struct nnrt_conv_pack:
         nnrt_work work
         void *dst
@@ -156,8 +156,8 @@ cdef int check(str kernel, str name, ndarray a, int dtype, int axes) except -1:
     return 0
 
 
-cdef bint narrow(int64_t out_w, const nnrt_gemm_ops *g) noexcept nogil:
-    return out_w < LEAST_ROWS * ceil_div(out_w, g.mr)
+cdef bint narrow(int64_t out_w, int64_t groups, const nnrt_gemm_ops *g) noexcept nogil:
+    return out_w < (LEAST_ROWS if groups == 1 else 3) * ceil_div(out_w, g.mr)
 
 
 # ---- filters ----
@@ -270,7 +270,7 @@ def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_
 cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size, double macs) noexcept nogil:
     # How the outputs are cut into tasks; returns their number.
     cdef int64_t each, reach_h, reach_w, want, tasks, strips, i, j
-    cdef int64_t all_panels = a.groups * ceil_div(a.y_channels // a.groups, a.gemm.nr)
+    cdef int64_t per = ceil_div(a.y_channels // a.groups, a.gemm.nr), all_panels = a.groups * per
     cdef const nnrt_conv_pass *p
     cdef bint any_taps = False
     for i in range(a.passes):
@@ -290,7 +290,8 @@ cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size,
         if any_taps and (a.low[j] < 0 or (a.most[j] - 1) * a.stride[j] + a.high[j] >= a.in_[j]):
             a.padded = 1
     reach_h, reach_w = a.high[1] - a.low[1] + 1, a.high[2] - a.low[2] + 1
-    each = max(1, a.x_channels) * size * (a.high[0] - a.low[0] + 1)
+    a.padded |= a.groups > 1
+    each = max(1, a.x_channels // a.groups) * size * (a.high[0] - a.low[0] + 1)
     a.cols = a.most[2]
     if each * reach_h * ((a.cols - 1) * a.stride[2] + reach_w) > BOX_BYTES:
         a.cols = even(a.most[2], max(4 * a.gemm.mr, (BOX_BYTES // (each * reach_h) - reach_w) // a.stride[2]))
@@ -303,7 +304,9 @@ cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size,
         tasks = a.images * a.most[0] * ceil_div(a.most[1], a.rows) * ceil_div(a.most[2], a.cols)
         if tasks * strips >= want:
             return tasks * strips
-        if a.rows * a.cols >= 96 and a.rows > 1:
+        if a.groups > 1 and a.panels > per:
+            a.panels = ceil_div(a.panels // per, 2) * per
+        elif a.rows * a.cols >= 96 and a.rows > 1:
             a.rows = ceil_div(a.rows, 2)
         elif a.cols >= 96:
             a.cols = ceil_div(a.cols, 2)
@@ -324,7 +327,7 @@ cdef int tiles(nnrt_conv_args *a, const nnrt_conv_pass *passes, int dtype) noexc
     tasks = plan(a, passes, size, macs)
     if a.padded:
         box = (a.high[0] - a.low[0] + 1) * ((a.rows - 1) * a.stride[1] + a.high[1] - a.low[1] + 1)
-        box *= ((a.cols - 1) * a.stride[2] + a.high[2] - a.low[2] + 1) * a.x_channels
+        box *= ((a.cols - 1) * a.stride[2] + a.high[2] - a.low[2] + 1) * (a.x_channels // a.groups)
     a.work.flops = 2 * macs
     a.work.scratch = box * size + (a.taps * 8 + 63) // 64 * 64
     a.passed = passes
@@ -460,7 +463,7 @@ def conv(ndarray y not None, ndarray x not None, ndarray p not None, shape, b, r
         return _ref_conv(y, x, p, shape, b, residual, stride, padding, dilation, groups, activation)
     a.passes = 1
     with nogil:
-        if narrow(one.out[2], a.gemm):
+        if narrow(one.out[2], groups, a.gemm):
             rc = patches(&a, &one, dtype)
         else:
             rc = tiles(&a, &one, dtype)
@@ -528,7 +531,7 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
                 at += 1
     a.passes = count
     with nogil:
-        if count == 1 and narrow(list_.out[2], a.gemm) and volume(list_.taps) * a.x_channels > 0:
+        if count == 1 and narrow(list_.out[2], groups, a.gemm) and volume(list_.taps) * a.x_channels > 0:
             rc = patches(&a, list_, dtype)
         else:
             rc = tiles(&a, list_, dtype)
@@ -543,14 +546,14 @@ cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype
     g.sums, g.chunks, g.length = sums, chunks, 64
     g.work.scratch = g.length * NNRT_CONV_ROWS * (4 if dtype == NNRT_F32 else 8)
     return launch_nogil(&table.dtype[dtype].gather, g,
-                        ceil_div(g.outputs, NNRT_CONV_ROWS) * ceil_div(g.taps * g.inputs, g.length))
+                        g.groups * ceil_div(g.outputs, NNRT_CONV_ROWS) * ceil_div(g.taps * g.inputs, g.length))
 
 
 cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, cin = a.x_channels // a.groups
-    cdef int64_t all_panels = a.groups * ceil_div(a.y_channels // a.groups, a.gemm.nr)
+    cdef int64_t per = ceil_div(a.y_channels // a.groups, a.gemm.nr), all_panels = a.groups * per
     cdef int rc
-    a.joined = a.groups == 1 and cin < NNRT_CONV_WIDTH and a.step[2] == 1
+    a.joined = cin < NNRT_CONV_WIDTH + (a.groups > 1) and a.step[2] == 1
     a.width = min(cin, NNRT_CONV_WIDTH)
     a.cols = even(a.out[2], SUMMED + SUMMED // 2)
     a.rows = even(a.out[1], SUMMED // a.cols)
@@ -597,7 +600,7 @@ cdef int sum_patches(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexc
                 break
             memset(&g, 0, sizeof(g))
             g.batch, g.m, g.n, g.k = 1, deep, cout, q.images * pixels
-            g.c, g.c_row = <char *>a.sums + i * cout * size, a.y_channels
+            g.c, g.c_row = <char *>a.sums + i * deep * cout * size, cout
             g.a, g.a_row, g.a_col = q.patches, 1, deep
             g.b, g.b_row, g.b_col = <const char *>a.dy + (n * pixels * a.y_channels + i * cout) * size, a.y_channels, 1
             g.alpha, g.beta = 1, 1 if n else 0
@@ -643,13 +646,14 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0:
         dw[...] = 0
         return
-    last.dw, last.taps, last.inputs, last.outputs = PyArray_DATA(dw), volume(a.taps), PyArray_DIMS(dw)[1], a.y_channels
+    last.dw, last.groups, last.taps = PyArray_DATA(dw), groups, volume(a.taps)
+    last.inputs, last.outputs = PyArray_DIMS(dw)[1], a.y_channels // groups
     last.work.bytes = 2.0 * PyArray_SIZE(dw) * (4 if dtype == NNRT_F32 else 8)
     span(&last.work.out[0], dw)
     a.work.flops = 2.0 * a.images * volume(a.out) * PyArray_SIZE(dw)
     a.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(dy)) * (4 if dtype == NNRT_F32 else 8)
     with nogil:
-        if a.out[2] < LEAST_COLUMNS:
+        if a.out[2] < (LEAST_COLUMNS if groups == 1 else 4):
             rc = sum_patches(&a, &last, dtype)
         else:
             rc = sum_tiles(&a, &last, dtype)

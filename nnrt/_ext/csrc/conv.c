@@ -27,9 +27,6 @@ static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *st
     return parts;
 }
 
-/* Whether rows of taps along w are contiguous in x. */
-static int conv_joined(int64_t groups, int64_t step_w) { return groups == 1 && step_w == 1; }
-
 #define REAL float
 #define REAL_BYTES 4
 #define K(name) name##_f32
@@ -74,7 +71,11 @@ static void K(copy_box)(REAL *dst, const REAL *x, const int64_t *in, int64_t x_c
                 memcpy(dst + before * channels, src + before * channels, (end - before) * channels * sizeof(REAL));
             else
                 for (int64_t w = before; w < end; w++)
-                    memcpy(dst + w * channels, src + w * x_channels, channels * sizeof(REAL));
+                    for (int64_t c = 0; c < channels; c += VL)
+                        if (c + VL <= channels)
+                            K(store)(dst + w * channels + c, K(load)(src + w * x_channels + c));
+                        else
+                            memcpy(dst + w * channels + c, src + w * x_channels + c, (channels - c) * sizeof(REAL));
             K(zero)(dst + end * channels, (wide - end) * channels);
         }
 }
@@ -90,12 +91,12 @@ static void K(conv_block)(const nnrt_conv_args *a, const nnrt_conv_pass *p, cons
     const int64_t taps = p->taps[0] * p->taps[1] * p->taps[2], deep = taps * cin;
     const int64_t last = CEIL(cout - (per - 1) * NR, VL) * VL, all = (per - 1) * NR + last;
     nnrt_tail tail = {.alpha = 1, .beta = 1, .relu = a->activation == NNRT_ACT_RELU, .jumps = jumps};
-    tail.parts = taps ? conv_jumps(jumps, p->taps, a->step, v, conv_joined(a->groups, a->step[2])) : 0;
+    tail.parts = taps ? conv_jumps(jumps, p->taps, a->step, v, v->pixel == cin && a->step[2] == 1) : 0;
     const int64_t k = taps ? deep / tail.parts : 0;
     const int64_t y_row = a->y_step[2], a_row = a->stride[2] * v->pixel, tiles = CEIL(w1 - w0, MR);
     REAL *y = (REAL *)a->y + p->y + n * a->y_image + od * a->y_step[0] + h0 * a->y_step[1] + w0 * a->y_step[2];
     const REAL *residual = a->residual ? (const REAL *)a->residual + (y - (REAL *)a->y) : NULL;
-    const int64_t many = MAX(1, BLOCK_BYTES / (MAX(deep, 1) * NR * (int64_t)sizeof(REAL)));
+    const int64_t many = a->groups > 1 ? 1 : MAX(1, BLOCK_BYTES / (MAX(deep, 1) * NR * (int64_t)sizeof(REAL)));
     tail.src_row = y_row;
     for (int64_t q = q0, j0, j1; q < q1; q += j1 - j0) {
         const int64_t group = q / per;
@@ -104,7 +105,7 @@ static void K(conv_block)(const nnrt_conv_args *a, const nnrt_conv_pass *p, cons
         for (int64_t h = 0; h < h1 - h0; h++)
             for (int64_t i = 0; i < tiles; i++) {
                 const int64_t w = i * (w1 - w0) / tiles, rows = (i + 1) * (w1 - w0) / tiles - w;
-                const REAL *x = (const REAL *)v->data + group * cin + h * a->stride[1] * v->row + w * a_row;
+                const REAL *x = (const REAL *)v->data + h * a->stride[1] * v->row + w * a_row;
                 for (int64_t j = j0; j < j1; j++) {
                     const int64_t o = group * cout + j * NR, at = h * a->y_step[1] + w * y_row + o;
                     tail.bias = a->bias ? (const REAL *)a->bias + o : NULL;
@@ -126,12 +127,14 @@ static void K(conv_tiles)(const void *args, int64_t begin, int64_t end, void *sc
     const nnrt_conv_args *a = args;
     const int64_t cin = a->x_channels / a->groups, per = CEIL(a->y_channels / a->groups, NR), panels = a->groups * per;
     const int64_t strips = CEIL(panels, a->panels), across = CEIL(a->most[2], a->cols), down = CEIL(a->most[1], a->rows);
+    const int64_t blocks = a->images * a->most[0] * down * across;
     int64_t *jumps = scratch;
     REAL *box = (REAL *)((char *)scratch + (a->taps * sizeof(int64_t) + 63) / 64 * 64);
     for (int64_t task = begin; task < end; task++) {
-        int64_t t = task;
-        const int64_t q0 = t % strips * a->panels, q1 = MIN(q0 + a->panels, panels);
-        t /= strips;
+        /* the filters of groups stay in L2 while images pass; else an image does while the filter passes */
+        const int64_t strip = a->groups > 1 ? task / blocks : task % strips;
+        const int64_t q0 = strip * a->panels, q1 = MIN(q0 + a->panels, panels);
+        int64_t t = a->groups > 1 ? task % blocks : task / strips;
         const int64_t w0 = t % across * a->cols, w1 = MIN(w0 + a->cols, a->most[2]);
         t /= across;
         const int64_t h0 = t % down * a->rows, h1 = MIN(h0 + a->rows, a->most[1]);
@@ -141,24 +144,27 @@ static void K(conv_tiles)(const void *args, int64_t begin, int64_t end, void *sc
         const int64_t id = a->low[0] + od * a->stride[0], ih = a->low[1] + h0 * a->stride[1];
         const int64_t iw = a->low[2] + w0 * a->stride[2];
         const REAL *x = (const REAL *)a->x + n * a->in[0] * a->in[1] * a->in[2] * a->x_channels;
-        conv_view v;
-        if (a->padded) {
-            const int64_t c0 = q0 / per * cin, channels = ((q1 - 1) / per + 1) * cin - c0;
-            const int64_t deep = a->high[0] - a->low[0] + 1;
-            const int64_t high = (h1 - h0 - 1) * a->stride[1] + a->high[1] - a->low[1] + 1;
-            const int64_t wide = (w1 - w0 - 1) * a->stride[2] + a->high[2] - a->low[2] + 1;
-            K(copy_box)(box, x, a->in, a->x_channels, id, deep, ih, high, iw, wide, c0, channels);
-            v = (conv_view){box - c0, high * wide * channels, wide * channels, channels};
-        } else
-            v = (conv_view){x + ((id * a->in[1] + ih) * a->in[2] + iw) * a->x_channels,
-                            a->in[1] * a->in[2] * a->x_channels, a->in[2] * a->x_channels, a->x_channels};
-        for (int64_t i = 0; i < a->passes; i++) {
-            const nnrt_conv_pass *p = &a->pass[i];
-            conv_view of = v;
-            of.data = (const REAL *)v.data + (p->first[0] - a->low[0]) * v.plane + (p->first[1] - a->low[1]) * v.row
-                    + (p->first[2] - a->low[2]) * v.pixel;
-            if (od < p->out[0] && h0 < p->out[1] && w0 < p->out[2])
-                K(conv_block)(a, p, &of, n, od, h0, MIN(h1, p->out[1]), w0, MIN(w1, p->out[2]), q0, q1, jumps);
+        for (int64_t q = q0, to; q < q1; q = to) { /* group by group */
+            const int64_t c0 = q / per * cin;
+            conv_view v;
+            to = a->groups > 1 ? MIN((q / per + 1) * per, q1) : q1;
+            if (a->padded) {
+                const int64_t deep = a->high[0] - a->low[0] + 1;
+                const int64_t high = (h1 - h0 - 1) * a->stride[1] + a->high[1] - a->low[1] + 1;
+                const int64_t wide = (w1 - w0 - 1) * a->stride[2] + a->high[2] - a->low[2] + 1;
+                K(copy_box)(box, x, a->in, a->x_channels, id, deep, ih, high, iw, wide, c0, cin);
+                v = (conv_view){box, high * wide * cin, wide * cin, cin};
+            } else
+                v = (conv_view){x + ((id * a->in[1] + ih) * a->in[2] + iw) * a->x_channels + c0,
+                                a->in[1] * a->in[2] * a->x_channels, a->in[2] * a->x_channels, a->x_channels};
+            for (int64_t i = 0; i < a->passes; i++) {
+                const nnrt_conv_pass *p = &a->pass[i];
+                conv_view of = v;
+                of.data = (const REAL *)v.data + (p->first[0] - a->low[0]) * v.plane
+                        + (p->first[1] - a->low[1]) * v.row + (p->first[2] - a->low[2]) * v.pixel;
+                if (od < p->out[0] && h0 < p->out[1] && w0 < p->out[2])
+                    K(conv_block)(a, p, &of, n, od, h0, MIN(h1, p->out[1]), w0, MIN(w1, p->out[2]), q, to, jumps);
+            }
         }
     }
 }
@@ -233,11 +239,12 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
     const int64_t g0 = q0 / per, g1 = (q1 - 1) / per + 1;
     const int64_t reach[3] = {(a->taps[0] - 1) * a->step[0] + 1, (a->taps[1] - 1) * a->step[1] + 1,
                               (a->taps[2] - 1) * a->step[2] + 1};
-    REAL *sums = (REAL *)a->sums + chunk * a->taps[0] * a->taps[1] * a->taps[2] * cin * a->y_channels;
+    const int64_t all_taps = a->taps[0] * a->taps[1] * a->taps[2], some = a->groups > 1 ? 1 : q1 - q0;
+    REAL *sums = (REAL *)a->sums + chunk * all_taps * cin * a->y_channels;
     int64_t *jumps = scratch;
     REAL *panels = (REAL *)((char *)scratch + (a->rows * sizeof(int64_t) + 63) / 64 * 64);
     REAL *box = panels + a->panels * a->rows * a->cols * NR;
-    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = a->y_channels, .jumps = jumps};
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = cout, .jumps = jumps};
     for (int64_t b = chunk * a->chunk; b < MIN((chunk + 1) * a->chunk, a->blocks); b++) {
         const int64_t w0 = b % across * a->cols, w1 = MIN(w0 + a->cols, a->out[2]), wide = w1 - w0;
         const int64_t h0 = b / across % down * a->rows, h1 = MIN(h0 + a->rows, a->out[1]), high = h1 - h0;
@@ -268,23 +275,25 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                         i++, j = 0;
                 }
             }
-        for (int64_t td = 0, tap = 0; td < a->taps[0]; td++)
-            for (int64_t th = 0; th < a->taps[1]; th++)
-                for (int64_t tw = 0; tw < (a->joined ? 1 : a->taps[2]); tw++, tap++)
-                    for (int64_t q = q0; q < q1; q++)
-                        for (int64_t c0 = 0; c0 < cin; c0 += a->width) {
-                            const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
-                            const int64_t o = q / per * cout + q % per * NR;
-                            const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
-                                           + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
-                            for (int64_t i = 0; i < tiles; i++) {
-                                const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
-                                REAL *sum = sums + ((a->joined ? tap * m : tap * cin + c0) + c) * a->y_channels + o;
-                                tail.src = b > chunk * a->chunk ? sum : NULL;
-                                g->tile(rows, MIN(NR, cout - q % per * NR), wide, xp + c, 1, a->stride[2] * a->width,
-                                        panels + (q - q0) * high * wide * NR, NR, sum, a->y_channels, &tail);
+        /* panel by panel where each has a group's x of its own, else tap by tap */
+        for (int64_t first = q0; first < q1; first += some)
+            for (int64_t td = 0, tap = 0; td < a->taps[0]; td++)
+                for (int64_t th = 0; th < a->taps[1]; th++)
+                    for (int64_t tw = 0; tw < (a->joined ? 1 : a->taps[2]); tw++, tap++)
+                        for (int64_t q = first; q < first + some; q++)
+                            for (int64_t c0 = 0; c0 < cin; c0 += a->width) {
+                                const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
+                                const int64_t o = q % per * NR;
+                                const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
+                                               + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
+                                REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
+                                for (int64_t i = 0; i < tiles; i++) {
+                                    const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
+                                    tail.src = b > chunk * a->chunk ? sum + c * cout : NULL;
+                                    g->tile(rows, MIN(NR, cout - o), wide, xp + c, 1, a->stride[2] * a->width,
+                                            panels + (q - q0) * high * wide * NR, NR, sum + c * cout, cout, &tail);
+                                }
                             }
-                        }
     }
 }
 
@@ -298,13 +307,14 @@ static void K(conv_sums)(const void *args, int64_t begin, int64_t end, void *scr
 static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_conv_gather *a = args;
-    const int64_t size = a->taps * a->inputs, chunk = size * a->outputs, pieces = CEIL(size, a->length);
+    const int64_t size = a->taps * a->inputs, each = size * a->outputs, chunk = a->groups * each;
+    const int64_t pieces = CEIL(size, a->length), blocks = pieces * CEIL(a->outputs, NNRT_CONV_ROWS);
     REAL *lines = scratch;
     for (int64_t t = begin; t < end; t++) {
-        const int64_t o0 = t / pieces * NNRT_CONV_ROWS, count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
+        const int64_t group = t / blocks * each, o0 = t % blocks / pieces * NNRT_CONV_ROWS, count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
         const int64_t e0 = t % pieces * a->length, length = MIN(a->length, size - e0);
         for (int64_t e = 0; e < length; e++) {
-            const REAL *src = (const REAL *)a->sums + ((e0 + e) % a->taps * a->inputs + (e0 + e) / a->taps) * a->outputs + o0;
+            const REAL *src = (const REAL *)a->sums + group + ((e0 + e) % a->taps * a->inputs + (e0 + e) / a->taps) * a->outputs + o0;
             REAL *dst = lines + e * NNRT_CONV_ROWS;
             for (int64_t o = 0; o < count; o++)
                 dst[o] = src[o];
@@ -313,7 +323,7 @@ static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *s
                     dst[o] += src[o + i * chunk];
         }
         for (int64_t o = 0; o < count; o += SIDE) {
-            REAL *dst = (REAL *)a->dw + (o0 + o) * size + e0;
+            REAL *dst = (REAL *)a->dw + group + (o0 + o) * size + e0;
             int64_t e = 0;
             for (; o + SIDE <= count && e + SIDE <= length; e += SIDE) {
                 const REAL *rows[SIDE];

@@ -58,7 +58,7 @@ typedef struct {
     int64_t rows;                          /* of patches per task */
 } nnrt_conv_patches;
 
-/* sums[chunk, tap, inputs of a group, O] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk.
+/* sums[chunk, group, tap, inputs, outputs of the group] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk.
  * A task's part of x is copied in blocks of channels [block][d][h][w][width], which are read line by line. */
 typedef struct {
     nnrt_work work;
@@ -76,12 +76,12 @@ typedef struct {
     int64_t panels;        /* of nr channels of dy per task */
 } nnrt_conv_sums;
 
-/* dw[O, inputs, taps] = sum over chunks of sums[chunk, taps, inputs, O]. */
+/* dw[group, outputs, inputs, taps] = sum over chunks of sums[chunk, group, taps, inputs, outputs]. */
 typedef struct {
     nnrt_work work;
     const void *sums;
     void *dw;
-    int64_t chunks, taps, inputs, outputs;
+    int64_t chunks, groups, taps, inputs, outputs; /* inputs and outputs of a group */
     int64_t length; /* of a piece of a row of dw */
 } nnrt_conv_gather;
 
@@ -101,7 +101,7 @@ typedef struct {
     nnrt_kernel tiles;   /* tasks: images x depth x bands of rows x of columns x strips of panels */
     nnrt_kernel patches; /* tasks: ceil(m/rows) */
     nnrt_kernel sums;    /* tasks: chunks x strips of panels */
-    nnrt_kernel gather;  /* tasks: ceil(O/64) x ceil(row of dw/length) */
+    nnrt_kernel gather;  /* tasks: groups x ceil(outputs/64) x ceil(row of dw/length) */
     nnrt_kernel pack;    /* tasks: groups x panels */
 } nnrt_conv_ops;
 
