@@ -24,6 +24,11 @@ def rectified(norm, x, relu=None):
     return F.relu(norm(x), inplace=True) if relu is None else relu(norm(x))
 
 
+def plain(kind, *modules):
+    """Are these modules of that very kind, without hooks, so that one op may do what several of them say?"""
+    return all([type(m) is kind and getattr(m, "_hooks", m) is None for m in modules])
+
+
 def kaiming(model, mode="fan_out"):
     """Draws the filters of all convolutions from He's normal distribution, for ReLU; biases become 0."""
     for module in model.modules():

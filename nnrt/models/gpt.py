@@ -11,7 +11,7 @@ import math
 
 from .. import cat, nn
 from ..nn import functional as F
-from ._layers import check_ids, evaluating
+from ._layers import check_ids, evaluating, plain
 
 
 class GPT(nn.Module):
@@ -135,6 +135,12 @@ class Attention(nn.Module):
         self.resid_dropout = nn.Dropout(dropout)
 
     def forward(self, x, cache=None, mask=None):
+        if mask is None and cache is None and "pattern" not in self.how and plain(nn.Linear, self.c_attn, self.c_proj):
+            p, read, write = self.dropout if self.training else 0.0, self.c_attn, self.c_proj
+            y = F.projected_attention(
+                x, None, self.heads, read.weight, read.bias, write.weight, write.bias, dropout_p=p, is_causal=True
+            )
+            return self.resid_dropout(y)
         qkv = self.c_attn(x)
         if cache:
             return self.c_proj(cache.attend(qkv))
@@ -155,7 +161,11 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
-        return self.dropout(self.c_proj(self.act(self.c_fc(x))))
+        up, act, down = self.c_fc, self.act, self.c_proj
+        if plain(nn.Linear, up, down) and plain(nn.GELU, act):
+            kind = "gelu" if act.approximate == "none" else "gelu_tanh"
+            return self.dropout(F.feed_forward(x, up.weight, up.bias, down.weight, down.bias, kind))
+        return self.dropout(down(act(up(x))))
 
 
 def draw(logits, temperature, top_k, top_p, generator):

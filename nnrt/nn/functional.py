@@ -110,6 +110,7 @@ from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.statistics import vector_norm
 from ..ops.ternary import clamp_min
+from ..ops.transformer import feed_forward, projected_attention
 from ..ops.unary import sigmoid, tanh
 
 _threshold = threshold  # threshold_ has a parameter of this name

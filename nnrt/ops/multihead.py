@@ -22,6 +22,7 @@ from .linear import linear, matmul
 from .promotion import not_tensors
 from .random import dropout
 from .softmax import softmax
+from .transformer import fits, projected_attention
 from .unary import tanh
 
 K, LINEAR, NORM = (registry.family(name) for name in ("attention", "linear", "norm"))
@@ -52,6 +53,11 @@ def multi_head_attention(
             f"query {tuple(query.shape)}"
         )
     mask = _mask(op, n, num_heads, length, key.shape[1], key_padding_mask, attn_mask, query.dtype)
+    terms = (in_weights, in_bias, out_weight, out_bias)
+    if not (need_weights or add_zero_attn) and bias_k is None and key is value and fits(query, key, num_heads, *terms):
+        if mask is None or not (is_causal or mask.requires_grad):
+            source = None if key is query else key
+            return projected_attention(query, source, num_heads, *terms, _looking(mask), dropout_p, is_causal), None
     q, k, v = _heads(query, key, value, num_heads, in_weights, in_bias)
     width = num_heads * q.shape[-1]
     more = 0
@@ -77,13 +83,16 @@ def multi_head_attention(
         y = matmul(weights, v)
     else:
         weights = None
-        if mask is not None and mask.array.dtype.kind == "b":
-            mask = wrap(~mask.array)  # True where a query looks, from here on
-        y = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
+        y = scaled_dot_product_attention(q, k, v, _looking(mask), dropout_p, is_causal)
     y = linear(y.transpose(1, 2).reshape(n, length, width), out_weight, out_bias)
     if weights is not None and average_attn_weights:
         weights = weights.mean(1)
     return y, weights
+
+
+def _looking(mask):
+    """A mask whose bools are True where a query looks."""
+    return wrap(~mask.array) if mask is not None and mask.array.dtype.kind == "b" else mask
 
 
 def _heads(query, key, value, heads, weights, bias):
