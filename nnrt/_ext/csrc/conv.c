@@ -6,6 +6,8 @@
 #include "conv.h"
 
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Pixels of dy so short share few places in L1: they are summed where they lie. */
+#define IN_PLACE_BYTES 128
 
 /* Panels of the filter that stay in L2 while a task's rows pass: bytes. */
 #define BLOCK_BYTES (256 << 10)
@@ -239,12 +241,13 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
     const int64_t g0 = q0 / per, g1 = (q1 - 1) / per + 1;
     const int64_t reach[3] = {(a->taps[0] - 1) * a->step[0] + 1, (a->taps[1] - 1) * a->step[1] + 1,
                               (a->taps[2] - 1) * a->step[2] + 1};
-    const int64_t all_taps = a->taps[0] * a->taps[1] * a->taps[2], some = a->groups > 1 ? 1 : q1 - q0;
+    const int64_t all_taps = a->taps[0] * a->taps[1] * a->taps[2];
     REAL *sums = (REAL *)a->sums + chunk * all_taps * cin * a->y_channels;
     int64_t *jumps = scratch;
     REAL *panels = (REAL *)((char *)scratch + (a->rows * sizeof(int64_t) + 63) / 64 * 64);
     REAL *box = panels + a->panels * a->rows * a->cols * NR;
     nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = cout, .jumps = jumps};
+    const int there = a->y_channels * sizeof(REAL) <= IN_PLACE_BYTES;
     for (int64_t b = chunk * a->chunk; b < MIN((chunk + 1) * a->chunk, a->blocks); b++) {
         const int64_t w0 = b % across * a->cols, w1 = MIN(w0 + a->cols, a->out[2]), wide = w1 - w0;
         const int64_t h0 = b / across % down * a->rows, h1 = MIN(h0 + a->rows, a->out[1]), high = h1 - h0;
@@ -260,7 +263,7 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         tail.parts = high;
         for (int64_t h = 0; h < high; h++)
             jumps[h] = h * a->stride[1] * row;
-        for (int64_t h = 0; h < high; h++)
+        for (int64_t h = 0; h < high && !there; h++)
             for (int64_t w = 0; w < wide; w++) {
                 const REAL *src = dy + (h * a->out[2] + w) * a->y_channels;
                 REAL *dst = panels + (h * wide + w) * NR;
@@ -275,25 +278,29 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                         i++, j = 0;
                 }
             }
-        /* panel by panel where each has a group's x of its own, else tap by tap */
-        for (int64_t first = q0; first < q1; first += some)
-            for (int64_t td = 0, tap = 0; td < a->taps[0]; td++)
-                for (int64_t th = 0; th < a->taps[1]; th++)
-                    for (int64_t tw = 0; tw < (a->joined ? 1 : a->taps[2]); tw++, tap++)
-                        for (int64_t q = first; q < first + some; q++)
-                            for (int64_t c0 = 0; c0 < cin; c0 += a->width) {
-                                const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
-                                const int64_t o = q % per * NR;
-                                const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
-                                               + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
-                                REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
-                                for (int64_t i = 0; i < tiles; i++) {
-                                    const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
-                                    tail.src = b > chunk * a->chunk ? sum + c * cout : NULL;
-                                    g->tile(rows, MIN(NR, cout - o), wide, xp + c, 1, a->stride[2] * a->width,
-                                            panels + (q - q0) * high * wide * NR, NR, sum + c * cout, cout, &tail);
-                                }
-                            }
+        /* The next block's dy, which follows in memory, comes while this one is summed. */
+        const char *ahead = (const char *)(dy + high * wide * a->y_channels);
+        const int64_t across_w = a->joined ? 1 : a->taps[2], taps = a->taps[0] * a->taps[1] * across_w;
+        const int64_t each = CEIL(high * wide * a->y_channels * (int64_t)sizeof(REAL), taps * (q1 - q0) * per_group);
+        for (int64_t q = q0; q < q1; q++)
+            for (int64_t c0 = 0; c0 < cin; c0 += a->width)
+                for (int64_t tap = 0; tap < taps; tap++) {
+                    const int64_t td = tap / across_w / a->taps[1], th = tap / across_w % a->taps[1], tw = tap % across_w;
+                    const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
+                    const int64_t o = q % per * NR;
+                    const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
+                                   + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
+                    REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
+                    for (const char *stop = ahead + each; ahead < stop; ahead += 64)
+                        __builtin_prefetch(ahead, 0, 2);
+                    for (int64_t i = 0; i < tiles; i++) {
+                        const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
+                        tail.src = b > chunk * a->chunk ? sum + c * cout : NULL;
+                        g->tile(rows, MIN(NR, cout - o), wide, xp + c, 1, a->stride[2] * a->width,
+                                there ? dy + q / per * cout + o : panels + (q - q0) * high * wide * NR,
+                                there ? a->y_channels : NR, sum + c * cout, cout, &tail);
+                    }
+                }
     }
 }
 
