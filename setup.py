@@ -29,7 +29,6 @@ COMPILED = [
     "nnrt/ops/activation.py",
     "nnrt/ops/elementwise.py",
     "nnrt/ops/linear.py",
-    "nnrt/ops/loss.py",
     "nnrt/ops/promotion.py",
     "nnrt/ops/shape.py",
     "nnrt/optim/_gather.py",
@@ -66,7 +65,7 @@ OPTIMISE_LINEAR = ["-O3"]
 SMALL = {"attention"}
 OPTIMISE_SMALL = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
 # The way of every small op is worth its size; elsewhere -Os halves the modules.
-HOT = {"elementwise", "linear", "maps", "runtime"}
+HOT = {"autograd", "elementwise", "linear", "maps", "runtime", "tensor"}
 DRIVER = ["-fno-strict-aliasing", "-Wno-unused-function"]
 # Nothing here throws or is unwound through: a tenth of the size.
 COMMON += [] if SANITIZE else ["-fno-asynchronous-unwind-tables"]

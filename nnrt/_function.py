@@ -1,9 +1,31 @@
-"""How autograd.Function is put on the tape."""
+"""autograd.Function: a user's own op, and how it is put on the tape."""
 
 import numpy as np
 
 from . import autograd, memory
 from .tensor import Tensor, wrap
+
+
+class Function:
+    """A user's own op: subclass with static forward(ctx, ...) and backward(ctx, *dy), call `.apply(...)`.
+
+    As in torch: forward gets Tensors and other arguments and returns a Tensor or a tuple of
+    them; backward gets one gradient per output and returns one per argument of forward (None
+    where there is none). `ctx.save_for_backward(*tensors)` keeps tensors for `ctx.saved_tensors`;
+    `ctx.needs_input_grad` is a tuple of bool; `ctx.mark_non_differentiable(*outputs)` excludes outputs.
+    """
+
+    @classmethod
+    def apply(cls, *args):
+        return apply(cls, args)
+
+    @staticmethod
+    def forward(ctx, *args):
+        raise NotImplementedError("autograd.Function: a subclass must define forward(ctx, ...)")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError("autograd.Function: a subclass must define backward(ctx, *grads)")
 
 
 class Context:

@@ -1,6 +1,6 @@
 cimport cython
 
-from nnrt._ext.runtime cimport alike, copy, empty, empty_like
+from nnrt._ext.runtime cimport alike, copy, empty, empty_like, grad_enabled
 from nnrt.tensor cimport Tensor, Version, wrap
 
 
@@ -24,14 +24,14 @@ cdef class Output:
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
 cpdef bint tracked(Tensor a, Tensor b)
 cdef long long _made
-cdef bint _anomaly
+cdef bint _watched
 
 @cython.locals(out=Tensor, version=Version, position=cython.int)
 cdef _save(Node node, tuple outs, tuple saved)
 @cython.locals(node=Node, made=Output, out=Tensor, index=cython.int)
 cpdef attach(tuple outs, backward, tuple inputs, tuple saved)
 cpdef Version version_of(Tensor t)
-cdef object target_of(Tensor t)
+cpdef target_of(Tensor t)
 
 @cython.final
 cdef class Walk:
@@ -54,7 +54,7 @@ cdef class Walk:
 
 
 @cython.locals(walk=Walk, t=Tensor)
-cdef _walk(str op, tensors, grads, bint retain_graph, create_graph, dict wanted)
+cpdef walk_from(str op, tensors, grads, bint retain_graph, create_graph, dict wanted)
 cdef _met(Node node, int index, dys, g)
 cdef added(a, b)
 @cython.locals(held=Tensor)

@@ -16,46 +16,32 @@ one dy per output (None when that output was not used), one dx per input, None w
 copies what it cannot own.
 """
 
-import functools
-import itertools
+# ruff: noqa: F401  what users find here, the files around it define
+
 from heapq import heappop, heappush
 
 import numpy as np
 from numpy import generic, ndarray
 
-from . import config, memory, registry
+from . import _anomaly, config, registry
+from ._anomaly import detect_anomaly
+from ._grad_mode import enable_grad, grad_enabled, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from ._hooks import Handle, run_hooks, run_node_hooks
 from .memory import alike, copy, empty, empty_like
 from .tensor import Tensor, Version, wrap
-
-try:
-    from ._ext.runtime import grad_enabled
-    from ._ext.runtime import set_grad_enabled as _set_grad_mode
-except ImportError:
-    import threading
-
-    _mode = threading.local()
-
-    def grad_enabled():
-        return getattr(_mode, "enabled", True)
-
-    def _set_grad_mode(enabled):
-        before = grad_enabled()
-        _mode.enabled = bool(enabled)
-        return before
-
 
 K = registry.family("elementwise")
 
 _made = 0
-_anomaly = False
+_watched = False  # detect_anomaly is on
 
 
-def _set_anomaly(on):
-    global _anomaly
-    _anomaly = on
+def _watch(on):
+    global _watched
+    _watched = on
 
 
-config.on_change("detect_anomaly", _set_anomaly)
+config.on_change("detect_anomaly", _watch)
 
 
 class Node:
@@ -119,28 +105,6 @@ class Output:
     """Output `index` of a node that has several."""
 
 
-class Handle:
-    """What a hook's registration returns; remove() undoes it, as does leaving a with-block."""
-
-    _next = itertools.count()
-
-    def __init__(self, hooks, hook):
-        self.hooks = hooks
-        self.id = next(Handle._next)
-        while self.id in hooks:  # hooks that were unpickled carry another process's numbers
-            self.id = next(Handle._next)
-        hooks[self.id] = hook
-
-    def remove(self):
-        self.hooks.pop(self.id, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.remove()
-
-
 def record(out, backward, inputs, saved=()):
     """Makes the Tensor of an op's one output and, where a gradient is wanted, its node.
 
@@ -199,8 +163,8 @@ def attach(outs, backward, inputs, saved):
         node.versions = None
     else:
         _save(node, outs, saved)
-    if _anomaly:
-        _anomaly_recorded(node, outs)
+    if _watched:
+        _anomaly.recorded(node, outs)
 
 
 def _save(node, outs, saved):
@@ -243,61 +207,24 @@ def backward(tensors, grad_tensors=None, retain_graph=False, create_graph=False,
     tape, for a non-scalar without gradient, and for wrong shapes.
     """
     if inputs is None:
-        _walk("backward", tensors, grad_tensors, retain_graph, create_graph, None)
+        walk_from("backward", tensors, grad_tensors, retain_graph, create_graph, None)
         return
-    inputs = _sequence(inputs)
+    inputs = sequence(inputs)
     found = grad(tensors, inputs, grad_tensors, retain_graph, allow_unused=True)
     for leaf, g in zip(inputs, found):
         if g is not None:
             accumulate(leaf, g.array if isinstance(g, Tensor) else g, True)
 
 
-def grad(
-    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False,
-    materialize_grads=False,
-):
-    """The gradients of sum_i <outputs[i], grad_outputs[i]> with respect to inputs, as a tuple of Tensors.
-
-    Nothing is accumulated into .grad. inputs may be leaves or intermediate tensors. An input
-    that outputs do not depend on raises RuntimeError, or gives None with allow_unused=True, or
-    zeros with materialize_grads=True.
-    """
-    inputs = _sequence(inputs)
-    wanted, hooked = {}, {}
-    for i, x in enumerate(inputs):
-        if not x.requires_grad:
-            raise RuntimeError(f"autograd.grad: inputs[{i}] does not require a gradient")
-        key = _key(target_of(x))
-        wanted[key] = None
-        if x.node is None and x.hooks:
-            hooked[key] = x.hooks
-    _walk("autograd.grad", outputs, grad_outputs, bool(retain_graph), create_graph, wanted)
-    for key, hooks in hooked.items():
-        if wanted[key] is not None:
-            wanted[key] = run_hooks(hooks, wanted[key])
-    result = []
-    for i, x in enumerate(inputs):
-        g = wanted[_key(target_of(x))]
-        if g is None and materialize_grads:
-            g = memory.zeros(x.array.shape, x.array.dtype)
-        if g is None and not allow_unused:
-            raise RuntimeError(
-                f"autograd.grad: outputs do not depend on inputs[{i}] (shape {tuple(x.shape)}); "
-                "pass allow_unused=True to get None for it"
-            )
-        result.append(wrap(copy(g)) if isinstance(g, ndarray) else g)
-    return tuple(result)
-
-
-def _sequence(x):
+def sequence(x):
     return (x,) if isinstance(x, Tensor) else tuple(x)
 
 
-def _key(target):
+def key_of(target):
     return (id(target.node), target.index) if isinstance(target, Output) else (id(target), 0)
 
 
-def _walk(op, tensors, grads, retain_graph, create_graph, wanted):
+def walk_from(op, tensors, grads, retain_graph, create_graph, wanted):
     if create_graph:
         raise NotImplementedError(
             f"{op}: create_graph=True: nnrt's backward passes are hand-written kernels, not recorded on the tape, "
@@ -357,7 +284,7 @@ def _root_gradient(op, t, g):
 class Walk:
     """One backward pass, from the roots to the leaves.
 
-    wanted: None to accumulate into the leaves, else a dict whose keys (see _key) are the only
+    wanted: None to accumulate into the leaves, else a dict whose keys (see key_of) are the only
     targets of interest; their gradients are put there and nothing is accumulated. While a single
     node waits, as in a chain of layers, it is `node` with its gradients `dys`; from the second on,
     nodes wait in `queue` (a heap, youngest first) and their gradients in `pending`.
@@ -381,7 +308,7 @@ class Walk:
     def visit(self, node, dys):
         """Runs one node's backward function and hands on what it returns."""
         if node.hooks is not None:
-            dys = _run_hooks(node, dys)
+            dys = run_node_hooks(node, dys)
         if self.wanted is not None:
             for index in range(node.outputs):
                 if (id(node), index) in self.wanted:
@@ -395,8 +322,8 @@ class Walk:
         count = len(targets)
         if len(dxs) != count:
             raise RuntimeError(f"{node.name}: backward returned {len(dxs)} gradients for {count} inputs")
-        if _anomaly:
-            _anomaly_checked(node, dxs)
+        if _watched:
+            _anomaly.checked(node, dxs)
         for i in range(count):
             dx = dxs[i]
             target = targets[i]
@@ -498,147 +425,7 @@ def accumulate(leaf, g, owned):
         leaf.grad = wrap(total) if isinstance(total, ndarray) else total
 
 
-def _run_hooks(node, dys):
-    slots = [dys] if node.outputs == 1 else dys
-    for key in sorted(node.hooks, reverse=True):
-        index = key if key >= 0 else ~key
-        if slots[index] is not None:
-            slots[index] = run_hooks(node.hooks[key], slots[index])
-    return slots[0] if node.outputs == 1 else slots
-
-
-def run_hooks(hooks, g):
-    """The gradient g, or what the hooks made of it: TypeError or RuntimeError for what cannot stand for it."""
-    for hook in list(hooks.values()):
-        changed = hook(wrap(g) if isinstance(g, ndarray) else g)
-        if changed is None:
-            continue
-        name = getattr(hook, "__name__", type(hook).__name__)
-        if not isinstance(changed, (Tensor, type(g))):
-            raise TypeError(f"backward: hook {name} returned a {type(changed).__name__}; wants a Tensor or None")
-        if tuple(changed.shape) != tuple(g.shape) or changed.dtype != g.dtype:
-            raise RuntimeError(
-                f"backward: hook {name} returned {changed.dtype} of shape {tuple(changed.shape)} "
-                f"for a gradient that is {g.dtype} of shape {tuple(g.shape)}"
-            )
-        g = changed.array if isinstance(changed, Tensor) else changed
-    return g
-
-
-def _anomaly_recorded(node, outs):
-    import traceback
-
-    node.trace = "".join(traceback.format_stack()[:-3])
-    for out in outs:
-        if out.array.dtype.kind == "f" and np.isnan(out.array).any():
-            raise RuntimeError(f"detect_anomaly: the forward pass of {node.name} made a NaN\n{node.trace}")
-
-
-def _anomaly_checked(node, dxs):
-    for i, dx in enumerate(dxs):
-        if isinstance(dx, ndarray) and np.isnan(dx).any():
-            raise RuntimeError(
-                f"detect_anomaly: the backward pass of {node.name} made a NaN in the gradient of input {i}; "
-                f"the forward pass ran at\n{node.trace or '(recorded outside detect_anomaly)'}"
-            )
-
-
-class _Mode:
-    """A grad mode as a context manager and a decorator."""
-
-    def __init__(self, enabled):
-        self.enabled = enabled
-        self.before = []
-
-    def __enter__(self):
-        self.before.append(_set_grad_mode(self.enabled))
-        return self
-
-    def __exit__(self, *exc):
-        _set_grad_mode(self.before.pop())
-
-    def __call__(self, function):
-        enabled = self.enabled
-
-        @functools.wraps(function)
-        def wrapped(*args, **kwargs):
-            with _Mode(enabled):
-                return function(*args, **kwargs)
-
-        return wrapped
-
-
-class no_grad(_Mode):
-    """Within it, ops of this thread record nothing. Context manager and decorator."""
-
-    def __new__(cls, function=None):
-        return _Mode.__call__(_Mode(False), function) if function is not None else object.__new__(cls)
-
-    def __init__(self, function=None):
-        super().__init__(False)
-
-
-class enable_grad(_Mode):
-    """Within it, ops of this thread are recorded again. Context manager and decorator."""
-
-    def __init__(self):
-        super().__init__(True)
-
-
-class inference_mode(_Mode):
-    """no_grad under torch's other name; nnrt's tensors need no further bookkeeping to drop."""
-
-    def __init__(self, mode=True):
-        super().__init__(not mode)
-
-
-class set_grad_enabled(_Mode):
-    """Switches recording in this thread at once, and back at the end of a with-block."""
-
-    def __init__(self, mode):
-        super().__init__(bool(mode))
-        self.before.append(_set_grad_mode(self.enabled))
-
-    def __enter__(self):
-        return self
-
-
-def is_grad_enabled():
-    """Whether ops of this thread are recorded."""
-    return bool(grad_enabled())
-
-
-def detect_anomaly(mode=True):
-    """Context manager: a NaN made by a forward or backward pass raises RuntimeError naming the op."""
-    return config.use(detect_anomaly=mode)
-
-
-class Function:
-    """A user's own op: subclass with static forward(ctx, ...) and backward(ctx, *dy), call `.apply(...)`.
-
-    As in torch: forward gets Tensors and other arguments and returns a Tensor or a tuple of
-    them; backward gets one gradient per output and returns one per argument of forward (None
-    where there is none). `ctx.save_for_backward(*tensors)` keeps tensors for `ctx.saved_tensors`;
-    `ctx.needs_input_grad` is a tuple of bool; `ctx.mark_non_differentiable(*outputs)` excludes outputs.
-    """
-
-    @classmethod
-    def apply(cls, *args):
-        from ._function import apply
-
-        return apply(cls, args)
-
-    @staticmethod
-    def forward(ctx, *args):
-        raise NotImplementedError("autograd.Function: a subclass must define forward(ctx, ...)")
-
-    @staticmethod
-    def backward(ctx, *grads):
-        raise NotImplementedError("autograd.Function: a subclass must define backward(ctx, *grads)")
-
-
-def gradcheck(func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, directions=2, seed=0):
-    """Compares backward with central differences along random directions; see nnrt._gradcheck."""
-    from ._gradcheck import gradcheck as check
-
-    return check(func, inputs, eps, atol, rtol, raise_exception, directions, seed)
+# These need the tape above.
+from ._function import Function  # noqa: E402
+from ._grad import grad  # noqa: E402
+from ._gradcheck import gradcheck  # noqa: E402
