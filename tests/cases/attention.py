@@ -26,6 +26,7 @@ SHAPES = {
     "dropout-causal": (1, 3, 3, 37, 37, 8, 8, None, False, True, 0.1),
     "dropout-all": (1, 1, 1, 9, 9, 8, 8, None, False, False, 1.0),
     "no batch": (0, 2, 2, 3, 4, 5, 6, None, False, False, 0.0),
+    "no heads": (1, 0, 1, 3, 4, 5, 6, None, False, False, 0.0),
     "no queries": (1, 2, 2, 0, 4, 5, 6, None, False, False, 0.0),
     "no keys": (1, 2, 2, 3, 0, 5, 6, None, False, False, 0.0),
     "no size": (1, 2, 2, 3, 4, 0, 6, None, False, False, 0.0),

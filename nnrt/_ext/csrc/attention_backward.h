@@ -114,8 +114,9 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
             dk_step = a->size, dv_step = a->width;
         }
         /* The first block writes what it gives to the keys that it meets, the others add. */
-        int64_t j = a->part || !blocks ? a->met[chunk][0] : a->keys;
-        if (a->causal && !a->part && blocks)
+        const int64_t units = shared * blocks, step = a->stretches ? 1 : a->chunks;
+        int64_t j = a->part || !units ? a->met[chunk][0] : a->keys;
+        if (a->causal && !a->part && units)
             j = MIN(j, MIN(a->queries, (blocks - chunk % blocks) * a->rows) + a->first);
         for (; !again && j < a->met[chunk][1]; j++) {
             if (dk)
@@ -123,7 +124,6 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
             if (dv)
                 K(zero_row)(dv + j * dv_step, a->width);
         }
-        const int64_t units = shared * blocks, step = a->stretches ? 1 : a->chunks;
         const int64_t from = a->stretches ? chunk * units / a->chunks : chunk;
         for (int64_t unit = from; unit < (a->stretches ? (chunk + 1) * units / a->chunks : units); unit += step) {
             const int64_t t = blocks - 1 - unit % blocks;
