@@ -44,8 +44,9 @@ cdef int64_t STRIP_TILES = 24, STRIP_PANELS = 16
 cdef int64_t BLOCK_BYTES = 256 << 10
 # Panels copied at a time: 512 B of each row of b, 512 kB in all where k is 1024 or more.
 cdef int64_t PANELS = 8
-# a is copied when its columns are a multiple of this many bytes apart.
-cdef int64_t A_CLASH = 2048
+# a is copied when its columns are a multiple of this many bytes apart, and columns of any distance from so many multiply-adds
+# on: a tile uses 24 of the 64 bytes of each line that it reads (1000 x 784 x 256: 74 instead of 62 GFLOP/s).
+cdef int64_t A_CLASH = 2048, A_MACS = 24 << 20
 # Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
 # 16 rows of a still pass through L1 for every four columns.
 cdef int64_t DOT_LINES = 16
@@ -232,7 +233,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         g.pack_b = min(wide, PANELS)
     # In place, the columns of a's tile take a cache line each; those a multiple of 2 kB apart compete for the
     # same lines and entries of the TLB. Rows do not: a tile has fewer of them than a set has lines.
-    g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0
+    g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
+        g.m * g.n * g.k >= A_MACS or (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0)
     whole_a = g.pack_a and wide < across
     if whole_a:
         a_matrices = g.batch if g.a_batch != 0 else 1
