@@ -60,8 +60,10 @@ cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 # From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
 # within a tenth; of 256 channels fewer tiles read u, 9 MB, too often.
 cdef int64_t BLOCK = 1728, CHUNK = 64
-# Multiply-adds that a thread is worth: 50 us.
-cdef int64_t TASK_MACS = 4 << 20
+# Multiply-adds that a task is worth, 3 us, and elements of v that are: the layers of one image take 20 to 100 us.
+cdef int64_t TASK_MACS = 128 << 10, TASK_TRANSFORMED = 16 << 10
+# Bytes of v that tasks share.
+cdef int64_t SHARED_BYTES = 1 << 20
 # Transformed filters that are read but once if possible: 3x3 of 512 channels on 7x7 maps, 38 MB, took 16.5 ms in four
 # blocks of 8 tiles and 10.1 in one.
 cdef int64_t LARGE = 4 << 20
@@ -185,7 +187,7 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
         span(&p.work.out[0], y)
     plan_conv(p, k2, size)
     with nogil:
-        rc = launch_nogil(&ops.conv, p, p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group))
+        rc = launch_conv(p, ops, k2, size)
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
             act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.o, p.y, p.o
@@ -198,24 +200,49 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     return 0
 
 
+cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size) noexcept nogil:
+    cdef int64_t tasks = p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group)
+    cdef int64_t bytes = k2 * p.v_step * size
+    cdef nnrt_winograd_args first
+    cdef int rc
+    if p.group >= p.o or p.spread > 1:
+        return launch_nogil(&ops.conv, p, tasks)
+    # v is made before: its columns are shared out.
+    p.v = take(bytes)
+    if p.v == NULL:
+        return -1
+    first = p[0]
+    first.work.flops, first.work.bytes, first.work.out[0].count = 0, bytes, 0
+    first.block = ceil_div(p.last, max(1, min(8, k2 * p.last * p.depth // TASK_TRANSFORMED)))
+    rc = launch_nogil(&ops.input, &first, ceil_div(p.last, first.block))
+    if rc == 0:
+        rc = launch_nogil(&ops.conv, p, tasks)
+    give(p.v, bytes)
+    return rc
+
+
 cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept nogil:
-    # An even number of blocks of tiles; where there are few, the columns are shared out too: each task transforms x.
-    # Each block reads u, so that blocks are few where u is large.
+    # An even number of blocks of tiles; where there are few, the columns are shared out too, by preference if all
+    # tasks can read one v. Each block reads u, so that blocks are few where u is large.
     cdef const nnrt_gemm_ops *g = p.gemm
-    cdef int64_t macs = k2 * p.last * p.depth * p.o, passes = p.spread * p.spread, groups = 1, blocks
-    cdef int64_t tasks = max(1, min(8, passes * macs // TASK_MACS)), most = BLOCK // k2
+    cdef int64_t passes = p.spread * p.spread, groups = 1, blocks
+    cdef int64_t tasks = max(1, min(8, passes * k2 * p.last * p.depth * p.o // TASK_MACS)), most = BLOCK // k2
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
-    blocks = max(ceil_div(p.last, most), min(ceil_div(tasks, passes), p.last // least))
+    blocks = ceil_div(p.last, most)
+    if passes == 1 and k2 * p.last * p.v_row * size <= SHARED_BYTES:
+        groups = max(1, min(min(ceil_div(tasks, blocks), p.o // g.nr), 4))
+    blocks = max(blocks, min(ceil_div(tasks, passes * groups), p.last // least))
     if blocks > 1:
         blocks = whole(blocks, 2)
-    while groups * blocks * passes < tasks and p.o >= 256 * groups:
+    while passes > 1 and groups * blocks * passes < tasks and p.o >= 256 * groups:
         groups *= 2
     p.block = ceil_div(p.last, max(blocks, 1))
     p.group = whole(ceil_div(p.o, groups), g.nr)
     p.chunk = min(CHUNK, p.group)
     p.m_row = p.chunk
-    p.v_step, p.m_step = apart(p.block * p.v_row, size), apart(p.block * p.m_row, size)
-    p.work.scratch = size * (k2 * (p.v_step + p.m_step) + 6 * max(p.depth, 6 * g.vl))
+    p.v_step = apart((p.block if groups == 1 or passes > 1 else p.last) * p.v_row, size)
+    p.m_step = apart(p.block * p.m_row, size)
+    p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, 6 * g.vl))
 
 
 def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):

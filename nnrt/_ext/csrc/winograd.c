@@ -127,7 +127,7 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
                     K(transform_input) transform, K(transform_output) finish)
 {
     const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
-    REAL *room = m + squares * p->m_step, *v = room + side * MAX(p->depth, side * VL);
+    REAL *room = m + squares * p->m_step, *own = room + side * MAX(p->depth, side * VL);
     for (int64_t t = begin; t < end; t++) {
         const int64_t t0 = t % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
         const int64_t o = t % groups * p->group, last = MIN(o + p->group, p->o);
@@ -139,7 +139,9 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
             pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
         }
         const K(image) x = {p->x, p->h, p->w, p->c, pad_h, pad_w, p->step};
-        transform(p, &x, t0, t1, v, p->v_row, p->v_step, room);
+        const REAL *v = p->v ? (const REAL *)p->v + t0 * p->v_row : own;
+        if (!p->v)
+            transform(p, &x, t0, t1, own, p->v_row, p->v_step, room);
         for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
             const int64_t o1 = MIN(o0 + p->chunk, last);
             K(multiply)(p, v, t1 - t0, u, o0, o1, squares, m);

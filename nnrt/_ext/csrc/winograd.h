@@ -38,7 +38,7 @@ typedef struct {
     int64_t block;       /* tiles that are transformed at a time */
     int64_t group;       /* columns of y per task */
     int64_t chunk;       /* columns of y whose products are held at a time */
-    void *v, *q;         /* of filter_backward; conv's are scratch */
+    void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
     int64_t v_row, v_step, q_row, q_step, m_row, m_step;
     void *s;
     int64_t s_step;
