@@ -1,7 +1,8 @@
 """Winograd convolution in Numba. See nnrt._ref.winograd for what each computes.
 
 x is copied with its zeros around it and its channels filled up to whole vectors, so that a transform is nothing but
-lines of vectors; the products are those of linear, k² at a time, over as many tiles as stay near.
+lines of vectors. A block of tiles is transformed, multiplied and transformed back by one thread, near it; for the filter's
+gradient threads share the transforms, then the k² products. Operands of products lie where they are.
 """
 
 import numpy as np
@@ -11,15 +12,113 @@ from nnrt import memory
 from nnrt._ref.winograd import _MATRICES, _matrices
 
 from . import linear, threads
-from .compiled import array, typed
-from .native import VECTOR, address, count, line
+from .compiled import array, jit, typed
+from .native import MR, VECTOR, address, count, line, stack, sums
 
 _FORMS = list(_MATRICES)
 _line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)))
 # B^T, A^T, A, G and G^T for each (tile, taps): places in _line's list.
 _INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({form: at + 5 * i for i, form in enumerate(_FORMS)} for at in range(5))
-# Transformed tiles of a block, so that they stay in L3, and those that a thread takes at a time.
-BLOCK_BYTES, SHARE = 2 << 20, 8
+# Transformed tiles of the filter's gradient that stay in L3, and those that a thread takes at a time.
+BLOCK_BYTES, SHARE = 4 << 20, 8
+# As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read seldom.
+BLOCK, TASK_MACS, LARGE = 1728, 4 << 20, 4 << 20
+
+
+@jit
+def _both_ways(one, which, half, depth, to, to_down, to_right, source, down, right, k, rows):
+    """matrix x matrix^T of squares of `depth` bytes, k values a side, of which `rows` lines are wanted."""
+    for c in range(0, depth, VECTOR):
+        for j in range(k):
+            _line(one, which, half + j * VECTOR, k * VECTOR, source + j * right + c, down)
+        for i in range(rows):
+            _line(one, which, to + i * to_down + c, to_right, half + i * k * VECTOR, VECTOR)
+
+
+@jit
+def _strip(one, fresh, to, to_row, m, a, a_row, a_step, k, b, b_step, room):
+    """to[m, two vectors] = a[m, k] b[k, two vectors], or += where not fresh. room: int64[2 MR + 2], the last two 0."""
+    spare = stack(one)
+    for i in range(0, m, MR):
+        for r in range(MR):
+            room[r] = a + min(i + r, m - 1) * a_row
+            room[MR + r] = to + (i + r) * to_row if i + r < m else spare
+        sums(one, address(room) + 8 * MR, address(room), address(room) + 16 * MR, 1, k, a_step, b, b_step, fresh)
+
+
+@typed(
+    lambda T: [
+        T, types.int64, types.int64, array(T, 8), array(T, 6), array(T, 1), types.intp, types.intp, array(types.int64, 1),
+    ]
+)  # fmt: skip
+def _convolve(one, inward, outward, images, out, u, c, block, numbers):
+    """This thread's share of the tiles of out[N, down, across, m, m, O], from images[2, 2, N, down, across, k, k, C] of four
+    phases, or [1, 1, ...].
+
+    c: channels of an image; those of all lie side by side under u. numbers: the next block, blocks done.
+    """
+    down, across, side, whole, size = images.shape[3], images.shape[4], images.shape[5], images.shape[7], images.itemsize
+    across_phases, phases = images.shape[1], images.shape[0] * images.shape[1]
+    tiles, depth, wide = images.shape[2] * down * across, phases * c, 2 * VECTOR
+    panels = (out.shape[5] * size + wide - 1) // wide
+    v_row, m_row = (depth - c + whole) * size, panels * wide
+    v_step, m_step = block * v_row + 64, block * m_row + 64  # places of one tile in different sets
+    memory = np.empty(side * side * (v_step + m_step) + 36 * VECTOR + 64, np.uint8)
+    room = np.zeros(2 * MR + 2, np.int64)
+    half = (address(memory) + 63) // 64 * 64
+    v = half + 36 * VECTOR
+    m = v + side * side * v_step
+    blocks, numbers = (tiles + block - 1) // block, address(numbers)
+    while True:
+        t = count(numbers, 1)
+        if t >= blocks:
+            break
+        first, some = t * block, min(block, tiles - t * block)
+        for s in range(some):
+            n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
+            source = address(images) + n * images.strides[2] + i * images.strides[3] + j * images.strides[4]
+            for p in range(phases):  # the zeros that fill up one's vectors make room for the next
+                at = source + p // across_phases * images.strides[0] + p % across_phases * images.strides[1]
+                to = v + s * v_row + p * c * size
+                _both_ways(
+                    one, inward, half, whole * size, to, side * v_step, v_step, at, images.strides[5], images.strides[6],
+                    side, side,
+                )  # fmt: skip
+        for e in range(side * side):
+            for q in range(panels):
+                panel = address(u) + (e * panels + q) * depth * wide
+                _strip(one, True, m + e * m_step + q * wide, m_row, some, v + e * v_step, v_row, size, depth, panel, wide, room)
+        for s in range(some):
+            n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
+            to = address(out) + n * out.strides[0] + i * out.strides[1] + j * out.strides[2]
+            _both_ways(
+                one, outward, half, out.shape[5] * size, to, out.strides[3], out.strides[4], m + s * m_row, side * m_step,
+                m_step, side, out.shape[3],
+            )  # fmt: skip
+        count(numbers + 64, 1)
+    while count(numbers + 64, 0) < blocks:  # at most another thread's last block
+        pass
+
+
+@typed(lambda T: [T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(types.int64, 1)])
+def _accumulate(one, fresh, total, v, q, numbers):
+    """total[k², C, O] (+)= v[k², tiles, C]^T q[k², tiles, O], O in whole panels: this thread's share."""
+    size, wide, room = total.itemsize, 2 * VECTOR, np.zeros(2 * MR + 2, np.int64)
+    panels = total.shape[2] * size // wide
+    tasks, numbers = total.shape[0] * panels, address(numbers)
+    while True:
+        t = count(numbers, 1)
+        if t >= tasks:
+            break
+        e, at = t // panels, t % panels * wide
+        to, of_v, of_q = address(total) + e * total.strides[0], address(v) + e * v.strides[0], address(q) + e * q.strides[0]
+        _strip(
+            one, fresh, to + at, total.strides[1], total.shape[1], of_v, size, v.strides[1], v.shape[1], of_q + at,
+            q.strides[1], room,
+        )  # fmt: skip
+        count(numbers + 64, 1)
+    while count(numbers + 64, 0) < tasks:
+        pass
 
 
 @typed(lambda T: [T, types.int64, types.boolean, array(T, 6), array(T, 4), types.intp, array(types.int64, 1)])
@@ -50,11 +149,7 @@ def _transform(one, which, back, image, flat, first, numbers):
             to = address(flat) + s * flat.strides[2]
             if back:
                 source, to = to, source
-            for c in range(0, depth, VECTOR):
-                for j in range(k):
-                    _line(one, which, part + j * VECTOR, k * VECTOR, source + j * right_source + c, down_source)
-                for i in range(rows):
-                    _line(one, which, to + i * down_to + c, right_to, part + i * k * VECTOR, VECTOR)
+            _both_ways(one, which, part, depth, to, down_to, right_to, source, down_source, right_source, k, rows)
         count(numbers + 64, 1)
     while count(numbers + 64, 0) < shares:  # at most another thread's last share
         pass
@@ -62,10 +157,15 @@ def _transform(one, which, back, image, flat, first, numbers):
 
 def _walk(which, image, flat, first=0, back=False):
     """_transform on all threads."""
-    function, one = _transform[flat.dtype], flat.dtype.type(1)
-    args = one, which, back, image, flat, first, np.zeros(16, np.int64)
-    helpers = min(threads.count(), -(-flat.shape[2] // SHARE)) - 1
-    if helpers > 0 and flat.size > 1 << 16:
+    shares = -(-flat.shape[2] // SHARE) if flat.size > 1 << 16 else 1
+    _together(_transform[flat.dtype], shares, flat.dtype.type(1), which, back, image, flat, first)
+
+
+def _together(function, shares, *args):
+    """function(*args, numbers) on all threads."""
+    args = *args, np.zeros(16, np.int64)
+    helpers = min(threads.count(), shares) - 1
+    if helpers > 0:
         threads.help_with(function, *args, helpers=helpers)
     function(*args)
 
@@ -119,29 +219,25 @@ def _transformed(u, form, depth, columns, matrices):
     _walk(_FILTER[form], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
 
 
-def _tiles_of(images, form, first, some, c):
-    """v[k², tiles, all channels]: B^T d B of the squares of images with c channels each, side by side."""
-    k, whole = sum(form) - 1, images[0].shape[5]
-    v = memory.empty((k, k, some, (len(images) - 1) * c + whole), images[0].dtype)
-    for i, image in enumerate(images):  # the zeros that fill up one's vectors make room for the next
-        _walk(_INPUT[form], image, v[..., i * c : i * c + whole], first)
-    return v.reshape(k * k, some, -1)[:, :, : len(images) * c]
-
-
 def _products(out, images, u, form, c, o):
     """out[N, rows, cols, whole vectors of O], whole tiles, from the squares of images with c channels each."""
     k, dtype = sum(form) - 1, out.dtype
-    squares = _squares(out, form[0], form[0], *images[0].shape[1:3])
-    u = u[: k * k * linear.packed_size(len(images) * c, o, dtype)]
-    for first, some in _blocks(int(np.prod(images[0].shape[:3])), k, len(images) * c + out.shape[3], dtype):
-        a = _tiles_of(images, form, first, some, c)
-        products = memory.empty((k, k, some, out.shape[3]), dtype)
-        linear._gemm(products.reshape(k * k, some, -1)[:, :, :o], a, a, None, None, 1.0, 0.0, None, u)
-        _walk(_OUTPUT[form], squares, products, first, back=True)
+    squares, tiles = _squares(out, form[0], form[0], *images.shape[3:5]), int(np.prod(images.shape[2:5]))
+    depth = images.shape[0] * images.shape[1] * c
+    size = k * k * linear.packed_size(depth, o, dtype)
+    if not (size and tiles):
+        out[...] = 0
+        return
+    most = max(1, BLOCK // (k * k))
+    least = 8 if size * dtype.itemsize < LARGE else 16 if size * dtype.itemsize < 3 * LARGE else most
+    blocks = max(-(-tiles // most), min(8, k * k * tiles * depth * o // TASK_MACS, tiles // least))
+    blocks += blocks % 2 if blocks > 1 else 0
+    one, block = dtype.type(1), -(-tiles // max(blocks, 1))
+    _together(_convolve[dtype], blocks, one, _INPUT[form], _OUTPUT[form], images, squares, u[:size], c, block)
 
 
 def _forward(y, images, u, b, residual, form, c, activation):
-    (n, _, h, w, o), (_, down, across) = y.shape, images[0].shape[:3]
+    (n, _, h, w, o), (down, across) = y.shape, images.shape[3:5]
     shape = n, down * form[0], across * form[0], _whole(o, y.dtype)
     whole = shape[1:] == (h, w, o)
     out = y[:, 0] if whole else memory.empty(shape, y.dtype)
@@ -160,18 +256,23 @@ def _forward(y, images, u, b, residual, form, c, activation):
 def _sums(images, dy, form, c):
     """[channels, r, r, O]: the gradient of the taps under the squares of images with c channels each."""
     (n, *_, o), (tile, r) = dy.shape, form
-    k, (down, across) = tile + r - 1, images[0].shape[1:3]
+    k, (_, _, _, down, across, *_, whole) = tile + r - 1, images.shape
+    phases = [image for row in images for image in row]
     of_y = _squares(_wide(dy, down * tile, across * tile, 0, 0), tile, tile, down, across)
-    total = memory.empty((k, k, len(images) * c, of_y.shape[5]), dy.dtype)
-    sums, one = total.reshape(k * k, len(images) * c, -1)[:, :, :o], dy.dtype.type(1)
-    for first, some in _blocks(n * down * across, k, len(images) * c + of_y.shape[5], dy.dtype):
-        v = _tiles_of(images, form, first, some, c)
-        q = memory.empty((k, k, some, of_y.shape[5]), dy.dtype)
-        _walk(_GRADIENT[form], of_y, q, first)
-        q = q.reshape(k * k, some, -1)
-        linear._tiles(sums, v.transpose(0, 2, 1), q[:, :, :o], np.empty(0, dy.dtype), one, first == 0)
-    taps = memory.empty((1, 1, len(images) * c, r, r, of_y.shape[5]), dy.dtype)
-    _walk(_FINISH[form], taps, total, back=True)
+    depth, lanes = len(phases) * c, linear.gemm_tile(dy.dtype)[1]
+    columns = -(-of_y.shape[5] // lanes) * lanes
+    total = memory.empty((k, k, depth, columns), dy.dtype)
+    for first, some in _blocks(n * down * across, k, depth + columns, dy.dtype):
+        v = memory.empty((k, k, some, depth - c + whole), dy.dtype)
+        for i, image in enumerate(phases):  # the zeros that fill up one's vectors make room for the next
+            _walk(_INPUT[form], image, v[..., i * c : i * c + whole], first)
+        q = memory.empty((k, k, some, columns), dy.dtype)
+        _walk(_GRADIENT[form], of_y, q[..., : of_y.shape[5]], first)
+        args = (a.reshape(k * k, *a.shape[2:]) for a in (total, v, q))
+        shares = k * k if some * depth * columns * k * k > linear.THREAD_MACS else 1
+        _together(_accumulate[dy.dtype], shares, dy.dtype.type(1), first == 0, *args)
+    taps = memory.empty((1, 1, depth, r, r, of_y.shape[5]), dy.dtype)
+    _walk(_FINISH[form], taps, total[..., : of_y.shape[5]], back=True)
     return taps[0, 0, ..., :o]
 
 
@@ -195,7 +296,7 @@ def _images(x, size, padding, form):
     tile, r = form
     down, across = (-(-s // tile) for s in size)
     wide = _wide(x, down * tile + r - 1, across * tile + r - 1, *padding[1:])
-    return [_squares(wide, tile + r - 1, tile, down, across)]
+    return _squares(wide, tile + r - 1, tile, down, across)[None, None]
 
 
 def conv(y, x, u, b, residual, padding, taps, tile, activation):
@@ -239,7 +340,8 @@ def _phases(x, size, padding, tile):
     """The squares of x's four phases under the tiles of an output of this size."""
     down, across = (-(-s // tile) for s in size)
     wide = _wide(x, 2 * (down * tile + 1), 2 * (across * tile + 1), *padding[1:])
-    return [_squares(wide[:, i::2, j::2], tile + 1, tile, down, across) for i in range(2) for j in range(2)]
+    one = _squares(wide[:, ::2, ::2], tile + 1, tile, down, across)
+    return np.lib.stride_tricks.as_strided(one, (2, 2, *one.shape), (*wide.strides[1:3], *one.strides), writeable=False)
 
 
 def strided_conv(y, x, u, b, residual, padding, tile, activation):
@@ -260,7 +362,7 @@ def strided_conv_transposed(x, y, u, b, padding, tile):
             # the taps that these pixels meet, and the first pixel of y that they do
             (top, of_h), (left, of_w) = (divmod(p % 2 + at, 2) for p, at in zip(padding[1:], (i, j)))
             image = _squares(wide[:, top:, left:], tile + 1, tile, down, across)
-            _products(out[:, i::2, j::2], [image], u[(2 * of_h + of_w) * size :], (tile, 2), o, c)
+            _products(out[:, i::2, j::2], image[None, None], u[(2 * of_h + of_w) * size :], (tile, 2), o, c)
     x[:, 0] = out[:, :h, :w, :c]
     if b is not None:
         x += b
