@@ -550,7 +550,7 @@ cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype
 
 
 cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, cin = a.x_channels // a.groups
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, whole, cin = a.x_channels // a.groups
     cdef int64_t per = ceil_div(a.y_channels // a.groups, a.gemm.nr), all_panels = a.groups * per
     cdef int rc
     a.joined = cin < NNRT_CONV_WIDTH + (a.groups > 1) and a.step[2] == 1
@@ -559,7 +559,10 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
     a.rows = even(a.out[1], SUMMED // a.cols)
     a.blocks = a.images * a.out[0] * ceil_div(a.out[1], a.rows) * ceil_div(a.out[2], a.cols)
     each = volume(a.taps) * cin * a.y_channels * size
-    a.panels = ceil_div(all_panels, ceil_div(each, SUMS_BYTES))
+    # Groups read parts of x of their own: they make tasks, without sums to add up.
+    whole = per if a.groups > 1 else 1
+    strips = max(ceil_div(each, SUMS_BYTES), 8 if a.groups > 1 else 1)
+    a.panels = ceil_div(ceil_div(all_panels, strips), whole) * whole
     strips = ceil_div(all_panels, a.panels)
     a.chunk = ceil_div(a.blocks, max(1, 8 // strips))
     chunks = ceil_div(a.blocks, a.chunk)
@@ -567,7 +570,7 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
     if a.sums == NULL:
         return -1
     box = ((a.taps[0] - 1) * a.step[0] + 1) * ((a.rows - 1) * a.stride[1] + (a.taps[1] - 1) * a.step[1] + 1)
-    box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * a.groups * ceil_div(cin, a.width) * a.width
+    box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * ceil_div(a.panels, per) * ceil_div(cin, a.width) * a.width
     a.work.scratch = (a.rows * 8 + 63) // 64 * 64 + (a.panels * a.rows * a.cols * a.gemm.nr + box) * size
     rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * strips)
     if rc == 0:

@@ -103,6 +103,7 @@ KERNELS = [
         geometry(1, (60, 40), 16, 36, 5, 2, 2),
         geometry(1, (30, 40), 24, 6, 3, 1, 2, 2),
         geometry(3, (20, 18), 64, 64, 3, 1, 1, groups=2),
+        geometry(2, (7, 7), 180, 324, 3, 1, 1, groups=9),  # groups make tasks, an uneven number of them
         *(
             geometry(1, (6, 9), g * 5, g * 17, 3, 1, 1, 1, g, terms=terms, act=act)
             for g in (1, 2)
