@@ -303,10 +303,12 @@ INLINE K(vec) K(blend)(K(ints) m, K(vec) a, K(vec) b) { return K(pick)((K(mask))
             ONE(j, channels);                                   \
     } while (0)
 
+LANES_BEST(max, >)
+
 /* Lines l0..l1-1 of output o; what was found before and is not finished is in the buffer. Unless `exact`, returns 0
- * and leaves all as it was where there may be a NaN, which a sum shows. */
+ * and leaves all as it was where there may be a NaN, which a sum shows. names: whether anybody asks for p->at. */
 INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0, int64_t l1, int64_t c, int vectors,
-                        int64_t lanes, int exact)
+                        int64_t lanes, int exact, int names)
 {
     window w = q->window[o - q->w0];
     int64_t step = p->axis[2].dilation * p->c, to = q->to + o * p->c + q->c0 + c;
@@ -319,7 +321,8 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
         at[j] = (K(ints)){0} + (INT)first;
         if (l0) {
             best[j] = K(get)(state + j * LANES, lanes);
-            at[j] = (K(ints))K(get)(state_at + j * LANES, lanes);
+            if (names)
+                at[j] = (K(ints))K(get)(state_at + j * LANES, lanes);
         }
     }
     for (int64_t l = l0; l < l1; l++) {
@@ -333,22 +336,24 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
                     better |= (K(ints))(v != v);
                 else
                     all[j % 2] += v;
-                best[j] = K(blend)(better, v, best[j]);
-                at[j] = (K(ints))K(blend)(better, (K(vec))t, (K(vec))at[j]);
+                best[j] = exact || names ? K(blend)(better, v, best[j]) : K(max)(v, best[j]);
+                if (names)
+                    at[j] = (K(ints))K(blend)(better, (K(vec))t, (K(vec))at[j]);
             }
     }
     if (!exact && K(any_nan)(all[0] + all[1]))
         return 0;
     if (l1 < q->lines) {
         K(put)(state, best, vectors, lanes, 0);
-        K(put)(state_at, (const K(vec) *)at, vectors, lanes, 0);
+        if (names)
+            K(put)(state_at, (const K(vec) *)at, vectors, lanes, 0);
         return 1;
     }
     K(put)((REAL *)p->to + to, best, vectors, lanes, p->stream);
-    if (p->at && p->wide)
+    if (names && p->at && p->wide)
         UNROLL for (int j = 0; j < vectors; j++)
             K(put_at)(p, to + j * LANES, at[j], lanes, 1);
-    else if (p->at)
+    else if (names && p->at)
         UNROLL for (int j = 0; j < vectors; j++)
             K(put_at)(p, to + j * LANES, at[j], lanes, 0);
     return 1;
@@ -357,7 +362,7 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
 static __attribute__((noinline)) void K(max_one)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0, int64_t l1,
                                                  int64_t c, int64_t lanes)
 {
-    K(max_block)(p, q, o, l0, l1, c, 1, lanes, 1);
+    K(max_block)(p, q, o, l0, l1, c, 1, lanes, 1, 1);
 }
 
 /* Large windows are gone through line by line, along which memory is read in order. */
@@ -370,7 +375,8 @@ static void K(max_pool)(const void *args, int64_t begin, int64_t end, void *scra
             for (int64_t o = q.w0; o < q.w1; o++) {
 #define ONE(j, lanes) K(max_one)(p, &q, o, l, next, j, lanes)
 #define MANY(j)                                                  \
-    if (!K(max_block)(p, &q, o, l, next, j, 4, LANES, 0))        \
+    if (!(p->at || sizeof(REAL) > 4 ? K(max_block)(p, &q, o, l, next, j, 4, LANES, 0, 1)                    \
+                                    : K(max_block)(p, &q, o, l, next, j, 4, LANES, 0, 0)))                   \
         for (int64_t i = j; i < j + 4 * LANES; i += LANES)       \
             ONE(i, LANES)
                 CHANNELS(q.c1 - q.c0, MANY, ONE);
