@@ -146,31 +146,22 @@ static void K(chain)(const void *args, int64_t begin, int64_t end, void *scratch
 
 static const REAL K(ones)[] = {[0 ... NNRT_SCAN_BLOCK - 1] = 1};
 
-/* Gates, out of line: once for all of their places. */
-static __attribute__((noinline)) void K(sigmoids)(REAL *y, const REAL *x, REAL sign, int64_t n)
-{
-    EACH y[i] = K(sigmoid)(sign * x[i]);
-}
-
-static __attribute__((noinline)) void K(tanhs)(REAL *y, const REAL *x, int64_t n)
-{
-    EACH y[i] = K(tanh)(x[i]);
-}
-
 STEP(qrnn, 0)
     const REAL *a = AT(a, t), *restrict before = BEFORE(c, 0);
     const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
-    REAL *restrict c = AT(c, t), *restrict y = scratch, *restrict z = y + p->block, keep = (REAL)p->keep;
-    FETCH(a, w->next, p->cols)
-    K(sigmoids)(y, a + p->cols, -1, n);
+    REAL *restrict c = AT(c, t), keep = (REAL)p->keep;
     FETCH(a, w->next, 0)
-    K(tanhs)(z, a, n);
-    EACH c[i] = before[i] + keep * mask[i] * y[i] * (z[i] - before[i]);
+    FETCH(a, w->next, p->cols)
+    EACH {
+        REAL y, by_y, z, by_z; /* y / by_y: what the sigmoid leaves; z / by_z: the tangent */
+        K(sigmoid_parts)(-a[p->cols + i], &y, &by_y);
+        K(tanh_parts)(a[i], &z, &by_z);
+        c[i] = before[i] + keep * mask[i] * y * (z - before[i] * by_z) / (by_y * by_z);
+    }
     if (p->h.data) {
         REAL *restrict h = AT(h, t);
         FETCH(a, w->next, 2 * p->cols)
-        K(sigmoids)(y, a + 2 * p->cols, 1, n);
-        EACH h[i] = y[i] * c[i];
+        EACH h[i] = K(sigmoid)(a[2 * p->cols + i]) * c[i];
     }
 }
 
@@ -178,91 +169,86 @@ STEP(qrnn_backward, 1)
     const REAL *a = AT(a, t), *restrict c = AT(c, t), *restrict before = BEFORE(c, 0), *restrict dh = AT(dh, t);
     REAL *restrict da = AT(da, t), *restrict carry = STATE(carry);
     const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
-    REAL *restrict y = scratch, *restrict z = y + p->block, keep = (REAL)p->keep;
+    REAL keep = (REAL)p->keep;
     FETCH(dh, w->next, 0)
     if (p->h.data) { /* h = o c */
         FETCH(a, w->next, 2 * p->cols)
-        K(sigmoids)(y, a + 2 * p->cols, 1, n);
         EACH {
-            REAL d = dh[i] * y[i];
-            da[2 * p->cols + i] = d * c[i] * (1 - y[i]);
+            REAL o = K(sigmoid)(a[2 * p->cols + i]), d = dh[i] * o;
+            da[2 * p->cols + i] = d * c[i] * (1 - o);
             carry[i] += d;
         }
     } else
         EACH carry[i] += dh[i];
     FETCH(a, w->next, p->cols)
-    K(sigmoids)(y, a + p->cols, -1, n);
     FETCH(a, w->next, 0)
     FETCH(c, w->next - (w->next > 0), 0)
-    K(tanhs)(z, a, n);
     /* c = before + keep mask y (z - before) */
     EACH {
-        REAL d = carry[i] * keep * mask[i] * y[i];
-        da[i] = d * (1 - z[i] * z[i]);
-        da[p->cols + i] = d * (before[i] - z[i]) * (1 - y[i]);
+        REAL y, by_y, z, by_z;
+        K(sigmoid_parts)(-a[p->cols + i], &y, &by_y);
+        K(tanh_parts)(a[i], &z, &by_z);
+        REAL once = 1 / (by_y * by_z);
+        y *= once * by_z;
+        z *= once * by_y;
+        REAL d = carry[i] * keep * mask[i] * y;
+        da[i] = d * (1 - z * z);
+        da[p->cols + i] = d * (before[i] - z) * (1 - y);
         carry[i] -= d;
     }
 }
 
-/* f = sigmoid(u_f + v_f before + b_f), and r likewise, behind one another */
-static void K(sru_gates)(REAL *restrict f, const REAL *restrict u, const REAL *restrict v, const REAL *restrict b,
-                         const REAL *restrict before, int64_t m, int64_t n)
-{
-    REAL *restrict r = f + n;
-    EACH {
-        f[i] = u[m + i] + (v[i] * before[i] + b[i]);
-        r[i] = u[2 * m + i] + (v[m + i] * before[i] + b[m + i]);
-    }
-    K(sigmoids)(f, f, 1, 2 * n);
-}
+/* f = sigmoid(u + v before + b), and behind it r */
+#define GATE(at) K(sigmoid)(u[((at) + 1) * m + i] + (v[(at) * m + i] * before[i] + b[(at) * m + i]))
 
 STEP(sru, 0)
     const REAL *restrict u = AT(a, t), *restrict x = AT(x, t), *restrict before = BEFORE(c, 0);
+    const REAL *restrict v = (const REAL *)p->v + w->at, *restrict b = (const REAL *)p->b + w->at;
     REAL *restrict c = AT(c, t), *restrict h = AT(h, t), scale = (REAL)p->scale;
-    REAL *restrict f = scratch, *restrict r = f + n;
-    FETCH(a, w->next, p->cols)
-    FETCH(a, w->next, 2 * p->cols)
-    K(sru_gates)(f, u, (const REAL *)p->v + w->at, (const REAL *)p->b + w->at, before, p->cols, n);
+    int64_t m = p->cols;
     FETCH(a, w->next, 0)
+    FETCH(a, w->next, m)
+    FETCH(a, w->next, 2 * m)
     FETCH(x, w->next, 0)
     EACH {
-        REAL y = scale * x[i];
-        c[i] = u[i] + f[i] * (before[i] - u[i]);
-        h[i] = y + r[i] * (c[i] - y);
+        REAL y = scale * x[i], r = GATE(1), now = u[i] + GATE(0) * (before[i] - u[i]);
+        c[i] = now;
+        h[i] = y + r * (now - y);
     }
 }
 
 STEP(sru_backward, 1)
     const REAL *restrict u = AT(a, t), *restrict x = AT(x, t), *restrict before = BEFORE(c, 0);
-    const REAL *restrict v = (const REAL *)p->v + w->at, *restrict c = AT(c, t), *restrict dh = AT(dh, t);
-    REAL *restrict du = AT(da, t), *restrict dx = AT(dx, t), *restrict carry = STATE(carry);
-    REAL *restrict f = scratch, *restrict r = f + n, scale = (REAL)p->scale;
+    const REAL *restrict v = (const REAL *)p->v + w->at, *restrict b = (const REAL *)p->b + w->at;
+    const REAL *restrict c = AT(c, t), *restrict dh = AT(dh, t);
+    REAL *restrict du = AT(da, t), *restrict dx = AT(dx, t), *restrict carry = STATE(carry), scale = (REAL)p->scale;
     double *restrict df_before = p->dv + w->state, *restrict dr_before = df_before + p->rows * p->cols;
     int64_t m = p->cols;
+    REAL *restrict of_f = scratch, *restrict of_r = of_f + n; /* what they add to dv */
+    FETCH(a, w->next, 0)
     FETCH(a, w->next, m)
     FETCH(a, w->next, 2 * m)
-    K(sru_gates)(f, u, v, (const REAL *)p->b + w->at, before, m, n);
-    FETCH(a, w->next, 0)
     FETCH(x, w->next, 0)
     FETCH(dh, w->next, 0)
     FETCH(c, w->next - (w->next > 0), 0)
     EACH {
+        REAL f = GATE(0), r = GATE(1);
         /* h = y + r (c - y) */
-        REAL d = dh[i] * r[i], y = scale * x[i], gr = d * (c[i] - y) * (1 - r[i]);
+        REAL d = dh[i] * r, y = scale * x[i], gr = d * (c[i] - y) * (1 - r);
         REAL g = carry[i] + d;
         dx[i] = scale * (dh[i] - d);
         du[2 * m + i] = gr;
         /* c = u + f (before - u) */
-        REAL e = g * f[i], gf = e * (before[i] - u[i]) * (1 - f[i]);
+        REAL e = g * f, gf = e * (before[i] - u[i]) * (1 - f);
         du[i] = g - e;
         du[m + i] = gf;
         carry[i] = e + gf * v[i] + gr * v[m + i];
-        f[i] = gf * before[i];
-        r[i] = gr * before[i];
+        of_f[i] = gf * before[i];
+        of_r[i] = gr * before[i];
     }
     EACH {
-        df_before[i] += f[i];
-        dr_before[i] += r[i];
+        df_before[i] += of_f[i];
+        dr_before[i] += of_r[i];
     }
 }
 
@@ -272,5 +258,6 @@ STEP(sru_backward, 1)
 #undef FETCH
 #undef EACH
 #undef STEP
+#undef GATE
 
 #endif

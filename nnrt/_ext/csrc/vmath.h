@@ -474,17 +474,34 @@ static inline REAL V(log1p)(REAL x)
     return x == 0 ? x : y;
 }
 
-static inline REAL V(tanh)(REAL x)
+/* tanh(x) = *top / *under, and sigmoid(x) likewise: denominators lie within [1, 2], so that a product of some may divide. */
+static inline void V(tanh_parts)(REAL x, REAL *top, REAL *under)
 {
     REAL e = V(expm1_neg)(-2 * FABS(x));
-    return COPYSIGN(e / (2 + e), x);
+    *top = COPYSIGN(e, x);
+    *under = 2 + e;
 }
 
 /* e^-|x| cannot overflow, and both tails keep their relative accuracy */
-static inline REAL V(sigmoid)(REAL x)
+static inline void V(sigmoid_parts)(REAL x, REAL *top, REAL *under)
 {
     REAL z = V(exp_neg)(-FABS(x));
-    return (V(minus)(x) ? z : 1) / (1 + z);
+    *top = V(minus)(x) ? z : 1;
+    *under = 1 + z;
+}
+
+static inline REAL V(tanh)(REAL x)
+{
+    REAL top, under;
+    V(tanh_parts)(x, &top, &under);
+    return top / under;
+}
+
+static inline REAL V(sigmoid)(REAL x)
+{
+    REAL top, under;
+    V(sigmoid_parts)(x, &top, &under);
+    return top / under;
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
