@@ -73,11 +73,14 @@ static void K(copy_box)(REAL *dst, const REAL *x, const int64_t *in, int64_t x_c
                 memcpy(dst + before * channels, src + before * channels, (end - before) * channels * sizeof(REAL));
             else
                 for (int64_t w = before; w < end; w++)
-                    for (int64_t c = 0; c < channels; c += VL)
+                    for (int64_t c = 0; c < channels; c += VL) {
+                        const REAL *from = src + w * x_channels + c;
+                        __builtin_prefetch(from + channels); /* the next group's */
                         if (c + VL <= channels)
-                            K(store)(dst + w * channels + c, K(load)(src + w * x_channels + c));
+                            K(store)(dst + w * channels + c, K(load)(from));
                         else
-                            memcpy(dst + w * channels + c, src + w * x_channels + c, (channels - c) * sizeof(REAL));
+                            memcpy(dst + w * channels + c, from, (channels - c) * sizeof(REAL));
+                    }
             K(zero)(dst + end * channels, (wide - end) * channels);
         }
 }
