@@ -44,9 +44,11 @@ cdef int64_t STRIP_TILES = 24, STRIP_PANELS = 16
 cdef int64_t BLOCK_BYTES = 256 << 10
 # Panels copied at a time: 512 B of each row of b, 512 kB in all where k is 1024 or more.
 cdef int64_t PANELS = 8
-# a is copied when its columns are a multiple of this many bytes apart, and columns of any distance from so many multiply-adds
-# on: a tile uses 24 of the 64 bytes of each line that it reads (1000 x 784 x 256: 74 instead of 62 GFLOP/s).
-cdef int64_t A_CLASH = 2048, A_MACS = 24 << 20
+# Lines of a that are a multiple of this many bytes apart compete for the same places in the caches.
+cdef int64_t A_CLASH = 2048
+# A transposed a is copied where so many panels of b use it (half as many where its rows clash). In place, its tile
+# takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
+cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10
 # Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
 # 16 rows of a still pass through L1 for every four columns.
 cdef int64_t DOT_LINES = 16
@@ -202,7 +204,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want
     cdef int64_t a_matrices, a_count, b_matrices, b_count
     cdef double macs = <double>g.batch * g.m * g.n * g.k
-    cdef bint strips = not serial and down >= STRIP_TILES and (across < STRIP_PANELS or g.packed_b)
+    cdef bint turned = g.a_row == 1 and g.a_col != 1, clash
+    cdef bint strips = not serial and down >= STRIP_TILES and (across < STRIP_PANELS and not turned or g.packed_b)
     cdef bint whole_b = strips and not g.packed_b, whole_a
     cdef void *panels_a = NULL
     cdef void *panels_b = NULL
@@ -214,9 +217,14 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if not serial and g.k >= TALL_K and g.k >= 8 * max(g.m, g.n) and down >= STRIP_TILES and g.batch == 1 and (
             g.a_row == 1 and g.b_col == 1 and not g.packed_b and g.m * g.n * size <= TALL_BYTES):
         return tall_sum(g, ops, size, down, across)
+    clash = (g.a_col if turned else g.a_row) * size % A_CLASH == 0
+    g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
+        clash and not turned or turned and across >= (TURNED_PANELS // 2 if clash else TURNED_PANELS))
     # depth: equal blocks of k
-    g.depth = ceil_div(g.k, ceil_div(g.k, ops.depth))
-    g.depth = (g.depth + 7) // 8 * 8
+    g.depth = ops.depth
+    if turned and not g.pack_a:
+        g.depth = min(g.depth, clamp(<double>TURNED_BYTES / max(1, g.a_col * size), 64, 256))
+    g.depth = (ceil_div(g.k, ceil_div(g.k, g.depth)) + 7) // 8 * 8
     g.block = max(2, BLOCK_BYTES // (ops.a_step * g.depth * size))
     g.high = down
     if not serial:
@@ -227,14 +235,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             # Narrower strips read too little of each row of b for prefetching.
             wide = max(min(across, 4), across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
+            if turned:
+                g.high = max(STRIP_TILES, down * g.batch * ceil_div(across, wide) // want)
         g.high = ceil_div(down, ceil_div(down, g.high))
     g.cols = wide * ops.nr
     if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
         g.pack_b = min(wide, PANELS)
-    # In place, the columns of a's tile take a cache line each; those a multiple of 2 kB apart compete for the
-    # same lines and entries of the TLB. Rows do not: a tile has fewer of them than a set has lines.
-    g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
-        g.m * g.n * g.k >= A_MACS or (g.a_col if g.a_row == 1 else g.a_row) * size % A_CLASH == 0)
     whole_a = g.pack_a and wide < across
     if whole_a:
         a_matrices = g.batch if g.a_batch != 0 else 1

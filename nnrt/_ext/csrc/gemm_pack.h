@@ -78,22 +78,28 @@ static void K(pack_a)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k,
         }
         return;
     }
-    /* Row by row of memory, whose cache lines several panels share. */
-    enum { TOGETHER = 16, AHEAD = 16 }; /* the hardware does not see that far from row to row */
+    /* A few long rows of memory at a time, whose cache lines several panels share: whole lines are written, since
+     * those of panels a power of two apart push each other out of L1. */
+    enum { TOGETHER = 128, ROWS = 4 };
     for (int64_t p = p0; p < p1; p += TOGETHER) {
         const int64_t count = MIN(TOGETHER, p1 - p);
         int64_t first[TOGETHER + 1];
         for (int64_t i = 0; i <= count; i++)
             first[i] = gemm_row(n, p + i);
-        const K(mask) most = K(lanes)(MR % VL), fewer = K(lanes)((MR - 1) % VL);
-        for (int64_t q = 0; q < k; q++) {
-            const REAL *ahead = src + MIN(q + AHEAD, k - 1) * k_stride;
-            for (int64_t j = first[0]; j < first[count]; j += 64 / REAL_BYTES)
-                __builtin_prefetch(ahead + j);
-            for (int64_t i = 0; i < count; i++) {
-                const int64_t rows = first[i + 1] - first[i];
-                K(copy_row)(dst + (p - p0 + i) * panel_step + q * A_STEP, src + q * k_stride + first[i], rows,
-                            rows == MR ? most : rows == MR - 1 ? fewer : K(lanes)(rows % VL));
+        for (int64_t q = 0; q < k; q += ROWS) {
+            const int64_t rows = MIN(ROWS, k - q);
+            REAL *to = dst + (p - p0) * panel_step + q * A_STEP;
+            for (int64_t i = 0; i < count; i++, to += panel_step) {
+                const REAL *s = src + q * k_stride + first[i];
+                if (rows == ROWS && first[i] + A_STEP <= n) {
+                    for (int64_t u = 0; u < ROWS; u++)
+                        for (int64_t j = 0; j < A_STEP; j += VL)
+                            K(store)(to + u * A_STEP + j, K(load)(s + u * k_stride + j));
+                } else {
+                    const K(mask) tail = K(lanes)((first[i + 1] - first[i]) % VL);
+                    for (int64_t u = 0; u < rows; u++)
+                        K(copy_row)(to + u * A_STEP, s + u * k_stride, first[i + 1] - first[i], tail);
+                }
             }
         }
     }
