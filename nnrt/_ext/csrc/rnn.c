@@ -125,7 +125,9 @@ typedef struct {
 
 INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
 {
-    const int64_t part = i % p->parts, s = i / p->parts % p->slices;
+    const int64_t part = i % p->parts, n = i / p->parts % p->slices;
+    /* Long sequences come first: a thread's range of tasks has slices from both ends. */
+    const int64_t s = !p->lengths ? n : n % 2 ? p->slices - 1 - n / 2 : n / 2;
     return (K(task)){i / p->parts / p->slices, s * p->slice, MIN((s + 1) * p->slice, p->b), part * p->part,
                      MIN((part + 1) * p->part, p->h)};
 }
