@@ -14,7 +14,8 @@ import nnrt
 import nnrt.nn.functional as F
 from nnrt import config, nn, registry
 from nnrt.ops._geometry import conv_geometry
-from nnrt.ops.conv import _possible, choose_conv, fused
+from nnrt.ops._layout import as_nchw, channels_last
+from nnrt.ops.conv import Fused, _possible, choose_conv, fused
 
 
 def ones(*shape, dtype=np.float32):
@@ -150,6 +151,52 @@ def test_fused_is_the_composition(activation, k, rng):
     with nnrt.no_grad():
         got = fused(x[0], nn.Parameter(w), b, padding=k // 2, activation=activation, residual=r[0])
     np.testing.assert_allclose(got.numpy(), y[0].numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_fused_again_notices_whatever_is_different(rng):
+    again, made = Fused((1, 1), (1, 1), (1, 1), 1), [0]
+
+    def right(x, w, b, residual=None):
+        made[0] += 1
+        with nnrt.no_grad():
+            got = again(x, w, b, "relu", residual)
+            want = fused(x, w, b, padding=1, activation="relu", residual=residual)
+        assert got.dtype == x.dtype
+        np.testing.assert_array_equal(got.numpy(), want.numpy(), err_msg=f"call {made[0]}")
+        assert got.ndim == 3 or got.is_contiguous(memory_format=nnrt.channels_last)
+
+    x, y, w, b = (nnrt.tensor(rng.standard_normal(s)) for s in ((2, 5, 6, 7), (2, 9, 6, 7), (9, 5, 3, 3), (9,)))
+    for _ in range(2):
+        right(x, w, b)
+        right(x.contiguous(memory_format=nnrt.channels_last), w, b, y)
+    right(x[:1], w, b)
+    right(x[0], w, b)
+    right(x, w, None)
+    w.mul_(2)
+    right(x, w, b)
+    right(x, w.clone(), b)
+    with nnrt.no_grad(), pytest.raises(RuntimeError, match="residual"):
+        again(x, w, b, None, y[:1])
+    with nnrt.no_grad(), pytest.raises(RuntimeError, match="float32"):
+        again(x.float(), w, b, None)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        again(x.requires_grad_(), w, b, None)
+    same = copy.deepcopy(again)
+    assert same.options == again.options and same.known[1] is None
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 5), (2, 3, 4, 5, 6), (1, 1, 1, 1), (0, 3, 4, 5), (2, 0, 4, 5)])
+def test_channels_last_and_back(shape, rng):
+    n, c, *spatial = shape
+    plain = rng.standard_normal(shape)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(plain, 1, -1)), -1, 1)
+    wider = rng.standard_normal((*shape[:-1], shape[-1] + 1))[..., :-1]
+    for a in (plain, last, wider, wider[..., ::-1]):
+        y = channels_last(a)
+        assert y.shape == (n, *(1,) * (3 - len(spatial)), *spatial, c) and y.flags.c_contiguous
+        back = as_nchw(y, len(shape))
+        np.testing.assert_array_equal(back, a)
+        assert a is not last or a.size == 0 or np.shares_memory(back, a)
 
 
 # ---- packed filters ----

@@ -247,6 +247,39 @@ cpdef ndarray strided(ndarray a, Py_ssize_t offset, tuple shape, tuple strides, 
     return nnrt_np_strided(a, offset, nd, dims, steps, writeable)
 
 
+cpdef ndarray channels_last(ndarray a):
+    """a (N, C, *spatial) as [N, D, H, W, C], missing axes being 1: a view, None where a's memory lies in another order."""
+    cdef cnp.npy_intp dims[5]
+    cdef cnp.npy_intp steps[5]
+    cdef int i, nd = cnp.PyArray_NDIM(a)
+    cdef cnp.npy_intp step = cnp.PyArray_ITEMSIZE(a)
+    if not 3 <= nd <= 5 or not cnp.PyArray_ISALIGNED(a):
+        return None
+    dims[0], dims[1], dims[2], dims[4] = cnp.PyArray_DIM(a, 0), 1, 1, cnp.PyArray_DIM(a, 1)
+    for i in range(2, nd):
+        dims[i + 4 - nd] = cnp.PyArray_DIM(a, i)
+    for i in range(4, -1, -1):
+        steps[i] = step
+        step *= dims[i]
+    for i in range(nd):
+        if cnp.PyArray_DIM(a, i) != 1 and cnp.PyArray_STRIDE(a, i) != steps[0 if i == 0 else 4 if i == 1 else i + 4 - nd]:
+            return None
+    return nnrt_np_strided(a, 0, 5, dims, steps, True)
+
+
+cpdef ndarray as_nchw(ndarray y, int nd):
+    """y [N, D, H, W, C] as (N, C, *spatial) of nd dimensions, the leading spatial axes left out: a view."""
+    cdef cnp.npy_intp dims[5]
+    cdef cnp.npy_intp steps[5]
+    cdef int i, j
+    if cnp.PyArray_NDIM(y) != 5 or not 3 <= nd <= 5:
+        raise ValueError(f"as_nchw: wanted 5 axes and 3 to 5 in the result, got shape {(<object>y).shape} and {nd}")
+    for i in range(nd):
+        j = 0 if i == 0 else 4 if i == 1 else i + 4 - nd
+        dims[i], steps[i] = cnp.PyArray_DIM(y, j), cnp.PyArray_STRIDE(y, j)
+    return nnrt_np_strided(y, 0, nd, dims, steps, True)
+
+
 cdef object _copy_kernel = None
 
 

@@ -6,7 +6,9 @@ from .. import memory
 
 _ALL = slice(None)
 _TO_LAST = {3: ((0, 2, 1), (_ALL, None, None)), 4: ((0, 2, 3, 1), (_ALL, None)), 5: ((0, 2, 3, 4, 1), (_ALL,))}
-_FROM_LAST = {3: ((_ALL, 0, 0), (0, 2, 1)), 4: ((_ALL, 0), (0, 3, 1, 2)), 5: ((_ALL,), (0, 4, 1, 2, 3))}
+
+# y [N, D, H, W, C] and ndim: y as (N, C, *spatial) of ndim dimensions, a view.
+as_nchw = memory.as_nchw
 
 
 def channels_last(a):
@@ -14,6 +16,9 @@ def channels_last(a):
 
     A view where a's memory already lies so.
     """
+    view = memory.channels_last(a)
+    if view is not None:
+        return view
     order, axes = _TO_LAST[a.ndim]
     return memory.contiguous(a.transpose(order))[axes]
 
@@ -21,12 +26,6 @@ def channels_last(a):
 def empty_channels_last(n, spatial, c, dtype):
     """An uninitialised [N, D, H, W, C] for 1 to 3 spatial sizes."""
     return memory.empty((n, *(1,) * (3 - len(spatial)), *spatial, c), dtype)
-
-
-def as_nchw(y, ndim):
-    """y [N, D, H, W, C] as (N, C, *spatial) of ndim dimensions: a view."""
-    axes, order = _FROM_LAST[ndim]
-    return y[axes].transpose(order)
 
 
 def empty_nchw(shape, dtype):

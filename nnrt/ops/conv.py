@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import config, memory, registry
 from ..autograd import grad_enabled, record
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from . import _columns, _spectra
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last, empty_nchw
@@ -379,6 +379,34 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     if dims not in (1, 2, 3):
         raise RuntimeError(f"fused: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight.shape)}")
     return _conv("fused", dims, x, weight, bias, stride, padding, dilation, groups, activation, residual)
+
+
+class Fused:
+    """fused() of one geometry, for calls that repeat: what has passed the checks once is not checked again."""
+
+    def __init__(self, stride, padding, dilation, groups):
+        self.options = *[v if isinstance(v, str) else ints("fused", "an option", v) for v in (stride, padding, dilation)], groups
+        self.known = (None,) * 4  # x's shape, a weight and a bias, and their Geometry
+
+    def __call__(self, x, weight, bias, activation, residual=None):
+        a, w = x.array, weight.array
+        b = None if bias is None else bias.array
+        shape, known_w, known_b, g = self.known
+        if shape != a.shape or known_w is not w or known_b is not b or a.dtype is not w.dtype or grad_enabled():
+            y = fused(x, weight, bias, *self.options, activation, residual)
+            if a.ndim == w.ndim and (b is None or b.flags.c_contiguous):
+                b_shape = None if b is None else b.shape
+                self.known = a.shape, w, b, conv_geometry("fused", w.ndim - 2, a.shape, w.shape, b_shape, *self.options)
+            return y
+        y = memory.empty(g.y, w.dtype)
+        out = as_nchw(y, w.ndim)
+        if residual is not None:
+            residual = _residual("fused", residual, out, True)
+        _forward(y, channels_last(a), w, cell_of(weight), b, residual, g, False, activation)
+        return wrap(out)
+
+    def __reduce__(self):  # copies know nothing yet
+        return Fused, self.options
 
 
 def fft_conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import no_grad
-from ...ops.conv import fused
+from ...ops.conv import Fused
 from ...tensor import Tensor, wrap
 from .. import activation as act
 from ..container import Sequential
@@ -97,12 +97,12 @@ class FusedConv(Module):
         super().__init__()
         self.weight = conv.weight
         self.register_parameter("bias", conv.bias)
-        self.geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        self.fused = Fused(conv.stride, conv.padding, conv.dilation, conv.groups)
         self.activation = activation
         self.description = conv.extra_repr()
 
     def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        return fused(input, self.weight, self.bias, *self.geometry, self.activation, residual)
+        return self.fused(input, self.weight, self.bias, self.activation, residual)
 
     def extra_repr(self) -> str:
         return f"{self.description}, activation={self.activation}"
