@@ -54,6 +54,8 @@ cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10
 cdef int64_t DOT_LINES = 16
 # k that is at least so long for a c of at most so many bytes is cut among the tasks, with this much for their sums.
 cdef int64_t TALL_K = 2048, TALL_BYTES = 1 << 20, PARTIAL_BYTES = 8 << 20
+# A row times a matrix of so many elements, up to eight times as many, is cut along k.
+cdef double AXPY_MACS = 1 << 18
 # Packed b beyond this many bytes is made and used in column parts.
 cdef int64_t PACKED_BYTES = 64 << 20
 
@@ -135,9 +137,13 @@ cdef int axpy(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial)
     # A task's sums stay in L1: at most 8 kB of them.
     cdef int64_t widest = 8192 // size, tasks = 1
     cdef double macs = <double>g.k * g.n
+    g.rows = 1
+    if g.batch == 1 and AXPY_MACS <= macs < 8 * AXPY_MACS and g.k >= 512:
+        # Whole rows of b, one after the other (1x1024x1024: 0.88 of numpy to 0.98, two threads 0.62 to 1.06).
+        g.cols = min(widest, g.n)
+        return split_sum(g, ops, &ops.axpy, ceil_div(g.n, g.cols), size, 128)
     if not serial:
         tasks = clamp(macs / 65536, 1, 32)
-    g.rows = 1
     # Pieces of a row shorter than 2 kB defeat the hardware's prefetching.
     g.cols = min(widest, max(2048 // size, ceil_div(ceil_div(g.n, tasks), ops.vl) * ops.vl))
     if g.batch == 1 and not serial and ceil_div(g.n, g.cols) < 4 and g.k >= 4096:
