@@ -141,3 +141,18 @@ def test_special_values(name, dtype):
     np.testing.assert_array_equal(got, want)
     known = ~np.isnan(want)
     np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(want[known]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+def test_slopes_keep_their_accuracy_where_a_difference_would_cancel(dtype):
+    few = 64 * np.finfo(dtype).eps
+    x = np.geomspace(1e-2, 0.9, 500).astype(dtype)
+    p = np.longdouble("3.14159265358979323846") * x.astype(np.longdouble)
+    dx = np.empty_like(x)
+    registry.family("unary").sinc_backward(dx, np.ones_like(x), x)
+    np.testing.assert_allclose(dx, np.pi * (p * np.cos(p) - np.sin(p)) / p**2, rtol=few)
+    x = np.concatenate([-x, x, np.linspace(-80, 80, 500)]).astype(dtype)
+    one, da, db = np.ones_like(x), np.empty_like(x), np.empty_like(x)
+    registry.family("activation").glu_backward(da, db, one, one, x)
+    z = np.exp(-np.abs(x.astype(np.longdouble)))
+    np.testing.assert_allclose(db, z / (1 + z) ** 2, rtol=few)

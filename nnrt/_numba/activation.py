@@ -490,7 +490,7 @@ def _glu(a, b):
 
 @ufunc
 def _glu_slope(dy, a, b):
-    return dy * (a * _sigmoid(b) * (1 - _sigmoid(b)))
+    return dy * (a * _sigmoid(b) * _sigmoid(-b))
 
 
 def glu(y, a, b):

@@ -506,7 +506,12 @@ def sinc(y, x):
 @ufunc
 def _sinc_backward(dy, x):
     p = math.pi * x
-    return 0.0 if x == 0 else dy * ((math.cos(p) * p - math.sin(p)) / (p * x))
+    q = p * p
+    if q >= 0.25 or q != q:
+        return dy * math.pi * ((math.cos(p) * p - math.sin(p)) / q)
+    # Σ (-q)^(k - 1) 2k / (2k + 1)!
+    s = 1 / 3991680 - q * (1 / 518918400 - q / 93405312000)
+    return -dy * math.pi * p * (1 / 3 - q * (1 / 30 - q * (1 / 840 - q * (1 / 45360 - q * s))))
 
 
 def sinc_backward(dx, dy, x):

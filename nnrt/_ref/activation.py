@@ -262,7 +262,7 @@ def glu_backward(da: Out, db: Out, dy, a, b):
     """da = dy s,  db = dy a s (1 - s),  s = sigmoid(b)."""
     s = _sigmoid(b)
     da[...] = dy * s
-    db[...] = dy * a * (s * (1 - s))
+    db[...] = dy * a * (s * _sigmoid(-b))
 
 
 def reglu(y: Out, a, b):

@@ -454,9 +454,13 @@ def sinc(y: Out, x):
 
 @quiet
 def sinc_backward(dx: Out, dy, x):
-    """dx = dy (pi x cos(pi x) - sin(pi x)) / (pi x^2), 0 at 0"""
+    """dx = dy pi (p cos p - sin p) / p^2, p = pi x; near 0, where the difference would cancel, by its series"""
     p = math.pi * x
-    dx[...] = np.where(x == 0, 0, dy * ((np.cos(p) * p - np.sin(p)) / (p * x)))
+    q = p * p
+    series = np.zeros_like(q)
+    for k in range(7, 0, -1):
+        series = 2 * k / math.factorial(2 * k + 1) - q * series
+    dx[...] = dy * math.pi * np.where(q < 0.25, -p * series, (np.cos(p) * p - np.sin(p)) / q)
 
 
 def nan_to_num(y: Out, x, nan, posinf, neginf):

@@ -125,7 +125,7 @@ M1(step, x > 0 ? 1 : x == x ? 0 : x)
 
 GATE_BACKWARD(prelu_backward, a > 0 ? dy : b * dy, a > 0 ? 0 : a * dy)
 GATE(glu, K(sigmoid)(b))
-GATE_BACKWARD(glu_backward, dy * K(sigmoid)(b), dy * a * (K(sigmoid)(b) * (1 - K(sigmoid)(b))))
+GATE_BACKWARD(glu_backward, dy * K(sigmoid)(b), dy * a * K(sigmoid_slope)(b))
 GATE(reglu, b < 0 ? 0 : b)
 GATE_BACKWARD(reglu_backward, dy * (b < 0 ? 0 : b), b > 0 ? dy * a : 0)
 GATE(geglu, K(gelu)(b))

@@ -139,8 +139,16 @@ M1(frac, x - LIBM(__builtin_trunc)(x))
 M1(logit, K(log)(x / (1 - x)))
 M2(logit_backward, (x < 0) | (x > 1) ? (REAL)NAN : dy / (x * (1 - x)))
 TRIG1(sinc, x == 0 ? 1 : K(sin)(PI * x) / (PI * x), x == 0 ? 1 : LIBM(sin)(PI * x) / (PI * x))
-TRIG2(sinc_backward, x == 0 ? 0 : dy * ((K(cos)(PI * x) * (PI * x) - K(sin)(PI * x)) / (PI * x * x)),
-      x == 0 ? 0 : dy * ((LIBM(cos)(PI * x) * (PI * x) - LIBM(sin)(PI * x)) / (PI * x * x)))
+/* (p cos p - sin p) / p²; near 0, where the difference would cancel, -p Σ (-p²)^(k - 1) 2k / (2k + 1)! */
+static inline REAL K(sinc_slope)(REAL p, REAL sine, REAL cosine)
+{
+    const REAL q = p * p, c = 1 / (REAL)3991680 - q * (1 / (REAL)518918400 - q / (REAL)93405312000);
+    const REAL series = 1 / (REAL)3 - q * (1 / (REAL)30 - q * (1 / (REAL)840 - q * (1 / (REAL)45360 - q * c)));
+    return q < (REAL)0.25 ? -p * series : (cosine * p - sine) / q;
+}
+
+TRIG2(sinc_backward, dy * PI * K(sinc_slope)(PI * x, K(sin)(PI * x), K(cos)(PI * x)),
+      dy * PI * K(sinc_slope)(PI * x, LIBM(sin)(PI * x), LIBM(cos)(PI * x)))
 M1(nan_to_num, x != x ? c0 : x == (REAL)INFINITY ? c1 : x == -(REAL)INFINITY ? c2 : x)
 M2(nan_to_num_backward, (x == x) & (x != (REAL)INFINITY) & (x != -(REAL)INFINITY) ? dy : 0)
 #undef PI

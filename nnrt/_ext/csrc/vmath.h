@@ -504,6 +504,13 @@ static inline REAL V(sigmoid)(REAL x)
     return top / under;
 }
 
+/* s (1 - s) = z / (1 + z)², z = e^-|x|: nothing cancels */
+static inline REAL V(sigmoid_slope)(REAL x)
+{
+    REAL z = V(exp_neg)(-FABS(x));
+    return z / ((1 + z) * (1 + z));
+}
+
 /* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
 static inline REAL V(softplus)(REAL x)
 {
