@@ -15,7 +15,7 @@ def detect_anomaly(mode=True):
 
 def recorded(node, outs):
     """Keeps where a node was made; RuntimeError for a NaN among its outputs."""
-    node.trace = "".join(traceback.format_stack()[:-3])
+    node.trace = "".join(traceback.format_stack()[:-1])
     for out in outs:
         if out.array.dtype.kind == "f" and np.isnan(out.array).any():
             raise RuntimeError(f"detect_anomaly: the forward pass of {node.name} made a NaN\n{node.trace}")

@@ -442,6 +442,13 @@ def test_anomaly_names_the_op():
         (z.sqrt() * 0).backward()
 
 
+def test_anomaly_shows_the_line_that_called_the_op():
+    x = leaf(np.inf)
+    for op in (lambda: x * 0, lambda: (x - x).cos()):  # the first is compiled and no frame of its own
+        with pytest.raises(RuntimeError, match="in test_anomaly_shows_the_line"), nnrt.autograd.detect_anomaly():
+            op()
+
+
 def test_ten_threads_at_once():
     rng = np.random.default_rng(0)
     w = rng.standard_normal((64, 64)).astype(np.float32)
