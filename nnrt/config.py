@@ -140,7 +140,7 @@ TABLE = (
         _size,
         "most bytes of freed memory kept for reuse; default: an eighth of the memory, at most 4 GiB",
     ),
-    Setting("spin_us", 50, _count(0), "microseconds an idle worker spins before it sleeps"),
+    Setting("spin_us", 500, _count(0), "microseconds an idle worker spins before it sleeps"),
     Setting("conv", "auto", _choice(CONVS), "convolution algorithm wherever a shape allows it; auto chooses by shape"),
     Setting(
         "precision",

@@ -55,7 +55,7 @@ static struct {
     int threads;
     int64_t spin_ns;
     int cores; /* this process may use; more threads than that do not spin */
-} pool = {.threads = 1, .spin_ns = 50000, .cores = 1};
+} pool = {.threads = 1, .spin_ns = 500000, .cores = 1};
 
 static __thread int inside; /* a launch: further ones are serial */
 
@@ -104,6 +104,8 @@ static void pause_core(void)
 
 /* ---- waiting: spin for a while, then sleep ---- */
 
+enum { POLITE = 20000 }; /* ns of spinning before other processes are let go first */
+
 typedef int (*condition)(uint64_t gate, uint32_t generation);
 
 static int gate_opened(uint64_t gate, uint32_t seen) { return GENERATION(gate) != seen; }
@@ -125,6 +127,8 @@ static uint64_t await(slot *me, condition done, uint32_t seen)
                 deadline = now + limit;
             else if (now >= deadline)
                 break;
+            else if (now >= deadline - limit + POLITE)
+                sched_yield();
         }
     }
     /* Sequentially consistent on both sides: either this thread sees the gate change,
