@@ -84,7 +84,7 @@ def projected_attention_backward(node, dy):
     (dout,), (out,) = _heads(dread, n, length, 1, heads), _heads(read, n, length, 1, heads)
     widths = (3,) if key is None else (1, 2)
     made = [memory.empty((len(r), width * e), w.dtype) for r, width in zip(rows, widths)]
-    parts = [d for a, width in zip(made, widths) for d in _heads(a, n, len(a) // n, width, heads)]
+    parts = [d for a, width, some in zip(made, widths, (length, k.shape[2])) for d in _heads(a, n, some, width, heads)]
     K.attention_backward(*parts, None, dout, None, out, lse, None, q, k, v, *settings)
     dw = memory.empty(w.shape, w.dtype) if node.needs(2) else None
     db = memory.empty(w.shape[:1], w.dtype) if node.needs(3) else None
