@@ -34,10 +34,10 @@ def poisson_nll_loss(
     else:
         loss = E.sub(input, E.mul(target, unary.log(E.add(input, eps))))
     if full:
-        t = target.array
-        with np.errstate(all="ignore"):
-            log_factorial = t * np.log(t) - t + 0.5 * np.log(2 * math.pi * t)
-        loss = E.add(loss, wrap(np.where(t > 1, log_factorial, 0).astype(t.dtype)))
+        t = ternary.clamp_min(target, 1)  # whose gradient, as its approximation, counts above 1 alone
+        log_factorial = E.sub(E.mul(E.add(t, 0.5), unary.log(t)), t)
+        many = wrap((target.array > 1).astype(target.array.dtype))
+        loss = E.add(loss, E.mul(E.add(log_factorial, 0.5 * math.log(2 * math.pi)), many))
     return reduced(loss, reduction, "poisson_nll_loss")
 
 

@@ -389,6 +389,12 @@ OPS = [
     ),
     *each_reduction(
         "poisson_nll_loss",
+        lambda rng: [rng.standard_normal((3, 4)), rng.random((3, 4)) * 4 + 0.1],
+        label="-counts",
+        full=True,
+    ),
+    *each_reduction(
+        "poisson_nll_loss",
         lambda rng: [rng.random((3, 4)) + 0.5, rng.integers(0, 5, (3, 4)).astype(float)],
         grad=(0,),
         label="-full",
