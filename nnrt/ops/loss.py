@@ -66,6 +66,8 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
     if t.shape == a.shape and (t.dtype.kind == "f" or a.ndim == 0):
+        if ignore_index >= 0:
+            raise RuntimeError(f"cross_entropy: ignore_index={ignore_index} names a class; target holds probabilities")
         return _cross_entropy_soft(input, target, weight, reduction, label_smoothing)
     b, outer, n, inner = _classes("cross_entropy", a, t, weight)
     t = t if t.dtype == np.int64 and t.flags.c_contiguous else memory.contiguous(t.astype(np.int64))
