@@ -145,6 +145,12 @@ def test_sums_of_integers_are_int64(dtype):
     assert nnrt.cumsum(tensor(np.ones(3, dtype)), 0).dtype == np.int64
 
 
+@pytest.mark.parametrize("name", ["sum", "prod", "nansum"])
+def test_integers_are_summed_in_the_dtype_named(name):
+    y = getattr(nnrt, name)(tensor(np.full((2, 2), 2.5)), 1, dtype=nnrt.int32)
+    assert y.dtype == np.int32 and y.tolist() == [4, 4]
+
+
 X = np.zeros((2, 3), np.float32)
 
 

@@ -104,6 +104,7 @@ def prod(x, dim=None, keepdim=False, dtype=None):
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.prod(y, b, outer, n, inner)
+    y = y if dtype is None else y.astype(dtype, copy=False)
     return record(y, prod_backward, (x,), (b, y, outer, n, inner, x.array.dtype))
 
 

@@ -25,6 +25,7 @@ def nansum(x, dim=None, keepdim=False, dtype=None):
     axes = axes_of("nansum", dim, a.ndim)
     valid = a == a
     y = sum_array(np.where(valid, a, a.dtype.type(0)), axes, keepdim)
+    y = y if dtype is None else y.astype(dtype, copy=False)
     return record(y, nansum_backward, (x,), (valid, axes, keepdim, None, x.array.dtype))
 
 
