@@ -167,6 +167,14 @@ def test_errors_change_nothing(rng):
         optim.SGD([half]).step()
 
 
+def test_parameters_need_memory_that_can_be_written():
+    lent = np.ones(3, np.float32)
+    lent.setflags(write=False)
+    for array in (lent, np.broadcast_to(np.float32(1), 3)):
+        with pytest.raises(ValueError, match=r"SGD: params\[0\] has read-only memory .*clone"):
+            optim.SGD([nnrt.from_numpy(array).requires_grad_()], lr=1.0)
+
+
 def test_construction_errors():
     p = parameter([1.0])
     for params, error, text in [
