@@ -430,8 +430,14 @@ class Tensor:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return convert.array_ufunc(ufunc, method, inputs, kwargs)
 
+    def __array_function__(self, function, types, args, kwargs):
+        return convert.array_function(function, args, kwargs)
+
     def __dlpack__(self, **kwargs):
-        return self.numpy().__dlpack__(**kwargs)
+        array = self.numpy()
+        if min(array.strides, default=0) < 0:  # torch ends the process over them
+            raise BufferError("__dlpack__: the tensor's strides are negative, pass a copy: .contiguous()")
+        return array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self):
         return self.array.__dlpack_device__()

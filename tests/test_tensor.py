@@ -234,7 +234,23 @@ def test_ufuncs_without_counterpart_raise():
             call()
 
 
+def test_other_functions_of_numpy_get_the_arrays():
+    x = nnrt.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert np.mean(x) == 2.75 and np.max(x, axis=1, keepdims=True).tolist() == [[2], [5]]
+    assert type(np.concatenate([x, x])) is np.ndarray and np.stack((x, x), axis=-1).shape == (2, 2, 2)
+    np.testing.assert_array_equal(np.where(x > 2, x, 0), [[0, 0], [3, 5]])
+    with pytest.raises(RuntimeError, match=r"detach\(\).numpy\(\)"):
+        np.mean(nnrt.ones(2, requires_grad=True))
+
+
 # ---- DLPack ----
+
+
+def test_dlpack_refuses_negative_strides():
+    x = nnrt.from_numpy(np.arange(4.0)[::-1])
+    with pytest.raises(BufferError, match=r"negative.*contiguous\(\)"):
+        x.__dlpack__()
+    assert np.from_dlpack(x.contiguous()).tolist() == [3, 2, 1, 0]
 
 
 def test_dlpack_with_numpy_both_ways():

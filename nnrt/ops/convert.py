@@ -90,3 +90,16 @@ def array_ufunc(ufunc, method, inputs, kwargs):
         raise TypeError(f"numpy.{ufunc.__name__}: out= would lose the gradient; use the tensor operation")
     np.copyto(target.array if isinstance(target, Tensor) else target, result.array, casting="same_kind")
     return bump(target) if isinstance(target, Tensor) else target
+
+
+def array_function(function, args, kwargs):
+    """Tensor.__array_function__: what is no ufunc (np.mean, np.concatenate, ...) gets the tensors' arrays and returns arrays."""
+    return function(*_arrays(args), **_arrays(kwargs))
+
+
+def _arrays(value):
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, dict):
+        return {name: _arrays(v) for name, v in value.items()}
+    return type(value)(map(_arrays, value)) if type(value) in (list, tuple) else value
