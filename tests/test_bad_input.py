@@ -51,6 +51,7 @@ BAD = {
     "gather dtype": (lambda: nnrt.gather(X, 1, X), RuntimeError, "gather: index must be of an integer dtype, got float32"),
     "where": (lambda: nnrt.where(X, X, X), RuntimeError, "where: condition must be a bool tensor, got float32"),
     "complex": (lambda: nnrt.zeros(2, dtype=np.complex64), TypeError, "zeros: .*complex numbers are not supported"),
+    "ignored": (lambda: F.cross_entropy(X, X, ignore_index=1), RuntimeError, "ignore_index=1 names a class; .* probabilities"),
     # devices
     "cuda": (lambda: X.to("cuda"), RuntimeError, "to: device 'cuda' is not available: nnrt computes on the CPU only"),
     "cuda:1": (lambda: nn.Linear(3, 2, device="cuda:1"), RuntimeError, "device 'cuda:1' is not available"),
@@ -225,6 +226,8 @@ EMPTY = {
     "einsum": (lambda: nnrt.einsum("ij,jk->ik", empty(2, 0), empty(0, 3)), (2, 3), 0),
     "bilinear": (lambda: nn.Bilinear(2, 3, 4)(empty(0, 2), empty(0, 3)), (0, 4), None),
     "ignored": (lambda: F.cross_entropy(ones(2, 3), ints(-100, -100)), (), NAN),
+    "attention": (lambda: nn.MultiheadAttention(4, 2)(*[empty(3, 0, 4)] * 3, need_weights=False)[0], (3, 0, 4), None),
+    "encoder": (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)(empty(0, 3, 4)), (0, 3, 4), None),
 }
 
 
