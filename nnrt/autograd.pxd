@@ -20,8 +20,10 @@ cdef class Output:
     cdef public int index
 
 
-@cython.locals(t=Tensor, x=Tensor)
+@cython.locals(t=Tensor)
 cpdef Tensor record(out, backward, tuple inputs, tuple saved=*)
+@cython.locals(x=Tensor)
+cpdef bint on_tape(tuple inputs)
 cpdef bint tracked(Tensor a, Tensor b)
 cdef long long _made
 cdef bint _watched

@@ -112,23 +112,28 @@ def record(out, backward, inputs, saved=()):
     saved: tuple of Tensors (checked for changes in place), arrays and scalars for backward.
     """
     t = wrap(out)
-    for x in inputs:
-        if x is not None and x.requires_grad:
-            if grad_enabled():
-                attach((t,), backward, inputs, saved)
-            break
+    if on_tape(inputs):
+        attach((t,), backward, inputs, saved)
     return t
 
 
+def on_tape(inputs):
+    """Whether an op on this tuple of Tensors or None is to be recorded."""
+    for x in inputs:
+        if x is not None and x.requires_grad:
+            return grad_enabled()
+    return False
+
+
 def tracked(a, b):
-    """Whether an op on these two Tensors is to be recorded: hot ops ask before they make the tuples for record()."""
+    """on_tape((a, b)): hot ops ask before they make the tuples for record()."""
     return (a.requires_grad or b.requires_grad) and grad_enabled()
 
 
 def record_many(outs, backward, inputs, saved=()):
     """record() for an op with several differentiable outputs; returns a tuple of Tensors."""
     tensors = tuple([wrap(out) for out in outs])
-    if grad_enabled() and any([x is not None and x.requires_grad for x in inputs]):
+    if on_tape(inputs):
         attach(tensors, backward, inputs, saved)
     return tensors
 

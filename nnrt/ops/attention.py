@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import grad_enabled, record, record_many
+from ..autograd import on_tape, record, record_many
 from ..tensor import Tensor
 from . import random
 from .arrange import repeat_interleave
@@ -83,7 +83,7 @@ def scaled_dot_product_attention(
     out = _like(q, v.shape[3])
     inputs = (query, key, value, attn_mask, scores)
     lse = mass = None
-    if grad_enabled() and any([t is not None and t.requires_grad for t in inputs + (added,)]):
+    if on_tape((*inputs, added)):
         lse = memory.empty((b, h, length), q.dtype)
     if added is not None:
         mass = memory.empty((b, h, length, len(added.array)), q.dtype)

@@ -7,3 +7,6 @@ from nnrt.tensor cimport Tensor, wrap
 
 @cython.locals(left=Tensor, right=Tensor)
 cpdef matmul(x, other)
+cpdef affine(x, w, b, activation=*)
+cpdef affine_backward(dy, x, w, bint to_x, bint to_weight, bint to_bias)
+cpdef rows_of(a)

@@ -35,35 +35,45 @@ def linear(input, weight, bias=None):
         return matmul(input, weight)
     if x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
         _refuse_dtypes("linear", input=x, weight=w, bias=b)
-    n, k = w.shape
-    y = memory.empty(x.shape[:-1] + (n,), x.dtype)
-    if x.ndim == 2:
-        K.gemm(y, x, w.T, b, None, 1.0, 0.0, None)
-    else:
-        K.gemm(_rows(y, n), _rows(x, k), w.T, b, None, 1.0, 0.0, None)
+    y = affine(rows_of(x), w, b)
+    if x.ndim != 2:
+        y = y.reshape(*x.shape[:-1], len(w))
     return record(y, linear_backward, (input, weight, bias), (input, weight))
 
 
 def linear_backward(node, dy):
     x, w = node.saved
-    n, k = w.shape
+    dx, dw, db = affine_backward(rows_of(dy), rows_of(x), w, node.needs(0), node.needs(1), node.needs(2))
+    return dx if dx is None or x.ndim == 2 else dx.reshape(x.shape), dw, db
+
+
+def affine(x, w, b, activation=None):
+    """act(x wᵀ + b) of rows x: [M, K], [N, K], [N] or None -> [M, N], all arrays. activation: a name that gemm knows."""
+    y = memory.empty((len(x), len(w)), x.dtype)
+    K.gemm(y, x, w.T, b, None, 1.0, 0.0, activation)
+    return y
+
+
+def affine_backward(dy, x, w, to_x, to_weight, to_bias):
+    """y = x wᵀ + b  =>  dx = dy w, dw = dyᵀ x, db = Σ_rows dy; None for what is not wanted."""
     dx = dw = db = None
-    dy2 = dy if dy.ndim == 2 else _rows(dy, n)
-    if node.needs(0):
+    if to_x:
         dx = memory.empty(x.shape, x.dtype)
-        K.gemm(dx if x.ndim == 2 else dx.reshape(len(dy2), k), dy2, w, None, None, 1.0, 0.0, None)
-    if node.needs(1):
-        dw = memory.empty((n, k), w.dtype)
-        K.gemm(dw, dy2.T, x if x.ndim == 2 else _rows(x, k), None, None, 1.0, 0.0, None)
-    if node.needs(2):
-        db = memory.empty((n,), w.dtype)
-        K.bias_grad(db, dy2)
+        K.gemm(dx, dy, w, None, None, 1.0, 0.0, None)
+    if to_weight:
+        dw = memory.empty(w.shape, w.dtype)
+        K.gemm(dw, dy.T, x, None, None, 1.0, 0.0, None)
+    if to_bias:
+        db = memory.empty(w.shape[:1], w.dtype)
+        K.bias_grad(db, dy)
     return dx, dw, db
 
 
-def _rows(a, n):
+def rows_of(a):
     """[..., n] as [M, n]; a copy only where strides leave no view."""
-    rows = 1
+    if a.ndim == 2:
+        return a
+    rows, n = 1, a.shape[-1]
     for size in a.shape[:-1]:
         rows *= size
     return a.reshape(rows, n)
@@ -145,7 +155,7 @@ def _product(a, b):
     n = b.shape[-1]
     if b.ndim == 2:
         out = memory.empty(a.shape[:-1] + (n,), a.dtype)
-        K.gemm(out if a.ndim == 2 else _rows(out, n), a if a.ndim == 2 else _rows(a, k), b, None, None, 1.0, 0.0, None)
+        K.gemm(rows_of(out), rows_of(a), b, None, None, 1.0, 0.0, None)
         return out
     try:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

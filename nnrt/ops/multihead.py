@@ -18,14 +18,14 @@ from .attention import scaled_dot_product_attention
 from .create import zeros
 from .elementwise import add
 from .join import cat
-from .linear import linear, matmul
+from .linear import affine, linear, matmul
 from .promotion import not_tensors
 from .random import dropout
 from .softmax import softmax
 from .transformer import fits, projected_attention
 from .unary import tanh
 
-K, LINEAR, NORM = (registry.family(name) for name in ("attention", "linear", "norm"))
+K, NORM = registry.family("attention"), registry.family("norm")
 
 
 def multi_head_attention(
@@ -228,16 +228,10 @@ def decoder_layer(x, y, cache, start, qkv, out, norm, up, activation, down, afte
     """
     n, length, e = x.shape
     rows = n * length
-    read = cached_attention(_times(y.reshape(rows, e), *qkv).reshape(n, length, 3 * e), cache, start)
-    y, x = _add_norm(x.reshape(rows, e), _times(read.reshape(rows, e), *out), *norm)
-    y, x = _add_norm(x, _times(_times(y, *up, activation), *down), *after)
+    read = cached_attention(affine(y.reshape(rows, e), *qkv).reshape(n, length, 3 * e), cache, start)
+    y, x = _add_norm(x.reshape(rows, e), affine(read.reshape(rows, e), *out), *norm)
+    y, x = _add_norm(x, affine(affine(y, *up, activation), *down), *after)
     return y.reshape(n, length, e), x.reshape(n, length, e)
-
-
-def _times(x, weight, bias, activation=None):
-    y = memory.empty((len(x), len(weight)), x.dtype)
-    LINEAR.gemm(y, x, weight.T, bias, None, 1.0, 0.0, activation)
-    return y
 
 
 def _add_norm(x, more, weight, bias, eps):

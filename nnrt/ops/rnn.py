@@ -9,7 +9,7 @@ Legend: T steps, B batch, I inputs, H units, P size of h (H, or that of an LSTM'
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import is_grad_enabled, record, record_many
+from ..autograd import on_tape, record, record_many
 from ..tensor import Tensor, wrap
 from ._packed import cell_of, packed
 from .join import cat
@@ -55,11 +55,11 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
     inputs = (input, h0, c0, *params[0]) if count == 1 else (input, h0, c0, *params[0], *params[1])
-    on_tape = is_grad_enabled() and any([t is not None and t.requires_grad for t in inputs])
+    recorded = on_tape(inputs)
     y = memory.empty((steps, batch, count * p), dtype)
     hn = memory.empty((count, batch, p), dtype)
     cn = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
-    kept = memory.empty((count, steps, batch, units), dtype) if on_tape and rows > units else None
+    kept = memory.empty((count, steps, batch, units), dtype) if recorded and rows > units else None
     hidden = memory.empty((count, steps, batch, units), dtype) if projections else None
     first = [
         None if s is None else memory.contiguous(s.array).reshape(count, batch, n) for s, n in ((h0, p), (c0, units))
@@ -68,7 +68,7 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     outs = (y, hn, cn) if cn is not None else (y, hn)
     if single:
         outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
-    if not on_tape:
+    if not recorded:
         return tuple([wrap(out) for out in outs])
     kept_x = x2 if lengths is not None else input if x is source else x
     saved = (cell, lengths, there, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])

@@ -7,12 +7,12 @@ Legend: N batch, L queries, S keys, E embedding, H heads, M rows: all leading ax
 """
 
 from .. import memory, registry
-from ..autograd import grad_enabled, record
+from ..autograd import on_tape, record
 from ..tensor import Tensor
 from . import activation as functions
 from . import random
 from .attention import _mask
-from .linear import _rows, linear
+from .linear import affine, affine_backward, linear, rows_of
 from .promotion import not_tensors
 
 K, LINEAR, ACTIVATION = (registry.family(name) for name in ("attention", "linear", "activation"))
@@ -47,18 +47,18 @@ def projected_attention(
     settings = (seen, None, None, None, (e // heads) ** -0.5, bool(is_causal), 0, float(dropout_p), seed, offset)
     rows = [x.reshape(n * length, e)]
     if key is None:
-        q, k, v = _heads(_product(rows[0], w, b), n, length, 3, heads)
+        q, k, v = _heads(affine(rows[0], w, b), n, length, 3, heads)
     else:
         rows.append(key.array.reshape(n * count, e))
-        (q,) = _heads(_product(rows[0], w[:e], None if b is None else b[:e]), n, length, 1, heads)
-        k, v = _heads(_product(rows[1], w[e:], None if b is None else b[e:]), n, count, 2, heads)
+        (q,) = _heads(affine(rows[0], w[:e], None if b is None else b[:e]), n, length, 1, heads)
+        k, v = _heads(affine(rows[1], w[e:], None if b is None else b[e:]), n, count, 2, heads)
     lse = None
-    if grad_enabled() and any([t is not None and t.requires_grad for t in given]):
+    if on_tape(given):
         lse = memory.empty((n, heads, length), x.dtype)
     read = memory.empty((n * length, e), x.dtype)
     (out,) = _heads(read, n, length, 1, heads)
     K.attention(out, lse, None, q, k, v, *settings)
-    y = _product(read, o, c).reshape(n, length, len(o))
+    y = affine(read, o, c).reshape(n, length, len(o))
     saved = (query, key, in_weight, out_weight, mask, rows, read, lse, q, k, v, settings)
     return record(y, projected_attention_backward, given, saved)
 
@@ -80,7 +80,7 @@ def projected_attention_backward(node, dy):
     x, key, w, o, _, rows, read, lse, q, k, v, settings = node.saved
     n, heads, length, _ = q.shape
     e = x.shape[2]
-    dread, do, dc = _product_backward(dy.reshape(n * length, len(o)), read, o, True, node.needs(4), node.needs(5))
+    dread, do, dc = affine_backward(dy.reshape(n * length, len(o)), read, o, True, node.needs(4), node.needs(5))
     (dout,), (out,) = _heads(dread, n, length, 1, heads), _heads(read, n, length, 1, heads)
     widths = (3,) if key is None else (1, 2)
     made = [memory.empty((len(r), width * e), w.dtype) for r, width in zip(rows, widths)]
@@ -118,26 +118,26 @@ def feed_forward(input, weight1, bias1, weight2, bias2, activation="gelu"):
         h = functions.relu(h) if activation == "relu" else functions.gelu(h, "none" if activation == "gelu" else "tanh")
         return linear(h, weight2, bias2)
     a, u, w = input.array, weight1.array, weight2.array
-    rows = _rows(a, a.shape[-1])
+    rows = rows_of(a)
     b, c = (None if t is None else memory.contiguous(t.array) for t in (bias1, bias2))
-    if activation == "relu" or not (grad_enabled() and any([t is not None and t.requires_grad for t in inputs])):
-        z = h = _product(rows, u, b, activation)
+    if activation == "relu" or not on_tape(inputs):
+        z = h = affine(rows, u, b, activation)
     else:
-        z = _product(rows, u, b)
+        z = affine(rows, u, b)
         h = memory.empty(z.shape, z.dtype)
         getattr(ACTIVATION, activation)(h, z)
-    y = _product(h, w, c).reshape(*a.shape[:-1], len(w))
+    y = affine(h, w, c).reshape(*a.shape[:-1], len(w))
     return record(y, feed_forward_backward, inputs, (input, weight1, weight2, rows, z, h, activation))
 
 
 def feed_forward_backward(node, dy):
     x, u, w, rows, z, h, activation = node.saved
     needs = [node.needs(i) for i in range(5)]
-    dz, dw, dc = _product_backward(dy.reshape(len(rows), len(w)), h, w, any(needs[:3]), needs[3], needs[4])
+    dz, dw, dc = affine_backward(dy.reshape(len(rows), len(w)), h, w, any(needs[:3]), needs[3], needs[4])
     if dz is None:
         return None, None, None, dw, dc
     getattr(ACTIVATION, activation + "_backward")(dz, dz, z)
-    dx, du, db = _product_backward(dz, rows, u, needs[0], needs[1], needs[2])
+    dx, du, db = affine_backward(dz, rows, u, needs[0], needs[1], needs[2])
     return None if dx is None else dx.reshape(x.shape), du, db, dw, dc
 
 
@@ -153,28 +153,6 @@ def _fits(x, u, b, w, c):
             for t, of in ((b, u), (c, w))
         ])
     )  # fmt: skip
-
-
-def _product(x, w, b, activation=None):
-    """act(x wᵀ + b) of rows x."""
-    y = memory.empty((len(x), len(w)), x.dtype)
-    LINEAR.gemm(y, x, w.T, b, None, 1.0, 0.0, activation)
-    return y
-
-
-def _product_backward(dy, x, w, to_x, to_weight, to_bias):
-    """y = x wᵀ + b  =>  dx = dy w, dw = dyᵀ x, db = Σ_rows dy; None for what is not wanted."""
-    dx = dw = db = None
-    if to_x:
-        dx = memory.empty(x.shape, x.dtype)
-        LINEAR.gemm(dx, dy, w, None, None, 1.0, 0.0, None)
-    if to_weight:
-        dw = memory.empty(w.shape, w.dtype)
-        LINEAR.gemm(dw, dy.T, x, None, None, 1.0, 0.0, None)
-    if to_bias:
-        db = memory.empty(w.shape[:1], w.dtype)
-        LINEAR.bias_grad(db, dy)
-    return dx, dw, db
 
 
 def _heads(a, n, length, parts, heads):
