@@ -139,6 +139,7 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
                 for (int64_t p = 0; p < c.panels; p++) {
                     const int64_t n = K(met)(&c, &run, p);
                     REAL *ds = sums.ds + p * panel;
+                    K(ask)(&c, p, 8);
                     K(gradients)(&c, &run, p, sums.p + p * panel, ds, n);
                     if (a->drelative.data && n)
                         K(sum_relative)(&c, sums.by_distance, p, ds, n);

@@ -92,6 +92,21 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
     }
 }
 
+/* While panel p is computed, asks for its share of the next head's first `count` arrays from q on: rows of a few lines each,
+ * far apart, are no stream to the hardware. Heads of one block only: longer ones compute more than they wait. */
+static void K(ask)(const K(attention_block) *c, int64_t p, int64_t count)
+{
+    const nnrt_attention_args *a = c->a;
+    const nnrt_attention_array *const x[] = {&a->q, &a->k, &a->v, &a->out, &a->dout, &a->dq, &a->dk, &a->dv};
+    const int64_t head = c->head + 1, b = head / a->heads, h = head % a->heads, end = MIN(p * NR + NR, c->count);
+    if (a->part || a->queries > a->rows || a->groups < a->heads || b == a->batch)
+        return;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t r = p * NR; r < end; r++)
+            for (int64_t d = 0; d < a->size; d += 64 / (int64_t)sizeof(REAL))
+                __builtin_prefetch(K(row_of)(x[i], b, h, r) + d, 0, 2);
+}
+
 /* One panel's softmax carried on: s becomes exp(s - top). What was summed before counts factor times. */
 static void K(carry_on)(REAL *s, int64_t n, REAL *top, REAL *sum, REAL *factor)
 {
@@ -147,6 +162,7 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
                 REAL factor[NR], *out = sums.out + p * NR * a->width;
                 if (n == 0)
                     continue;
+                K(ask)(&c, p, 4);
                 K(scores)(&c, &run, p, sums.p, n);
                 K(carry_on)(sums.p, n, c.top + p * NR, c.sum + p * NR, factor);
                 for (int64_t l = 0; l < lanes && !fresh; l++)
