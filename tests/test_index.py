@@ -52,6 +52,17 @@ def test_getitem_and_setitem_agree_with_torch(key, torch):
     np.testing.assert_array_equal(ours.detach().numpy(), theirs.detach().numpy())
 
 
+def test_gradient_of_a_slice_lies_as_its_base():
+    x = nnrt.tensor(np.ones((2, 4, 3, 3), np.float32).transpose(0, 3, 1, 2), requires_grad=True)
+    seen = []
+    y = x * 1
+    y.register_hook(seen.append)
+    y[:, 1:, ::2].sum().backward()
+    assert seen[0].array.strides == y.array.strides
+    np.testing.assert_array_equal(seen[0].array[:, 1:, ::2], 1)
+    assert seen[0].array.sum() == 2 * 2 * 2 * 3
+
+
 def test_setitem_broadcasts_converts_and_counts_a_version():
     x = counted(3, 4)
     x[1] = nnrt.tensor([1, 2, 3, 4])

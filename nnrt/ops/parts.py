@@ -23,14 +23,19 @@ def part(base, array, key):
     """The Tensor of the view `array` = base.array[key] for a basic index, recorded where base needs it."""
     t = view_of(base, array)
     if base.requires_grad and grad_enabled():
-        attach((t,), put_backward, (base,), (base.array.shape, key))
+        a = base.array
+        order = None if a.flags.c_contiguous else sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        attach((t,), put_backward, (base,), (a.shape, order, key))
     return t
 
 
 def put_backward(node, dy):
-    """Zeros with dy at the basic index `key`."""
-    shape, key = node.saved
-    dx = memory.zeros(shape, dy.dtype)
+    """Zeros with dy at the basic index `key`, in the base's order of memory: what is added to it lies so too."""
+    shape, order, key = node.saved
+    if order is None:
+        dx = memory.zeros(shape, dy.dtype)
+    else:
+        dx = memory.zeros(tuple([shape[i] for i in order]), dy.dtype).transpose(np.argsort(order))
     dx[key] = dy
     return (dx,)
 
