@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, ndarray
+from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
 
 from nnrt._ext.runtime cimport (
     dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
@@ -124,6 +124,20 @@ def moments(ndarray mean, ndarray var, ndarray x, int64_t groups):
         launch(&table.finish_moments[code], &a, tasks)
     finally:
         give(a.partial, count * sizeof(double))
+
+
+def move(ndarray y, ndarray x, ndarray value, double momentum, double scale):
+    cdef double *new = <double *>PyArray_DATA(value)
+    cdef char *source = <char *>PyArray_DATA(x)
+    cdef char *out = <char *>PyArray_DATA(y)
+    cdef int64_t i
+    for i in range(PyArray_SIZE(value)):
+        if PyArray_ITEMSIZE(x) == 4:
+            (<float *>out)[0] = <float>((1 - momentum) * (<float *>source)[0] + momentum * scale * new[i])
+        else:
+            (<double *>out)[0] = (1 - momentum) * (<double *>source)[0] + momentum * scale * new[i]
+        source += PyArray_STRIDE(x, 0)
+        out += PyArray_STRIDE(y, 0)
 
 
 def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, ndarray bias, activation=None):

@@ -5,6 +5,8 @@ Work is cut along N and the rows into pieces of PIECE elements; what pieces add 
 
 import numpy as np
 
+from nnrt._ref.norm import move  # noqa: F401  as specified
+
 from .compiled import jit
 from .reduce import _SUMS
 from .threads import share

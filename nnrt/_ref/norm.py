@@ -29,6 +29,12 @@ def moments(mean: Out, var: Out, x, groups):
         var[...] = v.var(axis=(1, 3))
 
 
+def move(y: Out, x, value, momentum, scale):
+    """y[C] = (1 - momentum) x + momentum scale value[..., C], running statistics and new ones (float64); y may be x."""
+    with np.errstate(all="ignore"):
+        y[...] = (1 - momentum) * x.astype(np.float64) + momentum * scale * value.reshape(x.shape)
+
+
 def normalize(y: Out, x, mean, rstd, weight, bias, activation=None):
     """y = f((x - mean) rstd weight + bias), with mean[N, G] and rstd[N, G]."""
     with np.errstate(all="ignore"):

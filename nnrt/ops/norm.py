@@ -68,8 +68,8 @@ def batch_norm_activated(
     if training:
         mean, var = _moments(x, c)
         if running_mean is not None:
-            _move(running_mean, mean[0], momentum)
-            _move(running_var, var[0] * (count / (count - 1)), momentum)
+            _move(running_mean, mean, momentum, 1.0)
+            _move(running_var, var, momentum, count / (count - 1))
     else:
         mean, var = _wide(running_mean), _wide(running_var)
     return _normalized(input, x, mean, _rstd(var, eps), weight, bias, activation, not training)
@@ -134,8 +134,8 @@ def instance_norm(
 
     def move(mean, var):
         if running_mean is not None:
-            _move(running_mean, mean.mean(axis=0), momentum)
-            _move(running_var, var.mean(axis=0) * (count / (count - 1)), momentum)
+            _move(running_mean, mean.mean(axis=0), momentum, 1.0)
+            _move(running_var, var.mean(axis=0), momentum, count / (count - 1))
 
     return _grouped(input, a, c, weight, bias, eps, move)
 
@@ -232,11 +232,10 @@ def _rstd(var, eps):
     return rstd
 
 
-def _move(running, value, momentum):
-    """running += momentum (value - running), in place."""
+def _move(running, value, momentum, scale):
+    """running += momentum (scale value - running), in place."""
     a = running.array
-    with np.errstate(all="ignore"):
-        a[...] = (1 - momentum) * a + momentum * value
+    K.move(a, a, value, momentum, scale)
     bump(running)
 
 

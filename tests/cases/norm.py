@@ -37,6 +37,13 @@ def _moments(shape, offset=0.0):
     return Kernel("norm.moments", f"{_label(shape)}{'-offset' if offset else ''}", args, TOL)
 
 
+def _move(c, step=1):
+    def args(rng, dtype):
+        return [Output((c,)), _numbers(rng, dtype, c * step)[::step], rng.standard_normal((1, c)), 0.1, 1.25]
+
+    return Kernel("norm.move", f"{c} {step}", args, TOL)
+
+
 def _statistics(rng, n, groups):
     return rng.standard_normal((n, groups)), rng.random((n, groups)) + 0.5
 
@@ -112,6 +119,7 @@ GIVEN = [(True, False), (False, True), (False, False)]
 KERNELS = [
     *(_moments(shape) for shape in CHANNELS),
     *(_moments(shape, 1000.0) for shape in CHANNELS[::3]),
+    *(_move(c, step) for c in (0, 1, 17) for step in (1, 2)),
     *(_normalize(shape) for shape in CHANNELS),
     *(_normalize(shape, given, act) for shape in SOME for given in GIVEN for act in (None, "relu")),
     _normalize((1, 300000, 15, 15)),

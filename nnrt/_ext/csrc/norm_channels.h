@@ -157,58 +157,69 @@ static void K(backward_sums)(const void *args, int64_t begin, int64_t end, void 
 
 /* ---- folding the parts ---- */
 
+/* The task's units in stretches of one i: from, how many, their first column and the columns of each. Parts are folded for a
+ * stretch at a time, so that they are read in the order of memory. */
+#define EACH_STRETCH                                                              \
+    const args_t *p = args;                                                       \
+    const int64_t each = p->c / p->groups, stop = least(end * p->group, p->n * p->groups); \
+    for (int64_t from = begin * p->group, units, i, col;                          \
+         units = least(stop, (from / p->groups + 1) * p->groups) - from, i = from / p->groups, \
+                 col = from % p->groups * each, from < stop; from += units)
+
 static void K(finish_moments)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-    EACH_UNIT(p->n * p->groups)
+    EACH_STRETCH
     {
-        int64_t i = u / p->groups, each = p->c / p->groups, col = u % p->groups * each;
-        double total = (double)p->rows * (double)each, mean = 0, square = 0;
-        /* for every column of the group: its count, mean v[0] and square v[wide] */
+        double *restrict mean = p->mean + from, *restrict square = p->rstd + from, total = (double)p->rows * (double)each;
+        memset(mean, 0, (size_t)units * sizeof *mean);
+        memset(square, 0, (size_t)units * sizeof *square);
+        /* for every column: its group u, count, mean v[0] and square v[wide] */
 #define EACH_COLUMN(...)                                                          \
     for (int64_t k = 0; k < p->parts; k++)                                        \
         for (int64_t t = 0; t < p->times; t++) {                                  \
             double count = (double)count_of(p, k, t);                             \
             const double *v = p->partial + 2 * (i * p->parts + k) * p->wide + t * p->c + col; \
-            if (count > 0)                                                        \
+            for (int64_t u = 0; u < units && count > 0; u++)                      \
                 for (int64_t j = 0; j < each; j++, v++) {                         \
                     __VA_ARGS__;                                                  \
                 }                                                                 \
         }
-        EACH_COLUMN(mean += count * v[0])
-        mean /= total;
-        EACH_COLUMN(square += v[p->wide] + count * ((v[0] - mean) * (v[0] - mean)))
-        p->mean[u] = mean;
-        p->rstd[u] = square < 0 ? 0 : square / total;
+        EACH_COLUMN(mean[u] += count * v[0])
+        LOOP(u, units) mean[u] /= total;
+        EACH_COLUMN(square[u] += v[p->wide] + count * ((v[0] - mean[u]) * (v[0] - mean[u])))
+        LOOP(u, units) square[u] = square[u] < 0 ? 0 : square[u] / total;
     }
 }
 
 static void K(finish_sums)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-    EACH_UNIT(p->n * p->groups)
+    EACH_STRETCH
     {
-        int64_t i = u / p->groups, each = p->c / p->groups, col = u % p->groups * each;
-        double mean = p->mean[u], rstd = p->rstd[u], low = mean - (REAL)mean, first = 0, second = 0;
         double *restrict sum = p->sums + 2 * i * p->c + col, *restrict dot = sum + p->c;
-        memset(sum, 0, (size_t)each * sizeof *sum);
-        memset(dot, 0, (size_t)each * sizeof *dot);
+        memset(sum, 0, (size_t)(units * each) * sizeof *sum);
+        memset(dot, 0, (size_t)(units * each) * sizeof *dot);
         for (int64_t k = 0; k < p->parts; k++)
             for (int64_t t = 0; t < p->times; t++) {
-                const double *v = p->partial + 2 * (i * p->parts + k) * p->wide + t * p->c + col;
-                for (int64_t j = 0; j < each; j++) {
+                const double *restrict v = p->partial + 2 * (i * p->parts + k) * p->wide + t * p->c + col;
+                LOOP(j, units * each)
+                {
                     sum[j] += v[j];
                     dot[j] += v[p->wide + j];
                 }
             }
-        for (int64_t j = 0; j < each; j++) {
-            double w = p->w ? ((const REAL *)p->w)[col + j] : 1;
-            dot[j] = (dot[j] - low * sum[j]) * rstd;
-            first += w * sum[j];
-            second += w * dot[j];
+        for (int64_t u = from; u < from + units; u++, sum += each, dot += each, col += each) {
+            double mean = p->mean[u], rstd = p->rstd[u], low = mean - (REAL)mean, first = 0, second = 0;
+            for (int64_t j = 0; j < each; j++) {
+                double w = p->w ? ((const REAL *)p->w)[col + j] : 1;
+                dot[j] = (dot[j] - low * sum[j]) * rstd;
+                first += w * sum[j];
+                second += w * dot[j];
+            }
+            /* dx = rstd (w dy - Σ w dy / M - x^ Σ w dy x^ / M) */
+            double scale = p->fixed ? 0 : -rstd / ((double)p->rows * (double)each);
+            p->slope[2 * u] = scale * rstd * second;
+            p->slope[2 * u + 1] = scale * (first - low * rstd * second);
         }
-        /* dx = rstd (w dy - Σ w dy / M - x^ Σ w dy x^ / M) */
-        double scale = p->fixed ? 0 : -rstd / ((double)p->rows * (double)each);
-        p->slope[2 * u] = scale * rstd * second;
-        p->slope[2 * u + 1] = scale * (first - low * rstd * second);
     }
 }
 
@@ -348,4 +359,5 @@ static void K(normalize_backward)(const void *args, int64_t begin, int64_t end, 
 #undef FORWARD
 #undef BACKWARD
 #undef EACH_COLUMN
+#undef EACH_STRETCH
 #undef T
