@@ -21,5 +21,7 @@ cdef class Tensor:
 cpdef Tensor wrap(array)
 @cython.locals(t=Tensor)
 cpdef Tensor view_of(Tensor base, array)
+@cython.locals(i=cython.Py_ssize_t, t=Tensor, version=Version)
+cpdef bint unchanged(tuple tensors, tuple arrays, tuple versions)
 
 cdef object _backward, _add, _sub, _mul, _div, _matmul

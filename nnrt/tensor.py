@@ -513,6 +513,22 @@ def bump(t):
     return t
 
 
+def unchanged(tensors, arrays, versions):
+    """Whether tensors (or None) still are these arrays in these versions, and numpy has not been lent any."""
+    for i in range(len(tensors)):
+        t = tensors[i]
+        if t is None:
+            if arrays[i] is not None:
+                return False
+            continue
+        if t.array is not arrays[i]:
+            return False
+        version = t.version
+        if version is None or version.lent or version.value != versions[i]:
+            return False
+    return True
+
+
 # The operators above need the ops, which need Tensor: hence the imports after the class.
 from . import autograd  # noqa: E402
 from .ops import (  # noqa: E402

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from .. import nn, no_grad
 from ..nn import functional as F
+from ..nn.fused import activation_of, fused
 
 
 def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, activation=nn.ReLU):
@@ -17,11 +18,20 @@ def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, acti
     return nn.Sequential(*layers, activation(inplace=True)) if activation else nn.Sequential(*layers)
 
 
-def rectified(norm, x, relu=None):
-    """relu(norm(x)), in one pass over memory where the norm can; relu: a module of it, if there is one."""
-    if hasattr(type(norm), "rectified") and (relu is None or relu._hooks is None):
-        return norm.rectified(x)
-    return F.relu(norm(x), inplace=True) if relu is None else relu(norm(x))
+def rectified(conv, norm, x, relu=None, residual=None):
+    """relu(norm(conv(x)) + residual), as one op where no gradient is wanted; relu: a module of it, if there is one."""
+    if relu is None or activation_of(relu) == "relu":
+        y = fused(x, conv, norm, "relu", residual)
+        if y is not None:
+            return y
+    y = conv(x)
+    if residual is not None:
+        y = residual + norm(y)
+    elif hasattr(type(norm), "rectified") and (relu is None or not relu._hooks):
+        return norm.rectified(y)
+    else:
+        y = norm(y)
+    return F.relu(y, inplace=True) if relu is None else relu(y)
 
 
 def plain(kind, *modules):

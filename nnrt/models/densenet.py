@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 from .. import cat, nn
 from ..nn import functional as F
-from ._layers import kaiming
+from ._layers import kaiming, rectified
 
 
 class DenseNet(nn.Module):
@@ -72,8 +72,8 @@ class DenseLayer(nn.Module):
         self.drop_rate = drop_rate
 
     def forward(self, x):
-        y = self.conv1(self.relu1(self.norm1(x)))
-        y = self.conv2(self.relu2(self.norm2(y)))
+        y = rectified(self.conv1, self.norm2, self.relu1(self.norm1(x)), self.relu2)
+        y = self.conv2(y)
         if self.drop_rate:
             y = F.dropout(y, self.drop_rate, self.training)
         return cat((x, y), 1)

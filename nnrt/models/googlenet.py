@@ -10,6 +10,7 @@ from collections import namedtuple
 
 from .. import cat, nn
 from ..nn import functional as F
+from ._layers import rectified
 
 # name, input channels, 1x1, 3x3 after its 1x1, 5x5 after its 1x1, 1x1 after the pool; "pool": kernel of a pool of stride 2
 MODULES = (
@@ -111,7 +112,7 @@ class BasicConv2d(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x):
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        return rectified(self.conv, self.bn, x)
 
 
 def googlenet(**options):

@@ -30,9 +30,8 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, x):
-        y = rectified(self.bn1, self.conv1(x), self.relu)
-        y = self.bn2(self.conv2(y))
-        return self.relu(y + self.shortcut(x))
+        y = rectified(self.conv1, self.bn1, x, self.relu)
+        return rectified(self.conv2, self.bn2, y, self.relu, self.shortcut(x))
 
     def shortcut(self, x):
         return x if self.downsample is None else self.downsample(x)
@@ -57,10 +56,9 @@ class Bottleneck(nn.Module):
         self.downsample = downsample
 
     def forward(self, x):
-        y = rectified(self.bn1, self.conv1(x), self.relu)
-        y = rectified(self.bn2, self.conv2(y), self.relu)
-        y = self.bn3(self.conv3(y))
-        return self.relu(y + self.shortcut(x))
+        y = rectified(self.conv1, self.bn1, x, self.relu)
+        y = rectified(self.conv2, self.bn2, y, self.relu)
+        return rectified(self.conv3, self.bn3, y, self.relu, self.shortcut(x))
 
     def shortcut(self, x):
         return x if self.downsample is None else self.downsample(x)
@@ -126,7 +124,7 @@ class ResNet(nn.Module):
                 nn.init.zeros_(last.weight)
 
     def forward(self, x):
-        x = self.maxpool(rectified(self.bn1, self.conv1(x), self.relu))
+        x = self.maxpool(rectified(self.conv1, self.bn1, x, self.relu))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

@@ -28,8 +28,7 @@ class CIFARBlock(nn.Module):
         self.new = planes - before
 
     def forward(self, x):
-        y = rectified(self.bn1, self.conv1(x))
-        return F.relu(self.shortcut(x) + self.bn2(self.conv2(y)), inplace=True)
+        return rectified(self.conv2, self.bn2, rectified(self.conv1, self.bn1, x), residual=self.shortcut(x))
 
     def shortcut(self, x):
         if self.new:
@@ -58,7 +57,7 @@ class ResNetCIFAR(nn.Module):
         kaiming(self)
 
     def forward(self, x):
-        x = rectified(self.bn1, self.conv1(x))
+        x = rectified(self.conv1, self.bn1, x)
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
 

@@ -17,6 +17,9 @@ class Hooks:
         self.backward_before = {}
         self.backward_after = {}
 
+    def __bool__(self):
+        return bool(self.before or self.after or self.backward_before or self.backward_after)
+
 
 def register(hooks, hook, flags, prepend):
     """Adds a hook at the end, or at the beginning with prepend; returns its handle."""

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from ..autograd import grad_enabled
 from ..tensor import Tensor
-from .activation import ReLU
+from .fused import run
+from .linear import Identity
 from .module import MODULE, Module, described
 from .parameter import Parameter
 
@@ -95,6 +97,9 @@ class Sequential(_Row):
 
     Takes modules, or one dict name -> module. Indexing gives a module, slicing a Sequential of the
     same modules under the same names.
+
+    Where no gradient is wanted, a convolution with the batch norm (in evaluation mode) and the ReLU, GELU, Tanh, Sigmoid
+    or SiLU after it is one op: results are the same up to rounding. Modules with hooks are called one by one.
     """
 
     def __init__(self, *args: Module | Mapping[str, Module]) -> None:
@@ -107,20 +112,15 @@ class Sequential(_Row):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        members, norm = self.__dict__, None
-        for name, kind in self._kinds.items():
-            if kind == MODULE:
-                module = members[name]
-                if norm is not None:
-                    together = type(module) is ReLU and module._hooks is None
-                    input, norm = norm.rectified(input) if together else norm(input), None
-                    if together:
-                        continue
-                if hasattr(type(module), "rectified"):  # waits for what follows
-                    norm = module
-                else:
-                    input = module(input)
-        return input if norm is None else norm(input)
+        return run(list(self) if grad_enabled() else list(self._unfolded()), input)
+
+    def _unfolded(self):
+        """The modules in the order of their calls, those of Sequentials inside too, without identities."""
+        for module in self:
+            if type(module) is Sequential and not module._hooks and "forward" not in module.__dict__:
+                yield from module._unfolded()
+            elif type(module) is not Identity or module._hooks:
+                yield module
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..autograd import grad_enabled
+from ..ops.conv import Fused
 from ..ops.create import empty
 from ..tensor import Tensor
 from . import functional as F
@@ -107,10 +109,25 @@ class _Forward(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
+        if self.padding_mode == "zeros" and not grad_enabled() and isinstance(input, Tensor):
+            return self.fused()(input, self.weight, self.bias, None)
         if self.padding_mode != "zeros":
             input = F.pad(input, self._around(), self.padding_mode)
             padding = 0
         return self._function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def fused(self) -> Fused:
+        """What computes this convolution together with what follows it, without a gradient; see ops.conv.Fused."""
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        made = self.__dict__.get("_fused")
+        if made is None or made.options != options:
+            made = self.__dict__["_fused"] = Fused(*options)
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_fused", None)
+        return state
 
     def _around(self):
         """The padding as F.pad takes it: last axis first, front and back of each."""

@@ -17,8 +17,8 @@ from ..autograd import version_of
 def cell_of(weight):
     """Where packed copies of the weight may be kept, or None."""
     base = weight.array.base
-    # A base that this array alone refers to is nobody else's: memory in another order than the shape's.
-    private = base is None or (type(base) is ndarray and base.base is None and getrefcount(base) == 3)
+    # A base that this array alone refers to is nobody else's: memory in another order than the shape's. Bytes: of a pickle.
+    private = base is None or type(base) is bytes or (type(base) is ndarray and base.base is None and getrefcount(base) == 3)
     if weight.node is not None or not private:
         return None
     cell = version_of(weight)
@@ -28,7 +28,8 @@ def cell_of(weight):
 def packed(cell, w, key, pack, size, *args):
     """pack(p, w, *args) with p of size() elements, from the cell where it holds them for this w.
 
-    w: the weight's array; pack: the kernel, whose change (another back-end) asks for a new copy.
+    w: the weight's array; pack: the kernel, whose change (another back-end) asks for a new copy. A cell with a `filter`
+    (see _folded) packs that, and keeps it at once.
     """
     if cell is None:
         return _packed(w, pack, size, args)
@@ -38,9 +39,10 @@ def packed(cell, w, key, pack, size, *args):
     again = entry is not None and entry[0] is w and entry[1] == version and entry[2] is pack
     if again and entry[3] is not None:
         return entry[3]
-    p = _packed(w, pack, size, args)
+    folded = getattr(cell, "filter", None)
+    p = _packed(w if folded is None else folded(w, False), pack, size, args)
     fresh = {} if kept is None else {k: e for k, e in kept.items() if e[0] is w and e[1] == version}
-    fresh[key] = (w, version, pack, p if again else None)
+    fresh[key] = (w, version, pack, p if again or folded is not None else None)
     cell.packed = fresh
     return p
 

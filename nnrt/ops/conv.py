@@ -19,6 +19,7 @@ from .. import config, memory, registry
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
 from . import _columns, _spectra
+from ._folded import Folded
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last, empty_nchw
 from ._packed import cell_of, packed
@@ -204,15 +205,15 @@ def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     if how == "fft" and activation is None:
         _spectra.forward(y, x, w, cell, b, residual, g)
     elif how == "columns":
-        _columns.forward(y, x, w, b, residual, g, activation)
+        _columns.forward(y, x, _lying(w, cell), b, residual, g, activation)
     elif how == "pointwise":
         r, a = None if residual is None else _rows(residual), _rows(_sampled(x, g))
         if once or cell is None or len(a) < 3:  # one or two rows read a matrix as fast as its packed copy
-            L.gemm(_rows(y), a, w.reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
+            L.gemm(_rows(y), a, _lying(w, cell).reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
         else:
             L.gemm_packed(_rows(y), a, _packed_matrix(w, cell, g), g.w[0], b, r, 1.0, 0.0, activation)
     elif how == "depthwise":
-        D.conv(y, x, _whole(w, g), b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
+        D.conv(y, x, _whole(_lying(w, cell), g), b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
     elif how in ("direct", "fft"):
         p = _packed_direct(w, cell, g, False)
         K.conv(y, x, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
@@ -319,6 +320,11 @@ def _sampled(x, g):
     return x if g.x[1:4] == g.y[1:4] else memory.contiguous(x[_sample(g)])
 
 
+def _lying(w, cell):
+    """The weight as no algorithm has packed it."""
+    return cell.filter(w) if type(cell) is Folded else w
+
+
 def _whole(w, g):
     """The weight with three spatial axes."""
     return memory.contiguous(w).reshape(g.w)
@@ -372,37 +378,56 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     """
     if not isinstance(weight, Tensor):
         raise not_tensors("fused", x=x, weight=weight)
-    given = (x, weight, bias, residual)
-    if grad_enabled() and any([t is not None and getattr(t, "requires_grad", False) for t in given]):
-        raise RuntimeError("fused: has no gradient; call it under no_grad()")
+    _refuse_gradient(x, weight, bias, residual)
     dims = len(weight.shape) - 2
     if dims not in (1, 2, 3):
         raise RuntimeError(f"fused: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight.shape)}")
     return _conv("fused", dims, x, weight, bias, stride, padding, dilation, groups, activation, residual)
 
 
+def _refuse_gradient(*given):
+    if grad_enabled() and any([t is not None and getattr(t, "requires_grad", False) for t in given]):
+        raise RuntimeError("fused: has no gradient; call it under no_grad()")
+
+
 class Fused:
-    """fused() of one geometry, for calls that repeat: what has passed the checks once is not checked again."""
+    """act(norm(conv(x)) + residual) without a gradient, for calls that repeat: what has passed the checks once passes again."""
 
     def __init__(self, stride, padding, dilation, groups):
         self.options = *[v if isinstance(v, str) else ints("fused", "an option", v) for v in (stride, padding, dilation)], groups
         self.known = (None,) * 4  # x's shape, a weight and a bias, and their Geometry
+        self.folded = None
 
-    def __call__(self, x, weight, bias, activation, residual=None):
+    def __call__(self, x, weight, bias, activation, residual=None, norm=None, eps=0.0):
+        """norm: weight, bias, running mean and variance of a batch norm; None is returned where they do not fit."""
         a, w = x.array, weight.array
-        b = None if bias is None else bias.array
+        if norm is None:
+            cell, b = cell_of(weight), None if bias is None else bias.array
+        else:
+            given, cell = (weight, bias, *norm), self.folded
+            if cell is None or not cell.holds(given, eps):
+                cell = self.folded = Folded(given, eps)
+            b = cell.bias
+            if b is None:
+                return None
         shape, known_w, known_b, g = self.known
         if shape != a.shape or known_w is not w or known_b is not b or a.dtype is not w.dtype or grad_enabled():
-            y = fused(x, weight, bias, *self.options, activation, residual)
-            if a.ndim == w.ndim and (b is None or b.flags.c_contiguous):
-                b_shape = None if b is None else b.shape
-                self.known = a.shape, w, b, conv_geometry("fused", w.ndim - 2, a.shape, w.shape, b_shape, *self.options)
-            return y
+            _refuse_gradient(x, weight, bias, residual, *(norm or ()))
+            op, dims = f"conv{w.ndim - 2}d", w.ndim - 2
+            _arrays(op, x, weight, bias)
+            g = conv_geometry(op, dims, a.shape, w.shape, None if b is None else b.shape, *self.options)
+            if a.ndim == dims + 1:
+                x, residual = wrap(a[None]), None if residual is None else wrap(residual.array[None])
+                return wrap(self(x, weight, bias, activation, residual, norm, eps).array[0])
+            if b is None or b.flags.c_contiguous:
+                self.known = a.shape, w, b, g
+            else:
+                b = memory.contiguous(b)
         y = memory.empty(g.y, w.dtype)
         out = as_nchw(y, w.ndim)
         if residual is not None:
             residual = _residual("fused", residual, out, True)
-        _forward(y, channels_last(a), w, cell_of(weight), b, residual, g, False, activation)
+        _forward(y, channels_last(a), w, cell, b, residual, g, False, activation)
         return wrap(out)
 
     def __reduce__(self):  # copies know nothing yet

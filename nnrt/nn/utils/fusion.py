@@ -1,12 +1,10 @@
 """Models for inference: batch norms folded into the layer before them, convolutions fused with what follows.
 
-    (conv(x; W, b) - mean) s + β = conv(x; W s, (b - mean) s + β)     s = γ / √(var + eps), along the outputs
+How a norm is folded stands in ops/_folded.py; nn/fused.py does both without a copy, wherever it sees what follows what.
+Here that is read from nn.Sequential (nested ones count as one), and with example inputs also from
+a run of the model: where a layer's output is the very tensor that a norm is called with.
 
-What follows what is read from nn.Sequential (nested ones count as one), and with example inputs also
-from a run of the model: where a layer's output is the very tensor that a norm is called with.
-
-A class can say that its modules compute y = relu(shortcut(x) + f(x)), or relu(f(x)) where it has no method `shortcut`:
-`fusable` names the convolutions of f and the norm after each, with relu between them: (("conv1", "bn1"), ("conv2", "bn2")).
+A class can say which norm follows which convolution: fusable = (("conv1", "bn1"), ("conv2", "bn2")).
 """
 
 from __future__ import annotations
@@ -18,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from ...autograd import no_grad
+from ...ops._folded import scale_and_offset
 from ...ops.conv import Fused
 from ...tensor import Tensor, wrap
-from .. import activation as act
 from ..container import Sequential
 from ..conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from ..fused import activation_of
 from ..linear import Identity, Linear
 from ..module import Module
 from ..norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
@@ -35,7 +34,6 @@ _NORM_AFTER = {
     ConvTranspose1d: BatchNorm1d, ConvTranspose2d: BatchNorm2d, ConvTranspose3d: BatchNorm3d,
 }  # fmt: skip
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d)
-_ACTIVATIONS = {act.ReLU: "relu", act.Tanh: "tanh", act.Sigmoid: "sigmoid", act.SiLU: "silu"}
 
 
 def fold_batch_norm(model: Module, *example: Any) -> Module:
@@ -60,15 +58,12 @@ def fuse(model: Module, *example: Any) -> Module:
 
     The copy is for inference: its parameters require no gradient. Fused are ReLU, GELU, Tanh, Sigmoid and
     SiLU after a Conv1d to Conv3d with zero padding, the Residual whose module ends in such a convolution, and
-    the activation after that; and the blocks of ResNet and GoogLeNet. Arguments and errors as for fold_batch_norm.
+    the activation after that. Arguments and errors as for fold_batch_norm. nn.Sequential and the models of nnrt.models do as
+    much by themselves where no gradient is wanted (nn/fused.py): what is left for fuse is a module's own forward,
+    Residuals, and transposed convolutions and Linear before a norm.
     """
     made = fold_batch_norm(model, *example).requires_grad_(False).eval()
     paths = _paths(made)
-    for name, module in list(made.named_modules(remove_duplicate=False)):
-        pairs = [(getattr(module, a), getattr(module, b)) for a, b in getattr(type(module), "fusable", ())]
-        if pairs and name and paths[module] == 1 and module._hooks is None:
-            if all(_plain_convolution(conv) and paths[conv] == 1 and type(norm) is Identity for conv, norm in pairs):
-                made.set_submodule(name, _FusedBlock(module))
     for name, module in list(made.named_modules(remove_duplicate=False)):
         if type(module) is Residual and name and paths[module] == 1 and module._hooks is None:
             chain = _chain(module.module) if _open(module.module) else []
@@ -76,7 +71,7 @@ def fuse(model: Module, *example: Any) -> Module:
             if chain and _plain_convolution(chain[-1][2]) and paths[chain[-1][2]] == 1:
                 made.set_submodule(name, _FusedResidual(module.module, chain[-1]))
     for layer, after in _following(made, example, (*_CONVOLUTIONS, _FusedResidual)):
-        activation = _activation_of(after[2])
+        activation = activation_of(after[2])
         if activation is None:
             continue
         if type(layer[2]) is _FusedResidual and layer[2].last.activation is None:
@@ -119,25 +114,6 @@ class _FusedResidual(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return self.last(self.module(input), input)
-
-
-class _FusedBlock(Module):
-    """A module whose class is `fusable`: its convolutions apply relu, the last of them after it has added the shortcut."""
-
-    def __init__(self, block: Module) -> None:
-        super().__init__()
-        names = [name for name, _ in block.fusable]
-        self.convolutions = Sequential(*[FusedConv(getattr(block, name), "relu") for name in names])
-        for name in names:
-            _replace((block, name, None), Identity())
-        self.block = block
-
-    def forward(self, input: Tensor) -> Tensor:
-        *first, last = self.convolutions
-        y = input
-        for conv in first:
-            y = conv(y)
-        return last(y, self.block.shortcut(input)) if hasattr(self.block, "shortcut") else last(y)
 
 
 def _following(model, example, layers=tuple(_NORM_AFTER)):
@@ -225,15 +201,9 @@ def _fold(layer, norm):
     x = wrap(_sample(old).astype(old.weight.dtype))
     with no_grad():
         want = bn(old(x)).array
-    scale, shift = 1 / np.sqrt(_wide(bn.running_var) + bn.eps), -_wide(bn.running_mean)
-    if old.bias is not None:
-        shift = shift + _wide(old.bias)
-    if bn.weight is not None:
-        scale = scale * _wide(bn.weight)
-    shift = shift * scale
-    if bn.bias is not None:
-        shift = shift + _wide(bn.bias)
-    w = _wide(old.weight)
+    vectors = (old.bias, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    scale, shift = scale_and_offset(*[None if t is None else t.array for t in vectors], bn.eps)
+    w = old.weight.array.astype(np.float64)
     if isinstance(old, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)):  # [C, O / G, ...]
         parts = w.reshape(old.groups, -1, *w.shape[1:])
         w = (parts * scale.reshape(old.groups, 1, -1, *(1,) * (w.ndim - 2))).reshape(w.shape)
@@ -257,18 +227,8 @@ def _sample(layer):
     return np.random.default_rng(0).standard_normal(shape)
 
 
-def _wide(t):
-    return t.array.astype(np.float64)
-
-
 def _plain_convolution(module):
     return type(module) in _CONVOLUTIONS and module.padding_mode == "zeros" and module._hooks is None
-
-
-def _activation_of(module):
-    if type(module) is act.GELU:
-        return {"none": "gelu", "tanh": "gelu_tanh"}[module.approximate]
-    return _ACTIVATIONS.get(type(module))
 
 
 def _compare(op, model, made, example):

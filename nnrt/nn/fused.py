@@ -1,0 +1,82 @@
+"""Modules in a row as one op: a convolution with the batch norm and the activation after it, and a sum between the two.
+
+This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted. Nothing is converted beforehand:
+the convolution keeps its folded filter for as long as no tensor that went into it changes (ops/_folded.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd import grad_enabled
+from ..tensor import Tensor
+from . import activation as act
+from .conv import Conv1d, Conv2d, Conv3d
+from .linear import Identity
+from .module import Module
+from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+
+_NORM_AFTER = {Conv1d: BatchNorm1d, Conv2d: BatchNorm2d, Conv3d: BatchNorm3d}
+_ACTIVATIONS = {act.ReLU: "relu", act.Tanh: "tanh", act.Sigmoid: "sigmoid", act.SiLU: "silu"}
+_GELUS = {"none": "gelu", "tanh": "gelu_tanh"}
+
+
+def fused(input: Any, conv: Module, norm: Module | None, activation: str | None, residual: Tensor | None = None) -> Tensor | None:
+    """activation(norm(conv(input)) + residual) as one op, or None where it takes several.
+
+    One op it is where no gradient is wanted, conv is a Conv1d to Conv3d with zero padding, norm (None or an Identity: none) its
+    batch norm in evaluation mode with running statistics, and neither has hooks. activation: a name as activation_of gives it.
+    """
+    kind = type(conv)
+    if kind not in _NORM_AFTER or conv._hooks or conv.padding_mode != "zeros" or not isinstance(input, Tensor):
+        return None
+    weight, bias, vectors, eps = conv.weight, conv.bias, None, 0.0
+    if norm is not None and type(norm) is not Identity:
+        if type(norm) is not _NORM_AFTER[kind] or norm.training or len(input.array.shape) != conv.dims + 2:
+            return None
+        vectors, eps = (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
+    if norm is not None and (norm._hooks or "forward" in norm.__dict__) or "forward" in conv.__dict__:
+        return None
+    if grad_enabled() and any([t is not None and t.requires_grad for t in (input, weight, bias, residual, *(vectors or ()))]):
+        return None
+    try:
+        return conv.fused()(input, weight, bias, activation, residual, vectors, eps)
+    except RuntimeError:
+        if residual is None:
+            raise
+        return None  # a sum that broadcasts; or the modules say what is wrong
+
+
+def activation_of(module: Module | None) -> str | None:
+    """The name under which a convolution can apply this activation, None for other modules."""
+    kind = type(module)
+    if kind not in _ACTIVATIONS and kind is not act.GELU or module._hooks or "forward" in module.__dict__:
+        return None
+    return _GELUS[module.approximate] if kind is act.GELU else _ACTIVATIONS[kind]
+
+
+def run(modules: Sequence[Module], x: Any) -> Any:
+    """The modules one after the other, what can be one op as one."""
+    i, count = 0, len(modules)
+    while i < count:
+        module = modules[i]
+        i += 1
+        after = modules[i] if i < count else None
+        if type(module) in _NORM_AFTER:
+            at = i
+            norm = after if type(after) is _NORM_AFTER[type(module)] else None
+            if norm is not None:
+                at += 1
+                after = modules[at] if at < count else None
+            activation = activation_of(after)
+            y = fused(x, module, norm, activation)
+            if y is not None:
+                x, i = y, at + (activation is not None)
+                continue
+        elif type(after) is act.ReLU and not after._hooks and hasattr(type(module), "rectified"):
+            x = module.rectified(x)
+            i += 1
+            continue
+        x = module(x)
+    return x
