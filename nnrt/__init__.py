@@ -1,6 +1,7 @@
 """nnrt: a neural-network runtime for CPUs with torch's API and numpy as its only dependency."""
 
 import importlib as _importlib
+from math import e, inf, nan, pi
 
 from ._version import __version__
 from .tensor import Tensor  # first: the ops need the class
@@ -85,6 +86,7 @@ from .ops.arrange import (
     triu,
 )
 from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .ops.convert import is_complex, is_nonzero, is_signed
 from .ops.create import (
     arange,
     as_tensor,
@@ -335,9 +337,19 @@ from .ops.unary import (
 from .registry import explain
 from .sparse import SparseRows
 
+Size = tuple
+newaxis = None
+
 # Packages that are imported when first named.
-_LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime")
+_LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime", "cuda")
 _LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "feature_extractor": ".nn", "summary": ".train.summary"}
+_LAZY_FROM |= {"cdist": ".ops.margin"} | dict.fromkeys(
+    (
+        "alpha_dropout", "bilinear", "cosine_similarity", "dropout", "group_norm", "layer_norm",
+        "pairwise_distance", "pdist", "rms_norm",
+    ),
+    ".nn.functional",
+)  # fmt: skip
 
 
 def __getattr__(name):

@@ -111,6 +111,10 @@ class Tensor:
         return shape.transpose(self, -2, -1)
 
     @property
+    def is_cuda(self):
+        return False
+
+    @property
     def itemsize(self):
         return self.array.itemsize
 
@@ -565,7 +569,7 @@ _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.
 
 _WITH_METHODS = (
     elementwise, unary, trigonometry, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
-    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace,
+    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace, convert,
 )  # fmt: skip
 
 

@@ -363,7 +363,8 @@ def test_stubs_list_the_methods_of_the_class():
         function = vars(nnrt.Tensor)[name]
         if callable(function):
             args = listed[name].args
-            stubbed = [a.arg for a in args.args + ([args.vararg] if args.vararg else []) + args.kwonlyargs][1:]
+            stubbed = [*args.args, args.vararg, *args.kwonlyargs, args.kwarg][1:]
+            stubbed = [a.arg for a in stubbed if a is not None]
             assert stubbed == list(inspect.signature(function).parameters)[1:], f"{name}: run tools/make_stubs.py"
 
 

@@ -62,6 +62,8 @@ class Tensor:
     @property
     def mT(self) -> Tensor: ...
     @property
+    def is_cuda(self) -> _bool: ...
+    @property
     def itemsize(self) -> _int: ...
     @property
     def nbytes(self) -> _int: ...
@@ -130,8 +132,8 @@ TYPES = {name: kind for kind, names in PARAMETERS.items() for name in names.spli
 
 RETURNS = {
     "None": "backward retain_grad",
-    "_bool": "is_contiguous is_floating_point equal allclose",
-    "_int": "dim numel element_size data_ptr",
+    "_bool": "is_contiguous is_floating_point is_complex is_signed is_nonzero equal allclose",
+    "_int": "dim ndimension numel nelement element_size data_ptr",
     "Any": "size stride item tolist type",
     "np.ndarray[Any, Any]": "numpy",
     "Handle": "register_hook",
@@ -156,6 +158,9 @@ def definition(name):
         if p.kind is p.KEYWORD_ONLY and not star:
             parts.append("*")
             star = True
+        if p.kind is p.VAR_KEYWORD:
+            parts.append("**kwargs: Any")
+            continue
         if p.kind is p.VAR_POSITIONAL:
             parts.append(f"*{p.name}: Any")
             star = True

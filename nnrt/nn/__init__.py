@@ -38,6 +38,7 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
+from .adaptive import AdaptiveLogSoftmaxWithLoss
 from .attention import (
     AdditiveAttention,
     BilinearAttention,

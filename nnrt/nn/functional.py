@@ -34,6 +34,8 @@ from ..ops.activation import (
 )
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, fft_conv
+from ..ops.create import empty_like as _empty_like
+from ..ops.create import zeros_like as _zeros_like
 from ..ops.ctc import ctc_loss
 from ..ops.einsum import bilinear
 from ..ops.elementwise import div
@@ -53,6 +55,7 @@ from ..ops.margin import (
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
     pairwise_distance,
+    pdist,
     poisson_nll_loss,
     soft_margin_loss,
     triplet_margin_loss,
@@ -119,6 +122,18 @@ _threshold = threshold  # threshold_ has a parameter of this name
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     """x / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
     return div(x, clamp_min(vector_norm(x, p, dim, True), eps))
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """softmax((logits + g) / tau) with g from Gumbel(0, 1); hard: one-hot, with the gradient of the soft one.
+
+    Jang et al., 2017. eps is torch's and unused.
+    """
+    y = softmax((logits - _empty_like(logits.detach()).exponential_().log()) / tau, dim)
+    if not hard:
+        return y
+    soft = y.detach()
+    return y - soft + _zeros_like(soft).scatter_(dim, soft.argmax(dim, keepdim=True), 1.0)
 
 
 # In place where the tape does not need x; out of place, with a new tensor as the result, elsewhere.

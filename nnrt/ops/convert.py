@@ -8,7 +8,7 @@ from .. import memory
 from ..autograd import record
 from ..dtypes import as_dtype, check_device, device
 from ..tensor import Tensor, bump, wrap
-from . import binary, compare, elementwise, linear, shape, trigonometry, unary
+from . import binary, compare, elementwise, linear, shape, ternary, trigonometry, unary
 from .create import as_tensor, like, store
 
 
@@ -48,6 +48,61 @@ def to_backward(node, dy):
     dx = memory.empty(dy.shape, dtype)
     store(dx, dy)
     return (dx,)
+
+
+def half(x):
+    """To float16."""
+    return to(x, (), np.float16, None, False)
+
+
+def short(x):
+    """To int16."""
+    return to(x, (), np.int16, None, False)
+
+
+def char(x):
+    """To int8."""
+    return to(x, (), np.int8, None, False)
+
+
+def byte(x):
+    """To uint8."""
+    return to(x, (), np.uint8, None, False)
+
+
+def cuda(x, device=None):
+    """RuntimeError: there is the CPU only."""
+    return to(x, ("cuda",), None, None, False)
+
+
+def nelement(x):
+    """x.numel()."""
+    return x.array.size
+
+
+def ndimension(x):
+    """x.dim()."""
+    return x.array.ndim
+
+
+def is_complex(x):
+    """False."""
+    return False
+
+
+def is_signed(x):
+    """Whether the dtype has negative numbers."""
+    return as_tensor(x).array.dtype.kind in "if"
+
+
+def is_nonzero(x):
+    """bool(x): RuntimeError for more or fewer elements than one."""
+    return builtins.bool(x)
+
+
+def where(x, condition, other):
+    """x where condition is true, else other."""
+    return ternary.where(condition, x, other)
 
 
 def _names_dtype(name):

@@ -214,19 +214,19 @@ def _made(op, size, dtype, device, requires_grad, value):
     return _finished(op, array, requires_grad)
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False):
+def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False):
     """A tensor of zeros; zeros(2, 3) or zeros((2, 3))."""
-    return _made("zeros", size, dtype, device, requires_grad, 0)
+    return _made("zeros", sizes if size is None else (size,), dtype, device, requires_grad, 0)
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False):
+def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False):
     """A tensor of ones."""
-    return _made("ones", size, dtype, device, requires_grad, 1)
+    return _made("ones", sizes if size is None else (size,), dtype, device, requires_grad, 1)
 
 
-def empty(*size, dtype=None, device=None, requires_grad=False):
+def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False):
     """A tensor whose values are whatever its memory held."""
-    return _made("empty", size, dtype, device, requires_grad, None)
+    return _made("empty", sizes if size is None else (size,), dtype, device, requires_grad, None)
 
 
 def full(size, fill_value, dtype=None, device=None, requires_grad=False):

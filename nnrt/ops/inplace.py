@@ -9,7 +9,23 @@ import numpy as np
 
 from .. import autograd
 from ..tensor import Tensor, bump
-from . import activation, binary, elementwise, masks, promotion, random, scatter, ternary, trigonometry, unary
+from . import (
+    activation,
+    arrange,
+    binary,
+    compare,
+    cumulative,
+    elementwise,
+    masks,
+    products,
+    promotion,
+    random,
+    scatter,
+    shape,
+    ternary,
+    trigonometry,
+    unary,
+)
 
 
 def free(t, other):
@@ -171,7 +187,69 @@ tanh_ = _overwriting(unary, "tanh")
 relu_ = _overwriting(activation, "relu")
 
 
+# ---- the others ----
+
+
+def _storing(family, name):
+    """The method `name_`: x = family.name(x, ...), computed first."""
+    op, function = name + "_", getattr(family, name)
+
+    def store(x, *args, **kwargs):
+        return _assign(op, x, None, lambda: function(x, *args, **kwargs))
+
+    store.__name__ = store.__qualname__ = op
+    store.__doc__ = f"x = {name}(x, ...)."
+    return store
+
+
+_STORING = {
+    unary: "trunc fix round frac exp2 expm1 log1p log2 log10 erf erfc erfinv logit nan_to_num sign sgn sinc lgamma digamma",
+    trigonometry: "tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg",
+    elementwise: "subtract multiply divide true_divide",
+    binary: "floor_divide remainder fmod atan2 copysign hypot gcd lcm ldexp xlogy heaviside nextafter",
+    compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not",
+    ternary: "clip clamp_min clamp_max",
+    products: "addmm addmv addbmm baddbmm",
+    cumulative: "cumsum cumprod",
+    arrange: "tril triu",
+    masks: "masked_scatter",
+    scatter: "index_fill index_copy index_put scatter_reduce",
+}
+for _family, _names in _STORING.items():
+    globals().update({name + "_": _storing(_family, name) for name in _names.split()})
+
+
+def _reshaping(name):
+    """The method `name_`: x becomes the view name(x, ...) of its memory."""
+    op, function = name + "_", getattr(shape, name)
+
+    def reshape(x, *args, **kwargs):
+        check_free(op, x, None)
+        x.array = function(x.detach(), *args, **kwargs).array
+        return bump(x)
+
+    reshape.__name__ = reshape.__qualname__ = op
+    reshape.__doc__ = f"x becomes {name}(x, ...)."
+    return reshape
+
+
+squeeze_, unsqueeze_, transpose_, t_ = map(_reshaping, ("squeeze", "unsqueeze", "transpose", "t"))
+
+
 # ---- elements ----
+
+
+def fill_diagonal_(x, fill_value, wrap=False):
+    """x = fill_value where all indices are the same; with wrap a tall matrix has more than one diagonal."""
+    if x.array.ndim < 2 or (x.array.ndim > 2 and len({*x.array.shape}) > 1):
+        raise RuntimeError(f"fill_diagonal_: wants a matrix or axes of one size, got shape {x.array.shape}")
+
+    def filled():
+        a = x.array.copy()
+        np.fill_diagonal(a, fill_value, wrap)
+        return a
+
+    return _assign("fill_diagonal_", x, None, filled)
 
 
 def masked_fill_(x, mask, value):
@@ -224,6 +302,26 @@ def normal_(x, mean=0.0, std=1.0, generator=None):
     check_free("normal_", x, None)
     random.normal_into(x.array, mean, std, generator)
     return bump(x)
+
+
+def exponential_(x, lambd=1.0, generator=None):
+    """Overwrites with samples of the density lambd exp(-lambd x), x > 0."""
+    check_free("exponential_", x, None)
+    random.uniform_into(x.array, 0.0, 1.0, generator)
+    least = np.finfo(x.array.dtype).eps / 2
+    return _assign("exponential_", x, None, lambda: np.maximum(-np.log1p(-x.array), least) / lambd)
+
+
+def random_(x, start=0, end=None, *, generator=None):
+    """Overwrites with integers from start (0 with one argument, which is then the end) up to but without end.
+
+    Without end: up to what the dtype holds exactly.
+    """
+    dtype = x.array.dtype
+    if end is None:
+        most = 2 ** (np.finfo(dtype).nmant + 1) + 1 if dtype.kind == "f" else 2 if dtype.kind == "b" else np.iinfo(dtype).max
+        start, end = 0, start or most
+    return _assign("random_", x, None, lambda: random.randint(start, end, x.array.shape, generator, dtype))
 
 
 def bernoulli_(x, p=0.5, generator=None):

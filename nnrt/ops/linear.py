@@ -47,10 +47,10 @@ def linear_backward(node, dy):
     return dx if dx is None or x.ndim == 2 else dx.reshape(x.shape), dw, db
 
 
-def affine(x, w, b, activation=None):
-    """act(x wᵀ + b) of rows x: [M, K], [N, K], [N] or None -> [M, N], all arrays. activation: a name that gemm knows."""
-    y = memory.empty((len(x), len(w)), x.dtype)
-    K.gemm(y, x, w.T, b, None, 1.0, 0.0, activation)
+def affine(rows, w, b, activation=None):
+    """act(rows wᵀ + b): [M, K], [N, K], [N] or None -> [M, N], all arrays. activation: a name that gemm knows."""
+    y = memory.empty((len(rows), len(w)), rows.dtype)
+    K.gemm(y, rows, w.T, b, None, 1.0, 0.0, activation)
     return y
 
 

@@ -85,6 +85,20 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
 
 
+def cdist(x1, x2, p=2.0):
+    """|x1_i - x2_j|_p for all rows i of x1 [..., P, M] and j of x2 [..., R, M]: [..., P, R]."""
+    return vector_norm(E.sub(as_tensor("cdist", x1).unsqueeze(-2), as_tensor("cdist", x2).unsqueeze(-3)), p, -1)
+
+
+def pdist(input, p=2.0):
+    """|x_i - x_j|_p for all rows i < j of x [N, M]: [N (N - 1) / 2]."""
+    input = as_tensor("pdist", input)
+    if input.array.ndim != 2:
+        raise RuntimeError(f"pdist: wants a matrix, got shape {input.array.shape}")
+    i, j = map(wrap, np.triu_indices(len(input.array), 1))
+    return vector_norm(E.sub(input[i], input[j]), p, -1)
+
+
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1.
 

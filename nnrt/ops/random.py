@@ -201,14 +201,14 @@ def _sampled(op, into, size, dtype, device, requires_grad, generator):
     return t
 
 
-def rand(*size, generator=None, dtype=None, device=None, requires_grad=False):
+def rand(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
     """Samples of U[0, 1)."""
-    return _sampled("rand", uniform_into, size, dtype, device, requires_grad, generator)
+    return _sampled("rand", uniform_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 
-def randn(*size, generator=None, dtype=None, device=None, requires_grad=False):
+def randn(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
     """Samples of N(0, 1)."""
-    return _sampled("randn", normal_into, size, dtype, device, requires_grad, generator)
+    return _sampled("randn", normal_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 
 def randint(low, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False):
