@@ -162,7 +162,7 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
                 REAL factor[NR], *out = sums.out + p * NR * a->width;
                 if (n == 0)
                     continue;
-                K(ask)(&c, p, 4);
+                K(ask)(&c, p, 3);
                 K(scores)(&c, &run, p, sums.p, n);
                 K(carry_on)(sums.p, n, c.top + p * NR, c.sum + p * NR, factor);
                 for (int64_t l = 0; l < lanes && !fresh; l++)
