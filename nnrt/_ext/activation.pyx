@@ -1,6 +1,6 @@
 """Activations: drivers of csrc/activation.c. See nnrt._ref.activation for what each computes."""
 
-from nnrt._ext.maps cimport gate, map1, map2
+from nnrt._ext.maps cimport gate, map1, map2, sloped
 from nnrt._ext.runtime cimport isa_level, nnrt_kernel
 
 from nnrt._ref import activation as ref
@@ -18,6 +18,7 @@ cdef extern from "activation.h" nogil:
         nnrt_kernel elu_backward[2]
         nnrt_kernel gelu[2]
         nnrt_kernel gelu_backward[2]
+        nnrt_kernel gelu_sloped[2]
         nnrt_kernel gelu_tanh[2]
         nnrt_kernel gelu_tanh_backward[2]
         nnrt_kernel silu[2]
@@ -109,6 +110,11 @@ def gelu(y, x):
 def gelu_backward(dx, dy, x):
     if not map2(table.gelu_backward, 42, dx, dy, x):
         ref.gelu_backward(dx, dy, x)
+
+
+def gelu_sloped(y, slope, x):
+    if not sloped(table.gelu_sloped, 46, y, slope, x):
+        ref.gelu_sloped(y, slope, x)
 
 
 def gelu_tanh(y, x):

@@ -14,4 +14,5 @@ cdef int map3(const nnrt_kernel *kernels, double flops, out, x1, x2, x3, unsigne
               double c0=*, double c1=*) except -1
 cdef int map4(const nnrt_kernel *kernels, double flops, out, x1, x2, x3, x4) except -1
 # Two outputs.
+cdef int sloped(const nnrt_kernel *kernels, double flops, y, slope, x) except -1
 cdef int gate(const nnrt_kernel *kernels, double flops, out1, out2, x1, x2, x3) except -1

@@ -46,6 +46,14 @@ cdef int map2(const nnrt_kernel *kernels, double flops, out, x1, x2, unsigned bo
     return run(kernels, &p, objects, 3, 1, bools, flops)
 
 
+cdef int sloped(const nnrt_kernel *kernels, double flops, y, slope, x) except -1:
+    cdef nnrt_map_args p
+    cdef PyObject *objects[3]
+    objects[0], objects[1], objects[2] = <PyObject *>y, <PyObject *>slope, <PyObject *>x
+    p.constant[0] = p.constant[1] = p.constant[2] = 0
+    return run(kernels, &p, objects, 3, 2, 0, flops)
+
+
 cdef int map3(const nnrt_kernel *kernels, double flops, out, x1, x2, x3, unsigned bools=0,
               double c0=0, double c1=0) except -1:
     cdef nnrt_map_args p

@@ -182,6 +182,11 @@ def gelu_backward(dx, dy, x):
     run(_gelu_backward, dx, dy, x)
 
 
+def gelu_sloped(y, slope, x):
+    gelu(y, x)
+    gelu_backward(slope, 1, x)
+
+
 @ufunc
 def _gelu_tanh(x):
     return x * _sigmoid(2 * _inner(x))

@@ -84,6 +84,12 @@ def gelu_backward(dx: Out, dy, x):
     dx[...] = dy * (0.5 * _erfc(-x * SQRT_HALF) + x * density)
 
 
+def gelu_sloped(y: Out, slope: Out, x):
+    """y = gelu(x) and slope = dy/dx; slope may be x itself."""
+    gelu(y, x)
+    gelu_backward(slope, 1, x)
+
+
 def _gelu_inner(x):
     return SQRT_2_PI * (x + GELU_CUBIC * x * x * x)
 

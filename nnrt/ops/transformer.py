@@ -15,7 +15,9 @@ from .attention import _mask
 from .linear import affine, affine_backward, linear, rows_of
 from .promotion import not_tensors
 
-K, LINEAR, ACTIVATION = (registry.family(name) for name in ("attention", "linear", "activation"))
+K, LINEAR, ACTIVATION, ELEMENTWISE = (
+    registry.family(name) for name in ("attention", "linear", "activation", "elementwise")
+)
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 
@@ -125,7 +127,10 @@ def feed_forward(input, weight1, bias1, weight2, bias2, activation="gelu"):
     else:
         z = affine(rows, u, b)
         h = memory.empty(z.shape, z.dtype)
-        getattr(ACTIVATION, activation)(h, z)
+        if activation == "gelu":
+            ACTIVATION.gelu_sloped(h, z, z)  # all that the backward pass needs of z is the slope
+        else:
+            ACTIVATION.gelu_tanh(h, z)
     y = affine(h, w, c).reshape(*a.shape[:-1], len(w))
     return record(y, feed_forward_backward, inputs, (input, weight1, weight2, rows, z, h, activation))
 
@@ -136,7 +141,10 @@ def feed_forward_backward(node, dy):
     dz, dw, dc = affine_backward(dy.reshape(len(rows), len(w)), h, w, any(needs[:3]), needs[3], needs[4])
     if dz is None:
         return None, None, None, dw, dc
-    getattr(ACTIVATION, activation + "_backward")(dz, dz, z)
+    if activation == "gelu":
+        ELEMENTWISE.mul(dz, dz, z)
+    else:
+        getattr(ACTIVATION, activation + "_backward")(dz, dz, z)
     dx, du, db = affine_backward(dz, rows, u, needs[0], needs[1], needs[2])
     return None if dx is None else dx.reshape(x.shape), du, db, dw, dc
 

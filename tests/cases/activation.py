@@ -102,6 +102,9 @@ def _kernels():
                     LOOSE,
                 )
         if n <= 40:
+            yield Kernel(
+                "activation.gelu_sloped", str(n), lambda rng, dtype, n=n: [*[Output((n,))] * 2, _values(rng, dtype, n)], LOOSE
+            )
             for name in GATES:
                 yield Kernel(
                     f"activation.{name}",
@@ -137,6 +140,13 @@ def _kernels():
             ],
             LOOSE,
         )
+    yield Kernel(
+        "activation.gelu_sloped",
+        "strided",
+        lambda rng, dtype: [Output((4, 3), axes=(1, 0)), Output((4, 3)), _values(rng, dtype, 4, 6)[:, ::2]],
+        LOOSE,
+    )
+    yield Kernel("activation.gelu_sloped", "special", lambda rng, dtype: [*[Output((14,))] * 2, np.array(SPECIAL[3:17], dtype)], LOOSE)
     for name, constants in BACKWARD.items():
         yield Kernel(
             f"activation.{name}_backward",

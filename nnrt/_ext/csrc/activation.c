@@ -42,6 +42,14 @@ static inline REAL K(gelu)(REAL x) { return x * K(normal)(x, 0); }
 static inline REAL K(gelu_slope)(REAL x) { return K(normal)(x, (REAL)0.3989422804014327); } /* 1 / sqrt(2 pi) */
 M1(gelu, K(gelu)(x))
 M2(gelu_backward, dy * K(gelu_slope)(x))
+/* Both at once: they share what is dear. */
+MAP_ROW(map_gelu_sloped)
+{
+    REAL *y = (REAL *)d[0], *slope = (REAL *)d[1];
+    const REAL *in = (const REAL *)d[2];
+    MAP_LOOP { const REAL x = in[i]; y[i] = K(gelu)(x), slope[i] = K(gelu_slope)(x); }
+}
+MAP_KERNEL(map_gelu_sloped, 0)
 
 /* (1 + tanh u) / 2 = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
 #define TWICE_U(x) ((x) * ((REAL)1.5957691216057308 + (REAL)0.07135481627260025 * (x) * (x)))
