@@ -54,8 +54,11 @@ def batch_norm_activated(
     op = "batch_norm"
     if activation not in (None, "relu"):
         raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
-    a, c = _checked(op, input, weight, bias)
-    _check_running(op, running_mean, running_var, a.dtype, c, not training)
+    if training or not _vectors_fit(input, running_mean, running_var, weight, bias):
+        _checked(op, input, weight, bias)
+        _check_running(op, running_mean, running_var, input.array.dtype, input.array.shape[1], not training)
+    a = input.array
+    c = a.shape[1]
     count = a.size // c if c else 0
     if training:
         if count == 1:
@@ -77,7 +80,7 @@ def batch_norm_activated(
 
 def _normalized(input, x, mean, rstd, weight, bias, activation, fixed):
     """The op's result from channels-last x and its statistics; fixed: these do not depend on x."""
-    y = _empty_images(x, input.array.shape)
+    y = _empty_images(x, input.array)
     K.normalize(_pixels(y).reshape(x.shape), x, mean, rstd, _array(weight), _array(bias), activation)
     saved = (input, x, mean, rstd, weight, bias, activation, fixed)
     return record(y, batch_norm_backward, (input, weight, bias), saved)
@@ -85,7 +88,7 @@ def _normalized(input, x, mean, rstd, weight, bias, activation, fixed):
 
 def batch_norm_backward(node, dy):
     a, x, mean, rstd, w, b, activation, fixed = node.saved
-    dx = _empty_images(x, a.shape)
+    dx = _empty_images(x, a)
     dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
     db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
     w, b = (None if v is None else memory.contiguous(v) for v in (w, b))
@@ -156,15 +159,38 @@ def _grouped(input, a, groups, weight, bias, eps, see=None):
 
 def _pixels(a):
     """a [N, C, ...] as C-ordered [N, L, C]: a view where its memory is channels-last."""
+    x = memory.channels_last(a)
+    if x is not None:
+        n, _, _, _, c = x.shape
+        return x.reshape(n, x.size // (n * c), c)
     if a.ndim > 2:
         a = a.transpose(0, *range(2, a.ndim), 1)
     return memory.contiguous(a).reshape(len(a), math.prod(a.shape[1:-1]), a.shape[-1])
 
 
-def _empty_images(x, shape):
-    """An uninitialised array of `shape` [N, C, ...] in channels-last memory, as x's pixels lie; not a view: the tape keeps it."""
+def _empty_images(x, a):
+    """An uninitialised array like a [N, C, ...] in channels-last memory, as x's pixels lie; not a view: the tape keeps it."""
+    if memory.channels_last(a) is not None:
+        return memory.empty_like(a)
+    shape = a.shape
     x = x.reshape(shape[0], *shape[2:], shape[1])
     return memory.empty_like(x if len(shape) == 2 else x.transpose(0, len(shape) - 1, *range(1, len(shape) - 1)))
+
+
+def _vectors_fit(input, mean, var, weight, bias):
+    """The usual case of batch_norm in as few comparisons as it takes. False: look again, and say what is wrong."""
+    try:
+        a = input.array
+        shape, dtype = a.shape[1:2], a.dtype
+        for v in (mean.array, var.array):
+            if v.shape != shape or v.dtype is not dtype:
+                return False
+        for t in (weight, bias):
+            if t is not None and (t.array.shape != shape or t.array.dtype is not dtype):
+                return False
+        return a.ndim > 1 and dtype.char in "fd"
+    except AttributeError:
+        return False
 
 
 def _checked(op, input, weight, bias):
