@@ -98,6 +98,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                                                        : a + i * a_row + p * a_col;
                         if (src)
                             tail.src = src + i * tail.src_row + j;
+                        tail.ahead = g->packed_b && t == t0 ? (const char *)bp + NNRT_AHEAD : NULL;
                         K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
                         i += rows;
                     }

@@ -67,6 +67,8 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE
     typedef K(vec) V;
     const K(mask) mask = K(lanes)(edge ? last : VL);
     V b0 = {0}, b1 = {0};
+    const char *ahead = tail->ahead ? tail->ahead : (const char *)b;
+    const int64_t line = tail->ahead ? 2 * VBYTES : 0;
     EACH_ROW(DECLARE)
     for (int64_t part = 0;;) {
         const REAL *p = tail->parts ? a + tail->jumps[part] : a;
@@ -85,6 +87,12 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE
             }
         }
         for (; left > 0; left--) {
+            if (vectors > 1 && !edge) {
+                __builtin_prefetch(ahead);
+                if (VBYTES > 32)
+                    __builtin_prefetch(ahead + 64);
+                ahead += line;
+            }
             b0 = edge && vectors == 1 ? K(load_lanes)(b, mask) : K(load)(b);
             if (vectors > 1)
                 b1 = edge ? K(load_lanes)(b + VL, mask) : K(load)(b + VL);
