@@ -56,6 +56,8 @@ def interpolate(
     size, scales = _sizes(shape, size, scale_factor, recompute_scale_factor, mode == "area")
     if input.array.dtype.kind != "f" and "nearest" not in mode:
         raise RuntimeError(f"interpolate: mode {mode!r} wants a floating tensor, got {input.array.dtype}")
+    if kind == "nearest" and len(shape) == 4:  # as in torch, which passes over a factor where sizes match, with two axes only
+        scales = [None if out in (n, 2 * n) else s for n, out, s in zip(shape[2:], size, scales)]
     x = channels_last(input.array)
     weights = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
     axes = [(kind, n, out, s, bool(align_corners), weights) for n, out, s in zip(shape[2:], size, scales)]
@@ -94,8 +96,8 @@ def upsample_bilinear(input, size=None, scale_factor=None):
 @lru_cache(256)
 def band(kind, n, out, scale, align_corners, dtype):
     """The matrix [out, n] of an axis; scale: the scale factor, or None for out / n."""
-    if (kind, out) in (("nearest", n), ("nearest", 2 * n), ("linear", n)):
-        scale = None  # as in torch, where sizes match, whatever the factor (its nearest in 1 and 3 dimensions at odds)
+    if kind == "linear" and out == n:
+        scale = None  # as in torch, where sizes match, whatever the factor
     if kind.startswith("nearest"):
         first = _nearest(kind, n, out, scale)
         return first, np.arange(out + 1), np.ones(out, dtype)

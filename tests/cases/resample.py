@@ -58,9 +58,9 @@ def op(id, fn, *shapes, **more):
     return Op(id, fn, lambda rng: [rng.standard_normal(s) for s in shapes], **more)
 
 
-def interpolated(shape, **options):
+def interpolated(shape, grad=None, **options):
     id = "-".join(f"{v}" for v in options.values())
-    return op(f"interpolate-{len(shape) - 2}d-{id}", lambda t, x: t.nn.functional.interpolate(x, **options), shape)
+    return op(f"interpolate-{len(shape) - 2}d-{id}", lambda t, x: t.nn.functional.interpolate(x, **options), shape, grad=grad)
 
 
 IMAGE = (2, 3, 5, 6)
@@ -83,6 +83,9 @@ OPS = [
     interpolated((2, 3, 4, 5), mode="bilinear", size=1, align_corners=True),
     interpolated((0, 3, 4, 5), mode="bicubic", size=7),
     interpolated((2, 3, 2, 3), mode="nearest", scale_factor=1.3),
+    # Not torch's gradients: they belong to another forward pass, which has the sizes for the factor.
+    interpolated((2, 3, 6), grad=(), mode="nearest", scale_factor=1.1),
+    interpolated((1, 2, 6, 2, 6), grad=(), mode="nearest", scale_factor=(1.7, 2.5, 1.1)),
     interpolated((2, 3, 2, 3), mode="bilinear", scale_factor=(1.3, 2)),
     op("interpolate-nhwc", lambda t, x: t.nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=2), (2, 4, 5, 3)),
     op("upsample", lambda t, x: t.nn.functional.interpolate(x, None, 2, "bilinear", True), IMAGE),
