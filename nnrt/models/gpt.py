@@ -70,6 +70,8 @@ class GPT(nn.Module):
         check_ids(type(self).__name__, ids, self.positions, count)
         with evaluating(self):
             caches = self.caches(ids.shape[0], ids.shape[1] + count)
+            for cache in caches or ():
+                cache.fixed = True
             made, new, ended = [ids], ids, None
             for _ in range(count):
                 logits = self.forward(new if caches else cat(made, 1), caches)[:, -1]
