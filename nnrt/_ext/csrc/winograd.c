@@ -192,6 +192,23 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
     }
 }
 
+/* dw[lane][tap] of n lanes from taps[tap][lane]. */
+static void K(put_taps)(REAL *dw, const REAL *taps, int64_t count, int64_t n)
+{
+    int64_t l = 0;
+    for (; l + SIDE <= n; l += SIDE)
+        for (int64_t t = 0; t < count; t += SIDE) {
+            const int64_t first = MIN(t, count - SIDE);
+            const REAL *rows[SIDE];
+            for (int64_t i = 0; i < SIDE; i++)
+                rows[i] = taps + (first + i) * VL + l;
+            K(transpose_tile)(dw + l * count + first, count, rows);
+        }
+    for (; l < n; l++)
+        for (int64_t t = 0; t < count; t++)
+            dw[l * count + t] = taps[t * VL + l];
+}
+
 #define S 1
 #define R 3
 #define M 4

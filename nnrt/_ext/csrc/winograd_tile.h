@@ -134,20 +134,20 @@ COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *s
 COLD static void F(finish)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
-    K(vec) half[6][6], taps[R * R];
+    K(vec) half[6][6];
+    REAL taps[TAPS * VL];
     for (int64_t o = begin; o < end; o++)
-        for (int64_t phase = 0; phase < S * S; phase++)
-            for (int64_t c = 0; c < p->c; c += VL) {
+        for (int64_t c = 0; c < p->c; c += VL) {
+            const int64_t n = MIN(p->c - c, VL);
+            for (int64_t phase = 0; phase < S * S; phase++) {
                 const REAL *s = (const REAL *)p->s + (o * S * S + phase) * p->c + c;
-                REAL *dw = (REAL *)p->dw + (o * p->c + c) * TAPS + phase / S * R * S + phase % S;
-                const int64_t n = MIN(p->c - c, VL);
+                REAL *tap = taps + (phase / S * R * S + phase % S) * VL;
 #define TOTAL(i, j) K(load_some)(s + (i * KS + j) * p->s_step, n)
-#define PUT_TAP(i, j, value) taps[i * R + j] = value
+#define PUT_TAP(i, j, value) K(store)(tap + (i * R * S + j) * S * VL, value)
                 BOTH_WAYS(gt, KS, R, half, 0, KS, R, TOTAL, PUT_TAP)
-                for (int64_t l = 0; l < n; l++)
-                    for (int64_t i = 0; i < R * R; i++)
-                        dw[l * TAPS + (i / R * R * S + i % R) * S] = taps[i][l];
             }
+            K(put_taps)((REAL *)p->dw + (o * p->c + c) * TAPS, taps, TAPS, n);
+        }
 }
 
 /* u of one vector of columns from its taps; the phases lie `phase` elements apart. */
