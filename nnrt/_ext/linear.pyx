@@ -54,6 +54,8 @@ cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10
 cdef int64_t DOT_LINES = 16
 # k that is at least so long for a c of at most so many bytes is cut among the tasks, with this much for their sums.
 cdef int64_t TALL_K = 2048, TALL_BYTES = 1 << 20, PARTIAL_BYTES = 8 << 20
+# Few rows over such a k: b passes in whole rows, up to this many panels wide and this many bytes at a time.
+cdef int64_t ROW_PANELS = 128, ROW_BYTES = 2 << 20
 # A row times a matrix of so many elements, up to eight times as many, is cut along k.
 cdef double AXPY_MACS = 1 << 18
 # Packed b beyond this many bytes is made and used in column parts.
@@ -223,6 +225,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if not serial and g.k >= TALL_K and g.k >= 8 * max(g.m, g.n) and down >= STRIP_TILES and g.batch == 1 and (
             g.a_row == 1 and g.b_col == 1 and not g.packed_b and g.m * g.n * size <= TALL_BYTES):
         return tall_sum(g, ops, size, down, across)
+    if not serial and g.k >= TALL_K and PANEL_TILES <= down < STRIP_TILES and across <= ROW_PANELS and g.batch == 1 and (
+            g.b_col == 1 and not turned and not g.packed_b and g.m * g.n * size <= TALL_BYTES):
+        return flat_sum(g, ops, size, down, across)
     clash = (g.a_col if turned else g.a_row) * size % A_CLASH == 0
     g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
         clash and not turned or turned and across >= (TURNED_PANELS // 2 if clash else TURNED_PANELS))
@@ -262,7 +267,7 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
                                                    g.b_row, g.b_col, 0, size == 8)
         g.b, g.packed_b, g.b_batch = panels_b, 1, b_count if b_matrices > 1 else 0
     if rc == 0:
-        g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * g.depth * ops.nr) * size
+        g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * (g.depth + 1) * ops.nr) * size
         want = ceil_div(down, g.high) * ceil_div(across, wide)
         if not serial and g.batch == 1 and want < 8 and g.k >= 2048:
             rc = split_sum(g, ops, &ops.tiles, want, size, 512)
@@ -280,8 +285,18 @@ cdef int tall_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t 
     # pass through L2 once.
     g.depth = clamp(<double>BLOCK_BYTES / (size * max(g.m, g.n)), 64, ops.depth) // 8 * 8
     g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, min(across, PANELS)
-    g.work.scratch = g.pack_b * g.depth * ops.nr * size
+    g.work.scratch = g.pack_b * (g.depth + 1) * ops.nr * size
     return split_sum(g, ops, &ops.tiles, 1, size, max(2 * g.depth, g.k * g.m * g.n * size // PARTIAL_BYTES))
+
+
+cdef int flat_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t down, int64_t across) noexcept nogil:
+    # Each task sums all of c over its own stretch of k, so that it reads b line by line; a multiple of four tasks.
+    cdef int64_t splits = g.k // TALL_K * 4, split = ceil_div(g.k, splits)
+    g.depth = clamp(<double>ROW_BYTES / (g.n * size), 128, 512)
+    g.depth = (ceil_div(split, ceil_div(split, g.depth)) + 7) // 8 * 8
+    g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, across
+    g.work.scratch = g.pack_b * (g.depth + 1) * ops.nr * size
+    return split_sum(g, ops, &ops.tiles, 1, size, max(g.k // splits, g.k * g.m * g.n * size // PARTIAL_BYTES))
 
 
 cdef int tiles_in_parts(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:

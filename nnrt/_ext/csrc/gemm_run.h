@@ -62,7 +62,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
 {
     const int partial = g->splits > 1, a_panels = g->pack_a || g->packed_a;
     const int64_t a_row = a_panels ? 1 : g->a_row, a_col = a_panels ? A_STEP : g->a_col;
-    REAL *a_room = room + g->pack_b * g->depth * NR;
+    REAL *a_room = room + g->pack_b * (g->depth + 1) * NR;
     for (int64_t p = k0; p < k1; p += g->depth) {
         const int64_t k = MIN(g->depth, k1 - p);
         const int first = p == k0, last = p + k >= k1;
@@ -77,17 +77,18 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
             src = g->residual, tail.src_row = g->residual_row;
         if (g->pack_a)
             K(pack_a)(a_room, k * A_STEP, a + p * g->a_col, k, g->m, w->t0, w->t1, g->a_col, g->a_row);
-        /* Panels that are packed together stay in L2 with a block of rows of a. */
-        const int64_t group = g->pack_b ? g->pack_b * NR : w->j1 - w->j0;
+        /* Panels that are packed together stay in L2 with a block of rows of a. They start an odd number of lines
+         * apart: many of them, a power of two apart, would push each other out. */
+        const int64_t step = (k | 1) * NR, group = g->pack_b ? g->pack_b * NR : w->j1 - w->j0;
         for (int64_t j0 = w->j0; j0 < w->j1; j0 += group) {
             const int64_t j1 = MIN(j0 + group, w->j1);
             if (g->pack_b)
-                K(pack_panels)(room, k * NR, b + p * g->b_row + j0 * g->b_col, k, j1 - j0, g->b_row, g->b_col);
+                K(pack_panels)(room, step, b + p * g->b_row + j0 * g->b_col, k, j1 - j0, g->b_row, g->b_col);
             for (int64_t t0 = w->t0; t0 < w->t1; t0 += g->block)
                 for (int64_t j = j0; j < j1; j += NR) {
                     const int64_t cols = MIN(NR, j1 - j), width = CEIL(cols, VL) * VL;
                     const int64_t b_row = g->packed_b || g->pack_b ? width : g->b_row;
-                    const REAL *bp = g->pack_b     ? room + (j - j0) * k
+                    const REAL *bp = g->pack_b     ? room + (j - j0) / NR * step
                                      : g->packed_b ? b + j * g->k + p * width
                                                    : b + p * g->b_row + j * g->b_col;
                     tail.bias = bias ? bias + j : NULL;
