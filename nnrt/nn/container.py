@@ -112,15 +112,20 @@ class Sequential(_Row):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        return run(list(self) if grad_enabled() else list(self._unfolded()), input)
+        return run(list(self) if grad_enabled() else self._unfolded([]), input)
 
-    def _unfolded(self):
-        """The modules in the order of their calls, those of Sequentials inside too, without identities."""
-        for module in self:
-            if type(module) is Sequential and not module._hooks and "forward" not in module.__dict__:
-                yield from module._unfolded()
-            elif type(module) is not Identity or module._hooks:
-                yield module
+    def _unfolded(self, found):
+        """Adds the modules in the order of their calls, those of Sequentials inside too, without identities; returns found."""
+        members = self.__dict__
+        for name, what in self._kinds.items():
+            if what == MODULE:
+                module = members[name]
+                kind = type(module)
+                if kind is Sequential and not module._hooks and "forward" not in module.__dict__:
+                    module._unfolded(found)
+                elif kind is not Identity or module._hooks:
+                    found.append(module)
+        return found
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):

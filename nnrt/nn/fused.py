@@ -28,16 +28,19 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
     One op it is where no gradient is wanted, conv is a Conv1d to Conv3d with zero padding, norm (None or an Identity: none) its
     batch norm in evaluation mode with running statistics, and neither has hooks. activation: a name as activation_of gives it.
     """
-    kind = type(conv)
-    if kind not in _NORM_AFTER or conv._hooks or conv.padding_mode != "zeros" or not isinstance(input, Tensor):
+    after = _NORM_AFTER.get(type(conv))
+    if after is None or conv._hooks or "forward" in conv.__dict__ or conv.padding_mode != "zeros":
+        return None
+    if not isinstance(input, Tensor):
         return None
     weight, bias, vectors, eps = conv.weight, conv.bias, None, 0.0
-    if norm is not None and type(norm) is not Identity:
-        if type(norm) is not _NORM_AFTER[kind] or norm.training or len(input.array.shape) != conv.dims + 2:
+    if norm is not None:
+        if type(norm) is after and not norm.training and input.ndim == conv.dims + 2:
+            vectors, eps = (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
+        elif type(norm) is not Identity:
             return None
-        vectors, eps = (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
-    if norm is not None and (norm._hooks or "forward" in norm.__dict__) or "forward" in conv.__dict__:
-        return None
+        if norm._hooks or "forward" in norm.__dict__:
+            return None
     if grad_enabled() and any([t is not None and t.requires_grad for t in (input, weight, bias, residual, *(vectors or ()))]):
         return None
     try:
@@ -51,9 +54,8 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
 def activation_of(module: Module | None) -> str | None:
     """The name under which a convolution can apply this activation, None for other modules."""
     kind = type(module)
-    if kind not in _ACTIVATIONS and kind is not act.GELU or module._hooks or "forward" in module.__dict__:
-        return None
-    return _GELUS[module.approximate] if kind is act.GELU else _ACTIVATIONS[kind]
+    name = _GELUS.get(module.approximate) if kind is act.GELU else _ACTIVATIONS.get(kind)
+    return None if name is None or module._hooks or "forward" in module.__dict__ else name
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:
@@ -64,15 +66,14 @@ def run(modules: Sequence[Module], x: Any) -> Any:
         i += 1
         after = modules[i] if i < count else None
         if type(module) in _NORM_AFTER:
-            at = i
-            norm = after if type(after) is _NORM_AFTER[type(module)] else None
-            if norm is not None:
-                at += 1
+            norm, at = None, i
+            if type(after) is _NORM_AFTER[type(module)]:
+                norm, at = after, i + 1
                 after = modules[at] if at < count else None
             activation = activation_of(after)
             y = fused(x, module, norm, activation)
             if y is not None:
-                x, i = y, at + (activation is not None)
+                x, i = y, at if activation is None else at + 1
                 continue
         elif type(after) is act.ReLU and not after._hooks and hasattr(type(module), "rectified"):
             x = module.rectified(x)
