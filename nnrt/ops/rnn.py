@@ -13,6 +13,7 @@ from ..autograd import on_tape, record, record_many
 from ..tensor import Tensor, wrap
 from ._packed import cell_of, packed
 from .join import cat
+from .linear import weight_gradient
 from .promotion import not_tensors
 from .random import dropout as _dropout
 
@@ -38,8 +39,8 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     steps, batch, size = x.shape if not single else (1, *x.shape)
     units, p = _sizes(op, cell, params, size, dtype, h0, c0)
     rows = GATES[cell] * units
-    gates = memory.empty((count, steps, batch, _spread(rows)), dtype)
-    flat = gates.reshape(count, steps * batch, gates.shape[3])[:, :, :rows]
+    gates = memory.empty((count, steps, batch, rows), dtype)
+    flat = gates.reshape(count, steps * batch, rows)
     x2 = x if single else x.reshape(steps * batch, size)
     # Sums over all steps go over those that exist.
     there = None if lengths is None else np.flatnonzero(np.arange(steps)[:, None] < lengths)
@@ -77,13 +78,6 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
     return record_many(outs, single_backward if single else layer_backward, inputs, saved)
 
 
-def _spread(columns):
-    """Elements from one row of gates to the next: not a multiple of 1 kB. Such rows compete for the same places in the
-    caches, and the products that sum over all of them wait (GRU, 50 x 32 steps, H = 128: a seventh of a training step).
-    """
-    return columns + 16 if columns % 256 == 0 else columns
-
-
 def _packed(weight, array, gates, backward):
     cell = None if weight is None else cell_of(weight)
     return packed(
@@ -116,7 +110,7 @@ def layer_backward(node, dy, dhn, dcn=None):
     weights = [_packed(None, u, GATES[cell], True) for _, u, *_ in params]
     projections = [_packed(None, v, 1, True) for *_, v in params if v is not None]
     columns = units * (4 if cell == "gru" else GATES[cell])
-    dgates = memory.empty((count, steps, batch, _spread(columns)), dtype)
+    dgates = memory.empty((count, steps, batch, columns), dtype)
     dh0 = memory.empty((count, batch, p), dtype)
     dc0 = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
     dproj = memory.empty((count, steps, batch, p), dtype) if projections else None
@@ -133,8 +127,8 @@ def layer_backward(node, dy, dhn, dcn=None):
     grads = []
     for d, (w, _, _, _, v) in enumerate(params):
         needs = [node.needs(3 + d * TERMS + i) for i in range(TERMS)]
-        da = dgates[d].reshape(steps * batch, dgates.shape[3])
-        ds = da = (da if there is None else _taken(da[None], there)[0])[:, :columns]
+        da = dgates[d].reshape(steps * batch, columns)
+        ds = da = da if there is None else _taken(da[None], there)[0]
         total = None
         if needs[2] or needs[3]:
             total = memory.empty((columns,), dtype)
@@ -147,7 +141,7 @@ def layer_backward(node, dy, dhn, dcn=None):
         dw = du = dv = db_ih = db_hh = None
         if needs[0]:
             dw = memory.empty(w.shape, dtype)
-            LINEAR.gemm(dw, da.T, x2, None, None, 1.0, 0.0, None)
+            weight_gradient(dw, da, x2)
         if needs[1]:
             du = _recurrent_gradient(cell, d, count, ds, y, first_h, there, lengths, units)
         if total is not None:
@@ -157,7 +151,7 @@ def layer_backward(node, dy, dhn, dcn=None):
             # h = V m  =>  dV = dhᵀ m
             dv = memory.empty(v.shape, dtype)
             dh, m = dproj[d].reshape(steps * batch, p), hidden[d].reshape(steps * batch, units)
-            LINEAR.gemm(dv, dh.T, m, None, None, 1.0, 0.0, None)
+            weight_gradient(dv, dh, m)
         grads += [dw, du, db_ih, db_hh, dv]
     if dx is not None and there is not None:
         packed, dx = dx, memory.zeros((steps, batch, x.shape[-1]), dtype)
@@ -197,10 +191,10 @@ def _recurrent_gradient(cell, d, count, ds, y, h0, there, lengths, units):
 def _add_product(cell, du, ds, h, beta, units):
     """du = beta du + dsᵀ h; ds of gru comes as n r z, du is r z n."""
     if cell != "gru":
-        LINEAR.gemm(du, ds.T, h, None, None, 1.0, beta, None)
+        weight_gradient(du, ds, h, beta)
         return
-    LINEAR.gemm(du[: 2 * units], ds[:, units : 3 * units].T, h, None, None, 1.0, beta, None)
-    LINEAR.gemm(du[2 * units :], ds[:, :units].T, h, None, None, 1.0, beta, None)
+    weight_gradient(du[: 2 * units], ds[:, units : 3 * units], h, beta)
+    weight_gradient(du[2 * units :], ds[:, :units], h, beta)
 
 
 # ---- checks ----
