@@ -22,7 +22,6 @@ cdef extern from "rnn.h" nogil:
         const nnrt_gemm_ops *gemm
         int32_t cell
         int64_t t, b, h, p, d
-        int64_t gates_row, dgates_row
         void *y
         void *hn
         void *cn
@@ -106,7 +105,7 @@ cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, int64_t h, cell, list 
     a.gemm = &linear_table().dtype[dtype]
     a.cell = CELLS.index(cell)
     a.d, a.t, a.b = PyArray_DIMS(gates)[0], PyArray_DIMS(gates)[1], PyArray_DIMS(gates)[2]
-    a.gates_row, a.p, a.h = PyArray_DIMS(gates)[3], p, h
+    a.p, a.h = p, h
     for i in range(a.d):
         a.w[i] = data(weights[i])
         if projections:
@@ -176,7 +175,6 @@ def recur_backward(ndarray dgates not None, ndarray dh0 not None, ndarray dc0, n
     cdef int dtype = fill(&a, gates, PyArray_DIMS(dh0)[2], PyArray_DIMS(dh0 if dc0 is None else dc0)[2], cell, weights,
                           projections, lengths), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
-    a.dgates_row = PyArray_DIMS(dgates)[3]
     a.y, a.gates, a.kept, a.h0, a.c0 = data(y), data(gates), data(kept), data(h0), data(c0)
     a.dgates, a.dh0, a.dc0, a.dproj = data(dgates), data(dh0), data(dc0), data(dproj)
     a.dy, a.dhn, a.dcn = data(dy), data(dhn), data(dcn)

@@ -47,14 +47,13 @@ def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, 
     if b == 0:
         return
     units = p if cn is None else cn.shape[2]
-    n = GATES[cell] * units
     lengths = np.full(b, steps) if lengths is None else lengths
-    s, new, nothing = memory.empty((b, n), dtype), memory.empty((b, p), dtype), memory.empty((0, 0), dtype)
+    s, new, nothing = memory.empty((b, GATES[cell] * units), dtype), memory.empty((b, p), dtype), memory.empty((0, 0), dtype)
     for d in range(count):
         h, c = _start(hn, h0, d), None if cn is None else _start(cn, c0, d)
         bias = biases[d] if biases else memory.zeros((units,), dtype)
         for t in _steps(steps, d):
-            a, k = gates[d, t, :, :n], nothing if kept is None else kept[d, t]
+            a, k = gates[d, t], nothing if kept is None else kept[d, t]
             _multiply(s, h, weights[d], False)
             if cell == "lstm":
                 _lstm[dtype](t, lengths, s, a, c, k, hidden[d, t] if projections else h)
@@ -158,7 +157,6 @@ def recur_backward(
     if b == 0:
         return
     units = p if dc0 is None else dc0.shape[2]
-    n, columns = GATES[cell] * units, units * (4 if cell == "gru" else GATES[cell])
     lengths = np.full(b, steps) if lengths is None else lengths
     new, dm = memory.empty((b, p), dtype), memory.empty((b, units), dtype)
     for d in range(count):
@@ -167,7 +165,7 @@ def recur_backward(
         first_h = memory.zeros((b, p), dtype) if h0 is None else h0[d]
         first_c = memory.zeros((b, units), dtype) if c0 is None else c0[d]
         for t in reversed(_steps(steps, d)):
-            da, a = dgates[d, t, :, :columns], gates[d, t, :, :n]
+            da, a = dgates[d, t], gates[d, t]
             before = t - 1 if d == 0 else t + 1
             edge, held = before in (-1, steps), min(max(before, 0), steps - 1)
             if dy is not None:

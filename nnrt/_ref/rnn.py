@@ -9,10 +9,9 @@
 h', c' are the state before the step; a = W x + biases is worked out for all steps beforehand.
 
 Legend: T steps, B batch, H units, P size of h (H, or that of the projection), D directions (the second walks
-backwards in time), G gates in torch's order (1; r z n; i f g o). Arrays are C-contiguous; rows of gates and dgates may
-be longer than said, what is behind stays as it is. Lists hold one array for each direction. lengths[B], int64 in 1..T,
-or None: a sequence ends after its length. Then h and c are those of its last step, the second direction starts there,
-and y is 0 behind it.
+backwards in time), G gates in torch's order (1; r z n; i f g o). Arrays are C-contiguous. Lists hold one array for each
+direction. lengths[B], int64 in 1..T, or None: a sequence ends after its length. Then h and c are those of its last
+step, the second direction starts there, and y is 0 behind it.
 """
 
 import numpy as np
@@ -59,7 +58,6 @@ def recur(
     """
     d_count, t_count, b, _ = gates.shape
     p = hn.shape[2]
-    gates = gates[..., : GATES[cell] * (p if cn is None else cn.shape[2])]
     for d in range(d_count):
         u = weights[d].reshape(-1, p)
         h = np.zeros((b, p), y.dtype) if h0 is None else h0[d]
@@ -113,8 +111,6 @@ def recur_backward(
     """
     d_count, t_count, b, _ = dgates.shape
     p, dtype = dh0.shape[2], dgates.dtype
-    h = p if dc0 is None else dc0.shape[2]
-    gates, dgates = gates[..., : GATES[cell] * h], dgates[..., : h * (4 if cell == "gru" else GATES[cell])]
     for d in range(d_count):
         u = weights[d].reshape(-1, p)
         first = np.zeros((b, p), dtype) if h0 is None else h0[d]

@@ -48,7 +48,7 @@ def _sizes(rng, shape, ragged):
 def forward(shape, ragged=False, keep=True, states=True, bias=True):
     def args(rng, dtype):
         cell, t, b, h, p, d, gates, lengths, lstm = _sizes(rng, shape, ragged)
-        a = _numbers(rng, dtype, d, t, b, gates * h + (3 if h == 20 else 0))
+        a = _numbers(rng, dtype, d, t, b, gates * h)
         saves = keep and gates > 1
         return [
             Output((t, b, d * p)), Output((d, b, p)), Output((d, b, h)) if lstm else None, Output(a.shape, keep=a),
@@ -65,9 +65,9 @@ def backward(shape, ragged=False, states=True, given=(True, True)):
     def args(rng, dtype):
         cell, t, b, h, p, d, gates, lengths, lstm = _sizes(rng, shape, ragged)
         y = _numbers(rng, dtype, t, b, d * p)
-        acts = rng.random((d, t, b, gates * h + (3 if h == 20 else 0))).astype(dtype)  # between 0 and 1, as gates are
+        acts = rng.random((d, t, b, gates * h)).astype(dtype)  # between 0 and 1, as gates are
         return [
-            Output((d, t, b, (4 if gates == 3 else gates) * h + (5 if h == 20 else 0))), Output((d, b, p)), Output((d, b, h)) if lstm else None,
+            Output((d, t, b, (4 if gates == 3 else gates) * h)), Output((d, b, p)), Output((d, b, h)) if lstm else None,
             Output((d, t, b, p)) if p != h else None, _numbers(rng, dtype, *y.shape) if given[0] else None,
             _numbers(rng, dtype, d, b, p) if given[1] else None, _numbers(rng, dtype, d, b, h) if given[1] and lstm else None,
             np.tanh(y), acts, _numbers(rng, dtype, d, t, b, h) if gates > 1 else None,

@@ -118,6 +118,8 @@ static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64
 /* ---- the walk ---- */
 
 INLINE int K(gates)(const nnrt_rnn_args *p) { return p->cell == NNRT_CELL_LSTM ? 4 : p->cell == NNRT_CELL_GRU ? 3 : 1; }
+/* Elements of a row of dgates. */
+INLINE int64_t K(columns)(const nnrt_rnn_args *p) { return (p->cell == NNRT_CELL_GRU ? 4 : K(gates)(p)) * p->h; }
 
 typedef struct {
     int64_t d, r0, r1, u0, u1;
@@ -207,7 +209,7 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
     for (int64_t r = k->r0; r < k->r1; r++, s += step) {
         REAL *hn = (REAL *)p->hn + (d * b + r) * p->p + u;
         REAL *y = (REAL *)p->y + (t * b + r) * y_row + d * p->p + u;
-        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * p->gates_row + u;
+        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * gates * h + u;
         REAL *kept = p->kept ? (REAL *)p->kept + ((d * p->t + t) * b + r) * h + u : NULL;
         REAL *hidden = p->hidden ? (REAL *)p->hidden + ((d * p->t + t) * b + r) * h + u : NULL;
         if (!K(active)(p, r, t)) {
@@ -289,7 +291,7 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
             const REAL *a = walked ? (const REAL *)p->y + (before * b + k.r0) * y_row + k.d * p->p
                                    : p->h0 ? (const REAL *)p->h0 + (k.d * b + k.r0) * p->p : s;
             const int64_t a_row = walked ? y_row : p->p, depth = walked || p->h0 ? p->p : 0;
-            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * p->gates_row;
+            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * gates * h;
             const int64_t live = K(live)(p, &k, t);
             for (int64_t u = k.u0; u < k.u1;) {
                 const int64_t cols = MIN(k.u1 - u, NR);
@@ -301,7 +303,7 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                     panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                     src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
                 }
-                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, p->gates_row,
+                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, gates * h,
                           p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL, s, step);
                 for (int j = 0; j < count; j++, u += cols)
                     K(cell_step)(p, &k, t, u, cols, s + j * NR);
@@ -378,15 +380,15 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
     const int64_t before = d ? t + 1 : t - 1;
     for (int64_t r = k->r0; r < k->r1; r++) {
         const int64_t row = (d * p->t + t) * b + r;
-        REAL *da = (REAL *)p->dgates + row * p->dgates_row + u;
+        REAL *da = (REAL *)p->dgates + row * K(columns)(p) + u;
         if (!K(active)(p, r, t)) {
-            for (int64_t j = 0; j < (p->cell == NNRT_CELL_GRU ? 4 : K(gates)(p)); j++)
-                memset(da + j * h, 0, sizeof(REAL) * n);
+            for (int64_t j = 0; j < K(columns)(p); j += h)
+                memset(da + j, 0, sizeof(REAL) * n);
             continue;
         }
         const int start = before < 0 || before == p->t || !K(active)(p, r, before);
         REAL *dh = (REAL *)p->dh0 + (d * b + r) * p->p + u;
-        const REAL *g = (const REAL *)p->gates + row * p->gates_row + u;
+        const REAL *g = (const REAL *)p->gates + row * K(gates)(p) * h + u;
         const REAL *kept = (const REAL *)p->kept + row * h + u;
         if (p->dy && !dm)
             K(add)(n, dh, (const REAL *)p->dy + (t * b + r) * y_row + d * p->p + u);
@@ -447,7 +449,7 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
             if (walked)
                 /* s = U h'  =>  dh' = U^T ds */
                 K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, K(gates)(p) * h,
-                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * p->dgates_row, p->dgates_row,
+                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * K(columns)(p), K(columns)(p),
                            p->w[k.d], dh, p->p, gru || p->lengths || p->dproj);
             if (walked == steps)
                 break;

@@ -12,7 +12,6 @@ typedef struct {
     const nnrt_gemm_ops *gemm;
     int32_t cell;
     int64_t t, b, h, p, d;
-    int64_t gates_row, dgates_row; /* elements from one row to the next */
     void *y, *hn, *cn, *gates, *kept, *hidden;
     const void *h0, *c0;
     const void *w[2], *v[2], *bias[2];
