@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, ndarray
+from numpy cimport PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, ndarray
 
 from nnrt._ext.linear cimport linear_table, nnrt_linear_table
 from nnrt._ext.runtime cimport dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
@@ -54,8 +54,9 @@ cdef int64_t FAR = 2048, CHUNK = 128, LINE = 64, COPIED = 131072
 # Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes.
 cdef int64_t STREAM = 500000, STRIP = 131072
 
-# Multiply-adds of a task, some 5 us, and those below which a second thread costs more than it brings.
-cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 300000
+# Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
+# 74 thousand, take 12 us.
+cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 30000
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept:
@@ -116,6 +117,15 @@ cdef double work_of(nnrt_depthwise_args *p, ndarray y, ndarray x, ndarray w, int
     return macs
 
 
+cdef int term(str op, ndarray a, ndarray y, int first, int code) except -1:
+    """Refuses what is not contiguous, of y's dtype and of its axes from the first on; None passes."""
+    if a is not None and (
+            PyArray_NDIM(a) != 5 - first or not PyArray_IS_C_CONTIGUOUS(a) or dtype_code(a) != code
+            or not PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(y) + first, 5 - first)):
+        raise ValueError(f"{op}: wanted a contiguous term of shape {np.shape(y)[first:]}, got {np.shape(a)} {a.dtype}")
+    return 0
+
+
 cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride, tuple padding, tuple dilation,
              int64_t groups, activation, bint transposed) except -1:
     cdef nnrt_depthwise_args p
@@ -126,9 +136,8 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     cdef double macs
     if activation not in ACTIVATIONS:
         raise ValueError(f"{op}: activation {activation!r} is none of {ACTIVATIONS}")
-    for term, shape in ((b, np.shape(y)[4:]), (residual, np.shape(y))):
-        if term is not None and (term.shape != shape or not term.flags.c_contiguous or term.dtype != y.dtype):
-            raise ValueError(f"{op}: wanted a contiguous term of shape {shape}, got {term.shape} {term.dtype}")
+    term(op, b, y, 4, code)
+    term(op, residual, y, 0, code)
     if PyArray_SIZE(y) == 0:
         return 0
     macs = work_of(&p, y, x, w, taps, PyArray_SIZE(y if not transposed else x) // (groups * (p.read if transposed else p.out)), size)

@@ -89,9 +89,9 @@ cdef inline void span_of(nnrt_span *out, const void *data, int64_t count, int dt
 
 cdef const nnrt_winograd_ops *kernels(tile, taps, int64_t c, int64_t o, dtype) except? NULL:
     # Those of 3x3 and 5x5 filters; NULL: tile 2 in float64, or 5x5 taps with less than 16 channels, which are _ref's.
-    _ref._matrices(tile, taps, dtype)
-    if tile == 4:
+    if tile == 4 and taps == 3:
         return &table.dtype[dtype.itemsize // 4 - 1]
+    _ref._matrices(tile, taps, dtype)
     if taps == 3:
         return &table.small if dtype.itemsize == 4 else NULL
     return &table.wide if compiled((c, o), dtype) else NULL

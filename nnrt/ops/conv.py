@@ -201,31 +201,55 @@ def _line(g, dtype, hows):
 
 def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     """y = act(x * w + b + residual)."""
-    how = _choice("forward", g, y.dtype, once)
-    if how == "fft" and activation is None:
-        _spectra.forward(y, x, w, cell, b, residual, g)
-    elif how == "columns":
+    run = _runs.get((g, y.dtype, once)) or _run_of(g, y.dtype, once)
+    run(y, x, w, cell, b, residual, activation)
+
+
+_runs = {}  # (geometry, dtype, once): what _run_of made
+
+
+def _run_of(g, dtype, once):
+    """The forward product of a geometry as a function: what each call would find out again is found out here."""
+    how = _choice("forward", g, dtype, once)
+    w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
+    rows, same, outputs = (math.prod(g.y[:-1]), g.y[-1]), g.x[1:4] == g.y[1:4], g.w[0]
+    tile = int(how[-1]) if "winograd" in how else 0
+
+    def columns(y, x, w, cell, b, residual, activation):
         _columns.forward(y, x, _lying(w, cell), b, residual, g, activation)
-    elif how == "pointwise":
-        r, a = None if residual is None else _rows(residual), _rows(_sampled(x, g))
-        if once or cell is None or len(a) < 3:  # one or two rows read a matrix as fast as its packed copy
-            L.gemm(_rows(y), a, _lying(w, cell).reshape(g.w[:2]).T, b, r, 1.0, 0.0, activation)
+
+    def pointwise(y, x, w, cell, b, residual, activation):
+        y, a = y.reshape(rows), (x if same else memory.contiguous(x[_sample(g)])).reshape(rows[0], -1)
+        r = None if residual is None else residual.reshape(rows)
+        if once or cell is None or rows[0] < 3:  # one or two rows read a matrix as fast as its packed copy
+            L.gemm(y, a, _lying(w, cell).reshape(w_shape[:2]).T, b, r, 1.0, 0.0, activation)
         else:
-            L.gemm_packed(_rows(y), a, _packed_matrix(w, cell, g), g.w[0], b, r, 1.0, 0.0, activation)
-    elif how == "depthwise":
-        D.conv(y, x, _whole(_lying(w, cell), g), b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
-    elif how in ("direct", "fft"):
-        p = _packed_direct(w, cell, g, False)
-        K.conv(y, x, p, g.w, b, residual, g.stride, g.padding, g.dilation, g.groups, activation)
-    elif _strided(g):
-        tile = int(how[-1])
+            L.gemm_packed(y, a, _packed_matrix(w, cell, g), outputs, b, r, 1.0, 0.0, activation)
+
+    def depthwise(y, x, w, cell, b, residual, activation):
+        D.conv(y, x, _whole(_lying(w, cell), g), b, residual, stride, padding, dilation, groups, activation)
+
+    def direct(y, x, w, cell, b, residual, activation):
+        if how == "fft" and activation is None:
+            _spectra.forward(y, x, w, cell, b, residual, g)
+        else:
+            K.conv(y, x, _packed_direct(w, cell, g, False), w_shape, b, residual, stride, padding, dilation, groups, activation)
+
+    def strided(y, x, w, cell, b, residual, activation):
         r = None if residual is None else _flat(residual)
         u = _packed_strided(w, None if once else cell, g, tile, False)
-        W.strided_conv(_flat(y), _flat(x), u, b, r, g.padding, tile, activation)
-    else:
-        tile = int(how[-1])
+        W.strided_conv(_flat(y), _flat(x), u, b, r, padding, tile, activation)
+
+    def winograd(y, x, w, cell, b, residual, activation):
         r = None if residual is None else _flat(residual)
-        W.conv(_flat(y), _flat(x), _packed_winograd(w, cell, g, tile, False), b, r, g.padding, g.w[4], tile, activation)
+        u = _packed_winograd(w, cell, g, tile, False)
+        W.conv(_flat(y), _flat(x), u, b, r, padding, w_shape[4], tile, activation)
+
+    if len(_runs) >= 1 << 14:
+        _runs.clear()
+    named = {"columns": columns, "pointwise": pointwise, "depthwise": depthwise, "direct": direct, "fft": direct}
+    run = _runs[g, dtype, once] = named.get(how) or (strided if _strided(g) else winograd)
+    return run
 
 
 def _adjoint(x, y, w, cell, b, g, once):
@@ -411,7 +435,7 @@ class Fused:
             if b is None:
                 return None
         shape, known_w, known_b, g = self.known
-        if shape != a.shape or known_w is not w or known_b is not b or a.dtype is not w.dtype or grad_enabled():
+        if shape != a.shape or known_w is not w or known_b is not b or a.dtype != w.dtype or grad_enabled():
             _refuse_gradient(x, weight, bias, residual, *(norm or ()))
             op, dims = f"conv{w.ndim - 2}d", w.ndim - 2
             _arrays(op, x, weight, bias)
@@ -564,7 +588,12 @@ def _residual(op, residual, y, batched):
     return channels_last(r if batched else r[None])
 
 
-config.on_change("conv", lambda _: _chosen.clear())
-config.on_change("precision", lambda _: _chosen.clear())
+def _choose_again(_):
+    _chosen.clear()
+    _runs.clear()
+
+
+config.on_change("conv", _choose_again)
+config.on_change("precision", _choose_again)
 for _op in (*[f"conv{d}d" for d in (1, 2, 3)], *[f"conv_transpose{d}d" for d in (1, 2, 3)], "fused", "fft_conv"):
     registry.explains(_op, explain)
