@@ -298,7 +298,7 @@ cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size,
     a.rows = BOX_BYTES // (each * ((a.cols - 1) * a.stride[2] + reach_w))
     a.rows = even(a.most[1], (a.rows - reach_h) // a.stride[1] + 1)
     a.panels = all_panels
-    want = <int64_t>min(24.0, macs / TASK_MACS)
+    want = <int64_t>min(24.0, macs / TASK_MACS + 0.5)
     while True:
         strips = ceil_div(all_panels, a.panels)
         tasks = a.images * a.most[0] * ceil_div(a.most[1], a.rows) * ceil_div(a.most[2], a.cols)

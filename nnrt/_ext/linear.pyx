@@ -243,8 +243,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         if strips:
             g.high = min(g.block, max(2, down * g.batch // want))
         else:
-            # Narrower strips read too little of each row of b for prefetching.
-            wide = max(min(across, 4), across * g.batch // want)
+            # Narrower strips read too little of each row of a b in place for prefetching.
+            wide = max(1 if g.packed_b else min(across, 4), across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
             if turned:
                 g.high = max(STRIP_TILES, down * g.batch * ceil_div(across, wide) // want)
