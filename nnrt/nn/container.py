@@ -99,7 +99,8 @@ class Sequential(_Row):
     same modules under the same names.
 
     Where no gradient is wanted, a convolution with the batch norm (in evaluation mode) and the ReLU, GELU, Tanh, Sigmoid
-    or SiLU after it is one op: results are the same up to rounding. Modules with hooks are called one by one.
+    or SiLU after it is one op, and so is a Linear with its activation: results are the same up to rounding. Modules with
+    hooks are called one by one.
     """
 
     def __init__(self, *args: Module | Mapping[str, Module]) -> None:

@@ -1,4 +1,5 @@
-"""Modules in a row as one op: a convolution with the batch norm and the activation after it, and a sum between the two.
+"""Modules in a row as one op: a convolution with the batch norm and the activation after it, and a sum between the two; a
+linear layer with its activation.
 
 This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted. Nothing is converted beforehand:
 the convolution keeps its folded filter for as long as no tensor that went into it changes (ops/_folded.py).
@@ -10,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import grad_enabled
+from ..ops.products import linear_activated
 from ..tensor import Tensor
 from . import activation as act
 from .conv import Conv1d, Conv2d, Conv3d
-from .linear import Identity
+from .linear import Identity, Linear
 from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
@@ -58,6 +60,16 @@ def activation_of(module: Module | None) -> str | None:
     return None if name is None or module._hooks or "forward" in module.__dict__ else name
 
 
+def _activated(input, linear, activation):
+    """activation(linear(input)) as one op, or None where it takes two."""
+    weight, bias = linear.weight, linear.bias
+    if linear._hooks or "forward" in linear.__dict__ or not isinstance(input, Tensor):
+        return None
+    if grad_enabled() and any([t is not None and t.requires_grad for t in (input, weight, bias)]):
+        return None
+    return linear_activated(input, weight, bias, activation)
+
+
 def run(modules: Sequence[Module], x: Any) -> Any:
     """The modules one after the other, what can be one op as one."""
     i, count = 0, len(modules)
@@ -74,6 +86,12 @@ def run(modules: Sequence[Module], x: Any) -> Any:
             y = fused(x, module, norm, activation)
             if y is not None:
                 x, i = y, at if activation is None else at + 1
+                continue
+        elif type(module) is Linear:
+            activation = activation_of(after)
+            y = None if activation is None else _activated(x, module, activation)
+            if y is not None:
+                x, i = y, i + 1
                 continue
         elif type(after) is act.ReLU and not after._hooks and hasattr(type(module), "rectified"):
             x = module.rectified(x)

@@ -1,6 +1,8 @@
-"""Products of two tensors under torch's special names, and sums with them; matmul does the work."""
+"""Products of two tensors under torch's special names, and sums with them, by matmul; linear with an activation."""
 
-from .linear import matmul
+from .. import memory
+from ..tensor import wrap
+from .linear import affine, matmul, rows_of
 from .promotion import as_tensor
 
 
@@ -87,3 +89,18 @@ def _of_dims(op, x, m, other, n):
         if t.ndim != ndim:
             raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(t.shape)}")
     return both
+
+
+def linear_activated(input, weight, bias, activation):
+    """act(linear(input, weight, bias)) in one pass, without a gradient; None for what linear refuses, vectors and rare dtypes.
+
+    activation: a name that gemm knows.
+    """
+    x, w = input.array, weight.array
+    b = None if bias is None else memory.contiguous(bias.array)
+    if x.ndim < 2 or w.ndim != 2 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype or x.dtype.char not in "fd":
+        return None
+    if b is not None and (b.shape != w.shape[:1] or b.dtype != x.dtype):
+        return None
+    y = affine(rows_of(x), w, b, activation)
+    return wrap(y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(w)))

@@ -97,6 +97,24 @@ def test_an_activation_without_a_norm(act):
     right(model, IMAGES[0])
 
 
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.GELU(), nn.GELU("tanh"), nn.Tanh(), nn.Sigmoid(), nn.SiLU()], ids=str)
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (5, 6), (2, 3, 6), (0, 6)])
+def test_linear_layers(shape, act):
+    for bias in (True, False):
+        model = nn.Sequential(nn.Linear(6, 7, bias=bias), act, nn.Linear(7, 3))
+        right(model, nnrt.randn(*shape))
+        right(model.double(), nnrt.randn(*shape, dtype=nnrt.float64))
+    calls = []
+    with nnrt.no_grad():
+        assert len(shape) == 1 or "activation" not in kernels(model, nnrt.randn(*shape, dtype=nnrt.float64))
+        with model[0].register_forward_hook(lambda *args: calls.append(args)):
+            model(nnrt.randn(*shape, dtype=nnrt.float64))
+        assert len(calls) == 1
+        for x, what in ((nnrt.randn(2, 5), "linear: input of shape"), (nnrt.randn(2, 6), "linear: arguments must have")):
+            with pytest.raises(RuntimeError, match=what):
+                model(x)
+
+
 def test_layouts_of_the_input():
     model = trio()
     assert right(model, IMAGES.contiguous(memory_format=nnrt.channels_last))
