@@ -518,9 +518,9 @@ static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t 
     return q->buffer;
 }
 
-/* y = scale Σ x over pixels, with taps each by its own scale. */
-INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *taps, int64_t count, REAL scale, REAL *y,
-                         int vectors, int64_t lanes)
+/* y = scale Σ x over pixels `step` apart of each of the lines, or over taps each by its own scale. */
+INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *lines, int64_t high, int64_t step,
+                         const line *taps, int64_t count, REAL scale, REAL *y, int vectors, int64_t lanes)
 {
     K(vec) sum[4];
     UNROLL for (int j = 0; j < vectors; j++)
@@ -530,39 +530,48 @@ INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *tap
             UNROLL for (int j = 0; j < vectors; j++)
                 sum[j] += K(get)(x + o->from + j * LANES, lanes) * (REAL)o->scale;
     else
-        for (int64_t k = 0; k < count; k++, x += p->chunk)
-            UNROLL for (int j = 0; j < vectors; j++)
-                sum[j] += K(get)(x + j * LANES, lanes);
+        for (int64_t l = 0; l < high; l++) {
+            const REAL *v = x + lines[l].from;
+            for (int64_t k = 0; k < count; k++, v += step)
+                UNROLL for (int j = 0; j < vectors; j++)
+                    sum[j] += K(get)(v + j * LANES, lanes);
+        }
     UNROLL for (int j = 0; j < vectors; j++)
         sum[j] *= scale;
     K(put)(y, sum, vectors, lanes, p->stream);
 }
 
-static __attribute__((noinline)) void K(avg_one)(const nnrt_pool_args *p, const REAL *x, const line *taps, int64_t count,
-                                                 REAL scale, REAL *y, int64_t lanes)
+static __attribute__((noinline)) void K(avg_one)(const nnrt_pool_args *p, const REAL *x, const line *lines, int64_t high,
+                                                 int64_t step, const line *taps, int64_t count, REAL scale, REAL *y,
+                                                 int64_t lanes)
 {
-    K(avg_block)(p, x, taps, count, scale, y, 1, lanes);
+    K(avg_block)(p, x, lines, high, step, taps, count, scale, y, 1, lanes);
 }
 
-#define ONE(j, lanes) K(avg_one)(p, x + j, taps, count, scale, y + j, lanes)
-#define MANY(j) K(avg_block)(p, x + j, taps, count, scale, y + j, 4, LANES)
+#define ONE(j, lanes) K(avg_one)(p, x + j, lines, high, step, taps, count, scale, y + j, lanes)
+#define MANY(j) K(avg_block)(p, x + j, lines, high, step, taps, count, scale, y + j, 4, LANES)
 
 static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
         window left = q.window[0], right = q.window[q.w1 - 1 - q.w0];
         int64_t wide = q.c1 - q.c0, first = left.start + left.first, last = right.start + right.last;
-        int64_t pixels = p->axis[2].in, step = pixels * p->c;
+        int64_t pixels = p->axis[2].in;
         /* one window of whole lines, one behind the other */
         const int whole = q.lines && q.w1 - q.w0 == 1 && last - first == pixels && pixels > 1
-            && q.line[q.lines - 1].from - q.line->from == (q.lines - 1) * step;
-        const REAL *sum = whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
-                                : K(add_lines)(p, &q, first, last);
+            && q.line[q.lines - 1].from - q.line->from == (q.lines - 1) * pixels * p->c;
+        /* small windows that do not overlap take no sums of lines before */
+        const int64_t taps_w = p->axis[2].kernel; /* 0: adaptive */
+        const int few = !whole && wide >= LANES && taps_w && taps_w <= p->axis[2].stride && q.lines * taps_w <= NNRT_POOL_TAPS;
+        const line none = {0}, *lines = few ? q.line : &none, *taps = NULL;
+        const int64_t high = few ? q.lines : 1, step = few ? p->c : p->chunk;
+        const REAL *sum = few ? (const REAL *)p->from + first * p->c + q.c0
+                    : whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
+                    : K(add_lines)(p, &q, first, last);
         for (int64_t o = q.w0; o < q.w1; o++) {
             window w = q.window[o - q.w0];
             const int64_t count = whole ? 1 : w.last - w.first;
-            const REAL *x = sum + (w.start + w.first - first) * p->chunk;
-            const line *taps = NULL;
+            const REAL *x = sum + (w.start + w.first - first) * step;
             REAL *y = (REAL *)p->to + q.to + o * p->c + q.c0;
             REAL scale = (REAL)(p->divisor ? 1 / p->divisor : q.line->scale * w.scale);
             CHANNELS(wide, MANY, ONE);
@@ -582,7 +591,8 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
         for (int64_t i = q.w0; i < q.w1; i++) {
             window w = q.window[i - q.w0];
             const int64_t count = w.last - w.first;
-            const line *taps = q.tap + w.first;
+            const line *taps = q.tap + w.first, *lines = NULL;
+            const int64_t high = 0, step = 0;
             REAL *y = (REAL *)p->to + q.to + i * p->c + q.c0, scale = 1;
             CHANNELS(wide, MANY, ONE);
         }
