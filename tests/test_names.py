@@ -37,7 +37,7 @@ def tensors(value, library=nnrt):
     return library.tensor(value) if isinstance(value, np.ndarray) else value
 
 
-@pytest.mark.parametrize("name, args", stored())
+@pytest.mark.parametrize("name, args", list(stored()))
 def test_methods_in_place_store_what_the_function_returns(name, args, torch):
     a = SELVES.get(name, X)
     if name in NEED_INTEGERS:
