@@ -20,14 +20,15 @@ def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, acti
 
 def rectified(conv, norm, x, relu=None, residual=None):
     """relu(norm(conv(x)) + residual), as one op where no gradient is wanted; relu: a module of it, if there is one."""
-    if relu is None or activation_of(relu) == "relu":
+    plainly = relu is None or activation_of(relu) == "relu"
+    if plainly:
         y = fused(x, conv, norm, "relu", residual)
         if y is not None:
             return y
     y = conv(x)
     if residual is not None:
         y = residual + norm(y)
-    elif hasattr(type(norm), "rectified") and (relu is None or not relu._hooks):
+    elif plainly and hasattr(type(norm), "rectified"):
         return norm.rectified(y)
     else:
         y = norm(y)

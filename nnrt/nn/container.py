@@ -8,7 +8,7 @@ from typing import Any
 
 from ..autograd import grad_enabled
 from ..tensor import Tensor
-from .fused import run
+from .fused import altered, run
 from .linear import Identity
 from .module import MODULE, Module, described
 from .parameter import Parameter
@@ -122,9 +122,9 @@ class Sequential(_Row):
             if what == MODULE:
                 module = members[name]
                 kind = type(module)
-                if kind is Sequential and not module._hooks and "forward" not in module.__dict__:
+                if kind is Sequential and not altered(module):
                     module._unfolded(found)
-                elif kind is not Identity or module._hooks:
+                elif kind is not Identity or altered(module):
                     found.append(module)
         return found
 

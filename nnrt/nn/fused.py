@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import grad_enabled
+from ..autograd import on_tape
 from ..ops.products import linear_activated
 from ..tensor import Tensor
 from . import activation as act
@@ -31,7 +31,7 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
     batch norm in evaluation mode with running statistics, and neither has hooks. activation: a name as activation_of gives it.
     """
     after = _NORM_AFTER.get(type(conv))
-    if after is None or conv._hooks or "forward" in conv.__dict__ or conv.padding_mode != "zeros":
+    if after is None or altered(conv) or conv.padding_mode != "zeros":
         return None
     if not isinstance(input, Tensor):
         return None
@@ -41,9 +41,9 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
             vectors, eps = (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
         elif type(norm) is not Identity:
             return None
-        if norm._hooks or "forward" in norm.__dict__:
+        if altered(norm):
             return None
-    if grad_enabled() and any([t is not None and t.requires_grad for t in (input, weight, bias, residual, *(vectors or ()))]):
+    if on_tape((input, weight, bias, residual, *(vectors or ()))):
         return None
     try:
         return conv.fused()(input, weight, bias, activation, residual, vectors, eps)
@@ -53,19 +53,22 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
         return None  # a sum that broadcasts; or the modules say what is wrong
 
 
+def altered(module: Module) -> bool:
+    """Whether a call of it is more than its class's forward: it has hooks, or a forward of its own."""
+    return bool(module._hooks) or "forward" in module.__dict__
+
+
 def activation_of(module: Module | None) -> str | None:
     """The name under which a convolution can apply this activation, None for other modules."""
     kind = type(module)
     name = _GELUS.get(module.approximate) if kind is act.GELU else _ACTIVATIONS.get(kind)
-    return None if name is None or module._hooks or "forward" in module.__dict__ else name
+    return None if name is None or altered(module) else name
 
 
 def _activated(input, linear, activation):
     """activation(linear(input)) as one op, or None where it takes two."""
     weight, bias = linear.weight, linear.bias
-    if linear._hooks or "forward" in linear.__dict__ or not isinstance(input, Tensor):
-        return None
-    if grad_enabled() and any([t is not None and t.requires_grad for t in (input, weight, bias)]):
+    if altered(linear) or not isinstance(input, Tensor) or on_tape((input, weight, bias)):
         return None
     return linear_activated(input, weight, bias, activation)
 
@@ -93,7 +96,7 @@ def run(modules: Sequence[Module], x: Any) -> Any:
             if y is not None:
                 x, i = y, i + 1
                 continue
-        elif type(after) is act.ReLU and not after._hooks and hasattr(type(module), "rectified"):
+        elif hasattr(type(module), "rectified") and activation_of(after) == "relu":
             x = module.rectified(x)
             i += 1
             continue

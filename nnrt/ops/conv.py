@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from .. import config, memory, registry
-from ..autograd import grad_enabled, record
+from ..autograd import grad_enabled, on_tape, record
 from ..tensor import Tensor, wrap
 from . import _columns, _spectra
 from ._folded import Folded
@@ -212,14 +212,14 @@ def _run_of(g, dtype, once):
     """The forward product of a geometry as a function: what each call would find out again is found out here."""
     how = _choice("forward", g, dtype, once)
     w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
-    rows, same, outputs = (math.prod(g.y[:-1]), g.y[-1]), g.x[1:4] == g.y[1:4], g.w[0]
+    rows, outputs = (math.prod(g.y[:-1]), g.y[-1]), g.w[0]
     tile = int(how[-1]) if "winograd" in how else 0
 
     def columns(y, x, w, cell, b, residual, activation):
         _columns.forward(y, x, _lying(w, cell), b, residual, g, activation)
 
     def pointwise(y, x, w, cell, b, residual, activation):
-        y, a = y.reshape(rows), (x if same else memory.contiguous(x[_sample(g)])).reshape(rows[0], -1)
+        y, a = y.reshape(rows), _sampled(x, g).reshape(rows[0], -1)
         r = None if residual is None else residual.reshape(rows)
         if once or cell is None or rows[0] < 3:  # one or two rows read a matrix as fast as its packed copy
             L.gemm(y, a, _lying(w, cell).reshape(w_shape[:2]).T, b, r, 1.0, 0.0, activation)
@@ -410,7 +410,7 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
 
 
 def _refuse_gradient(*given):
-    if grad_enabled() and any([t is not None and getattr(t, "requires_grad", False) for t in given]):
+    if on_tape(tuple([t for t in given if isinstance(t, Tensor)])):
         raise RuntimeError("fused: has no gradient; call it under no_grad()")
 
 

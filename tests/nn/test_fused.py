@@ -355,3 +355,11 @@ def test_a_residual_of_another_shape_is_broadcast():
     with nnrt.no_grad():
         close(rectified(conv, norm, IMAGES, relu, r), F.relu(norm(conv(IMAGES)) + r))
         close(rectified(conv, norm, IMAGES, relu, IMAGES[:, :1]), F.relu(norm(conv(IMAGES)) + IMAGES[:, :1]))
+
+
+@pytest.mark.parametrize("kind", [nn.Identity, nn.ReLU, nn.Sequential])
+def test_a_forward_of_a_modules_own_is_called(kind):
+    model = trio().append(kind())
+    model[3].forward = lambda x: x + 1.0
+    with nnrt.no_grad():
+        close(model(IMAGES), model[:3](IMAGES) + 1.0)
