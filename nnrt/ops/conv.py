@@ -18,7 +18,7 @@ import numpy as np
 from .. import config, memory, registry
 from ..autograd import grad_enabled, on_tape, record
 from ..tensor import Tensor, wrap
-from . import _columns, _spectra
+from . import _columns, _dilated, _spectra
 from ._folded import Folded
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last, empty_nchw
@@ -76,7 +76,7 @@ def _possible(g, dtype, precision):
         found.append("columns")
     if g.groups > 1 or g.w[1] == 1:
         found.append("depthwise")
-    if precision == "fast" and whole and g.padding[0] == 0 and g.groups == 1 and g.dilation == (1, 1, 1):
+    if precision == "fast" and whole and g.padding[0] == 0 and g.groups == 1 and math.prod(g.dilation) <= 64:
         square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
         if square == (1, 3, 3) or _strided(g) and single:
             found += ["winograd4"]
@@ -120,10 +120,12 @@ def _cost(how, use, g, lanes, depth, dtype):
     size = 4 * squares * depth * lanes >> 20
     each = _EACH[family][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
-        tile = int(how[-1])
-        tiles = n * d * -(-h // tile) * -(-w // tile)
+        tile, phases = int(how[-1]), math.prod(g.dilation)
+        tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
+        # Dilated, an element of x and of y is copied, and a phase is two calls.
+        split = 0 if phases == 1 else 10 * n * d * h * w * (depth + lanes) + phases * 200_000
         # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
-        return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each
+        return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each + split
     sums = (1.25 if use == "filter" else 1.15) * n * d * h * w * taps * depth * wide
     # An element of the columns costs 1 ns to place, a tap a call.
     return sums + each + (taps * (n * d * h * w * g.w[1] * 40 + 100_000) if how == "columns" else 0)
@@ -243,7 +245,7 @@ def _run_of(g, dtype, once):
     def winograd(y, x, w, cell, b, residual, activation):
         r = None if residual is None else _flat(residual)
         u = _packed_winograd(w, cell, g, tile, False)
-        W.conv(_flat(y), _flat(x), u, b, r, padding, w_shape[4], tile, activation)
+        _winograd(_flat(y), _flat(x), u, b, r, padding, g, tile, activation)
 
     if len(_runs) >= 1 << 14:
         _runs.clear()
@@ -276,8 +278,22 @@ def _adjoint(x, y, w, cell, b, g, once):
         W.strided_conv_transposed(_flat(x), _flat(y), u, b, g.padding, tile)
     else:
         tile = int(how[-1])
-        padding = (0, g.w[3] - 1 - g.padding[1], g.w[4] - 1 - g.padding[2])
-        W.conv(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, g.w[4], tile, None)
+        padding = (0, *[(k - 1) * d - p for k, d, p in zip(g.w[3:], g.dilation[1:], g.padding[1:])])
+        _winograd(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, g, tile, None)
+
+
+def _winograd(y, x, u, b, residual, padding, g, tile, activation):
+    """W.conv, of a dilated filter over phases of x."""
+    d = g.dilation[1:]
+    if d == (1, 1):
+        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation)
+        return
+    size = y.shape[2:4]
+    z = _dilated.split(x, size, g.w[4] - 1, d, padding[1:])
+    r = None if residual is None else _dilated.split(residual, size, 0, d, (0, 0))
+    parts = memory.empty((len(z), 1, *[-(-s // f) for s, f in zip(size, d)], y.shape[4]), y.dtype)
+    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation)
+    _dilated.join(y, parts, d)
 
 
 def _filter_grad(dw, x, dy, g):
@@ -296,7 +312,12 @@ def _filter_grad(dw, x, dy, g):
     elif _strided(g):
         W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
     else:
-        W.filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
+        x, dy, padding, d = _flat(x), _flat(dy), g.padding, g.dilation[1:]
+        if d != (1, 1):
+            size = dy.shape[2:4]
+            x, padding = _dilated.split(x, size, g.w[4] - 1, d, padding[1:]), (0, 0, 0)
+            dy = _dilated.split(dy, size, 0, d, (0, 0))
+        W.filter_backward(dw.reshape(g.w), x, dy, padding, int(how[-1]))
 
 
 def _once(weight):
