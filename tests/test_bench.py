@@ -24,8 +24,10 @@ class Fixed:
     def __init__(self, result, seconds):
         self.result, self.seconds, self.asked = result, seconds, []
 
-    def ask(self, do, row=None, out=None, seconds=None):
+    def ask(self, do, row=None, out=None, seconds=None, of=None):
         self.asked.append(do)
+        if do == "peak":
+            return {"peak": {"fma": 1e11, "copy": 3e10}[of]}
         if do == "run":
             if isinstance(self.result, str):
                 return {"error": self.result}
@@ -40,14 +42,14 @@ ROW = Workload("row", "gemm", None, None, flops=1e9, bytes=1e6, peers={"numpy": 
 def test_a_wrong_result_is_not_timed(tmp_path):
     one = np.ones((2, 2), np.float32)
     workers = {"nnrt": Fixed([one], 1.0), "torch": Fixed([one * 2], 0.1), "numpy": Fixed([one], 2.0)}
-    times, wrong = compare.compared(ROW, workers, tmp_path, 2, 0.0)
-    assert times == {"nnrt": 1.0, "numpy": 2.0}
+    times, wrong, limits = compare.compared(ROW, workers, tmp_path, 2, 0.0)
+    assert times == {"nnrt": 1.0, "numpy": 2.0} and limits == {"fma": 1e11}
     assert "differs from nnrt's by 1" in wrong["torch"]
 
 
 def test_a_failing_peer_is_named(tmp_path):
     workers = {"nnrt": Fixed([np.ones(1)], 1.0), "torch": Fixed("ValueError: no", 1.0)}
-    times, wrong = compare.compared(ROW, workers, tmp_path, 1, 0.0)
+    times, wrong, _ = compare.compared(ROW, workers, tmp_path, 1, 0.0)
     assert list(times) == ["nnrt"] and wrong == {"torch": "ValueError: no"}
 
 
@@ -76,25 +78,25 @@ def test_slow_peers_take_part_in_fewer_rounds(tmp_path, monkeypatch):
     for enough, rounds in ((1e-9, 1), (60.0, 4)):
         worker.asked = []
         monkeypatch.setattr(compare, "ENOUGH", enough)
-        assert compare.compared(ROW, {"nnrt": worker}, tmp_path, 4, 0.0) == ({"nnrt": 1.0}, {})
-        assert worker.asked == ["run"] + ["time"] * rounds
+        assert compare.compared(ROW, {"nnrt": worker}, tmp_path, 4, 0.0) == ({"nnrt": 1.0}, {}, {"fma": 1e11})
+        assert worker.asked == ["run"] + ["time", "peak"] * rounds
 
 
 def test_report_leads_with_losses(tmp_path):
-    peaks = {"fma": 1e11, "copy": 3e10}
     rows = [
-        compare.entry(ROW, 1, {"nnrt": 0.02, "torch": 0.04, "numpy": 0.01}, {}, peaks),
-        compare.entry(Workload("fine", "step", None, None, bytes=3e8), 2, {"nnrt": 0.01, "torch": 0.03}, {}, peaks),
+        compare.entry(ROW, 1, {"nnrt": 0.02, "torch": 0.04, "numpy": 0.01}, {}, {"fma": 1e11}),
+        compare.entry(Workload("fine", "step", None, None, bytes=3e8), 2, {"nnrt": 0.01, "torch": 0.03}, {}, {"copy": 3e10}),
     ]
     made = {
         "machine": {"cpu": "c", "cores": 2, "isa": "avx2", "versions": {"nnrt": "0"}}, "missing": ["jax"],
-        "peaks": {1: peaks, 2: peaks}, "rows": rows,
+        "rows": rows,
     }
     assert rows[0]["ratio"] == {"torch": 2.0, "numpy": 0.5} and rows[0]["best"] == "numpy"
     assert rows[0]["of_fma"] == pytest.approx(0.5) and rows[1]["of_copy"] == pytest.approx(1.0)
     paths = report.write(made, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "row, 1 thread(s): 0.50 of numpy's speed" in text and "left out: jax" in text
+    assert "beside each row: 1 thread(s): 100 to 100 GFLOP/s FMA; 2 thread(s): 30 to 30 GB/s copy." in text
     assert json.loads((tmp_path / "report.json").read_text())["rows"][0]["name"] == "row"
     assert (len(paths) == 3) == bool(importlib.util.find_spec("matplotlib"))
 

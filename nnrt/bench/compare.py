@@ -106,13 +106,21 @@ def verified(row, workers, folder):
     return good, wrong
 
 
+def limits_of(row):
+    """What may limit a row: arithmetic ("fma"), and memory ("copy") unless each byte is used many times."""
+    return [of for of, counts in (("fma", row.flops), ("copy", row.bytes and row.flops <= 8 * row.bytes)) if counts]
+
+
 def compared(row, workers, folder, rounds, seconds):
-    """One row: median seconds per peer over rounds, in which the peers take turns."""
+    """One row over rounds in which the peers take turns: median seconds per peer, what went wrong, and the medians of the row's
+    limits. They are measured in each round, because machines change their speed within minutes."""
     good, wrong = verified(row, workers, folder)
     times = {peer: [] for peer in good}
     spent = dict.fromkeys(good, 0.0)
+    limits = {of: [] for of in limits_of(row)}
     for _ in range(rounds):
-        for peer in [p for p in good if p not in wrong and spent[p] < ENOUGH]:
+        turn = [p for p in good if p not in wrong and spent[p] < ENOUGH]
+        for peer in turn:
             start = time.perf_counter()
             answer = workers[peer].ask(do="time", seconds=seconds)
             spent[peer] += time.perf_counter() - start
@@ -120,7 +128,14 @@ def compared(row, workers, folder, rounds, seconds):
                 wrong[peer] = answer["error"]
             else:
                 times[peer].append(statistics.median(answer["times"]))
-    return {peer: statistics.median(t) for peer, t in times.items() if t}, wrong
+        for of, rates in limits.items() if turn else ():
+            answer = workers["nnrt"].ask(do="peak", of=of)
+            rates += [answer["peak"]] if "peak" in answer else []
+    return medians(times), wrong, medians(limits)
+
+
+def medians(lists):
+    return {key: statistics.median(values) for key, values in lists.items() if values}
 
 
 def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, show=print):
@@ -129,20 +144,17 @@ def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, s
     rows = [r for r in all_workloads() if not words or any(w in f"{r.group} {r.name}" for w in words)]
     used = [p for p in peers or NEEDS if any(p in peers_of(r) for r in rows)]
     missing = [p for p in used if not importlib.util.find_spec(NEEDS[p])]
-    report = {"machine": machine(), "missing": missing, "peaks": {}, "rows": []}
+    report = {"machine": machine(), "missing": missing, "rows": []}
     for module in dict.fromkeys(NEEDS[p] for p in missing):
         left_out = ", ".join(p for p in missing if NEEDS[p] == module)
         show(f"{module} is not installed (pip install 'nnrt[bench]'); left out: {left_out}")
     for count in threads if rows else ():
         workers = {peer: Worker(peer, count) for peer in ["nnrt", *used] if peer not in missing}
         try:
-            peaks = workers["nnrt"].ask(do="peak")
-            report["peaks"][count] = peaks
-            show(f"\n{count} thread(s): peak {peaks['fma'] / 1e9:.0f} GFLOP/s, copy {peaks['copy'] / 1e9:.1f} GB/s")
+            show(f"\n{count} thread(s)")
             with tempfile.TemporaryDirectory() as folder:
                 for row in rows:
-                    times, wrong = compared(row, workers, Path(folder), rounds, seconds)
-                    report["rows"].append(entry(row, count, times, wrong, peaks))
+                    report["rows"].append(entry(row, count, *compared(row, workers, Path(folder), rounds, seconds)))
                     show(line(report["rows"][-1]))
         finally:
             for worker in workers.values():
@@ -150,9 +162,9 @@ def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, s
     return report
 
 
-def entry(row, threads, times, wrong, peaks):
+def entry(row, threads, times, wrong, limits):
     """One row of the report as plain data."""
-    made = {"name": row.name, "group": row.group, "threads": threads, "seconds": times, "wrong": wrong}
+    made = {"name": row.name, "group": row.group, "threads": threads, "seconds": times, "wrong": wrong, "limits": limits}
     ours = times.get("numba" if row.group == "numba" else "nnrt")
     others = {p: t for p, t in times.items() if p not in ("nnrt", "numba")}
     if ours:
@@ -160,10 +172,9 @@ def entry(row, threads, times, wrong, peaks):
             best = min(others, key=others.get)
             made["ratio"] = {p: t / ours for p, t in others.items()}
             made["best"] = best
-        if row.flops:
-            made["of_fma"] = row.flops / ours / peaks["fma"]
-        if row.bytes and not (row.flops and row.flops / row.bytes > 8):
-            made["of_copy"] = row.bytes / ours / peaks["copy"]
+        for of, work in (("fma", row.flops), ("copy", row.bytes)):
+            if of in limits:
+                made[f"of_{of}"] = work / ours / limits[of]
     return made
 
 

@@ -27,6 +27,15 @@ def geomean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
+def ranges(rows):
+    """The limits that were measured, from the lowest to the highest, per number of threads."""
+    for threads in sorted({e["threads"] for e in rows}):
+        for of, unit in (("fma", "GFLOP/s FMA"), ("copy", "GB/s copy")):
+            rates = [e["limits"][of] / 1e9 for e in rows if e["threads"] == threads and of in e["limits"]]
+            if rates:
+                yield f"{threads} thread(s): {min(rates):.0f} to {max(rates):.0f} {unit}"
+
+
 def markdown(report):
     """Tables by group; wins and losses alike."""
     machine = report["machine"]
@@ -36,12 +45,7 @@ def markdown(report):
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, "
         "each library in a process of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). "
-        "Fractions are of limits measured in the same run: "
-        + "; ".join(
-            f"{t} thread(s): {p['fma'] / 1e9:.0f} GFLOP/s FMA, {p['copy'] / 1e9:.1f} GB/s copy"
-            for t, p in report["peaks"].items()
-        )
-        + ".",
+        "Fractions are of limits measured beside each row: " + "; ".join(ranges(report["rows"])) + ".",
         "",
     ]
     if report["missing"]:
