@@ -54,25 +54,53 @@ def best(f):
 print(100 * best(batches) / best(steps))
 """
 
-MEMORY = """
+# {setup} makes net and batch(); what 9,000 more steps add to the resident size.
+GROWTH = """
 import numpy as np, nnrt
 from nnrt import nn, optim
 rng = np.random.default_rng(0)
-net = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+{setup}
 optimizer = optim.Adam(net.parameters())
 def resident():
     with open("/proc/self/statm") as f:
         return int(f.read().split()[1]) * 4096 / 1e6
-for batch in range(10_000):
-    n = int(rng.integers(1, 2000))
-    x, y = nnrt.rand(n, 64), nnrt.randint(0, 10, (n,))
+for step in range(10_000):
+    x, y = batch()
     optimizer.zero_grad()
     nn.functional.cross_entropy(net(x), y).backward()
     optimizer.step()
-    if batch == 999:
+    if step == 999:
         before = resident()
 print(resident() - before)
 """
+
+MEMORY = GROWTH.format(
+    setup="""
+net = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+def batch():
+    n = int(rng.integers(1, 2000))
+    return nnrt.rand(n, 64), nnrt.randint(0, 10, (n,))
+"""
+)
+
+SEQUENCE_MEMORY = GROWTH.format(
+    setup="""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 32)
+        self.lstm = nn.LSTM(32, 32, bidirectional=True, batch_first=True)
+        self.attention = nn.TransformerEncoderLayer(64, 4, 64, dropout=0.1, batch_first=True)
+        self.out = nn.Linear(64, 20)
+    def forward(self, tokens):
+        x, _ = self.lstm(self.embedding(tokens))
+        return self.out(self.attention(x)).flatten(0, 1)
+net = Net()
+def batch():
+    size = tuple(int(n) for n in rng.integers(1, 24, 2))
+    return nnrt.randint(0, 20, size), nnrt.randint(0, 20, (size[0] * size[1],))
+"""
+)
 
 NET_MEMORY = """
 import resource
@@ -92,6 +120,7 @@ CHECKS = [
     ("first training step over a steady one, ms", FIRST_STEP, 5, 50.0),
     ("shuffled batches of 64x784 from 6,400 rows, % of the MLP step", LOADER, 3, 5.0),
     ("resident size after 10,000 random batches over that after 1,000, MB", MEMORY, 1, 5.0),
+    ("the same of an LSTM and attention over sequences of random lengths, MB", SEQUENCE_MEMORY, 1, 5.0),
     # 315: what PyTorch 2.13 needs for the same net and steps
     ("peak of five ResNet-18 steps (8 images of 64 px, Adam) over the start, MB", NET_MEMORY, 1, 315.0),
 ]
