@@ -20,6 +20,8 @@ WINDOWS = [
     ("1d-wide", (1, 1, 1, 400, 40), (1, 1, 398), (1, 1, 5), ONES, (0, 0, 1)),
     ("many-taps", (1, 1, 20, 20, 17), (1, 2, 2), (1, 17, 17), (1, 2, 2), ZEROS),
     ("adaptive-1", (2, 1, 9, 11, 72), ONES, None, ONES, ZEROS),
+    ("adaptive-1-even", (3, 1, 9, 31, 32), ONES, None, ONES, ZEROS),
+    ("adaptive-1-one", (17, 2, 9, 11, 1), ONES, None, ONES, ZEROS),
     ("adaptive-1-deep", (17, 2, 3, 4, 70), ONES, None, ONES, ZEROS),
     ("adaptive-uneven", (2, 3, 10, 7, 20), (2, 4, 3), None, ONES, ZEROS),
     ("adaptive-larger", (1, 1, 3, 2, 8), (1, 7, 5), None, ONES, ZEROS),

@@ -181,6 +181,12 @@ const nnrt_pool_table NNRT_SYM(pool) = {
 #include "rows.h"
 
 #define UNROLL _Pragma("GCC unroll 4")
+#define EVEN 8 /* vectors, of 256 bytes */
+#if defined(__AVX__)
+#define UNROLL_EVEN _Pragma("GCC unroll 8")
+#else /* they do not fit the registers */
+#define UNROLL_EVEN
+#endif
 
 typedef INT K(ints) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
 typedef uint8_t K(bytes) __attribute__((vector_size(VECTOR / sizeof(REAL)), aligned(1), may_alias));
@@ -493,6 +499,29 @@ static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int
     return sum;
 }
 
+/* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
+ * two halves of memory are fetched at once (1.15 times at 64 channels of 56 x 56, beyond L2). */
+static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_even)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+{
+    const int64_t half = count / (2 * EVEN * LANES);
+    const REAL *y = x + half * EVEN * LANES;
+    K(vec) all[EVEN] = {{0}};
+    for (int64_t r = 0; r < half;) {
+        K(vec) part[EVEN] = {{0}};
+        for (const int64_t stop = MIN(r + 64, half); r < stop; r++, x += EVEN * LANES, y += EVEN * LANES)
+            UNROLL_EVEN for (int j = 0; j < EVEN; j++)
+                part[j] += K(load)(x + j * LANES) + K(load)(y + j * LANES);
+        for (int j = 0; j < EVEN; j++)
+            all[j] += part[j];
+    }
+    memset(sum, 0, (size_t)n * sizeof *x);
+    for (int64_t i = 0; i < EVEN * LANES; i++)
+        sum[i % n] += ((const REAL *)all)[i];
+    for (int64_t i = 0; i < count - 2 * half * EVEN * LANES; i++)
+        sum[i % n] += y[i];
+    return sum;
+}
+
 /* The sum of the unit's lines over pixels first..last-1 and its channels; backward each by its scale.
  * The error grows with the sides of a window, not with its area. */
 static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t first, int64_t last)
@@ -566,6 +595,8 @@ static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scra
         const line none = {0}, *lines = few ? q.line : &none, *taps = NULL;
         const int64_t high = few ? q.lines : 1, step = few ? p->c : p->chunk;
         const REAL *sum = few ? (const REAL *)p->from + first * p->c + q.c0
+                    : whole && sizeof(REAL) == 4 && wide == p->c && EVEN * LANES % wide == 0
+                    ? K(add_even)(q.buffer, (const REAL *)p->from + q.line->from, q.lines * pixels * wide, wide)
                     : whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
                     : K(add_lines)(p, &q, first, last);
         for (int64_t o = q.w0; o < q.w1; o++) {
@@ -604,6 +635,8 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
 #undef ONE
 #undef MANY
 #undef UNROLL
+#undef EVEN
+#undef UNROLL_EVEN
 #undef CHANNELS
 #undef ROW_SUM
 #undef ROW_BEST
