@@ -2,7 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, ndarray
+from numpy cimport (
+    PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE, ndarray,
+)
 
 from nnrt._ext.linear cimport linear_table, nnrt_linear_table
 from nnrt._ext.runtime cimport dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
@@ -69,13 +71,13 @@ cdef inline int64_t reach(const nnrt_axis *a, int64_t outputs) noexcept:
 
 
 cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray w, tuple stride, tuple padding, tuple dilation,
-                  int64_t groups, bint transposed, int code) except -1:
+                  int64_t groups, bint transposed, int code, bint turned=False) except -1:
     """Fills in the geometry for what writes y and reads x through w; returns the taps."""
     cdef int64_t lanes = table.vector // (8 if code else 4), i, a, b
     cdef nnrt_axis *axis
     memset(p, 0, sizeof(p[0]))
     for array in (y, x, w):
-        if PyArray_NDIM(array) != 5 or not PyArray_IS_C_CONTIGUOUS(array) or dtype_code(array) != code:
+        if PyArray_NDIM(array) != 5 or not (turned and array is w or PyArray_IS_C_CONTIGUOUS(array)) or dtype_code(array) != code:
             raise ValueError(f"{op}: wanted contiguous arrays of 5 axes and one dtype, got "
                              f"{np.shape(y)} {np.shape(x)} {np.shape(w)} {y.dtype}")
     p.groups, p.batch, p.transposed = groups, PyArray_DIMS(x)[0], transposed
@@ -110,6 +112,19 @@ cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray 
     return p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
 
 
+cdef bint taps_first(ndarray w, int64_t groups, int64_t size) noexcept:
+    """Whether w, whole vectors of groups of one channel, lies in memory as the kernel reads it."""
+    cdef int64_t row = groups * size
+    cdef int axis
+    if PyArray_NDIM(w) != 5 or PyArray_DIMS(w)[0] != groups or PyArray_DIMS(w)[1] != 1 or row % table.vector:
+        return False
+    for axis in (4, 3, 2):
+        if PyArray_STRIDE(w, axis) != row:
+            return False
+        row *= PyArray_DIMS(w)[axis]
+    return PyArray_STRIDE(w, 0) == size
+
+
 cdef double work_of(nnrt_depthwise_args *p, ndarray y, ndarray x, ndarray w, int64_t taps, int64_t pixels, int64_t size) noexcept:
     cdef double macs = <double>pixels * taps * p.groups * p.read * p.out
     p.work.flops = 2 * macs
@@ -131,7 +146,10 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(y)
     cdef int64_t size = 8 if code else 4, lanes = table.vector // size, a, g
-    cdef int64_t taps = plan(&p, op, y, x, w, stride, padding, dilation, groups, transposed, code)
+    cdef bint turned = taps_first(w, groups, size)
+    if not turned and not PyArray_IS_C_CONTIGUOUS(w):
+        w = np.ascontiguousarray(w)
+    cdef int64_t taps = plan(&p, op, y, x, w, stride, padding, dilation, groups, transposed, code, turned)
     cdef int64_t planes = p.batch * p.axis[0].out, count
     cdef double macs
     if activation not in ACTIVATIONS:
@@ -166,17 +184,19 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     # Copies of images that fit in L2 are read in order (1.2 times at 1024 channels of 7 x 7).
     if p.chunk == 0 or PyArray_SIZE(x) * size > 2 * STRIP * p.batch:
         stream(&p, y, x, count * size, size)
-    p.packed = take(count * size)
-    if p.packed == NULL:
+    p.packed = NULL if turned else take(count * size)
+    if p.packed == NULL and not turned:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
     try:
-        pack(&p, taps, code)
-        p.w = p.packed
+        if not turned:
+            pack(&p, taps, code)
+            p.w = p.packed
         if p.repeat > 1 and p.b != NULL:
             p.b = <char *>p.packed + taps * p.lanes * size
         launch(&table.conv[code], &p, ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
     finally:
-        give(p.packed, count * size)
+        if not turned:
+            give(p.packed, count * size)
     return 0
 
 

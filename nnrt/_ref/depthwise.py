@@ -7,7 +7,8 @@
 Legend: N batch, D H W the input's axes, OD OH OW the output's, KD KH KW the filter's; C input channels, O output
 channels, G groups, g(o) the group of o. Activations are x[N, D, H, W, C] and y[N, OD, OH, OW, O], C-contiguous,
 filters w[O, C/G, KD, KH, KW]; s stride, p padding and d dilation are triples. x is zero outside, and the far side's
-padding is what y's size asks for. activation: as in linear.
+padding is what y's size asks for. activation: as in linear. Filters may lie in any order; of groups of one channel one that
+lies [KD, KH, KW, G] is not packed first.
 """
 
 from itertools import product

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ..autograd import grad_enabled
 from ..tensor import Tensor
-from .fused import altered, run
+from . import module as modules
+from .fused import altered, grouped, run
 from .linear import Identity
 from .module import MODULE, Module, described
 from .parameter import Parameter
@@ -113,7 +113,15 @@ class Sequential(_Row):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
-        return run(list(self) if grad_enabled() else self._unfolded([]), input)
+        known = self.__dict__.get("_groups")
+        if known is None or known[0] != modules.structure:
+            known = self.__dict__["_groups"] = modules.structure, grouped(self._unfolded([]))
+        return run(known[1], input)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_groups", None)
+        return state
 
     def _unfolded(self, found):
         """Adds the modules in the order of their calls, those of Sequentials inside too, without identities; returns found."""

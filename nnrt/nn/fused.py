@@ -21,6 +21,7 @@ from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 _NORM_AFTER = {Conv1d: BatchNorm1d, Conv2d: BatchNorm2d, Conv3d: BatchNorm3d}
 _ACTIVATIONS = {act.ReLU: "relu", act.Tanh: "tanh", act.Sigmoid: "sigmoid", act.SiLU: "silu"}
+_APPLIED = {*_ACTIVATIONS, act.GELU}
 _GELUS = {"none": "gelu", "tanh": "gelu_tanh"}
 
 
@@ -73,32 +74,39 @@ def _activated(input, linear, activation):
     return linear_activated(input, weight, bias, activation)
 
 
-def run(modules: Sequence[Module], x: Any) -> Any:
-    """The modules one after the other, what can be one op as one."""
-    i, count = 0, len(modules)
+def grouped(modules: Sequence[Module]) -> list[tuple[Module, Module | None, Module | None]]:
+    """The modules of a row as (module, batch norm, activation) where these follow it and may be one op with it, else None."""
+    groups, i, count = [], 0, len(modules)
     while i < count:
-        module = modules[i]
+        module, norm, after = modules[i], None, None
         i += 1
-        after = modules[i] if i < count else None
-        if type(module) in _NORM_AFTER:
-            norm, at = None, i
-            if type(after) is _NORM_AFTER[type(module)]:
-                norm, at = after, i + 1
-                after = modules[at] if at < count else None
-            activation = activation_of(after)
-            y = fused(x, module, norm, activation)
-            if y is not None:
-                x, i = y, at if activation is None else at + 1
-                continue
-        elif type(module) is Linear:
-            activation = activation_of(after)
-            y = None if activation is None else _activated(x, module, activation)
-            if y is not None:
-                x, i = y, i + 1
-                continue
-        elif hasattr(type(module), "rectified") and activation_of(after) == "relu":
-            x = module.rectified(x)
+        kind = type(module)
+        if kind in _NORM_AFTER and i < count and type(modules[i]) is _NORM_AFTER[kind]:
+            norm = modules[i]
             i += 1
-            continue
-        x = module(x)
+        if i < count and (kind in _NORM_AFTER or kind is Linear or hasattr(kind, "rectified")) and type(modules[i]) in _APPLIED:
+            after = modules[i]
+            i += 1
+        groups.append((module, norm, after))
+    return groups
+
+
+def run(groups: Sequence[tuple[Module, Module | None, Module | None]], x: Any) -> Any:
+    """The modules of these groups one after the other, what can be one op as one."""
+    for module, norm, after in groups:
+        kind, activation = type(module), None if after is None else activation_of(after)
+        y = None
+        if kind in _NORM_AFTER:
+            y = fused(x, module, norm, activation)
+        elif activation is not None and kind is Linear:
+            y = _activated(x, module, activation)
+        if y is None:
+            last = module
+            if norm is not None:
+                x, last = module(x), norm
+            if activation == "relu" and hasattr(type(last), "rectified"):
+                x = last.rectified(x)
+                continue
+            y, activation = last(x), None
+        x = y if after is None or activation is not None else after(y)
     return x

@@ -22,6 +22,12 @@ from .parameter import Parameter, is_lazy
 PARAMETER, BUFFER, TRANSIENT, MODULE = 1, 2, 3, 4  # TRANSIENT: a buffer that is not saved
 _NOUN = {PARAMETER: "parameter", BUFFER: "buffer", TRANSIENT: "buffer", MODULE: "module"}
 _NOTHING = MappingProxyType({})
+structure = 0  # grows with every change that what a container knows of the modules inside it must not outlive
+
+
+def _restructured():
+    global structure
+    structure += 1
 
 
 class Module:
@@ -77,7 +83,11 @@ class Module:
         kind = self._kinds.get(name)
         if kind is None:
             object.__setattr__(self, name, value)
+            if name == "forward" or name == "__class__":
+                _restructured()
             return
+        if kind == MODULE:
+            _restructured()
         if value is not None and (kind in (PARAMETER, MODULE) or not isinstance(value, Tensor)):
             wanted = {PARAMETER: "nn.Parameter", MODULE: "nn.Module"}.get(kind, "Tensor")
             raise TypeError(
@@ -93,6 +103,8 @@ class Module:
             del kinds[name]
         kinds[name] = kind
         self.__dict__[name] = value
+        if kind == MODULE:
+            _restructured()
 
     def _check_name(self, op, name, kind):
         if self._kinds is _NOTHING:
@@ -144,6 +156,7 @@ class Module:
             del self.__dict__[name]
         else:
             object.__delattr__(self, name)
+        _restructured()
 
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if not name[:1].isdigit()]
@@ -442,6 +455,7 @@ class Module:
     def _hooks_for_change(self):
         if self._hooks is None:
             self.__dict__["_hooks"] = _hooks.Hooks()
+            _restructured()
         return self._hooks
 
     def register_forward_pre_hook(

@@ -203,8 +203,7 @@ def _line(g, dtype, hows):
 
 def _forward(y, x, w, cell, b, residual, g, once, activation=None):
     """y = act(x * w + b + residual)."""
-    run = _runs.get((g, y.dtype, once)) or _run_of(g, y.dtype, once)
-    run(y, x, w, cell, b, residual, activation)
+    _run_of(g, y.dtype, once)(y, x, w, cell, b, residual, activation)
 
 
 _runs = {}  # (geometry, dtype, once): what _run_of made
@@ -212,16 +211,20 @@ _runs = {}  # (geometry, dtype, once): what _run_of made
 
 def _run_of(g, dtype, once):
     """The forward product of a geometry as a function: what each call would find out again is found out here."""
+    run = _runs.get((g, dtype, once))
+    if run is not None:
+        return run
     how = _choice("forward", g, dtype, once)
     w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
-    rows, outputs = (math.prod(g.y[:-1]), g.y[-1]), g.w[0]
+    rows, outputs, sampled = (math.prod(g.y[:-1]), g.y[-1]), g.w[0], g.x[1:4] != g.y[1:4]
+    taps_first = g.w[1] == 1 and g.w[0] == groups and not once
     tile = int(how[-1]) if "winograd" in how else 0
 
     def columns(y, x, w, cell, b, residual, activation):
         _columns.forward(y, x, _lying(w, cell), b, residual, g, activation)
 
     def pointwise(y, x, w, cell, b, residual, activation):
-        y, a = y.reshape(rows), _sampled(x, g).reshape(rows[0], -1)
+        y, a = y.reshape(rows), (_sampled(x, g) if sampled else x).reshape(rows[0], -1)
         r = None if residual is None else residual.reshape(rows)
         if once or cell is None or rows[0] < 3:  # one or two rows read a matrix as fast as its packed copy
             L.gemm(y, a, _lying(w, cell).reshape(w_shape[:2]).T, b, r, 1.0, 0.0, activation)
@@ -229,7 +232,8 @@ def _run_of(g, dtype, once):
             L.gemm_packed(y, a, _packed_matrix(w, cell, g), outputs, b, r, 1.0, 0.0, activation)
 
     def depthwise(y, x, w, cell, b, residual, activation):
-        D.conv(y, x, _whole(_lying(w, cell), g), b, residual, stride, padding, dilation, groups, activation)
+        w = _taps_first(w, cell, g) if taps_first and cell is not None else _whole(_lying(w, cell), g)
+        D.conv(y, x, w, b, residual, stride, padding, dilation, groups, activation)
 
     def direct(y, x, w, cell, b, residual, activation):
         if how == "fft" and activation is None:
@@ -331,6 +335,16 @@ def _packed_matrix(w, cell, g):
 
 def _pack_matrix(p, w):
     L.pack_b(p, w.reshape(w.shape[:2]).T)
+
+
+def _taps_first(w, cell, g):
+    """A depthwise filter in the order in which its kernel reads it."""
+    p = packed(cell, w, ("taps first",), _turn, lambda: w.size)
+    return p.reshape(*g.w[2:], 1, g.w[0]).transpose(4, 3, 0, 1, 2)
+
+
+def _turn(p, w):
+    p.reshape(-1, len(w))[...] = w.reshape(len(w), -1).T
 
 
 def _packed_direct(w, cell, g, backward):
@@ -440,7 +454,7 @@ class Fused:
 
     def __init__(self, stride, padding, dilation, groups):
         self.options = *[v if isinstance(v, str) else ints("fused", "an option", v) for v in (stride, padding, dilation)], groups
-        self.known = (None,) * 4  # x's shape, a weight and a bias, and their Geometry
+        self.known = (None,) * 6  # x's shape, a weight and a bias, their Geometry, what _run_of made of it and of which settings
         self.folded = None
 
     def __call__(self, x, weight, bias, activation, residual=None, norm=None, eps=0.0):
@@ -455,8 +469,11 @@ class Fused:
             b = cell.bias
             if b is None:
                 return None
-        shape, known_w, known_b, g = self.known
-        if shape != a.shape or known_w is not w or known_b is not b or a.dtype != w.dtype or grad_enabled():
+        shape, known_w, known_b, g, run, settings = self.known
+        if (
+            known_w is not w or known_b is not b or shape != a.shape or settings is not _runs or a.dtype is not w.dtype
+            or grad_enabled()
+        ):  # fmt: skip
             _refuse_gradient(x, weight, bias, residual, *(norm or ()))
             op, dims = f"conv{w.ndim - 2}d", w.ndim - 2
             _arrays(op, x, weight, bias)
@@ -464,15 +481,16 @@ class Fused:
             if a.ndim == dims + 1:
                 x, residual = wrap(a[None]), None if residual is None else wrap(residual.array[None])
                 return wrap(self(x, weight, bias, activation, residual, norm, eps).array[0])
+            run = _run_of(g, w.dtype, False)
             if b is None or b.flags.c_contiguous:
-                self.known = a.shape, w, b, g
+                self.known = a.shape, w, b, g, run, _runs
             else:
                 b = memory.contiguous(b)
         y = memory.empty(g.y, w.dtype)
         out = as_nchw(y, w.ndim)
         if residual is not None:
             residual = _residual("fused", residual, out, True)
-        _forward(y, channels_last(a), w, cell, b, residual, g, False, activation)
+        run(y, channels_last(a), w, cell, b, residual, activation)
         return wrap(out)
 
     def __reduce__(self):  # copies know nothing yet
@@ -610,8 +628,9 @@ def _residual(op, residual, y, batched):
 
 
 def _choose_again(_):
+    global _runs
     _chosen.clear()
-    _runs.clear()
+    _runs = {}
 
 
 config.on_change("conv", _choose_again)

@@ -7,10 +7,10 @@ from tests.cases import Kernel, Output
 TOL = {"float32": (2e-5, 2e-5), "float64": (1e-12, 1e-12)}
 
 
-def geometry(n, size, c, o, groups, filter, stride=1, padding=0, dilation=1, far=0, act=None, terms=""):
+def geometry(n, size, c, o, groups, filter, stride=1, padding=0, dilation=1, far=0, act=None, terms="", turned=False):
     """One convolution in its three directions. size and the rest: an int, or a tuple of one to three axes.
 
-    far: added to y's last size, as padding on the far side alone does.
+    far: added to y's last size, as padding on the far side alone does. turned: the filter's memory has the taps first.
     """
     axes = len(size)
 
@@ -27,18 +27,22 @@ def geometry(n, size, c, o, groups, filter, stride=1, padding=0, dilation=1, far
     def normal(rng, dtype, shape, wanted=True):
         return rng.standard_normal(shape).astype(dtype) if wanted else None
 
+    def filter_of(rng, dtype):
+        v = normal(rng, dtype, w)
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(v, (0, 1), (4, 3))), (4, 3), (0, 1)) if turned else v
+
     def forward(rng, dtype):
-        inputs = normal(rng, dtype, x), normal(rng, dtype, w), normal(rng, dtype, o, "b" in terms)
+        inputs = normal(rng, dtype, x), filter_of(rng, dtype), normal(rng, dtype, o, "b" in terms)
         return [Output(y), *inputs, normal(rng, dtype, y, "r" in terms), s, p, d, groups, act]
 
     def transposed(rng, dtype):
-        inputs = normal(rng, dtype, y), normal(rng, dtype, w), normal(rng, dtype, c, "b" in terms)
+        inputs = normal(rng, dtype, y), filter_of(rng, dtype), normal(rng, dtype, c, "b" in terms)
         return [Output(x), *inputs, normal(rng, dtype, x, "r" in terms), s, p, d, groups, act]
 
     def filter_backward(rng, dtype):
         return [Output(w), normal(rng, dtype, x), normal(rng, dtype, y), s, p, d, groups]
 
-    label = f"{x}-{y}-{w} s{s} p{p} d{d} g{groups} {act or ''} {terms}"
+    label = f"{x}-{y}-{w} s{s} p{p} d{d} g{groups} {act or ''} {terms}{' turned' if turned else ''}"
     many = np.sqrt(n * np.prod(out))
     wide = {"float32": (2e-5, 1e-5 * (1 + many)), "float64": (1e-12, 1e-13 * (1 + many))}
     return [
@@ -66,6 +70,9 @@ KERNELS = [
         *(geometry(2, (6, 7), g * c, g * o, g, 3, s, 1) for c, o, g in GROUPS for s in (1, 2)),
         *(geometry(1, (8, 21), g * c, g * o, g, 3, 1, 1, 2) for c, o, g in ((1, 1, 6), (4, 4, 6), (8, 8, 2))),
         *(depthwise(1, (12, 11), 19, k, s, k // 2) for k in (1, 2, 5, 7) for s in (1, 2)),
+        *(depthwise(2, (6, 7), c, 3, s, 1, terms="b", turned=True) for c in (4, 16, 17, 64, 96) for s in (1, 2)),
+        depthwise(1, (4, 5, 6), 32, (1, 2, 3), 1, 1, turned=True),
+        geometry(2, (6, 7), 16, 32, 16, 3, turned=True),
         depthwise(2, (40,), 18, 5, 1, 2),
         depthwise(2, (40,), 3, 9, 3, 4),
         geometry(2, (50,), 12, 24, 3, 4, 2, 3, 2),

@@ -363,3 +363,51 @@ def test_a_forward_of_a_modules_own_is_called(kind):
     model[3].forward = lambda x: x + 1.0
     with nnrt.no_grad():
         close(model(IMAGES), model[:3](IMAGES) + 1.0)
+
+
+def test_changes_inside_a_sequential_that_has_run():
+    model, calls = nn.Sequential(trio(), nn.Sequential(nn.Conv2d(20, 4, 1), nn.ReLU())), []
+    x = nnrt.randn(2, 16, 5, 5)
+    changes = (
+        lambda: model[1].register_forward_hook(lambda *args: calls.append(args)),
+        lambda: model[1].append(nn.Tanh()),
+        lambda: model.insert(1, nn.LazyConv2d(20, 3, padding=1)),
+        lambda: model[1].__setattr__("forward", lambda x: x * 2),
+        lambda: model[1].__delattr__("forward"),
+        lambda: model[0].__setitem__(1, seasoned(nn.BatchNorm2d(20))),
+        lambda: model[0].__delitem__(2),
+        lambda: model._modules.pop("0"),
+    )
+    with nnrt.no_grad():
+        for change in (lambda: None, *changes):
+            change()
+            want = x if "0" in model._modules else nnrt.randn(2, 20, 5, 5)
+            got = model(want)
+            for module in model:
+                want = module(want) if module._hooks or "forward" in module.__dict__ else one_by_one([module], want)
+            close(got, want)
+    assert len(calls) == 2 * len(changes)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(trio()))):
+        assert "_groups" not in other.__dict__
+    inner = trio()
+    outer = nn.Sequential(inner)
+    with nnrt.no_grad():
+        outer(IMAGES)
+        copied = copy.deepcopy(outer)
+        copied[0][1].bias.add_(1)
+        close(outer(IMAGES), one_by_one(inner, IMAGES))
+        close(copied(IMAGES), one_by_one(copied[0], IMAGES))
+
+
+@pytest.mark.parametrize("channels", [7, 32])
+def test_depthwise_filters_are_turned_once(channels):
+    model = nn.Sequential(nn.Conv2d(channels, channels, 3, groups=channels), nn.BatchNorm2d(channels), nn.ReLU())
+    x = nnrt.randn(2, channels, 6, 7)
+    assert right(seasoned(model), x)
+    plain = model[:1]
+    with nnrt.no_grad():
+        for _ in range(3):
+            close(plain(x), one_by_one(plain, x))
+            assert "depthwise/pack" not in kernels(plain, x) or channels == 7
+        model[0].weight.add_(1)
+        close(plain(x), F.conv2d(x, model[0].weight.detach().clone(), model[0].bias, groups=channels))
