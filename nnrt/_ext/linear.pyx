@@ -33,7 +33,7 @@ cdef const nnrt_linear_table *table = nnrt_linear(isa_level())
 # One core's time for a multiply-add, and for an element from the last-level cache, in ns
 # (109 GFLOP/s and 25 GB/s were measured), and the work below which a second thread costs more
 # than it brings.
-cdef double MAC_NS = 0.02, ELEMENT_NS = 0.16, SERIAL_NS = 10e3
+cdef double MAC_NS = 0.02, ELEMENT_NS = 0.16, SERIAL_NS = 5e3
 # From this many tiles of rows on, a panel of b is copied before use.
 cdef int64_t PANEL_TILES = 3
 # Many rows over few panels: tasks are strips of rows, and b is packed by a launch of its own, because
@@ -243,11 +243,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         if strips:
             g.high = min(g.block, max(2, down * g.batch // want))
         else:
-            # Narrower strips read too little of each row of a b in place for prefetching.
+            # Narrower strips read too little of each row of a b in place for prefetching: few panels are one strip,
+            # whose rows are cut (64x64x64 at two threads 8.1 to 5.9 us, 128x10x400 22 to 13).
             wide = max(1 if g.packed_b else min(across, 4), across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
-            if turned:
-                g.high = max(STRIP_TILES, down * g.batch * ceil_div(across, wide) // want)
+            if turned or across <= 4:
+                g.high = max(STRIP_TILES if turned else 2, down * g.batch * ceil_div(across, wide) // want)
         g.high = ceil_div(down, ceil_div(down, g.high))
     g.cols = wide * ops.nr
     if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
