@@ -12,8 +12,8 @@ from nnrt._ext.runtime cimport (
 cdef extern from "scan.h" nogil:
     enum:
         NNRT_SCAN_BLOCK
-        NNRT_SCAN_GATED
         NNRT_SCAN_TASK
+        NNRT_SCAN_TASKS
         NNRT_SCAN_FEW
         NNRT_SCAN_LONG
         NNRT_SCAN_CHUNKS
@@ -82,11 +82,11 @@ cdef int run(const nnrt_kernel *kernels, nnrt_scan_args *args, ndarray like, int
         return 0
     args.chunks = max(1, args.chunks)
     args.length = args.steps // args.chunks
-    args.block = min(args.cols, NNRT_SCAN_BLOCK if args.a.data == NULL else NNRT_SCAN_GATED)
+    args.block = min(args.cols, NNRT_SCAN_BLOCK)
     args.blocks = (args.cols + args.block - 1) // args.block
     args.units = args.chunks * args.rows * args.blocks
-    args.group = 1 if args.chunks > 1 else max(1, NNRT_SCAN_TASK // args.block)
-    args.work.scratch = 2 * args.block * PyArray_ITEMSIZE(like)
+    cdef int64_t columns = max(NNRT_SCAN_TASK, min(args.rows * args.cols // NNRT_SCAN_TASKS, NNRT_SCAN_TASKS * NNRT_SCAN_TASK))
+    args.group = 1 if args.chunks > 1 else max(1, columns // args.block)
     args.work.flops = <double>PyArray_SIZE(like) * flops
     args.work.bytes = <double>PyArray_NBYTES(like) * arrays
     return launch(&kernels[dtype_code(like)], args, (args.units + args.group - 1) // args.group)
@@ -190,7 +190,8 @@ def sru(ndarray h, ndarray c, ndarray u, ndarray x, ndarray v, ndarray b, ndarra
 def sru_backward(ndarray du, ndarray dx, ndarray dv, ndarray dc0, ndarray dh, ndarray dc, ndarray u, ndarray x, ndarray v,
                  ndarray b, ndarray c, ndarray c0, double scale):
     cdef nnrt_scan_args args
-    cdef ndarray sums = zeros((2, PyArray_DIM(c, 1), PyArray_DIM(c, 2)), "d")
+    shape = (2, PyArray_DIM(c, 1), PyArray_DIM(c, 2))
+    cdef ndarray sums = zeros(shape, "d"), some = zeros(shape, c.dtype)
     memset(&args, 0, sizeof(args))
     read(&args.a, u)
     read(&args.x, x)
@@ -198,7 +199,7 @@ def sru_backward(ndarray du, ndarray dx, ndarray dv, ndarray dc0, ndarray dh, nd
     read(&args.dh, dh)
     args.v, args.b, args.before = PyArray_DATA(v), PyArray_DATA(b), data(c0)
     args.scale = scale
-    args.dv = <double *>PyArray_DATA(sums)
+    args.dv, args.product = <double *>PyArray_DATA(sums), PyArray_DATA(some)
     begin(dc0, dc)
     args.carry = PyArray_DATA(dc0)
     write(&args.da, &args.work.out[0], du)

@@ -1,6 +1,7 @@
 /* Recurrences along time. This file includes itself once per dtype; REAL is the dtype.
  *
- * Each step is a handful of loops over a block of columns, whose rows stay in L1 from one loop to the next. */
+ * A step is a loop or two over a block of columns. Gates are computed in vectors, each of which fetches its columns of the
+ * next step: fetched a block at a time they fill the queue of misses, and everything waits. */
 #ifndef REAL
 
 #include "scan.h"
@@ -14,13 +15,13 @@ typedef struct {
     int64_t t, n, at, row, state, start, next;
 } unit;
 
-typedef void (*step_fn)(const nnrt_scan_args *p, const unit *w, void *scratch);
+typedef void (*step_fn)(const nnrt_scan_args *p, const unit *w);
 
-static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scratch, int backward, step_fn step)
+static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, int backward, step_fn step)
 {
     if (p->chunks > 1 && end - begin > 1) { /* one after the other: each lies in memory as one piece */
         for (; begin < end; begin++)
-            walk(p, begin, begin + 1, scratch, backward, step);
+            walk(p, begin, begin + 1, backward, step);
         return;
     }
     int64_t from = begin * p->group, stop = end * p->group < p->units ? end * p->group : p->units;
@@ -35,7 +36,7 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scra
             u.t = u.start + (backward ? steps - 1 - s : s);
             u.next = s + 1 < steps ? u.t + 1 - 2 * backward : u.t;
             if (s < steps)
-                step(p, &u, scratch);
+                step(p, &u);
             if ((at += p->block) >= p->cols) {
                 at = 0;
                 if (++row == p->rows)
@@ -45,17 +46,15 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, void *scra
     }
 }
 
-static __attribute__((noinline)) void fetch(const void *from, int64_t bytes)
-{
-    for (int64_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)from + i);
-}
-
+/* (e^r - 1 - r) / r^2 of float: one degree less than vmath's, relative error of e^r 1.05e-7 */
+#define EXP_POLY(r, r2) ((0.008312501f * r + 0.04189033f) * r2 + (0.16667116f * r + 0.4999923f))
 #define REAL float
 #define K(name) name##_f32
 #include "scan.c"
 #undef REAL
 #undef K
+#undef EXP_POLY
+#define EXP_POLY EXP_POLY_F64
 #define REAL double
 #define K(name) name##_f64
 #include "scan.c"
@@ -71,25 +70,25 @@ const nnrt_scan_table NNRT_SYM(scan) = {
 
 #else
 
+#include "gemm_vec.h"
+
 /* The sequence's rows and the states of a unit. */
 #define AT(a, step) ((REAL *)p->a.data + (step) * p->a.t + w->row * p->a.b + w->at)
 #define STATE(a) ((REAL *)p->a + w->state)
 /* The state before step t: that of `before` at step `start`. */
 #define BEFORE(c, start)                                                          \
     (t > (start) ? AT(c, t - 1) : p->before ? (const REAL *)STATE(before) : (const REAL *)zeros)
-/* A step's row of a, from column `from`: what comes next, fetched while this is computed. */
-#define FETCH(a, step, from) fetch(AT(a, step) + (from), n * (int64_t)sizeof(REAL));
 /* No two rows overlap, save one with itself. */
 #define EACH _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 
 /* name: a step of a unit, and the kernel made of it. */
 #define STEP(name, backward)                                                      \
-    static void K(name##_step)(const nnrt_scan_args *p, const unit *w, void *scratch); \
+    static void K(name##_step)(const nnrt_scan_args *p, const unit *w);           \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
-        walk(args, begin, end, scratch, backward, K(name##_step));                \
+        walk(args, begin, end, backward, K(name##_step));                \
     }                                                                             \
-    static void K(name##_step)(const nnrt_scan_args *p, const unit *w, void *scratch) \
+    static void K(name##_step)(const nnrt_scan_args *p, const unit *w)            \
     {                                                                             \
         int64_t t = w->t, n = w->n;
 
@@ -144,120 +143,191 @@ static void K(chain)(const void *args, int64_t begin, int64_t end, void *scratch
     }
 }
 
-static const REAL K(ones)[] = {[0 ... NNRT_SCAN_BLOCK - 1] = 1};
+/* ---- gates ---- */
+
+/* x within -limit..limit; NaN stays. */
+INLINE K(vec) K(within)(K(vec) x, K(vec) limit)
+{
+#if defined(__AVX2__)
+    return sizeof(REAL) == 4 ? (K(vec))_mm256_max_ps((__m256)-limit, _mm256_min_ps((__m256)limit, (__m256)x))
+                             : (K(vec))_mm256_max_pd((__m256d)-limit, _mm256_min_pd((__m256d)limit, (__m256d)x));
+#else
+    typedef __typeof__(x > x) bits;
+    const bits above = x > limit, below = x < -limit;
+    return (K(vec))(((bits)x & ~(above | below)) | ((bits)limit & above) | ((bits)-limit & below));
+#endif
+}
+
+/* The power of two s and the e of e^(by x) = s (1 + e), within e^-most..e^most */
+INLINE void K(power)(K(vec) x, REAL by, REAL most, K(vec) *s, K(vec) *e)
+{
+    typedef __typeof__(x > x) bits;
+    enum { DOUBLE = sizeof(REAL) == 8 };
+    const REAL magic = DOUBLE ? (REAL)(6755399441055744.0 + 1023) : (REAL)(12582912.0 + 127);
+    x = K(within)(x, K(splat)(most / (by < 0 ? -by : by)));
+    const K(vec) t = x * (REAL)(by * 1.4426950408889634) + magic, n = t - magic;
+#if NNRT_FUSED
+    const K(vec) r = by * x - n * (REAL)0.69314718055994531, r2 = r * r;
+#else
+    const REAL high = DOUBLE ? (REAL)6.93147180369123816490e-01 : (REAL)0.693359375;
+    const K(vec) r = (by * x - n * high) - n * (REAL)(0.69314718055994531 - high), r2 = r * r;
+#endif
+    *s = (K(vec))((bits)t << (DOUBLE ? 52 : 23));
+    *e = r + r2 * EXP_POLY(r, r2);
+}
+
+/* What the inverse of a sigmoid's result may be, e^MOST: results below are 0. PART: where tanh's denominator meets it. */
+#define MOST (sizeof(REAL) == 4 ? 88 : 709)
+#define PART (sizeof(REAL) == 4 ? 60 : 600)
+
+/* 1 / sigmoid(x) for by = -1, of 1 - sigmoid(x) for 1 */
+INLINE K(vec) K(inverse)(K(vec) x, REAL by, REAL most)
+{
+    K(vec) s, e;
+    K(power)(x, by, most, &s, &e);
+    return e * s + (1 + s);
+}
+
+/* tanh(x) = -top / under, under >= 1 */
+INLINE void K(tangent)(K(vec) x, K(vec) *top, K(vec) *under)
+{
+    K(vec) s, e;
+    K(power)(x, -2, sizeof(REAL) == 4 ? 20 : 40, &s, &e);
+    *top = e * s + (s - 1);
+    *under = e * s + (s + 1);
+}
+
+/* The statements for each vector of columns i.., or for the lanes of what is left. */
+#define VECTORS(...)                                                              \
+    const K(mask) lanes = K(lanes)(n % VL);                                       \
+    for (int64_t i = 0; i < n; i += VL) {                                         \
+        const int whole = n - i >= VL;                                            \
+        __VA_ARGS__                                                               \
+    }
+#define GET(a) (whole ? K(load)((a) + i) : K(load_lanes)((a) + i, lanes))
+#define PUT(a, v) (whole ? K(store)((a) + i, v) : K(store_lanes)((a) + i, lanes, v))
+/* Fetches a's columns of the next step, from column `from`. */
+#define AHEAD(a, step, from) const REAL *next_##a##_##from = AT(a, step) + (from) * p->cols;
+#define FETCH(a, from) __builtin_prefetch(next_##a##_##from + i);
 
 STEP(qrnn, 0)
-    const REAL *a = AT(a, t), *restrict before = BEFORE(c, 0);
-    const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
-    REAL *restrict c = AT(c, t), keep = (REAL)p->keep;
-    FETCH(a, w->next, 0)
-    FETCH(a, w->next, p->cols)
-    EACH {
-        REAL y, by_y, z, by_z; /* y / by_y: what the sigmoid leaves; z / by_z: the tangent */
-        K(sigmoid_parts)(-a[p->cols + i], &y, &by_y);
-        K(tanh_parts)(a[i], &z, &by_z);
-        c[i] = before[i] + keep * mask[i] * y * (z - before[i] * by_z) / (by_y * by_z);
-    }
-    if (p->h.data) {
-        REAL *restrict h = AT(h, t);
-        FETCH(a, w->next, 2 * p->cols)
-        EACH h[i] = K(sigmoid)(a[2 * p->cols + i]) * c[i];
-    }
+    const REAL *a = AT(a, t), *before = BEFORE(c, 0), *mask = p->mask.data ? AT(mask, t) : NULL;
+    const REAL *f = a + p->cols, *o = f + p->cols;
+    REAL *c = AT(c, t), *h = p->h.data ? AT(h, t) : NULL, keep = (REAL)p->keep;
+    AHEAD(a, w->next, 0) AHEAD(a, w->next, 1) AHEAD(a, w->next, 2)
+    VECTORS(
+        FETCH(a, 0) FETCH(a, 1)
+        K(vec) z, by_z, m = GET(before), by_f = K(inverse)(GET(f), 1, PART), k = K(splat)(keep);
+        if (mask)
+            k *= GET(mask);
+        K(tangent)(GET(a), &z, &by_z);
+        m -= k * (z + m * by_z) / (by_f * by_z);
+        PUT(c, m);
+        if (h) {
+            FETCH(a, 2)
+            PUT(h, m / K(inverse)(GET(o), -1, MOST));
+        }
+    )
 }
 
 STEP(qrnn_backward, 1)
-    const REAL *a = AT(a, t), *restrict c = AT(c, t), *restrict before = BEFORE(c, 0), *restrict dh = AT(dh, t);
-    REAL *restrict da = AT(da, t), *restrict carry = STATE(carry);
-    const REAL *restrict mask = p->mask.data ? AT(mask, t) : K(ones);
-    REAL keep = (REAL)p->keep;
-    FETCH(dh, w->next, 0)
-    if (p->h.data) { /* h = o c */
-        FETCH(a, w->next, 2 * p->cols)
-        EACH {
-            REAL o = K(sigmoid)(a[2 * p->cols + i]), d = dh[i] * o;
-            da[2 * p->cols + i] = d * c[i] * (1 - o);
-            carry[i] += d;
+    const REAL *a = AT(a, t), *c = AT(c, t), *before = BEFORE(c, 0), *dh = AT(dh, t);
+    const REAL *mask = p->mask.data ? AT(mask, t) : NULL, *f = a + p->cols, *o = f + p->cols;
+    REAL *da = AT(da, t), *df = da + p->cols, *d_o = df + p->cols, *carry = STATE(carry), keep = (REAL)p->keep;
+    int gated = p->h.data != NULL;
+    AHEAD(a, w->next, 0) AHEAD(a, w->next, 1) AHEAD(a, w->next, 2) AHEAD(dh, w->next, 0)
+    AHEAD(c, w->next - (w->next > 0), 0)
+    VECTORS(
+        FETCH(a, 0) FETCH(a, 1) FETCH(dh, 0) FETCH(c, 0)
+        K(vec) d = GET(dh), m = GET(before), k = K(splat)(keep), z, by_z;
+        if (gated) { /* h = o c */
+            FETCH(a, 2)
+            K(vec) s = 1 / K(inverse)(GET(o), -1, MOST);
+            d *= s;
+            PUT(d_o, d * GET(c) * (1 - s));
         }
-    } else
-        EACH carry[i] += dh[i];
-    FETCH(a, w->next, p->cols)
-    FETCH(a, w->next, 0)
-    FETCH(c, w->next - (w->next > 0), 0)
-    /* c = before + keep mask y (z - before) */
-    EACH {
-        REAL y, by_y, z, by_z;
-        K(sigmoid_parts)(-a[p->cols + i], &y, &by_y);
-        K(tanh_parts)(a[i], &z, &by_z);
-        REAL once = 1 / (by_y * by_z);
-        y *= once * by_z;
-        z *= once * by_y;
-        REAL d = carry[i] * keep * mask[i] * y;
-        da[i] = d * (1 - z * z);
-        da[p->cols + i] = d * (before[i] - z) * (1 - y);
-        carry[i] -= d;
-    }
+        if (mask)
+            k *= GET(mask);
+        d += GET(carry);
+        /* c = before + k y (z - before), y = 1 - sigmoid(f) */
+        K(tangent)(GET(a), &z, &by_z);
+        K(vec) y = 1 / K(inverse)(GET(f), 1, MOST);
+        K(vec) g = d * k * y;
+        z /= -by_z;
+        PUT(da, g * (1 - z * z));
+        PUT(df, g * (m - z) * (1 - y));
+        PUT(carry, d - g);
+    )
 }
 
-/* f = sigmoid(u + v before + b), and behind it r */
-#define GATE(at) K(sigmoid)(u[((at) + 1) * m + i] + (v[(at) * m + i] * before[i] + b[(at) * m + i]))
+/* 1 / f, f = sigmoid(u + v before + b), and behind it r */
+#define GATE(at) K(inverse)(GET(u##at) + (GET(v##at) * m + GET(b##at)), -1, MOST)
+#define GATES                                                                     \
+    const REAL *u = AT(a, t), *x = AT(x, t), *before = BEFORE(c, 0), *u0 = u + p->cols, *u1 = u0 + p->cols; \
+    const REAL *v0 = (const REAL *)p->v + w->at, *b0 = (const REAL *)p->b + w->at, *v1 = v0 + p->cols, *b1 = b0 + p->cols; \
+    const REAL scale = (REAL)p->scale;                                            \
+    AHEAD(a, w->next, 0) AHEAD(a, w->next, 1) AHEAD(a, w->next, 2) AHEAD(x, w->next, 0)
 
 STEP(sru, 0)
-    const REAL *restrict u = AT(a, t), *restrict x = AT(x, t), *restrict before = BEFORE(c, 0);
-    const REAL *restrict v = (const REAL *)p->v + w->at, *restrict b = (const REAL *)p->b + w->at;
-    REAL *restrict c = AT(c, t), *restrict h = AT(h, t), scale = (REAL)p->scale;
-    int64_t m = p->cols;
-    FETCH(a, w->next, 0)
-    FETCH(a, w->next, m)
-    FETCH(a, w->next, 2 * m)
-    FETCH(x, w->next, 0)
-    EACH {
-        REAL y = scale * x[i], r = GATE(1), now = u[i] + GATE(0) * (before[i] - u[i]);
-        c[i] = now;
-        h[i] = y + r * (now - y);
-    }
+    GATES
+    REAL *c = AT(c, t), *h = AT(h, t);
+    VECTORS(
+        FETCH(a, 0) FETCH(a, 1) FETCH(a, 2) FETCH(x, 0)
+        K(vec) m = GET(before), value = GET(u), y = scale * GET(x), by_r = GATE(1);
+        m = value + (m - value) / GATE(0);
+        PUT(c, m);
+        PUT(h, y + (m - y) / by_r);
+    )
 }
 
 STEP(sru_backward, 1)
-    const REAL *restrict u = AT(a, t), *restrict x = AT(x, t), *restrict before = BEFORE(c, 0);
-    const REAL *restrict v = (const REAL *)p->v + w->at, *restrict b = (const REAL *)p->b + w->at;
-    const REAL *restrict c = AT(c, t), *restrict dh = AT(dh, t);
-    REAL *restrict du = AT(da, t), *restrict dx = AT(dx, t), *restrict carry = STATE(carry), scale = (REAL)p->scale;
-    double *restrict df_before = p->dv + w->state, *restrict dr_before = df_before + p->rows * p->cols;
-    int64_t m = p->cols;
-    REAL *restrict of_f = scratch, *restrict of_r = of_f + n; /* what they add to dv */
-    FETCH(a, w->next, 0)
-    FETCH(a, w->next, m)
-    FETCH(a, w->next, 2 * m)
-    FETCH(x, w->next, 0)
-    FETCH(dh, w->next, 0)
-    FETCH(c, w->next - (w->next > 0), 0)
-    EACH {
-        REAL f = GATE(0), r = GATE(1);
+    GATES
+    const REAL *c = AT(c, t), *dh = AT(dh, t);
+    REAL *du = AT(da, t), *df = du + p->cols, *dr = df + p->cols, *dx = AT(dx, t), *carry = STATE(carry);
+    REAL *of_f = STATE(product), *of_r = of_f + p->rows * p->cols; /* what they add to dv */
+    AHEAD(dh, w->next, 0) AHEAD(c, w->next - (w->next > 0), 0)
+    VECTORS(
+        FETCH(a, 0) FETCH(a, 1) FETCH(a, 2) FETCH(x, 0) FETCH(dh, 0) FETCH(c, 0)
+        K(vec) m = GET(before), value = GET(u), y = scale * GET(x), g = GET(dh), f = 1 / GATE(0), r = 1 / GATE(1);
         /* h = y + r (c - y) */
-        REAL d = dh[i] * r, y = scale * x[i], gr = d * (c[i] - y) * (1 - r);
-        REAL g = carry[i] + d;
-        dx[i] = scale * (dh[i] - d);
-        du[2 * m + i] = gr;
+        K(vec) d = g * r, gr = d * (GET(c) - y) * (1 - r);
+        PUT(dx, scale * (g - d));
+        PUT(dr, gr);
         /* c = u + f (before - u) */
-        REAL e = g * f, gf = e * (before[i] - u[i]) * (1 - f);
-        du[i] = g - e;
-        du[m + i] = gf;
-        carry[i] = e + gf * v[i] + gr * v[m + i];
-        of_f[i] = gf * before[i];
-        of_r[i] = gr * before[i];
-    }
-    EACH {
-        df_before[i] += of_f[i];
-        dr_before[i] += of_r[i];
+        g = GET(carry) + d;
+        d = g * f;
+        K(vec) gf = d * (m - value) * (1 - f);
+        PUT(du, g - d);
+        PUT(df, gf);
+        PUT(carry, d + gf * GET(v0) + gr * GET(v1));
+        PUT(of_f, GET(of_f) + gf * m);
+        PUT(of_r, GET(of_r) + gr * m);
+    )
+    if (t % NNRT_SCAN_SUMS == 0) {
+        double *sum = p->dv + w->state;
+        for (int k = 0; k < 2; k++, sum += p->rows * p->cols, of_f = of_r)
+            EACH {
+                sum[i] += of_f[i];
+                of_f[i] = 0;
+            }
     }
 }
 
 #undef AT
 #undef STATE
 #undef BEFORE
+#undef MOST
+#undef PART
+#undef VECTORS
+#undef GET
+#undef PUT
+#undef AHEAD
 #undef FETCH
 #undef EACH
 #undef STEP
 #undef GATE
+#undef GATES
+#undef VL
+#undef NR
 
 #endif

@@ -16,7 +16,7 @@ typedef struct {
     nnrt_sequence h, c, f, x, a, mask; /* scan: c is h; sru: a is u */
     nnrt_sequence dh, df, dx, da;
     const void *v, *b, *before; /* before: states that chunks begin with, [chunks, rows, cols]; NULL: zeros */
-    void *carry, *product; /* [chunks, rows, cols]: gradients of the states before chunks; f's product over chunks */
+    void *carry, *product; /* [chunks, rows, cols]: gradients of the states before chunks; f's product over chunks; sru_backward: [2, rows, cols], zeros */
     double *dv; /* [2, rows, cols] */
     int64_t steps, rows, cols;
     int64_t chunks, length; /* steps of a chunk, the last one's rest apart */
@@ -26,8 +26,9 @@ typedef struct {
 
 enum {
     NNRT_SCAN_BLOCK = 1024, /* columns */
-    NNRT_SCAN_GATED = 128,  /* where gates are computed: as many lines are fetched for the next step as come meanwhile */
-    NNRT_SCAN_TASK = 512,   /* columns that are worth a task */
+    NNRT_SCAN_TASK = 512,   /* columns that are worth a task, */
+    NNRT_SCAN_TASKS = 4,    /* and up to this many times as many, as long as there are so many tasks */
+    NNRT_SCAN_SUMS = 32,    /* steps whose terms are added up before they meet the sum in double */
     NNRT_SCAN_FEW = 32,     /* time is cut into chunks below so many columns */
     NNRT_SCAN_LONG = 512,   /* of at least so many steps */
     NNRT_SCAN_CHUNKS = 64   /* at most */
