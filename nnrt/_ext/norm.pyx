@@ -1,5 +1,6 @@
 """Normalisation: drivers of csrc/norm.c. See nnrt._ref.norm for what each computes."""
 
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
@@ -23,6 +24,7 @@ cdef extern from "norm.h" nogil:
         const void *b
         const void *more
         void *total
+        const void *above
         void *dw
         void *db
         double *mean
@@ -140,7 +142,21 @@ def move(ndarray y, ndarray x, ndarray value, double momentum, double scale):
         out += PyArray_STRIDE(y, 0)
 
 
-def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, ndarray bias, activation=None):
+def batch_moments(ndarray mean, ndarray rstd, ndarray mean1, ndarray var1, ndarray x, ndarray mean0, ndarray var0,
+                  double momentum, double eps):
+    cdef double *v = <double *>PyArray_DATA(rstd)
+    cdef double count = PyArray_DIM(x, 1)
+    cdef int64_t i
+    moments(mean, rstd, x, PyArray_DIM(x, 2))
+    if mean1 is not None:
+        move(mean1, mean0, mean, momentum, 1)
+        move(var1, var0, rstd, momentum, count / (count - 1))
+    for i in range(PyArray_SIZE(rstd)):
+        v[i] = 1 / sqrt(v[i] + eps)
+
+
+def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, ndarray bias, ndarray residual=None,
+              activation=None):
     cdef nnrt_norm_args a
     cdef int code = fill(&a, x, y, None, weight, bias, None, None, mean, rstd)
     cdef int64_t tasks
@@ -148,7 +164,8 @@ def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, 
     if PyArray_SIZE(x) == 0:
         return
     tasks = nnrt_norm_cut_pass(&a)
-    work(&a, x, 3, 2)
+    a.more = data(residual)
+    work(&a, x, 3, 2 if residual is None else 3)
     past_caches(&a, y)
     a.relu = activation == "relu"
     a.work.scratch = (3 * a.wide + a.batch) * PyArray_ITEMSIZE(x)
@@ -156,22 +173,27 @@ def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, 
     launch(&table.normalize[code], &a, tasks)
 
 
-def normalize_backward(ndarray dx, ndarray dw, ndarray db, ndarray dy, ndarray x, ndarray mean, ndarray rstd,
-                       ndarray weight, ndarray bias, activation, bint fixed):
+def normalize_backward(ndarray dx, ndarray dr, ndarray dw, ndarray db, ndarray dy, ndarray x, ndarray y, ndarray mean,
+                       ndarray rstd, ndarray weight, ndarray bias, activation, bint fixed):
     cdef nnrt_norm_args a
     cdef int code = fill(&a, x, dx, dy, weight, bias, dw, db, mean, rstd)
     cdef int64_t tasks, partial, sums, slopes
     channels(&a, x, PyArray_DIM(mean, 1))
     a.relu = activation == "relu"
     a.fixed = fixed
+    a.above, a.total = data(y), data(dr)
     tasks = nnrt_norm_cut_sums(&a)
     partial, sums, slopes = 2 * a.n * a.parts * a.wide, 2 * a.n * a.c, 2 * a.n * a.groups
     a.partial = room(partial + sums + slopes)
     a.sums = a.partial + partial
     a.slope = a.sums + sums
     try:
-        work(&a, x, 5, 2)
+        work(&a, x, 5, 2 if y is None else 4)
+        if dr is not None:
+            span(&a.work.out[0], dr)
         launch(&table.backward_sums[code], &a, tasks)
+        if dr is not None:  # where relu stopped dy is settled
+            a.dy, a.relu = a.total, False
         work(&a, mean, 10, 2)
         tasks = nnrt_norm_cut_small(&a, a.n * a.groups, partial // (a.n * a.groups))
         launch(&table.finish_sums[code], &a, tasks)

@@ -48,6 +48,15 @@ def moments(mean, var, x, groups):
     var[...] = grouped()
 
 
+def batch_moments(mean, rstd, mean1, var1, x, mean0, var0, momentum, eps):
+    moments(mean, rstd, x, x.shape[2])
+    if mean1 is not None:
+        move(mean1, mean0, mean, momentum, 1.0)
+        move(var1, var0, rstd, momentum, x.shape[1] / max(x.shape[1] - 1, 1))
+    rstd += eps
+    np.divide(1, np.sqrt(rstd, out=rstd), out=rstd)
+
+
 def _wide(statistics, c):
     """[N, G] as [N, C]."""
     return np.repeat(statistics, c // statistics.shape[1], axis=1)
@@ -80,8 +89,14 @@ def _affine(x, mean, rstd, weight, bias):
     return m, scale.astype(x.dtype), shift.astype(x.dtype)
 
 
-def normalize(y, x, mean, rstd, weight, bias, activation=None):
+def normalize(y, x, mean, rstd, weight, bias, residual=None, activation=None):
     if x.size == 0:
+        return
+    if residual is not None:
+        normalize(y, x, mean, rstd, weight, bias)
+        np.add(y, residual, out=y)
+        if activation == "relu":
+            y[y < 0] = 0
         return
     m, a, b = _affine(x, mean, rstd, weight, bias)
     pass_ = _forward_relu if activation == "relu" else _forward
@@ -104,7 +119,11 @@ def _forward_relu(y, x, m, a, b):
             y[r, i] = 0 if z < 0 else z
 
 
-def normalize_backward(dx, dw, db, dy, x, mean, rstd, weight, bias, activation, fixed):
+def normalize_backward(dx, dr, dw, db, dy, x, y, mean, rstd, weight, bias, activation, fixed):
+    if y is not None:
+        dr[...] = dy
+        dr[y <= 0] = 0
+        dy, activation = dr, None
     n, rows, c = x.shape
     groups, relu = mean.shape[1], activation == "relu"
     m, a, b = _affine(x, mean, rstd, weight, bias)

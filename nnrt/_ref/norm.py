@@ -29,16 +29,28 @@ def moments(mean: Out, var: Out, x, groups):
         var[...] = v.var(axis=(1, 3))
 
 
+def batch_moments(mean: Out, rstd: Out, mean1: Out, var1: Out, x, mean0, var0, momentum, eps):
+    """mean[1, C] and rstd[1, C] of x[1, R, C], and the running statistics that move from mean0, var0 to mean1, var1 ([C];
+    the variance of R - 1 counts), these four None or the new ones the same arrays as the old."""
+    var = np.empty_like(rstd)
+    moments(mean, var, x, x.shape[2])
+    with np.errstate(all="ignore"):
+        rstd[...] = 1 / np.sqrt(var + eps)
+        if mean1 is not None:
+            move(mean1, mean0, mean, momentum, 1.0)
+            move(var1, var0, var, momentum, np.float64(x.shape[1]) / (x.shape[1] - 1))
+
+
 def move(y: Out, x, value, momentum, scale):
     """y[C] = (1 - momentum) x + momentum scale value[..., C], running statistics and new ones (float64); y may be x."""
     with np.errstate(all="ignore"):
         y[...] = (1 - momentum) * x.astype(np.float64) + momentum * scale * value.reshape(x.shape)
 
 
-def normalize(y: Out, x, mean, rstd, weight, bias, activation=None):
-    """y = f((x - mean) rstd weight + bias), with mean[N, G] and rstd[N, G]."""
+def normalize(y: Out, x, mean, rstd, weight, bias, residual=None, activation=None):
+    """y = f((x - mean) rstd weight + bias + residual), with mean[N, G] and rstd[N, G]; residual: like x or None."""
     with np.errstate(all="ignore"):
-        z = _affine(_normal(x, mean, rstd), weight, bias)
+        z = _affine(_affine(_normal(x, mean, rstd), weight, bias), None, residual)
         y[...] = np.where(z < 0, 0, z) if activation == "relu" else z
 
 
@@ -52,18 +64,21 @@ def _affine(z, weight, bias):
     return z if bias is None else z + bias
 
 
-def normalize_backward(dx: Out, dw: Out, db: Out, dy, x, mean, rstd, weight, bias, activation, fixed):
-    """With dŷ = dy where f let x̂ w + b through, and means taken over what mean was taken over:
+def normalize_backward(dx: Out, dr: Out, dw: Out, db: Out, dy, x, y, mean, rstd, weight, bias, activation, fixed):
+    """With dŷ = dy where f let x̂ w + b (+ residual) through, and means taken over what mean was taken over:
 
         dw = Σ dŷ x̂,  db = Σ dŷ,  dx = rstd (w dŷ - mean(w dŷ) - x̂ mean(w dŷ x̂))
 
-    fixed: mean and rstd are constants, dx = rstd w dŷ. dw and db may be None.
+    fixed: mean and rstd are constants, dx = rstd w dŷ. dw and db may be None. After a relu with a residual y, the result,
+    says what passed, and dr = dŷ is the residual's gradient; otherwise both are None.
     """
     with np.errstate(all="ignore"):
         z = _normal(x, mean, rstd)
         g = dy.astype(np.float64)
         if activation == "relu":
-            g = np.where(_affine(z, weight, bias) <= 0, 0, g)
+            g = np.where((_affine(z, weight, bias) if y is None else y) <= 0, 0, g)
+        if dr is not None:
+            dr[...] = g
         if dw is not None:
             dw[...] = (g * z).sum(axis=(0, 1))
         if db is not None:

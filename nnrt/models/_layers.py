@@ -26,12 +26,11 @@ def rectified(conv, norm, x, relu=None, residual=None):
         if y is not None:
             return y
     y = conv(x)
+    if plainly and hasattr(type(norm), "rectified"):
+        return norm.rectified(y, residual)
+    y = norm(y)
     if residual is not None:
-        y = residual + norm(y)
-    elif plainly and hasattr(type(norm), "rectified"):
-        return norm.rectified(y)
-    else:
-        y = norm(y)
+        y = residual + y
     return F.relu(y, inplace=True) if relu is None else relu(y)
 
 

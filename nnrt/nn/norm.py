@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import alike
 from ..ops.create import empty, ones, zeros
 from ..ops.norm import batch_norm_activated
 from ..tensor import Tensor, bump
@@ -94,11 +95,13 @@ class _BatchNorm(_Norm):
     def forward(self, input: Tensor) -> Tensor:
         return self._normalized(input, F.batch_norm)
 
-    def rectified(self, input: Tensor) -> Tensor:
-        """relu of what the module computes, in one pass over memory; hooks see the norm's result."""
-        if self._hooks is not None or getattr(self.forward, "__func__", None) is not _BatchNorm.forward:
-            return F.relu(self(input))
-        return self._normalized(input, batch_norm_activated, activation="relu")
+    def rectified(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        """relu of what the module computes, plus residual, in one pass over memory; hooks see the norm's result."""
+        plain = self._hooks is None and getattr(self.forward, "__func__", None) is _BatchNorm.forward
+        if plain and (residual is None or alike(residual.array, input.array)):
+            return self._normalized(input, batch_norm_activated, activation="relu", residual=residual)
+        y = self(input)
+        return F.relu(y if residual is None else residual + y)
 
     def _normalized(self, input, function, **options):
         """function is F.batch_norm or what takes its arguments."""
@@ -113,7 +116,8 @@ class _BatchNorm(_Norm):
             mean = var = None
         y = function(input, mean, var, self.weight, self.bias, own, momentum, self.eps, **options)
         if tracks and self.num_batches_tracked is not None:
-            self.num_batches_tracked.array[...] += 1
+            count = self.num_batches_tracked.array
+            count += 1
             bump(self.num_batches_tracked)
         return y
 

@@ -44,13 +44,14 @@ def batch_norm(
     ValueError in training for one value per channel, eps <= 0, or one of the running statistics alone.
     Nothing has changed then.
     """
-    return batch_norm_activated(input, running_mean, running_var, weight, bias, training, momentum, eps, None)
+    return batch_norm_activated(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 def batch_norm_activated(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, activation=None
-):
-    """batch_norm, then an activation in the same pass over memory: "relu" or None."""
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, activation=None,
+    residual=None,
+):  # fmt: skip
+    """activation(batch_norm + residual) in the same pass over memory: "relu" or None; residual: like input, or None."""
     op = "batch_norm"
     if activation not in (None, "relu"):
         raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
@@ -58,6 +59,8 @@ def batch_norm_activated(
         _checked(op, input, weight, bias)
         _check_running(op, running_mean, running_var, input.array.dtype, input.array.shape[1], not training)
     a = input.array
+    if residual is not None and not (isinstance(residual, Tensor) and memory.alike(residual.array, a)):
+        raise RuntimeError(f"{op}: residual must be a tensor like the input, {a.dtype} {a.shape}, got {residual!r}")
     c = a.shape[1]
     count = a.size // c if c else 0
     if training:
@@ -66,35 +69,49 @@ def batch_norm_activated(
         if eps <= 0:
             raise ValueError(f"{op}: eps must be positive when training, got {eps}")
     if a.size == 0:
-        return _empty(input, weight, bias)
+        return _empty(input, weight, bias, residual)
     x = _pixels(a).reshape(1, count, c)
     if training:
-        mean, var = _moments(x, c)
-        if running_mean is not None:
-            _move(running_mean, mean, momentum, 1.0)
-            _move(running_var, var, momentum, count / (count - 1))
+        mean, rstd = np.empty((2, 1, c))
+        if running_mean is None:
+            K.batch_moments(mean, rstd, None, None, x, None, None, momentum, eps)
+        else:
+            moving = running_mean.array, running_var.array
+            K.batch_moments(mean, rstd, *moving, x, *moving, momentum, eps)
+            bump(running_mean)
+            bump(running_var)
     else:
-        mean, var = _wide(running_mean), _wide(running_var)
-    return _normalized(input, x, mean, _rstd(var, eps), weight, bias, activation, not training)
+        mean, rstd = _wide(running_mean), _rstd(_wide(running_var), eps)
+    return _normalized(input, x, mean, rstd, weight, bias, activation, not training, residual)
 
 
-def _normalized(input, x, mean, rstd, weight, bias, activation, fixed):
+def _normalized(input, x, mean, rstd, weight, bias, activation, fixed, residual=None):
     """The op's result from channels-last x and its statistics; fixed: these do not depend on x."""
     y = _empty_images(x, input.array)
-    K.normalize(_pixels(y).reshape(x.shape), x, mean, rstd, _array(weight), _array(bias), activation)
-    saved = (input, x, mean, rstd, weight, bias, activation, fixed)
-    return record(y, batch_norm_backward, (input, weight, bias), saved)
+    r = None if residual is None else _pixels(residual.array).reshape(x.shape)
+    K.normalize(_pixels(y).reshape(x.shape), x, mean, rstd, _array(weight), _array(bias), r, activation)
+    passed = None if r is None or activation is None else y
+    saved = (input, x, mean, rstd, weight, bias, activation, fixed, passed)
+    return record(y, batch_norm_backward, (input, weight, bias, residual), saved)
 
 
 def batch_norm_backward(node, dy):
-    a, x, mean, rstd, w, b, activation, fixed = node.saved
+    a, x, mean, rstd, w, b, activation, fixed, y = node.saved
+    dr = yl = drl = None
+    if y is not None:
+        dr, yl = _empty_images(x, a), _pixels(y).reshape(x.shape)
+        drl = _pixels(dr).reshape(x.shape)
+    elif node.needs(3):
+        dr = dy
+    if not (node.needs(0) or node.needs(1) or node.needs(2) or drl is not None):
+        return None, None, None, dr
     dx = _empty_images(x, a)
     dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
     db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
     w, b = (None if v is None else memory.contiguous(v) for v in (w, b))
     dxl, dyl = _pixels(dx).reshape(x.shape), _pixels(dy).reshape(x.shape)
-    K.normalize_backward(dxl, dw, db, dyl, x, mean, rstd, w, b, activation, fixed)
-    return (dx if node.needs(0) else None), dw, db
+    K.normalize_backward(dxl, drl, dw, db, dyl, x, yl, mean, rstd, w, b, activation, fixed)
+    return (dx if node.needs(0) else None), dw, db, (dr if node.needs(3) else None)
 
 
 # ---- group and instance norm ----
@@ -265,10 +282,9 @@ def _move(running, value, momentum, scale):
     bump(running)
 
 
-def _empty(input, weight, bias):
+def _empty(*inputs):
     """The result where there is nothing to normalise: gradients are zeros."""
-    y = memory.empty_like(input.array)
-    return record(y, empty_norm_backward, (input, weight, bias), (input, weight, bias))
+    return record(memory.empty_like(inputs[0].array), empty_norm_backward, inputs, inputs)
 
 
 def empty_norm_backward(node, dy):

@@ -44,6 +44,17 @@ def _move(c, step=1):
     return Kernel("norm.move", f"{c} {step}", args, TOL)
 
 
+def _batch_moments(shape, running=True, step=1):
+    n, rows, c, _ = shape
+
+    def args(rng, dtype):
+        old = [_numbers(rng, dtype, c * step)[::step] if running else None for _ in range(2)]
+        new = [Output((c,)) if running else None for _ in range(2)]
+        return [Output((1, c), np.float64), Output((1, c), np.float64), *new, _numbers(rng, dtype, n, rows, c), *old, 0.1, 1e-3]
+
+    return Kernel("norm.batch_moments", f"{_label(shape)} {running} {step}", args, TOL)
+
+
 def _statistics(rng, n, groups):
     return rng.standard_normal((n, groups)), rng.random((n, groups)) + 0.5
 
@@ -53,29 +64,32 @@ def _weights(rng, dtype, c, given):
     return [v if g else None for v, g in zip(made, given)]
 
 
-def _normalize(shape, given=(True, True), activation=None):
+def _normalize(shape, given=(True, True), activation=None, residual=False):
     n, rows, c, groups = shape
 
     def args(rng, dtype):
         x = _numbers(rng, dtype, n, rows, c)
-        return [Output(x.shape), x, *_statistics(rng, n, groups), *_weights(rng, dtype, c, given), activation]
+        vectors, more = _weights(rng, dtype, c, given), _numbers(rng, dtype, *x.shape) if residual else None
+        return [Output(x.shape), x, *_statistics(rng, n, groups), *vectors, more, activation]
 
-    return Kernel("norm.normalize", f"{_label(shape)} {given} {activation}", args, TOL)
+    return Kernel("norm.normalize", f"{_label(shape)} {given} {activation}{' residual' * residual}", args, TOL)
 
 
-def _backward(shape, given=(True, True), activation=None, fixed=False, outs=(True, True)):
+def _backward(shape, given=(True, True), activation=None, fixed=False, outs=(True, True), residual=False):
     n, rows, c, groups = shape
     size = (rows * n) ** 0.5  # of the sums
 
     def args(rng, dtype):
         x, dy = _numbers(rng, dtype, n, rows, c), rng.standard_normal((n, rows, c)).astype(dtype)
+        dr, y = (Output(x.shape), np.maximum(_numbers(rng, dtype, *x.shape) - 3, 0)) if residual else (None, None)
         return [
-            Output(x.shape), *(Output((c,)) if out else None for out in outs), dy, x,
+            Output(x.shape), dr, *(Output((c,)) if out else None for out in outs), dy, x, y,
             *_statistics(rng, n, groups), *_weights(rng, dtype, c, given), activation, fixed,
         ]  # fmt: skip
 
     tol = {"float32": (1e-4, 2e-5 * (1 + size)), "float64": (1e-10, 1e-11 * (1 + size))}
-    return Kernel("norm.normalize_backward", f"{_label(shape)} {given} {activation} {fixed} {outs}", args, tol)
+    label = f"{_label(shape)} {given} {activation} {fixed} {outs}{' residual' * residual}"
+    return Kernel("norm.normalize_backward", label, args, tol)
 
 
 def _layer(shape, given=(True, True), rms=False, residual=False):
@@ -109,8 +123,8 @@ def _stopped(rng, dtype):
     """relu stops an infinite gradient where x is below the mean; the others are sums with infinity."""
     x, dy = np.ones((1, 40, 3), dtype), np.ones((1, 40, 3), dtype)
     x[0, 7], dy[0, 7] = -1, np.inf
-    outs = [Output(x.shape), Output((3,)), Output((3,))]
-    return [*outs, dy, x, np.zeros((1, 3)), np.ones((1, 3)), None, None, "relu", False]
+    outs = [Output(x.shape), None, Output((3,)), Output((3,))]
+    return [*outs, dy, x, None, np.zeros((1, 3)), np.ones((1, 3)), None, None, "relu", False]
 
 
 SOME = [(1, 129, 24, 24), (1, 500, 64, 64), (3, 50, 64, 32), (2, 7, 600, 2)]
@@ -120,12 +134,18 @@ KERNELS = [
     *(_moments(shape) for shape in CHANNELS),
     *(_moments(shape, 1000.0) for shape in CHANNELS[::3]),
     *(_move(c, step) for c in (0, 1, 17) for step in (1, 2)),
+    *(_batch_moments(shape) for shape in CHANNELS if shape[0] == 1 < shape[1]),
+    *(_batch_moments((1, 40, 24, 24), *how) for how in ((False,), (True, 2))),
     *(_normalize(shape) for shape in CHANNELS),
+    *(_normalize(shape, activation=act, residual=True) for shape in CHANNELS[::2] for act in (None, "relu")),
+    _normalize((2, 2048 * 33, 32, 32), activation="relu", residual=True),
     *(_normalize(shape, given, act) for shape in SOME for given in GIVEN for act in (None, "relu")),
     _normalize((1, 300000, 15, 15)),
     _normalize((2, 2048 * 33, 32, 32), activation="relu"),  # past the caches
     *(_backward(shape) for shape in CHANNELS),
     *(_backward(shape, activation="relu") for shape in CHANNELS),
+    *(_backward(shape, activation="relu", residual=True) for shape in CHANNELS),
+    *(_backward(SOME[0], activation="relu", fixed=fixed, outs=outs, residual=True) for outs in GIVEN for fixed in (False, True)),
     *(_backward(shape, given, act, fixed) for shape in SOME for given in GIVEN for act in (None, "relu") for fixed in (False, True)),
     *(_backward(SOME[0], outs=outs) for outs in GIVEN),
     _backward((2, 2048 * 33, 32, 32), activation="relu"),

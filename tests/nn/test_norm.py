@@ -106,6 +106,67 @@ def test_fused_relu_is_relu_of_batch_norm(shape, training, rng):
         np.testing.assert_allclose(g, w, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("wanted", [(1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 0, 1), (0, 0, 1, 0), (0, 0, 0, 1)])
+@pytest.mark.parametrize("activation", ["relu", None])
+@pytest.mark.parametrize("shape", [(50, 3), (6, 20, 5, 4), (0, 3, 4)])
+def test_fused_sum_is_the_sum(shape, activation, wanted, training, rng):
+    c = shape[1]
+    arrays = rng.standard_normal(shape), rng.standard_normal(c) + 1, rng.standard_normal(c), rng.standard_normal(shape)
+    running, dy = (rng.standard_normal(c), rng.random(c) + 0.5), rng.standard_normal(shape)
+
+    def run(function):
+        x, w, b, r = given = [nnrt.tensor(a, requires_grad=bool(wants)) for a, wants in zip(arrays, wanted)]
+        moved = [nnrt.tensor(a) for a in running]
+        y = function((x, *moved, w, b, training), r)
+        for _ in range(2):
+            y.backward(nnrt.tensor(dy), retain_graph=True)
+        return [y.detach().numpy(), *[g.grad.numpy() for g in given if g.requires_grad], *[m.numpy() for m in moved]]
+
+    got = run(lambda args, r: batch_norm_activated(*args, activation=activation, residual=r))
+    for g, w in zip(got, run(lambda args, r: (F.relu if activation else nnrt.clone)(r + F.batch_norm(*args))), strict=True):
+        np.testing.assert_allclose(g, w, rtol=1e-12, atol=1e-12)
+
+
+def test_what_a_fused_sum_kept_is_watched():
+    norm, x, r = nn.BatchNorm2d(3), nnrt.randn(2, 3, 4, 4).requires_grad_(), nnrt.randn(2, 3, 4, 4)
+    for spoiled in (lambda y: y, lambda y: x, lambda y: norm.weight):
+        y = norm.rectified(x, r)
+        with nnrt.no_grad():
+            spoiled(y).mul_(2)
+        with pytest.raises(RuntimeError, match="changed in place"):
+            y.sum().backward()
+    y = norm.rectified(x, r)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("change", ["none", "hook", "forward", "shape", "dtype", "eval", "frozen", "itself"])
+def test_a_rectified_sum_is_what_the_modules_give(change, rng):
+    results, calls = [], []
+    for fused in (True, False):
+        norm = nn.BatchNorm2d(3).double()
+        x, r = (nnrt.tensor(a, requires_grad=True) for a in np.random.default_rng(1).standard_normal((2, 4, 3, 5, 4)))
+        if change == "hook":
+            norm.register_forward_hook(lambda m, args, y: calls.append(y.detach().numpy().copy()))
+        elif change == "forward":
+            norm.forward = lambda x: x * 2
+        elif change == "eval":
+            norm.eval()
+        elif change == "frozen":
+            norm.requires_grad_(False)
+        for _ in range(2):
+            s = {"shape": r[:1, :, :1], "dtype": r.float(), "itself": x}.get(change, r)
+            y = norm.rectified(x, s) if fused else F.relu(s + norm(x))
+            (y * y).sum().backward()
+        grads = [t.grad.numpy() for t in (x, r, norm.weight, norm.bias) if t.grad is not None]
+        results.append([y.detach().numpy(), *grads, *state(norm).values()])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+    assert len(calls) == (4 if change == "hook" else 0)
+
+
 def test_nan_stays_where_it_is(rng):
     x = rng.standard_normal((6, 3, 4)).astype(np.float32)
     x[1, 1, 2] = np.nan
@@ -179,6 +240,10 @@ BAD = {
     "activation": (
         lambda: batch_norm_activated(X, None, None, training=True, activation="gelu"),
         ValueError, "activation .* got 'gelu'",
+    ),
+    "residual": (
+        lambda: batch_norm_activated(X, None, None, training=True, residual=ones(3)),
+        RuntimeError, r"residual must be a tensor like the input, float32 \(4, 3, 5\), got",
     ),
     "one pixel": (lambda: F.instance_norm(ones(2, 3, 1)), ValueError, r"instance_norm: .*1 spatial element.*\(2, 3, 1\)"),
     "no statistics": (

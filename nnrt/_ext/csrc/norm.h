@@ -15,8 +15,9 @@ typedef struct {
     void *y;            /* y or dx */
     const void *x, *dy;
     const void *w, *b;  /* [c] or NULL */
-    const void *more;   /* layer norms: what is added to x, in the backward pass to dx; or NULL */
+    const void *more;   /* what is added: layer norms: to x, in the backward pass to dx; others: to y; or NULL */
     void *total;        /* layer norms: x + more */
+    const void *above;  /* sums: where this is above 0, dy counts and is written to `total`; or NULL */
     void *dw, *db;      /* [c] or NULL */
     double *mean;       /* NULL: RMS norm */
     double *rstd;       /* moments: the variance */

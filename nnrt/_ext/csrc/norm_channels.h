@@ -113,6 +113,38 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
     }
 }
 
+/* The same, where dy counts only where `above` is positive; what counts is written to `total`. */
+static void K(passed)(const args_t *p, unit_t t, const REAL *restrict m)
+{
+    REAL s[NNRT_NORM_COLS], q[NNRT_NORM_COLS];
+    int64_t rows = nnrt_norm_ceil(t.rows, p->times), rest = t.rows % p->times * p->c, w = t.w;
+    memset(t.first, 0, (size_t)w * sizeof(double));
+    memset(t.second, 0, (size_t)w * sizeof(double));
+    for (int64_t r = 0, last; r < rows;) {
+        last = least(rows, r + NNRT_NORM_RUN);
+        memset(s, 0, (size_t)w * sizeof *s);
+        memset(q, 0, (size_t)w * sizeof *q);
+        for (; r < last; r++) {
+            const int64_t at = t.at + r * t.stride, some = r == rows - 1 && rest ? rest : w;
+            const REAL *restrict x = (const REAL *)p->x + at, *restrict dy = (const REAL *)p->dy + at;
+            const REAL *restrict y = (const REAL *)p->above + at;
+            REAL *restrict dr = (REAL *)p->total + at;
+            FREE_LOOP(i, some)
+            {
+                const REAL h = dy[i], g = y[i] <= 0 ? 0 : h;
+                dr[i] = g;
+                s[i] += g;
+                q[i] += g * (x[i] - m[i]);
+            }
+        }
+        LOOP(i, w)
+        {
+            t.first[i] += s[i];
+            t.second[i] += q[i];
+        }
+    }
+}
+
 /* For w columns from `col` on, repeated as the wide rows repeat them: m, the mean in REAL, and a, b of
  * y = (x - m) a + b; b has what rounding took from the mean. */
 static void K(affine)(const args_t *p, int64_t i, int64_t col, int64_t w, REAL *restrict m, REAL *restrict a,
@@ -148,7 +180,9 @@ static void K(backward_sums)(const void *args, int64_t begin, int64_t end, void 
         unit_t t = unit_of(p, u);
         REAL m[NNRT_NORM_COLS], a[NNRT_NORM_COLS], b[NNRT_NORM_COLS];
         K(affine)(p, t.i, u % p->blocks * p->cols, t.w, m, a, b);
-        if (p->relu)
+        if (p->above)
+            K(passed)(p, t, m);
+        else if (p->relu)
             K(products)(p, t, m, a, b, 1);
         else
             K(products)(p, t, m, a, b, 0);
@@ -269,11 +303,20 @@ static void K(finish_weights)(const void *args, int64_t begin, int64_t end, void
     }
 
 static void K(forward_pass)(REAL *restrict y, const REAL *restrict x, int64_t count, int64_t w,
-                            const REAL *restrict m, const REAL *restrict a, const REAL *restrict b, int relu)
+                            const REAL *restrict m, const REAL *restrict a, const REAL *restrict b,
+                            const REAL *restrict more, int relu)
 {
 #define VALUE(i, j) ((x[(i) + j] - m[j]) * a[j] + b[j])
 #define ABOVE(i, j) (VALUE(i, j) < 0 ? 0 : VALUE(i, j))
-    if (relu)
+    if (more) {
+        const REAL low = relu ? 0 : -(REAL)INFINITY;
+        for (int64_t i = 0; i < count; i += w)
+            FREE_LOOP(j, least(w, count - i))
+            {
+                const REAL v = VALUE(i, j) + more[i + j];
+                y[i + j] = v < low ? low : v;
+            }
+    } else if (relu)
         PASS(ABOVE, TOUCH(x + i, w))
     else
         PASS(VALUE, TOUCH(x + i, w))
@@ -304,8 +347,9 @@ static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REA
     {                                                                             \
         int64_t at = piece_of(p, u, &i, &count);                                  \
         const REAL *x = (const REAL *)p->x + at, *dy = (const REAL *)p->dy + at;  \
+        const REAL *more = p->more ? (const REAL *)p->more + at : NULL;           \
         REAL *y = (REAL *)p->y + at;                                              \
-        (void)dy;                                                                 \
+        (void)dy, (void)more;                                                            \
         if (i != known) {                                                         \
             AFFINE;                                                               \
             known = i;                                                            \
@@ -325,7 +369,7 @@ static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REA
 
 static void K(normalize)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
-#define FORWARD(to, from, some) K(forward_pass)(to, x + (from), some, w, m, a, b, p->relu)
+#define FORWARD(to, from, some) K(forward_pass)(to, x + (from), some, w, m, a, b, more ? more + (from) : NULL, p->relu)
     PIECES(3, K(affine)(p, i, 0, w, m, a, b), FORWARD)
 }
 
