@@ -229,7 +229,7 @@ def layer_norm(ndarray y, ndarray total, ndarray mean, ndarray rstd, ndarray x, 
     work(&a, x, 8, 2 if residual is None else 4)
     past_caches(&a, y)
     a.stream = a.stream and <uintptr_t>a.total % 64 == 0
-    a.work.scratch = 4 * a.c * PyArray_ITEMSIZE(x)
+    a.work.scratch = 3 * a.c * PyArray_ITEMSIZE(x)
     span(&a.work.out[0], y)
     launch(&table.layer_norm[code], &a, nnrt_norm_cut_rows(&a))
 
@@ -249,7 +249,7 @@ def layer_norm_backward(ndarray dx, ndarray dw, ndarray db, ndarray dy, ndarray 
     a.partial = room(partial)
     try:
         work(&a, x, 14, 3 if more is None else 4)
-        a.work.scratch = 7 * a.c * PyArray_ITEMSIZE(x)
+        a.work.scratch = 3 * a.c * PyArray_ITEMSIZE(x)
         span(&a.work.out[0], dx)
         launch(&table.layer_norm_backward[code], &a, tasks)
         if a.dw != NULL or a.db != NULL:

@@ -156,6 +156,7 @@ KERNELS = [
     *(_layer_backward((9, 33), False, rms, outs) for rms in (False, True) for outs in GIVEN),
     *(case(shape, rms=rms, residual=True) for case in (_layer, _layer_backward) for shape in [(1, 7), (9, 33), (700, 300)] for rms in (False, True)),
     *(case((4097, 1024), residual=residual) for case in (_layer, _layer_backward) for residual in (False, True)),  # past the caches
+    *(case((12500, 336), rms=True) for case in (_layer, _layer_backward)),
 ]  # fmt: skip
 
 

@@ -52,30 +52,19 @@ static const REAL *K(given)(const void *v, REAL *room, int64_t c, REAL value)
     return room;
 }
 
-/* Asks for the rows to come while those at hand are worked on: a row is often a page, where the hardware stops. */
-INLINE void K(ahead)(const REAL *x, int64_t count)
-{
-    for (int64_t j = 0; j < count; j += 64 / (int64_t)sizeof *x)
-        __builtin_prefetch(x + j);
-}
-
 static void K(layer_norm)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     int64_t c = ((const args_t *)args)->c, bytes = c * (int64_t)sizeof(REAL);
     const REAL *restrict w = K(given)(((const args_t *)args)->w, scratch, c, 1);
     const REAL *restrict b = K(given)(((const args_t *)args)->b, (REAL *)scratch + c, c, 0);
-    REAL *sum = (REAL *)scratch + 2 * c, *buffer = sum + c;
+    REAL *sum = (REAL *)scratch + 2 * c;
     EACH_UNIT(p->rows)
     {
         const REAL *restrict x = (const REAL *)p->x + u * c;
-        REAL *restrict y = p->stream ? buffer : (REAL *)p->y + u * c;
-        if (u + 1 < p->rows)
-            K(ahead)(x + c, c);
+        REAL *restrict y = (REAL *)p->y + u * c;
         if (p->more) {
             const REAL *restrict r = (const REAL *)p->more + u * c;
             REAL *restrict t = p->stream ? sum : (REAL *)p->total + u * c;
-            if (u + 1 < p->rows)
-                K(ahead)(r + c, c);
             FREE_LOOP(j, c) t[j] = x[j] + r[j];
             x = t;
         }
@@ -89,12 +78,18 @@ static void K(layer_norm)(const void *args, int64_t begin, int64_t end, void *sc
         if (p->mean)
             p->mean[u] = m + low;
         p->rstd[u] = rstd;
-        FREE_LOOP(j, c) y[j] = ((x[j] - m) * r + shift) * w[j] + b[j];
-        if (p->stream) {
-            nnrt_stream((char *)p->y + u * bytes, (const char *)buffer, bytes);
-            if (p->more)
-                nnrt_stream((char *)p->total + u * bytes, (const char *)sum, bytes);
+        int64_t j = 0;
+        for (; j + LANES <= c; j += LANES) {
+            const K(vec) v = ((K(load)(x + j) - m) * r + shift) * K(load)(w + j) + K(load)(b + j);
+            if (p->stream)
+                nnrt_stream((char *)(y + j), (const char *)&v, sizeof v);
+            else
+                *(K(vec) *)(y + j) = v;
         }
+        for (; j < c; j++)
+            y[j] = ((x[j] - m) * r + shift) * w[j] + b[j];
+        if (p->stream && p->more)
+            nnrt_stream((char *)p->total + u * bytes, (const char *)sum, bytes);
     }
     if (((const args_t *)args)->stream)
         nnrt_stream_end();
@@ -142,11 +137,28 @@ static void K(four_rows)(REAL *restrict dx, REAL *restrict dw, REAL *restrict db
     }
 }
 
+/* The same of a row that goes past the caches: four, a power of two apart, would push each other out of L1. */
+static void K(far_row)(const args_t *p, REAL *restrict dw, REAL *restrict db, const REAL *restrict w, int64_t row)
+{
+    const int64_t c = p->c, at = row * c;
+    const REAL *x = (const REAL *)p->x + at, *dy = (const REAL *)p->dy + at, *more = p->more ? (const REAL *)p->more + at : NULL;
+    const K(row_t) t = K(row_of)(p, row, w);
+    for (int64_t j = 0; j < c; j += LANES) {
+        const K(vec) n = (K(load)(x + j) - t.m) * t.r + t.shift, g = K(load)(dy + j);
+        K(vec) dx = t.r * (g * K(load)(w + j) + (n * t.second + t.first));
+        if (more)
+            dx += K(load)(more + j);
+        *(K(vec) *)(dw + j) += g * n;
+        *(K(vec) *)(db + j) += g;
+        nnrt_stream((char *)((REAL *)p->y + at + j), (const char *)&dx, sizeof dx);
+    }
+}
+
 /* dx = rstd (dy w - Σ dy w / c - x^ Σ dy w x^ / c); a unit is a part of the rows, which leaves Σ dy x^ and Σ dy. */
 static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     int64_t c = ((const args_t *)args)->c;
-    REAL *dw = scratch, *db = dw + c, *buffer = db + 2 * c;
+    REAL *dw = scratch, *db = dw + c;
     const REAL *w = K(given)(((const args_t *)args)->w, db + c, c, 1);
     EACH_UNIT(p->parts)
     {
@@ -155,18 +167,20 @@ static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end,
         memset(sums, 0, 2 * (size_t)c * sizeof *sums);
         memset(dw, 0, 2 * (size_t)c * sizeof *dw);
         for (int64_t row = u * p->part; row < last;) {
-            K(row_t) t[4];
-            int64_t some = last - row >= 4 ? 4 : 1, at = row * c;
-            for (int64_t k = 0; k < some; k++)
-                t[k] = K(row_of)(p, row + k, w);
-            REAL *restrict dx = p->stream ? buffer : (REAL *)p->y + at;
-            (some == 4 ? K(four_rows) : K(one_row))(dx, dw, db, (const REAL *)p->x + at, (const REAL *)p->dy + at, w, t, c);
-            if (p->more) {
-                const REAL *restrict more = (const REAL *)p->more + at;
-                FREE_LOOP(j, some * c) dx[j] += more[j];
-            }
+            int64_t some = last - row >= 4 && !p->stream ? 4 : 1, at = row * c;
             if (p->stream)
-                nnrt_stream((char *)((REAL *)p->y + at), (const char *)dx, some * c * (int64_t)sizeof *dx);
+                K(far_row)(p, dw, db, w, row);
+            else {
+                K(row_t) t[4];
+                for (int64_t k = 0; k < some; k++)
+                    t[k] = K(row_of)(p, row + k, w);
+                REAL *restrict dx = (REAL *)p->y + at;
+                (some == 4 ? K(four_rows) : K(one_row))(dx, dw, db, (const REAL *)p->x + at, (const REAL *)p->dy + at, w, t, c);
+                if (p->more) {
+                    const REAL *restrict more = (const REAL *)p->more + at;
+                    FREE_LOOP(j, some * c) dx[j] += more[j];
+                }
+            }
             row += some;
             run += some;
             if (run >= NNRT_NORM_RUN || row == last) {
