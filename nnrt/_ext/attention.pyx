@@ -14,6 +14,7 @@ cdef extern from "attention.h" nogil:
     enum:
         NNRT_ATTENTION_ROWS
         NNRT_ATTENTION_COLS
+        NNRT_ATTENTION_LONG
         NNRT_ATTENTION_TASKS
     ctypedef struct nnrt_attention_array:
         void *data
@@ -190,7 +191,9 @@ cdef int run_parts(const nnrt_kernel *kernel, nnrt_attention_args *a, parts, int
     cdef tuple arrays
     cdef int i
     cdef int64_t tasks = a.batch * a.heads
-    if kind == 1:
+    if kind == 0:
+        a.cols = max(a.cols, min(NNRT_ATTENTION_LONG, 32768 // max(1, a.size, a.width)))
+    elif kind == 1:
         tasks = a.batch * a.groups * a.chunks
     elif kind == 2:
         tasks = a.dmask_size[0] * a.dmask_size[1]

@@ -11,6 +11,8 @@ SHAPES = {
     "small": (2, 3, 3, 5, 7, 4, 6, None, False, False, 0.0),
     "tile": (1, 2, 2, 64, 64, 16, 16, None, False, False, 0.0),
     "long": (1, 2, 1, 200, 333, 32, 24, None, False, False, 0.0),
+    "runs": (1, 2, 1, 20, 1100, 8, 8, None, False, False, 0.0),
+    "runs-causal": (1, 1, 1, 1030, 1030, 8, 8, (1, 1, 1030, 1030), True, True, 0.0),
     "causal": (2, 2, 2, 150, 150, 8, 8, None, False, True, 0.0),
     "causal-wide": (1, 2, 2, 70, 150, 8, 8, None, False, True, 0.0),
     "causal-tall": (1, 2, 2, 150, 70, 8, 8, None, False, True, 0.0),
