@@ -124,6 +124,36 @@ def test_bit_equal_at_any_number_of_threads(backend, tile, taps, rng):
 
 
 @EACH_FORM
+@DTYPES
+@pytest.mark.parametrize("c, o", [(5, 9), (16, 16), (20, 37)])
+def test_groups_are_what_each_would_be_alone(backend, dtype, tile, taps, c, o, rng):
+    lib, groups = kernels(backend), 3
+    x, f, size, padding = problem(rng, dtype, (2, 9, 10, 3 * c, 3 * o, (1, 0), 1), taps)
+    w, b, r = f[:, :c].copy(), rng.standard_normal(3 * o).astype(dtype), rng.standard_normal(size).astype(dtype)
+    got, want = (np.full(size, np.nan, dtype) for _ in range(2))
+    each = lib.filter_size((o, *w.shape[1:]), w.dtype, tile)
+    for backward in (False, True):
+        u = np.full(groups * each, np.nan, dtype)
+        lib.transform_filter(u, w, tile, backward, groups)
+        for g in range(groups):
+            part = transformed(lib, w[g * o : (g + 1) * o], tile, backward)
+            np.testing.assert_array_equal(u[g * each : (g + 1) * each], part)
+    lib.transform_filter(u, w, tile, False, groups)
+    lib.conv(got, x, u, b, r, padding, taps, tile, "relu", groups)
+    dw = np.full(w.shape, np.nan, dtype)
+    lib.filter_backward(dw, x, r, padding, tile, groups)
+    for g in range(groups):
+        ins, outs = slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)
+        x1, r1, y1 = x[..., ins].copy(), r[..., outs].copy(), np.full((*size[:4], o), np.nan, dtype)
+        lib.conv(y1, x1, transformed(lib, w[outs], tile), b[outs], r1, padding, taps, tile, "relu")
+        want[..., outs] = y1
+        dw1 = np.full(w[outs].shape, np.nan, dtype)
+        lib.filter_backward(dw1, x1, r1, padding, tile)
+        close(dw[outs], dw1, 2 * 9 * 10)
+    close(got, want, 9 * c)
+
+
+@EACH_FORM
 def test_nan_stays_where_it_is(backend, tile, taps, rng):
     """A NaN of x reaches the tiles whose patches hold it, and no other."""
     lib = kernels(backend)

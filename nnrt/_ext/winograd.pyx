@@ -21,7 +21,7 @@ cdef extern from "winograd.h" nogil:
     ctypedef struct nnrt_winograd_args:
         nnrt_work work
         const nnrt_gemm_ops *gemm
-        int64_t n, h, w, c, step, depth
+        int64_t n, h, w, c, groups, x_pixel, y_pixel, step, depth
         int64_t oh, ow, o, spread
         int64_t pad_h, pad_w
         int64_t tile, down, across
@@ -43,7 +43,7 @@ cdef extern from "winograd.h" nogil:
         nnrt_work work
         void *u
         const void *w
-        int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part
+        int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part, u_group, w_group
         int32_t rotate
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, finish
@@ -110,10 +110,11 @@ cdef int64_t panels(int64_t depth, int64_t columns, int64_t size) noexcept:
     return columns // ops.nr * apart(depth * ops.nr, size) + apart(depth * whole(columns % ops.nr, ops.vl), size)
 
 
-cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward) except -1:
+cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward,
+                   int64_t groups=1) except -1:
     cdef nnrt_winograd_filter p
     cdef int dtype = dtype_code(w), rc
-    cdef int64_t o = PyArray_DIMS(w)[0], c = PyArray_DIMS(w)[1], size = 4 if dtype == NNRT_F32 else 8
+    cdef int64_t o = PyArray_DIMS(w)[0] // groups, c = PyArray_DIMS(w)[1], size = 4 if dtype == NNRT_F32 else 8
     cdef int64_t taps = PyArray_DIMS(w)[3] * PyArray_DIMS(w)[4]
     if o * c == 0:
         return 0
@@ -125,32 +126,35 @@ cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t p
     else:
         p.depth, p.columns, p.depth_step, p.column_step = c, o, taps, taps * c
         p.whole, p.rows = phases * c, c
+    p.u_group, p.w_group = PyArray_SIZE(u) // groups, o * c * taps
     p.part = p.depth if o * c < 1024 else min(p.depth, 64)
-    p.work.bytes = <double>o * c * size * (taps + phases * k2)
-    p.work.flops = 144.0 * o * c
+    p.work.bytes = <double>groups * o * c * size * (taps + phases * k2)
+    p.work.flops = 144.0 * groups * o * c
     with nogil:
         rc = launch_nogil(&ops.filter, &p,
-                          ceil_div(p.columns, linear_table().dtype[dtype].nr) * ceil_div(p.depth, p.part))
+                          groups * ceil_div(p.columns, linear_table().dtype[dtype].nr) * ceil_div(p.depth, p.part))
     if rc != 0:
         raise MemoryError("winograd.transform_filter: out of memory")
     return 0
 
 
-def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward):
+def transform_filter(ndarray u not None, ndarray w not None, tile, bint backward, int64_t groups=1):
     """u = G w G^T; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
-    cdef const nnrt_winograd_ops *ops = kernels(tile, w.shape[4], w.shape[0], w.shape[1], w.dtype)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, w.shape[4], w.shape[0] // groups, w.shape[1], w.dtype)
     if ops == NULL:
-        return _ref.transform_filter(u, w, tile, backward)
-    transform(u, w, ops, 1, (tile + w.shape[4] - 1) ** 2, backward)
+        return _ref.transform_filter(u, w, tile, backward, groups)
+    transform(u, w, ops, 1, (tile + w.shape[4] - 1) ** 2, backward, groups)
 
 
-cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, int64_t step, int64_t spread) except -1:
+cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, int64_t step, int64_t spread,
+              int64_t groups=1) except -1:
     # x, y and the tiles; returns the dtype.
     cdef int dtype = dtype_code(x)
     memset(p, 0, sizeof(p[0]))
     p.gemm = &linear_table().dtype[dtype]
-    p.n, p.h, p.w, p.c = PyArray_DIMS(x)[0], PyArray_DIMS(x)[2], PyArray_DIMS(x)[3], PyArray_DIMS(x)[4]
-    p.oh, p.ow, p.o = PyArray_DIMS(y)[2], PyArray_DIMS(y)[3], PyArray_DIMS(y)[4]
+    p.n, p.h, p.w, p.x_pixel = PyArray_DIMS(x)[0], PyArray_DIMS(x)[2], PyArray_DIMS(x)[3], PyArray_DIMS(x)[4]
+    p.oh, p.ow, p.y_pixel = PyArray_DIMS(y)[2], PyArray_DIMS(y)[3], PyArray_DIMS(y)[4]
+    p.groups, p.c, p.o = groups, p.x_pixel // groups, p.y_pixel // groups
     p.step, p.depth, p.spread = step, step * step * p.c, spread
     p.pad_h, p.pad_w = padding[1], padding[2]
     p.tile, p.down, p.across = m, ceil_div(ceil_div(p.oh, spread), m), ceil_div(ceil_div(p.ow, spread), m)
@@ -161,13 +165,13 @@ cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, i
 
 
 def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding, taps,
-         tile, activation):
+         tile, activation, int64_t groups=1):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     cdef nnrt_winograd_args p
-    cdef const nnrt_winograd_ops *ops = kernels(tile, taps, x.shape[4], y.shape[4], x.dtype)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, taps, x.shape[4] // groups, y.shape[4] // groups, x.dtype)
     if ops == NULL:
-        return _ref.conv(y, x, u, b, residual, padding, taps, tile, activation)
-    run(&p, ops, fill(&p, x, y, padding, tile, 1, 1), (tile + taps - 1) ** 2, y, u, b, residual, activation)
+        return _ref.conv(y, x, u, b, residual, padding, taps, tile, activation, groups)
+    run(&p, ops, fill(&p, x, y, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, y, u, b, residual, activation)
 
 
 cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
@@ -177,12 +181,12 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     if p.last * p.o == 0:
         return 0
-    p.u, p.u_pass = PyArray_DATA(u), k2 * panels(p.depth, p.o, size)
+    p.u, p.u_pass = PyArray_DATA(u), PyArray_SIZE(u) // p.groups if p.groups > 1 else k2 * panels(p.depth, p.o, size)
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
-    p.work.flops = 2.0 * k2 * p.spread * p.spread * p.last * p.depth * p.o
-    p.work.bytes = <double>size * (p.n * p.h * p.w * p.c + PyArray_SIZE(y) + PyArray_SIZE(u))
+    p.work.flops = 2.0 * k2 * p.spread * p.spread * p.last * p.depth * p.y_pixel
+    p.work.bytes = <double>size * (p.n * p.h * p.w * p.x_pixel + PyArray_SIZE(y) + PyArray_SIZE(u))
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
     plan_conv(p, k2, size)
@@ -190,9 +194,9 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
         rc = launch_conv(p, ops, k2, size)
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
-            act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.o, p.y, p.o
+            act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.y_pixel, p.y, p.y_pixel
             act.beta, act.activation = 1, code
-            act.rows, act.cols = max(1, 16384 // p.o), p.o
+            act.rows, act.cols = max(1, 16384 // p.y_pixel), p.y_pixel
             span_of(&act.work.out[0], p.y, act.m * act.n, dtype)
             rc = launch_nogil(&p.gemm.finish, &act, ceil_div(act.m, act.rows))
     if rc != 0:
@@ -201,7 +205,7 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
 
 
 cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size) noexcept nogil:
-    cdef int64_t tasks = p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group)
+    cdef int64_t tasks = p.groups * p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group)
     cdef int64_t bytes = k2 * p.v_step * size
     cdef nnrt_winograd_args first
     cdef int rc
@@ -226,11 +230,12 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     # tasks can read one v. Each block reads u, so that blocks are few where u is large; if only one, columns are shared out
     # whatever v's size: 4x4 taps, 256 to 512 channels on 8x8 maps, took 8.2 ms on two threads as one task, 4.2 as four.
     cdef const nnrt_gemm_ops *g = p.gemm
-    cdef int64_t passes = p.spread * p.spread, groups = 1, blocks
-    cdef int64_t tasks = max(1, min(8, passes * k2 * p.last * p.depth * p.o // TASK_MACS)), most = BLOCK // k2
+    # Groups make tasks of their own.
+    cdef int64_t passes = p.spread * p.spread, groups = 1, blocks, shared = 8 if p.groups == 1 else 1
+    cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS)), most = BLOCK // k2
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
     blocks = ceil_div(p.last, most)
-    if passes == 1 and (k2 * p.last * p.v_row * size <= SHARED_BYTES or p.last < 2 * least and blocks == 1):
+    if passes == 1 and p.groups == 1 and (k2 * p.last * p.v_row * size <= SHARED_BYTES or p.last < 2 * least and blocks == 1):
         groups = max(1, min(min(ceil_div(tasks, blocks), p.o // g.nr), 4))
     blocks = max(blocks, min(ceil_div(tasks, passes * groups), p.last // least))
     if blocks > 1:
@@ -243,16 +248,16 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     p.m_row = p.chunk
     p.v_step = apart((p.block if groups == 1 or passes > 1 else p.last) * p.v_row, size)
     p.m_step = apart(p.block * p.m_row, size)
-    p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, 6 * g.vl))
+    p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, p.x_pixel, 6 * g.vl))
 
 
-def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
-    """dw[O, C, 1, r, r] = the sum over y's pixels of dy and the patch of x under it."""
+def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
+    """dw[O, C/G, 1, r, r] = the sum over y's pixels of dy and the patch of x under it."""
     cdef nnrt_winograd_args p
-    cdef const nnrt_winograd_ops *ops = kernels(tile, dw.shape[4], x.shape[4], dy.shape[4], x.dtype)
+    cdef const nnrt_winograd_ops *ops = kernels(tile, dw.shape[4], dw.shape[1], dy.shape[4] // groups, x.dtype)
     if ops == NULL:
-        return _ref.filter_backward(dw, x, dy, padding, tile)
-    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1), (tile + dw.shape[4] - 1) ** 2, dw)
+        return _ref.filter_backward(dw, x, dy, padding, tile, groups)
+    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + dw.shape[4] - 1) ** 2, dw)
 
 
 cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw) except -1:
@@ -264,16 +269,16 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
         dw[...] = 0
         return 0
     p.dw = PyArray_DATA(dw)
-    p.s_step = apart(p.o * p.depth, size)
+    p.s_step = apart(p.y_pixel * p.depth, size)
     with nogil:
         p.s = take(k2 * p.s_step * size)
         if p.s != NULL:
             rc = sum_products(p, ops, dtype, k2, size)
             if rc == 0:
                 memset(&p.work, 0, sizeof(p.work))
-                p.work.bytes = <double>size * (k2 * p.o * p.depth + PyArray_SIZE(dw))
+                p.work.bytes = <double>size * (k2 * p.y_pixel * p.depth + PyArray_SIZE(dw))
                 span_of(&p.work.out[0], p.dw, PyArray_SIZE(dw), dtype)
-                rc = launch_nogil(&ops.finish, p, p.o)
+                rc = launch_nogil(&ops.finish, p, p.y_pixel)
             give(p.s, k2 * p.s_step * size)
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
@@ -282,37 +287,49 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
 
 cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2,
                       int64_t size) noexcept nogil:
-    # s = q^T v, k² products of matrices over as many tiles at a time as memory is given.
+    # s = q^T v, k² products of matrices over as many tiles at a time as memory is given, and as many of the groups.
     cdef nnrt_gemm g
-    cdef int64_t tiles = p.last, most, bytes
+    cdef nnrt_winograd_args part = p[0]
+    cdef int64_t tiles = p.last, most, bytes, some, at = 0, i
     cdef int rc = 0
-    p.q_row = max(p.o, p.gemm.vl)
-    most = max(64, TRANSFORMED_BYTES // (k2 * (p.v_row + p.q_row) * size))
+    some = TRANSFORMED_BYTES // (k2 * min(tiles, 64) * (p.depth + p.o) * size)
+    some = min(max(some, 1), p.groups)
+    part.c, part.o = some * p.c, some * p.o  # of the groups of a turn
+    part.v_row, part.q_row = max(some * p.depth, p.gemm.vl), max(part.o, p.gemm.vl)
+    most = max(64, TRANSFORMED_BYTES // (k2 * (part.v_row + part.q_row) * size))
     most = ceil_div(tiles, ceil_div(tiles, most))
-    p.v_step, p.q_step, p.block = apart(most * p.v_row, size), apart(most * p.q_row, size), 8
-    bytes = k2 * (p.v_step + p.q_step) * size
-    p.v = take(bytes)
-    if p.v == NULL:
+    part.v_step, part.q_step, part.block = apart(most * part.v_row, size), apart(most * part.q_row, size), 8
+    bytes = k2 * (part.v_step + part.q_step) * size
+    part.v = take(bytes)
+    if part.v == NULL:
         return -1
-    p.q = <char *>p.v + k2 * p.v_step * size
-    while p.first < tiles and rc == 0:
-        p.last = min(p.first + most, tiles)
-        p.work.scratch = size * 6 * max(p.depth, p.o, 6 * p.gemm.vl)
-        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.depth
-        rc = launch_nogil(&ops.input, p, ceil_div(p.last - p.first, p.block))
-        p.work.bytes = <double>size * (p.last - p.first) * k2 * p.o
-        if rc == 0:
-            rc = launch_nogil(&ops.output, p, ceil_div(p.last - p.first, p.block))
-        if rc == 0:
-            memset(&g, 0, sizeof(g))
-            g.batch, g.m, g.n, g.k = k2, p.o, p.depth, p.last - p.first
-            g.c, g.c_batch, g.c_row = p.s, p.s_step, p.depth
-            g.a, g.a_batch, g.a_row, g.a_col = p.q, p.q_step, 1, p.q_row
-            g.b, g.b_batch, g.b_row, g.b_col = p.v, p.v_step, p.v_row, 1
-            g.alpha, g.beta = 1, 0 if p.first == 0 else 1
-            rc = multiply(&g, dtype)
-        p.first = p.last
-    give(p.v, bytes)
+    part.q = <char *>part.v + k2 * part.v_step * size
+    part.work.scratch = size * 6 * max(p.depth, p.x_pixel, p.y_pixel, 6 * p.gemm.vl)
+    while at < p.groups and rc == 0:
+        some = min(some, p.groups - at)
+        part.c, part.o = some * p.c, some * p.o
+        part.x, part.y = <const char *>p.x + at * p.c * size, <char *>p.y + at * p.o * size
+        part.first = 0
+        while part.first < tiles and rc == 0:
+            part.last = min(part.first + most, tiles)
+            part.work.bytes = <double>size * (part.last - part.first) * k2 * some * p.depth
+            rc = launch_nogil(&ops.input, &part, ceil_div(part.last - part.first, part.block))
+            part.work.bytes = <double>size * (part.last - part.first) * k2 * part.o
+            if rc == 0:
+                rc = launch_nogil(&ops.output, &part, ceil_div(part.last - part.first, part.block))
+            for i in range(some):
+                if rc != 0:
+                    break
+                memset(&g, 0, sizeof(g))
+                g.batch, g.m, g.n, g.k = k2, p.o, p.depth, part.last - part.first
+                g.c, g.c_batch, g.c_row = <char *>p.s + (at + i) * p.o * p.depth * size, p.s_step, p.depth
+                g.a, g.a_batch, g.a_row, g.a_col = <char *>part.q + i * p.o * size, part.q_step, 1, part.q_row
+                g.b, g.b_batch, g.b_row, g.b_col = <char *>part.v + i * p.c * size, part.v_step, part.v_row, 1
+                g.alpha, g.beta = 1, 0 if part.first == 0 else 1
+                rc = multiply(&g, dtype)
+            part.first = part.last
+        at += some
+    give(part.v, bytes)
     return rc
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from nnrt import memory
-from nnrt._ref.winograd import _MATRICES, _matrices
+from nnrt._ref.winograd import _MATRICES, _matrices, _parts
 
 from . import linear, threads
 from .compiled import array, jit, typed
@@ -282,8 +282,12 @@ def filter_size(shape, dtype, tile):
     return (tile + shape[4] - 1) ** 2 * max(linear.packed_size(c, o, dtype), linear.packed_size(o, c, dtype))
 
 
-def transform_filter(u, w, tile, backward):
+def transform_filter(u, w, tile, backward, groups=1):
     """u = G w G^T, k² packed matrices [C, O]; backward: of w rotated, O and C exchanged, for the input's gradient."""
+    if groups > 1:
+        for part, of in zip(u.reshape(groups, -1), w.reshape(groups, -1, *w.shape[1:])):
+            transform_filter(part, of, tile, backward)
+        return
     (o, c), r = w.shape[:2], w.shape[4]
     _matrices(tile, r, w.dtype)
     taps = w.reshape(o, c, r * r)
@@ -299,13 +303,24 @@ def _images(x, size, padding, form):
     return _squares(wide, tile + r - 1, tile, down, across)[None, None]
 
 
-def conv(y, x, u, b, residual, padding, taps, tile, activation):
+def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
+    if groups > 1:
+        for part, (to, *of) in zip(u.reshape(groups, -1), _parts(groups, y, x, b, residual)):
+            own = memory.empty(to.shape, to.dtype)
+            of = [None if a is None else memory.contiguous(a) for a in of]
+            conv(own, of[0], part, *of[1:], padding, taps, tile, activation)
+            to[...] = own
+        return
     _forward(y, _images(x, y.shape[2:4], padding, (tile, taps)), u, b, residual, (tile, taps), x.shape[4], activation)
 
 
-def filter_backward(dw, x, dy, padding, tile):
-    """dw[O, C, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+def filter_backward(dw, x, dy, padding, tile, groups=1):
+    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+    if groups > 1:
+        for part, of in zip(dw.reshape(groups, -1, *dw.shape[1:]), _parts(groups, x, dy)):
+            filter_backward(part, *map(memory.contiguous, of), padding, tile)
+        return
     form = tile, dw.shape[4]
     _matrices(*form, x.dtype)
     if dw.size == 0 or dy.size == 0:

@@ -1,4 +1,4 @@
-"""Winograd convolution: 3x3 and 5x5 filters with stride 1, 4x4 filters with stride 2; no dilation, no groups (specification).
+"""Winograd convolution: 3x3 and 5x5 filters with stride 1, 4x4 filters with stride 2; no dilation (specification).
 
 Legend: N batch, C in channels, O out channels, H W image, OH OW output, r = taps (3 or 5), m = tile (2 or 4), k = m + r - 1.
 
@@ -94,18 +94,29 @@ def filter_size(shape, dtype, tile):
     return (tile + shape[4] - 1) ** 2 * shape[0] * shape[1]
 
 
-def transform_filter(u: Out, w, tile, backward):
-    """u = G w G^T [k, k, C, O]; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient."""
+def transform_filter(u: Out, w, tile, backward, groups=1):
+    """u = G w G^T [k, k, C, O]; backward: of w rotated by half a turn, O and C exchanged, for the input's gradient.
+
+    Groups: of w [O, C/G, 1, r, r], one after the other, each of filter_size((O/G, C/G, 1, r, r)) elements.
+    """
+    if groups > 1:
+        for part, of in zip(u.reshape(groups, -1), w.reshape(groups, -1, *w.shape[1:])):
+            transform_filter(part, of, tile, backward)
+        return
     _, g, _ = _matrices(tile, w.shape[4], w.dtype)
     w = w[:, :, 0, ::-1, ::-1].transpose(2, 3, 0, 1) if backward else w[:, :, 0].transpose(2, 3, 1, 0)
     u[...] = _both_ways(g, w).ravel()
 
 
-def conv(y: Out, x, u, b, residual, padding, taps, tile, activation):
+def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None.
 
-    With u transformed for backward: the gradient of x = y from dy = x, padding r - 1 - p.
+    With u transformed for backward: the gradient of x = y from dy = x, padding r - 1 - p. u: of one group after the other.
     """
+    if groups > 1:
+        for part, of in zip(u.reshape(groups, -1), _parts(groups, y, x, b, residual)):
+            conv(*of[:2], part, *of[2:], padding, taps, tile, activation)
+        return
     bt, _, at = _matrices(tile, taps, x.dtype)
     k = len(bt)
     n, _, h, w, o = y.shape
@@ -122,8 +133,12 @@ def conv(y: Out, x, u, b, residual, padding, taps, tile, activation):
     y[...] = _activate(out, activation)
 
 
-def filter_backward(dw: Out, x, dy, padding, tile):
-    """dw[O, C, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+def filter_backward(dw: Out, x, dy, padding, tile, groups=1):
+    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+    if groups > 1:
+        for part, of in zip(dw.reshape(groups, -1, *dw.shape[1:]), _parts(groups, x, dy)):
+            filter_backward(part, *of, padding, tile)
+        return
     bt, g, at = _matrices(tile, dw.shape[4], x.dtype)
     n, _, h, w, o = dy.shape
     down, across = -(-h // tile), -(-w // tile)
@@ -135,6 +150,11 @@ def filter_backward(dw: Out, x, dy, padding, tile):
     du = np.einsum("ijnrsc,ijnrso->ijoc", v, _both_ways(at.T, wide), optimize=True)
     # u = G w G^T       =>  dw = G^T du G
     dw[...] = _both_ways(g.T, du).transpose(2, 3, 0, 1)[:, :, None]
+
+
+def _parts(groups, *arrays):
+    """The channels of each group of arrays that have them last; None stays."""
+    return zip(*[[None] * groups if a is None else np.split(a, groups, axis=-1) for a in arrays])
 
 
 # ---- 4x4 filters with stride 2 ----

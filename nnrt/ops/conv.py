@@ -62,6 +62,8 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
     hows = ("direct", "winograd4", "winograd2") + (("columns",) if use != "kept" else ())
+    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
+        hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
     return min([how for how in hows if how in possible], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
 
 
@@ -76,11 +78,12 @@ def _possible(g, dtype, precision):
         found.append("columns")
     if g.groups > 1 or g.w[1] == 1:
         found.append("depthwise")
-    if precision == "fast" and whole and g.padding[0] == 0 and g.groups == 1 and math.prod(g.dilation) <= 64:
+    fits = g.groups == 1 or min(g.w[0] // g.groups, g.w[1]) >= 16
+    if precision == "fast" and whole and g.padding[0] == 0 and fits and math.prod(g.dilation) <= 64:
         square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
         if square == (1, 3, 3) or _strided(g) and single:
             found += ["winograd4"]
-        if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[:2]) >= 16 or _strided(g)):
+        if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[0] // g.groups, g.w[1]) >= 16 or _strided(g)):
             found += ["winograd2"]
     return found
 
@@ -117,13 +120,15 @@ def _cost(how, use, g, lanes, depth, dtype):
     squares = (int(how[-1]) + g.w[4] - 1) ** 2 if family == "winograd" else taps
     if family == "winograd" and _strided(g):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
-    size = 4 * squares * depth * lanes >> 20
-    each = _EACH[family][use][(size >= 1) + (size >= 8) + (size >= 16)] * squares * depth * lanes
+    size = 4 * squares * depth * lanes * g.groups >> 20
+    each = _EACH[family][use][(size >= 1) + (size >= (8 if g.groups == 1 else 2)) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
         tile, phases = int(how[-1]), math.prod(g.dilation)
         tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
         # Dilated, an element of x and of y is copied, and a phase is two calls.
         split = 0 if phases == 1 else 10 * n * d * h * w * (depth + lanes) + phases * 200_000
+        # Of groups, the gradients are products of their own.
+        split += 100_000 * (use == "filter" and g.groups > 1)
         # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
         return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each + split
     sums = (1.25 if use == "filter" else 1.15) * n * d * h * w * taps * depth * wide
@@ -290,13 +295,13 @@ def _winograd(y, x, u, b, residual, padding, g, tile, activation):
     """W.conv, of a dilated filter over phases of x."""
     d = g.dilation[1:]
     if d == (1, 1):
-        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation)
+        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation, g.groups)
         return
     size = y.shape[2:4]
     z = _dilated.split(x, size, g.w[4] - 1, d, padding[1:])
     r = None if residual is None else _dilated.split(residual, size, 0, d, (0, 0))
     parts = memory.empty((len(z), 1, *[-(-s // f) for s, f in zip(size, d)], y.shape[4]), y.dtype)
-    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation)
+    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation, g.groups)
     _dilated.join(y, parts, d)
 
 
@@ -321,7 +326,7 @@ def _filter_grad(dw, x, dy, g):
             size = dy.shape[2:4]
             x, padding = _dilated.split(x, size, g.w[4] - 1, d, padding[1:]), (0, 0, 0)
             dy = _dilated.split(dy, size, 0, d, (0, 0))
-        W.filter_backward(dw.reshape(g.w), x, dy, padding, int(how[-1]))
+        W.filter_backward(dw.reshape(g.w), x, dy, padding, int(how[-1]), g.groups)
 
 
 def _once(weight):
@@ -357,9 +362,10 @@ def _packed_direct(w, cell, g, backward):
 
 def _packed_winograd(w, cell, g, tile, backward):
     def size():
-        return W.filter_size(g.w, w.dtype, tile)
+        return g.groups * W.filter_size((g.w[0] // g.groups, *g.w[1:]), w.dtype, tile)
 
-    return packed(cell, w, ("winograd", tile, backward), W.transform_filter, size, tile, backward)
+    kind = "winograd", tile, backward, g.groups
+    return packed(cell, w, kind, W.transform_filter, size, tile, backward, g.groups)
 
 
 def _packed_strided(w, cell, g, tile, backward):

@@ -71,7 +71,7 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 /* What squares are cut from: every step-th element of a[n, h, w, c], from pad before it on. */
 typedef struct {
     const REAL *a;
-    int64_t h, w, c, pad_h, pad_w, step;
+    int64_t h, w, c, pixel, pad_h, pad_w, step; /* pixel: elements from one to the next */
 } K(image);
 
 /* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie
@@ -89,12 +89,12 @@ static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t,
     for (int64_t i = 0; i < side; i++) {
         const int64_t y = y0 + i * step;
         const int met = y >= 0 && y < s->h;
-        rows[i] = met ? s->a + ((image * s->h + y) * s->w + x0) * c : room;
+        rows[i] = met ? s->a + ((image * s->h + y) * s->w + x0) * s->pixel : room;
         if (narrow) {
             REAL *copy = room + i * side * VL;
             for (int64_t j = 0; j < side; j++)
                 for (int64_t e = 0; e < c; e++)
-                    copy[j * VL + e] = met && j >= j0 && j < j1 ? rows[i][j * c + e] : 0;
+                    copy[j * VL + e] = met && j >= j0 && j < j1 ? rows[i][j * s->pixel + e] : 0;
             rows[i] = copy;
         }
     }
@@ -129,25 +129,26 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
                     K(transform_input) transform, K(transform_output) finish)
 {
     const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
-    REAL *room = m + squares * p->m_step, *own = room + side * MAX(p->depth, side * VL);
+    const int64_t each = tasks * p->spread * p->spread; /* of a group */
+    REAL *room = m + squares * p->m_step, *own = room + side * MAX(MAX(p->depth, p->x_pixel), side * VL);
     for (int64_t t = begin; t < end; t++) {
         const int64_t t0 = t % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
         const int64_t o = t % groups * p->group, last = MIN(o + p->group, p->o);
-        const int64_t down = t / tasks / p->spread, right = t / tasks % p->spread;
+        const int64_t set = t / each, down = t % each / tasks / p->spread, right = t / tasks % p->spread;
         int64_t pad_h = p->pad_h, pad_w = p->pad_w;
-        const REAL *u = p->u;
+        const REAL *u = (const REAL *)p->u + set * p->u_pass;
         if (p->spread > 1) { /* the taps that these pixels meet, and where */
             u += ((down + pad_h) % 2 * 2 + (right + pad_w) % 2) * p->u_pass;
             pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
         }
-        const K(image) x = {p->x, p->h, p->w, p->c, pad_h, pad_w, p->step};
+        const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step};
         const REAL *v = p->v ? (const REAL *)p->v + t0 * p->v_row : own;
         if (!p->v)
             transform(p, &x, t0, t1, own, p->v_row, p->v_step, room);
         for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
             const int64_t o1 = MIN(o0 + p->chunk, last);
             K(multiply)(p, v, t1 - t0, u, o0, o1, squares, m);
-            finish(p, t0, t1, o0, o1, down, right, m);
+            finish(p, t0, t1, set * p->o + o0, set * p->o + o1, down, right, m);
         }
     }
 }
@@ -157,25 +158,27 @@ typedef void (*K(transform_filter))(const REAL *taps, int rotate, REAL *u, int64
 static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end, int64_t count, int64_t squares,
                       K(transform_filter) transform)
 {
-    const int64_t parts = CEIL(p->depth, p->part), along = p->depth_step == count;
+    const int64_t parts = CEIL(p->depth, p->part), each = parts * CEIL(p->columns, NR), along = p->depth_step == count;
     /* Rows of w along the depth are long and compete for the same lines: pieces of them are copied first. */
     REAL copy[2 * VBYTES / sizeof(REAL)][PIECE * MOST_TAPS + 4], taps[MOST_TAPS * VBYTES / sizeof(REAL)];
     for (int64_t task = begin; task < end; task++) {
-        const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task / parts * NR;
+        const int64_t k1 = MIN(task % parts * p->part + p->part, p->depth), j0 = task % each / parts * NR;
         const int64_t width = MIN(CEIL(p->columns - j0, VL) * VL, NR), step = K(u_step)(p->whole, width);
+        const REAL *of = (const REAL *)p->w + task / each * p->w_group;
+        REAL *u = (REAL *)p->u + task / each * p->u_group;
         const REAL *w[2 * VBYTES / sizeof(REAL)]; /* of each column; lanes behind the last one repeat it */
         for (int64_t k = task % parts * p->part, left = 0; k < k1; k++, left--) {
             if (along && left == 0) {
                 left = MIN(PIECE, k1 - k);
                 for (int64_t l = 0; l < width; l++) {
                     w[l] = copy[l];
-                    memcpy(copy[l], (const REAL *)p->w + k * count + MIN(j0 + l, p->columns - 1) * p->column_step,
+                    memcpy(copy[l], of + k * count + MIN(j0 + l, p->columns - 1) * p->column_step,
                            left * count * sizeof(REAL));
                 }
             } else
                 for (int64_t l = 0; l < width; l++)
                     w[l] = along ? w[l] + count
-                                 : (const REAL *)p->w + k * p->depth_step + MIN(j0 + l, p->columns - 1) * p->column_step;
+                                 : of + k * p->depth_step + MIN(j0 + l, p->columns - 1) * p->column_step;
             for (int64_t j = 0; j < width; j += VL) {
                 for (int64_t l = 0; l < VL; l += SIDE)
                     for (int64_t t = 0; t < count; t += SIDE) {
@@ -185,7 +188,7 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
                             rows[i] = w[j + l + i] + first;
                         K(transpose_tile)(taps + first * VL + l, VL, rows);
                     }
-                transform(taps, p->rotate, (REAL *)p->u + K(panel)(p->whole, squares, j0) + k * width + j,
+                transform(taps, p->rotate, u + K(panel)(p->whole, squares, j0) + k * width + j,
                           p->u_pass + p->rows * width, step, width);
             }
         }

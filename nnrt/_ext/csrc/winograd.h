@@ -19,7 +19,8 @@ static inline int64_t nnrt_winograd_step(int64_t bytes) { return (((bytes + 63) 
 typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
-    int64_t n, h, w, c;  /* x */
+    int64_t n, h, w, c;  /* x; c and o: of a group */
+    int64_t groups, x_pixel, y_pixel; /* elements between pixels: the channels of all groups */
     int64_t step;        /* of x's pixels that a square reads, and that its channels count step² times for: 1 or 2 */
     int64_t depth;       /* step² c */
     int64_t oh, ow, o;   /* y */
@@ -29,7 +30,7 @@ typedef struct {
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
-    int64_t u_pass;      /* elements of u for one of the spread² passes */
+    int64_t u_pass;      /* elements of u for one of the spread² passes, or for a group */
     void *dw;
     int32_t relu;
 
@@ -53,14 +54,15 @@ typedef struct {
     int64_t depth_step, column_step; /* of w; the taps are contiguous */
     int64_t whole, rows, u_pass; /* rows of a matrix; with stride 2: rows, or elements of u, from phase to phase */
     int64_t part;        /* of depth per task */
+    int64_t u_group, w_group; /* elements from group to group */
     int32_t rotate;
 } nnrt_winograd_filter;
 
 typedef struct {
-    nnrt_kernel filter;  /* tasks: ceil(columns/nr) x ceil(depth/part) */
+    nnrt_kernel filter;  /* tasks: groups x ceil(columns/nr) x ceil(depth/part) */
     nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
     nnrt_kernel output;  /* q of dy; the same */
-    nnrt_kernel conv;    /* tasks: spread² x ceil(tiles/block) x ceil(o/group) */
+    nnrt_kernel conv;    /* tasks: groups x spread² x ceil(tiles/block) x ceil(o/group) */
     nnrt_kernel finish;  /* dw = G^T s G; tasks: o */
 } nnrt_winograd_ops;
 

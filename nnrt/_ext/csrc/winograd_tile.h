@@ -47,9 +47,9 @@
                             int64_t v_row, int64_t v_step, REAL *room)                                                 \
     {                                                                                                                  \
         const int64_t c = s->c, phases = s->step * s->step, narrow = S == 1 && c < VL;                                 \
-        const int64_t lanes = narrow ? VL : c, pixel = narrow ? VL : s->step * c;                                      \
+        const int64_t lanes = narrow ? VL : c, pixel = narrow ? VL : s->step * s->pixel;                                      \
         K(vec) half[6][6];                                                                                             \
-        for (int64_t e = 0; e < ROOM(s->step * c); e++)                                                                \
+        for (int64_t e = 0; e < ROOM(s->step * s->pixel); e++)                                                           \
             room[e] = 0;                                                                                               \
         for (int64_t t = t0; t < t1; t++, v += v_row)                                                                  \
             for (int64_t phase = 0; phase < phases; phase++) {                                                         \
@@ -88,7 +88,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
     for (int64_t t = t0; t < t1; t++, m += p->m_row) {
         const int64_t image = t / (p->down * p->across), top = t / p->across % p->down * M, left = t % p->across * M;
         const int64_t rows = MIN(high - top, M), cols = MIN(wide - left, M);
-        const int64_t first = ((image * p->oh + top * spread + down) * p->ow + left * spread + right) * p->o;
+        const int64_t first = ((image * p->oh + top * spread + down) * p->ow + left * spread + right) * p->y_pixel;
         for (int64_t e = 0; e < o1 - o0; e += VL) {
             const int64_t n = MIN(o1 - o0 - e, VL), at = first + o0 + e;
             const K(vec) bias = p->bias ? K(load_some)((const REAL *)p->bias + o0 + e, n) : (K(vec)){0};
@@ -97,7 +97,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
 #define PRODUCT(i, j) K(load)(m + (i * KS + j) * p->m_step + e)
 #define PUT_Y(i, j, value)                                                      \
     if (j < cols) {                                                             \
-        const int64_t to = (i * p->ow + j) * spread * p->o;                     \
+        const int64_t to = (i * p->ow + j) * spread * p->y_pixel;               \
         K(vec) z = value + bias;                                                \
         if (residual)                                                           \
             z += K(load_some)(residual + to, n);                                \
@@ -119,7 +119,7 @@ COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *sc
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    const K(image) x = {p->x, p->h, p->w, p->c, p->pad_h, p->pad_w, p->step};
+    const K(image) x = {p->x, p->h, p->w, p->c, p->x_pixel, p->pad_h, p->pad_w, p->step};
     TRANSFORM_X(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
 }
 
@@ -127,7 +127,7 @@ COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *s
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    const K(image) dy = {p->y, p->oh, p->ow, p->o, 0, 0, 1};
+    const K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1};
     F(transform_dy)(p, &dy, t0, t1, (REAL *)p->q + (t0 - p->first) * p->q_row, p->q_row, p->q_step, scratch);
 }
 
