@@ -24,6 +24,7 @@ const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward), ENTRY(cle
 #else
 
 #include "gemm_vec.h"
+#include "gates.h"
 
 /* ---- products ---- */
 
@@ -168,34 +169,37 @@ INLINE void K(put)(REAL *restrict to, const REAL *restrict from, int64_t n)
         memcpy(to, from, sizeof(REAL) * n);
 }
 
-INLINE void K(sigmoids)(REAL *restrict x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] = K(sigmoid)(x[i]);
-}
-INLINE void K(tanhs)(REAL *restrict x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] = K(tanh)(x[i]);
-}
+#define GET(a) (whole ? K(load)((a) + j) : K(load_lanes)((a) + j, K(lanes)(n - j)))
+#define PUT(a, v) (whole ? K(store)((a) + j, v) : K(store_lanes)((a) + j, K(lanes)(n - j), v))
 
-/* c = f c' + i g, h = o tanh(c) */
-INLINE void K(lstm_state)(int64_t n, const REAL *restrict s, REAL *restrict c, REAL *restrict h)
+/* c = f c' + i g, h = o tanh(c); gates in place */
+INLINE void K(lstm_state)(int64_t n, REAL *s, REAL *c, REAL *h)
 {
-    for (int64_t j = 0; j < n; j++) {
-        c[j] = s[NR + j] * c[j] + s[j] * s[2 * NR + j];
-        h[j] = s[3 * NR + j] * K(tanh)(c[j]);
+    for (int64_t j = 0; j < n; j += VL) {
+        const int whole = n - j >= VL;
+        const K(vec) i = K(sigmoid_vec)(K(load)(s + j)), f = K(sigmoid_vec)(K(load)(s + NR + j));
+        const K(vec) g = K(tanh_vec)(K(load)(s + 2 * NR + j)), o = K(sigmoid_vec)(K(load)(s + 3 * NR + j));
+        const K(vec) now = f * GET(c) + i * g;
+        K(store)(s + j, i);
+        K(store)(s + NR + j, f);
+        K(store)(s + 2 * NR + j, g);
+        K(store)(s + 3 * NR + j, o);
+        PUT(c, now);
+        K(store)(h + j, o * K(tanh_vec)(now));
     }
 }
 
-/* n = tanh(a + r q) in place of q, h = n + z (h' - n) */
-INLINE void K(gru_state)(int64_t n, REAL *restrict s, const REAL *restrict a, const REAL *restrict before,
-                         REAL *restrict h)
+/* n = tanh(a + r q) in place of q, h = n + z (h' - n); r and z in place */
+INLINE void K(gru_state)(int64_t n, REAL *s, const REAL *a, const REAL *before, REAL *h)
 {
-    for (int64_t j = 0; j < n; j++) {
-        const REAL m = K(tanh)(a[j] + s[j] * s[2 * NR + j]);
-        s[2 * NR + j] = m;
-        h[j] = m + s[NR + j] * (before[j] - m);
+    for (int64_t j = 0; j < n; j += VL) {
+        const int whole = n - j >= VL;
+        const K(vec) r = K(sigmoid_vec)(K(load)(s + j)), z = K(sigmoid_vec)(K(load)(s + NR + j));
+        const K(vec) m = K(tanh_vec)(GET(a) + r * K(load)(s + 2 * NR + j));
+        K(store)(s + j, r);
+        K(store)(s + NR + j, z);
+        K(store)(s + 2 * NR + j, m);
+        K(store)(h + j, m + z * (GET(before) - m));
     }
 }
 
@@ -227,19 +231,16 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
         }
         if (lstm) {
             REAL *c = (REAL *)p->cn + (d * b + r) * h + u;
-            K(sigmoids)(s, 2 * NR);
-            K(tanhs)(s + 2 * NR, NR);
-            K(sigmoids)(s + 3 * NR, NR);
             K(lstm_state)(cols, s, c, out);
             if (kept)
                 K(put)(kept, c, cols);
         } else if (gru) {
-            K(sigmoids)(s, 2 * NR);
             if (kept)
                 K(put)(kept, s + 2 * NR, cols);
             K(gru_state)(cols, s, g + 2 * h, hn, out);
         } else if (p->cell == NNRT_CELL_TANH) {
-            K(tanhs)(s, NR);
+            for (int64_t j = 0; j < NR; j += VL)
+                K(store)(s + j, K(tanh_vec)(K(load)(s + j)));
             memcpy(out, s, sizeof out);
         } else {
             for (int64_t j = 0; j < NR; j++)
@@ -460,6 +461,8 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
     }
 }
 
+#undef GET
+#undef PUT
 #undef VL
 #undef NR
 

@@ -46,15 +46,11 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, int backwa
     }
 }
 
-/* (e^r - 1 - r) / r^2 of float: one degree less than vmath's, relative error of e^r 1.05e-7 */
-#define EXP_POLY(r, r2) ((0.008312501f * r + 0.04189033f) * r2 + (0.16667116f * r + 0.4999923f))
 #define REAL float
 #define K(name) name##_f32
 #include "scan.c"
 #undef REAL
 #undef K
-#undef EXP_POLY
-#define EXP_POLY EXP_POLY_F64
 #define REAL double
 #define K(name) name##_f64
 #include "scan.c"
@@ -145,57 +141,7 @@ static void K(chain)(const void *args, int64_t begin, int64_t end, void *scratch
 
 /* ---- gates ---- */
 
-/* x within -limit..limit; NaN stays. */
-INLINE K(vec) K(within)(K(vec) x, K(vec) limit)
-{
-#if defined(__AVX2__)
-    return sizeof(REAL) == 4 ? (K(vec))_mm256_max_ps((__m256)-limit, _mm256_min_ps((__m256)limit, (__m256)x))
-                             : (K(vec))_mm256_max_pd((__m256d)-limit, _mm256_min_pd((__m256d)limit, (__m256d)x));
-#else
-    typedef __typeof__(x > x) bits;
-    const bits above = x > limit, below = x < -limit;
-    return (K(vec))(((bits)x & ~(above | below)) | ((bits)limit & above) | ((bits)-limit & below));
-#endif
-}
-
-/* The power of two s and the e of e^(by x) = s (1 + e), within e^-most..e^most */
-INLINE void K(power)(K(vec) x, REAL by, REAL most, K(vec) *s, K(vec) *e)
-{
-    typedef __typeof__(x > x) bits;
-    enum { DOUBLE = sizeof(REAL) == 8 };
-    const REAL magic = DOUBLE ? (REAL)(6755399441055744.0 + 1023) : (REAL)(12582912.0 + 127);
-    x = K(within)(x, K(splat)(most / (by < 0 ? -by : by)));
-    const K(vec) t = x * (REAL)(by * 1.4426950408889634) + magic, n = t - magic;
-#if NNRT_FUSED
-    const K(vec) r = by * x - n * (REAL)0.69314718055994531, r2 = r * r;
-#else
-    const REAL high = DOUBLE ? (REAL)6.93147180369123816490e-01 : (REAL)0.693359375;
-    const K(vec) r = (by * x - n * high) - n * (REAL)(0.69314718055994531 - high), r2 = r * r;
-#endif
-    *s = (K(vec))((bits)t << (DOUBLE ? 52 : 23));
-    *e = r + r2 * EXP_POLY(r, r2);
-}
-
-/* What the inverse of a sigmoid's result may be, e^MOST: results below are 0. PART: where tanh's denominator meets it. */
-#define MOST (sizeof(REAL) == 4 ? 88 : 709)
-#define PART (sizeof(REAL) == 4 ? 60 : 600)
-
-/* 1 / sigmoid(x) for by = -1, of 1 - sigmoid(x) for 1 */
-INLINE K(vec) K(inverse)(K(vec) x, REAL by, REAL most)
-{
-    K(vec) s, e;
-    K(power)(x, by, most, &s, &e);
-    return e * s + (1 + s);
-}
-
-/* tanh(x) = -top / under, under >= 1 */
-INLINE void K(tangent)(K(vec) x, K(vec) *top, K(vec) *under)
-{
-    K(vec) s, e;
-    K(power)(x, -2, sizeof(REAL) == 4 ? 20 : 40, &s, &e);
-    *top = e * s + (s - 1);
-    *under = e * s + (s + 1);
-}
+#include "gates.h"
 
 /* The statements for each vector of columns i.., or for the lanes of what is left. */
 #define VECTORS(...)                                                              \
@@ -221,7 +167,7 @@ STEP(qrnn, 0)
         if (mask)
             k *= GET(mask);
         K(tangent)(GET(a), &z, &by_z);
-        m -= k * (z + m * by_z) / (by_f * by_z);
+        m += k * (z - m * by_z) / (by_f * by_z);
         PUT(c, m);
         if (h) {
             FETCH(a, 2)
@@ -242,7 +188,7 @@ STEP(qrnn_backward, 1)
         K(vec) d = GET(dh), m = GET(before), k = K(splat)(keep), z, by_z;
         if (gated) { /* h = o c */
             FETCH(a, 2)
-            K(vec) s = 1 / K(inverse)(GET(o), -1, MOST);
+            K(vec) s = K(sigmoid_vec)(GET(o));
             d *= s;
             PUT(d_o, d * GET(c) * (1 - s));
         }
@@ -253,7 +199,7 @@ STEP(qrnn_backward, 1)
         K(tangent)(GET(a), &z, &by_z);
         K(vec) y = 1 / K(inverse)(GET(f), 1, MOST);
         K(vec) g = d * k * y;
-        z /= -by_z;
+        z /= by_z;
         PUT(da, g * (1 - z * z));
         PUT(df, g * (m - z) * (1 - y));
         PUT(carry, d - g);
@@ -316,8 +262,6 @@ STEP(sru_backward, 1)
 #undef AT
 #undef STATE
 #undef BEFORE
-#undef MOST
-#undef PART
 #undef VECTORS
 #undef GET
 #undef PUT
