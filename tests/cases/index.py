@@ -94,7 +94,7 @@ KERNELS = [
     ],
     *[
         Kernel("index.segment_sum", f"{s}-{w}-{b}", segment_args(*s, w, b), tol=TOL)
-        for s in [*SIZES, *[(1, 6, 40, d) for d in around(16)], *[(1, 2, n, 8) for n in around(64)]]
+        for s in [*SIZES, *[(1, 6, 40, d) for d in around(16)], *[(1, 2, 200, d) for d in around(32)], *[(1, 2, n, 8) for n in around(64)]]
         for w, b in ((False, False), (True, True))
     ],
     Kernel("index.segment_sum", "from-a-table", segment_args(1, 8, 30, 20, True, False, m=5), tol=TOL),

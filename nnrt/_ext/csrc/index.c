@@ -7,6 +7,11 @@
 #include "index.h"
 #include "stream.h"
 
+enum { STRIP = 32 }; /* columns that a segment's sums take at a time */
+/* Unrolled, so that sums are registers. */
+#define EACH_FOUR _Pragma("GCC unroll 8") for (int i = 0; i < STRIP / 4; i++)
+typedef double four_t __attribute__((vector_size(32), aligned(8)));
+
 /* Rows asked for ahead, by their size: 4 kB. */
 static inline int64_t ahead_of(int64_t bytes) { return bytes < 1024 ? 4096 / (bytes + 1) + 1 : 4; }
 
@@ -87,12 +92,62 @@ const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),        PLAIN(check),  PLA
 
 #else
 
-/* out[row] = base[row] + sum_k w[k] x[order[k]] over c columns. Sums of 64 are summed up in turn,
- * all in double: the error of a float sum is that of its final rounding. */
+typedef REAL K(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+
+/* out[row] = base[row] + sum_k w[k] x[order[k]] over STRIP columns, in registers, or n of them. Sums of 64 are summed up in
+ * turn, all in double: the error of a float sum is that of its final rounding. */
+static void K(strip)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop, int64_t ahead)
+{
+    four_t total[STRIP / 4] = {{0}};
+    while (k < stop) {
+        four_t part[STRIP / 4] = {{0}};
+        for (int64_t until = stop - k > 64 ? k + 64 : stop; k < until; k++) {
+            const REAL *row = x + p->index[k] * p->d;
+            const double by = p->weights ? (double)((const REAL *)p->weights)[k] : 1;
+            if (k + ahead < p->n)
+                for (int j = 0; j < STRIP; j += 64 / (int)sizeof(REAL))
+                    __builtin_prefetch(x + p->index[k + ahead] * p->d + j);
+            EACH_FOUR
+                part[i] += by * __builtin_convertvector(*(const K(four) *)(row + 4 * i), four_t);
+        }
+        EACH_FOUR
+            total[i] += part[i];
+    }
+    EACH_FOUR
+    {
+        if (base)
+            total[i] += __builtin_convertvector(*(const K(four) *)(base + 4 * i), four_t);
+        *(K(four) *)(out + 4 * i) = __builtin_convertvector(total[i], K(four));
+    }
+}
+
+static void K(narrow)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop, int64_t n,
+                      int64_t ahead)
+{
+    double total[STRIP] = {0};
+    while (k < stop) {
+        double part[STRIP] = {0};
+        for (int64_t until = stop - k > 64 ? k + 64 : stop; k < until; k++) {
+            const REAL *row = x + p->index[k] * p->d;
+            const double by = p->weights ? (double)((const REAL *)p->weights)[k] : 1;
+            if (k + ahead < p->n)
+                __builtin_prefetch(x + p->index[k + ahead] * p->d);
+            for (int64_t j = 0; j < n; j++)
+                part[j] += by * row[j];
+        }
+        for (int64_t j = 0; j < n; j++)
+            total[j] += part[j];
+    }
+    if (base) /* not within the loop: a masked load from NULL reads nothing and takes 100 ns */
+        for (int64_t j = 0; j < n; j++)
+            total[j] += base[j];
+    for (int64_t j = 0; j < n; j++)
+        out[j] = (REAL)total[j];
+}
+
 static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
                        int64_t c, int64_t ahead)
 {
-    const REAL *w = p->weights;
     if (k == stop) {
         if (base)
             memcpy(out, base, (size_t)c * sizeof(REAL));
@@ -100,32 +155,11 @@ static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, co
             memset(out, 0, (size_t)c * sizeof(REAL));
         return;
     }
-    double total[NNRT_INDEX_COLUMNS], part[NNRT_INDEX_COLUMNS];
-    for (int folded = 0; k < stop; folded = 1) {
-        int64_t first = k, until = stop - k > 64 ? k + 64 : stop;
-        for (; k < until; k++) {
-            const REAL *row = x + p->index[k] * p->d;
-            double by = w ? (double)w[k] : 1;
-            if (k + ahead < p->n)
-                for (int64_t j = 0; j < c; j += 64 / (int64_t)sizeof(REAL))
-                    __builtin_prefetch(x + p->index[k + ahead] * p->d + j);
-            if (k == first)
-                for (int64_t j = 0; j < c; j++)
-                    part[j] = by * row[j];
-            else
-                for (int64_t j = 0; j < c; j++)
-                    part[j] += by * row[j];
-        }
-        for (int64_t j = 0; folded && j < c; j++)
-            part[j] += total[j];
-        if (k < stop)
-            memcpy(total, part, (size_t)c * sizeof *part);
-    }
-    if (base) /* not within the loop: a masked load from NULL reads nothing and takes 100 ns */
-        for (int64_t j = 0; j < c; j++)
-            part[j] += base[j];
-    for (int64_t j = 0; j < c; j++)
-        out[j] = (REAL)part[j];
+    int64_t j = 0;
+    for (; j + STRIP <= c; j += STRIP)
+        K(strip)(p, out + j, base ? base + j : NULL, x + j, k, stop, ahead);
+    if (j < c)
+        K(narrow)(p, out + j, base ? base + j : NULL, x + j, k, stop, c - j, ahead);
 }
 
 /* A task is a block of rows by a block of columns of one o. */
@@ -137,7 +171,7 @@ static void K(segment_sum)(const void *args, int64_t begin, int64_t end, void *s
         int64_t o = t / (high * wide), block = t / wide % high, j = t % wide * p->columns;
         int64_t c = p->d - j < p->columns ? p->d - j : p->columns;
         int64_t stop = (block + 1) * p->rows < p->r ? (block + 1) * p->rows : p->r;
-        int64_t ahead = ahead_of(c * (int64_t)sizeof(REAL));
+        int64_t ahead = 2 * ahead_of(c * (int64_t)sizeof(REAL));
         for (int64_t r = block * p->rows; r < stop; r++) {
             int64_t at = (o * p->r + r) * p->d + j;
             K(segment)(p, (REAL *)p->out + at, p->base ? (const REAL *)p->base + at : NULL,
