@@ -98,6 +98,7 @@ def _convolve(one, inward, outward, images, out, u, c, block, numbers):
         count(numbers + 64, 1)
     while count(numbers + 64, 0) < blocks:  # at most another thread's last block
         pass
+    memory[0] = 0  # Numba frees an array behind its last use
 
 
 @typed(lambda T: [T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(types.int64, 1)])
@@ -153,6 +154,7 @@ def _transform(one, which, back, image, flat, first, numbers):
         count(numbers + 64, 1)
     while count(numbers + 64, 0) < shares:  # at most another thread's last share
         pass
+    half[0] = 0  # as memory above
 
 
 def _walk(which, image, flat, first=0, back=False):
