@@ -118,3 +118,21 @@ Z = nnrt.zeros
 def test_bad_input(act, error, words):
     with pytest.raises(error, match=words):
         act()
+
+
+def test_gradients_past_the_caches_are_those_of_parts():
+    """16 MB of states: gradients are written past the caches; of half of the batch they are not."""
+    rng = np.random.default_rng(5)
+    a, x, dh = (rng.standard_normal((64, 64, n), dtype=np.float32) for n in (3072, 1024, 1024))
+    v, b = rng.standard_normal((2, 2048), dtype=np.float32)
+
+    def gradients(rows):
+        u, y = (nnrt.tensor(np.ascontiguousarray(s[:, rows])).requires_grad_() for s in (a, x))
+        F.qrnn_pool(u)[0].backward(nnrt.tensor(np.ascontiguousarray(dh[:, rows])))
+        pooled, u.grad = u.grad.numpy(), None
+        F.sru_scan(u, nnrt.tensor(v), nnrt.tensor(b), y)[0].backward(nnrt.tensor(np.ascontiguousarray(dh[:, rows])))
+        return pooled, u.grad.numpy(), y.grad.numpy()
+
+    whole, *parts = (gradients(rows) for rows in (slice(None), slice(32), slice(32, None)))
+    for one, *both in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(one, np.concatenate(both, 1))
