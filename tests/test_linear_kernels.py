@@ -139,6 +139,23 @@ def test_bit_equal_at_any_thread_count(backend, shape, rng):
                 np.testing.assert_array_equal(x, y)
 
 
+@DTYPES
+@pytest.mark.parametrize("n", [1, 7, 40, 700])
+def test_a_row_times_a_matrix_at_any_address(backend, dtype, n, rng):
+    k = 521
+    a, b = rng.standard_normal((1, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    found = []
+    for shift in range(0, 17, 3):
+        memory = np.zeros(k * n + shift, dtype)
+        memory[shift:] = b.ravel()
+        c = np.full((1, n), np.nan, dtype)
+        kernels(backend).gemm(c, a, memory[shift:].reshape(k, n))
+        found.append(c)
+    close(found[0], a @ b)
+    if backend == "cython":
+        assert all(np.array_equal(found[0], c) for c in found)
+
+
 def test_errors_name_what_came_and_what_was_wanted(backend):
     lib = kernels(backend)
     c, a, b = np.empty((2, 3), "f4"), np.empty((2, 4), "f4"), np.empty((4, 3), "f4")

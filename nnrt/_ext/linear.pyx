@@ -56,7 +56,7 @@ cdef int64_t DOT_LINES = 16
 cdef int64_t TALL_K = 2048, TALL_BYTES = 1 << 20, PARTIAL_BYTES = 8 << 20
 # Few rows over such a k: b passes in whole rows, up to this many panels wide and this many bytes at a time.
 cdef int64_t ROW_PANELS = 128, ROW_BYTES = 2 << 20
-# A row times a matrix of so many elements, up to eight times as many, is cut along k.
+# A row times a matrix of so many elements is cut along k.
 cdef double AXPY_MACS = 1 << 18
 # Packed b beyond this many bytes is made and used in column parts.
 cdef int64_t PACKED_BYTES = 64 << 20
@@ -140,7 +140,7 @@ cdef int axpy(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial)
     cdef int64_t widest = 8192 // size, tasks = 1
     cdef double macs = <double>g.k * g.n
     g.rows = 1
-    if g.batch == 1 and AXPY_MACS <= macs < 8 * AXPY_MACS and g.k >= 512:
+    if g.batch == 1 and macs >= AXPY_MACS and g.k >= 512:
         # Whole rows of b, one after the other (1x1024x1024: 0.88 of numpy to 0.98, two threads 0.62 to 1.06).
         g.cols = min(widest, g.n)
         return split_sum(g, ops, &ops.axpy, ceil_div(g.n, g.cols), size, 128)

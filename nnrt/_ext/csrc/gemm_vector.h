@@ -111,7 +111,12 @@ INLINE void K(axpy_rows)(const int rows, REAL *restrict y, const REAL *x, int64_
         }                                                                                               \
         STORE;                                                                                          \
     }
-    int64_t j = 0;
+    int64_t j = 0, head = -((intptr_t)b / (int64_t)sizeof(REAL)) & (VL - 1);
+    if (0 < head && head < n) { /* loads across cache lines take half as long again */
+        const K(mask) mask = K(lanes)(head);
+        SUM(K(load_lanes), K(store_lanes)(y + j, mask, s), mask)
+        j = head;
+    }
     for (; j + VL <= n; j += VL)
         SUM(K(load), K(store)(y + j, s))
     if (j < n) {
