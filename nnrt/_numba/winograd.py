@@ -48,18 +48,20 @@ def _strip(one, fresh, to, to_row, m, a, a_row, a_step, k, b, b_step, room):
 
 @typed(
     lambda T: [
-        T, types.int64, types.int64, array(T, 8), array(T, 6), array(T, 1), types.intp, types.intp, array(types.int64, 1),
+        T, types.int64, types.int64, array(T, 8), array(T, 6), array(T, 1), types.intp, types.intp, types.intp,
+        array(types.int64, 1),
     ]
 )  # fmt: skip
-def _convolve(one, inward, outward, images, out, u, c, block, numbers):
+def _convolve(one, inward, outward, images, out, u, c, block, groups, numbers):
     """This thread's share of the tiles of out[N, down, across, m, m, O], from images[2, 2, N, down, across, k, k, C] of four
     phases, or [1, 1, ...].
 
-    c: channels of an image; those of all lie side by side under u. numbers: the next block, blocks done.
+    c: channels of an image; those of all phases lie side by side under u. groups: of images, each with its own part of u.
+    numbers: the next block, blocks done.
     """
     down, across, side, whole, size = images.shape[3], images.shape[4], images.shape[5], images.shape[7], images.itemsize
     across_phases, phases = images.shape[1], images.shape[0] * images.shape[1]
-    tiles, depth, wide = images.shape[2] * down * across, phases * c, 2 * VECTOR
+    tiles, depth, wide = images.shape[2] * down * across // groups, phases * c, 2 * VECTOR
     panels = (out.shape[5] * size + wide - 1) // wide
     v_row, m_row = (depth - c + whole) * size, panels * wide
     v_step, m_step = block * v_row + 64, block * m_row + 64  # places of one tile in different sets
@@ -68,12 +70,14 @@ def _convolve(one, inward, outward, images, out, u, c, block, numbers):
     half = (address(memory) + 63) // 64 * 64
     v = half + 36 * VECTOR
     m = v + side * side * v_step
-    blocks, numbers = (tiles + block - 1) // block, address(numbers)
+    each, numbers = (tiles + block - 1) // block, address(numbers)
+    blocks = groups * each
     while True:
         t = count(numbers, 1)
         if t >= blocks:
             break
-        first, some = t * block, min(block, tiles - t * block)
+        first, some = t // each * tiles + t % each * block, min(block, tiles - t % each * block)
+        of_u = address(u) + t // each * (u.size // groups) * size
         for s in range(some):
             n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
             source = address(images) + n * images.strides[2] + i * images.strides[3] + j * images.strides[4]
@@ -86,7 +90,7 @@ def _convolve(one, inward, outward, images, out, u, c, block, numbers):
                 )  # fmt: skip
         for e in range(side * side):
             for q in range(panels):
-                panel = address(u) + (e * panels + q) * depth * wide
+                panel = of_u + (e * panels + q) * depth * wide
                 _strip(one, True, m + e * m_step + q * wide, m_row, some, v + e * v_step, v_row, size, depth, panel, wide, room)
         for s in range(some):
             n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
@@ -221,10 +225,10 @@ def _transformed(u, form, depth, columns, matrices):
     _walk(_FILTER[form], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
 
 
-def _products(out, images, u, form, c, o):
-    """out[N, rows, cols, whole vectors of O], whole tiles, from the squares of images with c channels each."""
+def _products(out, images, u, form, c, o, groups=1):
+    """out[N, rows, cols, whole vectors of O], whole tiles, from the squares of images with c channels each, in groups."""
     k, dtype = sum(form) - 1, out.dtype
-    squares, tiles = _squares(out, form[0], form[0], *images.shape[3:5]), int(np.prod(images.shape[2:5]))
+    squares, tiles = _squares(out, form[0], form[0], *images.shape[3:5]), int(np.prod(images.shape[2:5])) // groups
     depth = images.shape[0] * images.shape[1] * c
     size = k * k * linear.packed_size(depth, o, dtype)
     if not (size and tiles):
@@ -232,19 +236,20 @@ def _products(out, images, u, form, c, o):
         return
     most = max(1, BLOCK // (k * k))
     least = 8 if size * dtype.itemsize < LARGE else 16 if size * dtype.itemsize < 3 * LARGE else most
-    blocks = max(-(-tiles // most), min(8, k * k * tiles * depth * o // TASK_MACS, tiles // least))
+    blocks = max(-(-tiles // most), min(8 if groups == 1 else 1, k * k * tiles * depth * o // TASK_MACS, tiles // least))
     blocks += blocks % 2 if blocks > 1 else 0
     one, block = dtype.type(1), -(-tiles // max(blocks, 1))
-    _together(_convolve[dtype], blocks, one, _INPUT[form], _OUTPUT[form], images, squares, u[:size], c, block)
+    u = u[:size] if groups == 1 else u
+    _together(_convolve[dtype], blocks * groups, one, _INPUT[form], _OUTPUT[form], images, squares, u, c, block, groups)
 
 
-def _forward(y, images, u, b, residual, form, c, activation):
+def _forward(y, images, u, b, residual, form, c, activation, groups=1):
     (n, _, h, w, o), (down, across) = y.shape, images.shape[3:5]
     shape = n, down * form[0], across * form[0], _whole(o, y.dtype)
     whole = shape[1:] == (h, w, o)
     out = y[:, 0] if whole else memory.empty(shape, y.dtype)
     if y.size:
-        _products(out, images, u, form, c, o)
+        _products(out, images, u, form, c, o, groups)
     if not whole:
         y[:, 0] = out[:, :h, :w, :o]
     if b is not None:
@@ -305,14 +310,25 @@ def _images(x, size, padding, form):
     return _squares(wide, tile + r - 1, tile, down, across)[None, None]
 
 
+def _grouped(a, groups):
+    """A view [G, N, 1, H, W, C/G] of a[N, 1, H, W, C]."""
+    return np.moveaxis(a.reshape(*a.shape[:4], groups, -1), 4, 0)
+
+
 def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     if groups > 1:
-        for part, (to, *of) in zip(u.reshape(groups, -1), _parts(groups, y, x, b, residual)):
-            own = memory.empty(to.shape, to.dtype)
-            of = [None if a is None else memory.contiguous(a) for a in of]
-            conv(own, of[0], part, *of[1:], padding, taps, tile, activation)
-            to[...] = own
+        images, made = memory.contiguous(_grouped(x, groups)), memory.empty(_grouped(y, groups).shape, y.dtype)
+        (g, n, *rest), size = images.shape, made.shape[2:]
+        images, out = images.reshape(g * n, *rest), made.reshape(g * n, *size)
+        _forward(out, _images(images, size[1:3], padding, (tile, taps)), u, None, None, (tile, taps), rest[-1], None, groups)
+        _grouped(y, groups)[...] = made
+        if b is not None:
+            y += b
+        if residual is not None:
+            y += residual
+        if activation is not None:
+            linear._activate(y, activation)
         return
     _forward(y, _images(x, y.shape[2:4], padding, (tile, taps)), u, b, residual, (tile, taps), x.shape[4], activation)
 
