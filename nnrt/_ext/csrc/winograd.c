@@ -179,6 +179,9 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
                 for (int64_t l = 0; l < width; l++)
                     w[l] = along ? w[l] + count
                                  : of + k * p->depth_step + MIN(j0 + l, p->columns - 1) * p->column_step;
+            /* Columns, or rows, are pages apart: the hardware does not foresee what is read next. */
+            for (int64_t l = 0; l < width; l++)
+                __builtin_prefetch(of + (k + (along ? PIECE : 4)) * p->depth_step + (j0 + l) * p->column_step);
             for (int64_t j = 0; j < width; j += VL) {
                 for (int64_t l = 0; l < VL; l += SIDE)
                     for (int64_t t = 0; t < count; t += SIDE) {
