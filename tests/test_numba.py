@@ -102,6 +102,24 @@ print("same")
     assert list(tmp_path.rglob("linear.*.nbc")), "nothing was cached"
 
 
+def test_buffers_live_until_a_kernel_ends():
+    # Large ones are unmapped when they are freed: in a fresh process their use is a fault.
+    code = """
+import numpy as np
+import nnrt
+from nnrt.nn import functional as F
+
+rng = np.random.default_rng(0)
+x, w = (rng.standard_normal(s, np.float32) for s in ((8, 64, 28, 28), (64, 64, 3, 3)))
+found = F.conv2d(nnrt.tensor(x), nnrt.tensor(w), padding=1).numpy()
+assert nnrt.explain("winograd.conv").startswith("winograd.conv: numba"), nnrt.explain("winograd.conv")
+with nnrt.config.use(precision="strict"):
+    want = F.conv2d(nnrt.tensor(x), nnrt.tensor(w), padding=1).numpy()
+print(np.abs(found - want).max() < 1e-3 * np.abs(want).max())
+"""
+    assert python(code) == "True\n"
+
+
 def test_compiles_where_nothing_can_be_cached():
     code = """
 import tempfile
