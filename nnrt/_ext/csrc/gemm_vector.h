@@ -111,12 +111,15 @@ INLINE void K(axpy_rows)(const int rows, REAL *restrict y, const REAL *x, int64_
         }                                                                                               \
         STORE;                                                                                          \
     }
-    int64_t j = 0, head = -((intptr_t)b / (int64_t)sizeof(REAL)) & (VL - 1);
+    int64_t j = 0;
+#if defined(__AVX2__) /* where a masked sum is rounded as a whole one, so that no address changes a bit */
+    const int64_t head = -((intptr_t)b / (int64_t)sizeof(REAL)) & (VL - 1);
     if (0 < head && head < n) { /* loads across cache lines take half as long again */
         const K(mask) mask = K(lanes)(head);
         SUM(K(load_lanes), K(store_lanes)(y + j, mask, s), mask)
         j = head;
     }
+#endif
     for (; j + VL <= n; j += VL)
         SUM(K(load), K(store)(y + j, s))
     if (j < n) {
