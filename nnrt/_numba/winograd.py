@@ -243,7 +243,8 @@ def _products(out, images, u, form, c, o, groups=1):
     _together(_convolve[dtype], blocks * groups, one, _INPUT[form], _OUTPUT[form], images, squares, u, c, block, groups)
 
 
-def _forward(y, images, u, b, residual, form, c, activation, groups=1):
+def _forward(y, images, u, form, c, groups=1):
+    """y[N, 1, H, W, O] from the squares of images with c channels each."""
     (n, _, h, w, o), (down, across) = y.shape, images.shape[3:5]
     shape = n, down * form[0], across * form[0], _whole(o, y.dtype)
     whole = shape[1:] == (h, w, o)
@@ -252,6 +253,9 @@ def _forward(y, images, u, b, residual, form, c, activation, groups=1):
         _products(out, images, u, form, c, o, groups)
     if not whole:
         y[:, 0] = out[:, :h, :w, :o]
+
+
+def _finish(y, b, residual, activation):
     if b is not None:
         y += b
     if residual is not None:
@@ -321,16 +325,11 @@ def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1):
         images, made = memory.contiguous(_grouped(x, groups)), memory.empty(_grouped(y, groups).shape, y.dtype)
         (g, n, *rest), size = images.shape, made.shape[2:]
         images, out = images.reshape(g * n, *rest), made.reshape(g * n, *size)
-        _forward(out, _images(images, size[1:3], padding, (tile, taps)), u, None, None, (tile, taps), rest[-1], None, groups)
+        _forward(out, _images(images, size[1:3], padding, (tile, taps)), u, (tile, taps), rest[-1], groups)
         _grouped(y, groups)[...] = made
-        if b is not None:
-            y += b
-        if residual is not None:
-            y += residual
-        if activation is not None:
-            linear._activate(y, activation)
-        return
-    _forward(y, _images(x, y.shape[2:4], padding, (tile, taps)), u, b, residual, (tile, taps), x.shape[4], activation)
+    else:
+        _forward(y, _images(x, y.shape[2:4], padding, (tile, taps)), u, (tile, taps), x.shape[4])
+    _finish(y, b, residual, activation)
 
 
 def filter_backward(dw, x, dy, padding, tile, groups=1):
@@ -380,7 +379,8 @@ def _phases(x, size, padding, tile):
 def strided_conv(y, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
     images = _phases(x, y.shape[2:4], padding, tile)
-    _forward(y, images, u, b, residual, (tile, 2), x.shape[4], activation)
+    _forward(y, images, u, (tile, 2), x.shape[4])
+    _finish(y, b, residual, activation)
 
 
 def strided_conv_transposed(x, y, u, b, padding, tile):
