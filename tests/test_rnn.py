@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import nnrt
 from nnrt import nn
+from nnrt.nn import fused
 from nnrt.nn.utils import rnn as rnn_utils
 
 KINDS = ("RNN", "RELU", "GRU", "LSTM")
@@ -427,3 +428,45 @@ def test_bad_input_is_named(name):
 def test_other_errors_are_named(error, call, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ---- ids of few symbols: the first layer's product is taken of the table ----
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bidirectional, batch_first, ragged", [(False, False, False), (True, True, False), (True, False, True)])
+def test_over_a_table(kind, bidirectional, batch_first, ragged, rng):
+    options = {"proj_size": 3} if kind == "LSTM" and ragged else {}
+    layer = layer_of(nnrt, kind, 4, 5, 2, bidirectional=bidirectional, batch_first=batch_first, dtype=nnrt.float64, **options)
+    embedding = nn.Embedding(6, 4, dtype=nnrt.float64)
+    ids = nnrt.tensor(rng.integers(0, 6, (5, 9) if batch_first else (9, 5)))
+    lengths = [7, 3, 9, 9, 1] if ragged else None
+    found = []
+    for run in (lambda: fused.embedded(ids, embedding, layer, None, lengths), lambda: layer(embedding(ids), None, lengths)):
+        y, last = run()
+        outs = [y, *states_of(last)]
+        parameters = [embedding.weight, *layer.parameters()]
+        backward(nnrt, outs, [np.cos(np.arange(o.numel())).reshape(o.shape) for o in outs])
+        found.append([*outs, *[p.grad for p in parameters]])
+        for p in parameters:
+            p.grad = None
+    for got, want in zip(*found, strict=True):
+        agree(got, want, 1e-12)
+    table = embedding.weight.detach().requires_grad_()
+    assert nnrt.autograd.gradcheck(lambda table: layer.over(table, None, lengths, ids)[0], [table])
+
+
+def test_over_a_table_only_where_nothing_else_is_wanted():
+    layer, embedding, ids = nn.GRU(3, 4), nn.Embedding(5, 3), nnrt.randint(0, 5, (6, 2))
+    assert fused.embedded(ids, embedding, layer) is not None
+    assert fused.embedded(ids[:5], embedding, layer) is None  # ten ids, five symbols
+    assert fused.embedded(ids, nn.Embedding(5, 3, padding_idx=0), layer) is None
+    assert fused.embedded(ids, nn.Embedding(5, 3, sparse=True), layer) is None
+    assert fused.embedded(ids, embedding, nn.QRNN(3, 4)) is None
+    with pytest.raises(IndexError, match=r"GRU: index 5 at position \(5, 0\) is out of range for dim 0 of size 5"):
+        fused.embedded(nnrt.tensor([[0, 1]] * 5 + [[5, 0]]), embedding, layer)
+    handle = embedding.register_forward_hook(lambda *args: None)
+    assert fused.embedded(ids, embedding, layer) is None
+    handle.remove()
+    layer.register_forward_pre_hook(lambda *args: None)
+    assert fused.embedded(ids, embedding, layer) is None

@@ -17,7 +17,8 @@ def models_of(t):
         functional = _copied(package + ".nn.functional", t.nn.functional, add_layer_norm=_add_layer_norm(t))
         more = {"SinusoidalPositions": _sinusoidal_positions(t), "KeyValueCache": _key_value_cache(t)}
         nn = _copied(package + ".nn", t.nn, functional=functional, **more)
-        several = {"fused": lambda *args: None, "activation_of": lambda module: None}  # no module runs with another as one op
+        # No module runs with another as one op.
+        several = dict.fromkeys(("fused", "embedded", "activation_of"), lambda *args: None)
         _copied(package + ".nn.fused", ModuleType("fused"), **several)
         _copied(package, t, nn=nn)
         spec = importlib.util.spec_from_file_location(name, models.__file__)

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from .. import nn, no_grad
 from ..nn import functional as F
-from ..nn.fused import activation_of, fused
+from ..nn.fused import activation_of, embedded, fused
 
 
 def conv_norm(in_channels, out_channels, kernel_size=3, stride=1, groups=1, activation=nn.ReLU):
@@ -32,6 +32,12 @@ def rectified(conv, norm, x, relu=None, residual=None):
     if residual is not None:
         y = residual + y
     return F.relu(y, inplace=True) if relu is None else relu(y)
+
+
+def read(ids, embedding, layer, *more):
+    """layer(embedding(ids), *more); what it computes of its input once for each symbol where these are few."""
+    y = embedded(ids, embedding, layer, *more)
+    return layer(embedding(ids), *more) if y is None else y
 
 
 def plain(kind, *modules):

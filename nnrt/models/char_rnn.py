@@ -8,7 +8,7 @@ networks", 2013; with QRNN, Bradbury et al., 2016.
 
 from .. import cat, nn, no_grad
 from ..nn import functional as F
-from ._layers import evaluating
+from ._layers import evaluating, read
 
 CELLS = ("lstm", "gru", "rnn", "qrnn")
 
@@ -34,11 +34,10 @@ class CharRNN(nn.Module):
 
     def forward(self, ids, state=None):
         ids = ids.transpose(0, 1)  # recurrent layers go by time first
-        if self.embedding is not None:
-            x = self.embedding(ids)
+        if self.embedding is None:
+            y, state = self.rnn(F.one_hot(ids, self.vocab).to(self.out.weight.dtype), state)
         else:
-            x = F.one_hot(ids, self.vocab).to(self.out.weight.dtype)
-        y, state = self.rnn(x, state)
+            y, state = read(ids, self.embedding, self.rnn, state)
         return self.out(self.dropout(y)).transpose(0, 1), state
 
     def generate(self, ids, count, temperature=1.0, top_k=None, top_p=None, generator=None, state=None):

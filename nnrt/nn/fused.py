@@ -1,8 +1,9 @@
 """Modules in a row as one op: a convolution with the batch norm and the activation after it, and a sum between the two; a
-linear layer with its activation.
+linear layer with its activation; a recurrent layer with the embedding in front of it.
 
-This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted. Nothing is converted beforehand:
-the convolution keeps its folded filter for as long as no tensor that went into it changes (ops/_folded.py).
+This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted; the last of these also where one is.
+Nothing is converted beforehand: the convolution keeps its folded filter for as long as no tensor that went into it changes
+(ops/_folded.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .conv import Conv1d, Conv2d, Conv3d
 from .linear import Identity, Linear
 from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .rnn import GRU, LSTM, RNN
+from .sparse import Embedding
 
 _NORM_AFTER = {Conv1d: BatchNorm1d, Conv2d: BatchNorm2d, Conv3d: BatchNorm3d}
 _ACTIVATIONS = {act.ReLU: "relu", act.Tanh: "tanh", act.Sigmoid: "sigmoid", act.SiLU: "silu"}
@@ -72,6 +75,21 @@ def _activated(input, linear, activation):
     if altered(linear) or not isinstance(input, Tensor) or on_tape((input, weight, bias)):
         return None
     return linear_activated(input, weight, bias, activation)
+
+
+def embedded(ids: Any, embedding: Module, layer: Module, hx: Any = None, lengths: Any = None) -> Any:
+    """layer(embedding(ids), hx, lengths) with W x computed once for each symbol, not for each of ids; or None.
+
+    That is where ids [T, B] ([B, T] with batch_first) are more than twice as many as symbols, layer is an RNN, GRU or LSTM,
+    neither module has hooks, and the embedding has no options: then all that it takes back are sums of rows.
+    """
+    if type(layer) not in (RNN, GRU, LSTM) or type(embedding) is not Embedding:
+        return None
+    options = (embedding.padding_idx, embedding.max_norm, embedding.scale_grad_by_freq or None, embedding.sparse or None)
+    few = isinstance(ids, Tensor) and ids.ndim == 2 and ids.numel() > 2 * embedding.num_embeddings
+    if not few or options != (None,) * 4 or altered(embedding) or altered(layer):
+        return None
+    return layer.over(embedding.weight, hx, lengths, ids)
 
 
 def grouped(modules: Sequence[Module]) -> list[tuple[Module, Module | None, Module | None]]:

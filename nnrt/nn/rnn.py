@@ -99,24 +99,30 @@ class RNNBase(Module):
         """Nothing: kernels keep packed copies of the weights by themselves."""
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None, lengths: Any = None) -> Any:
-        own = self.__dict__
-        layers = [
-            [tuple([None if n is None else own[n] for n in names]) for names in layer] for layer in self._names
-        ]
-        name = type(self).__name__
         if not isinstance(input, PackedSequence):
-            return ops.recurrent(
-                name, self._cell, input, hx, layers, self.dropout, self.training, self.batch_first, lengths
-            )
+            return self.over(input, hx, lengths)
+        name = type(self).__name__
         if lengths is not None:
             raise ValueError(f"{name}: a PackedSequence has its lengths; lengths must be None")
         padded, lengths = _pad(input, 0.0)
         hx = _permuted(hx, input.sorted_indices)
         y, last = ops.recurrent(
-            name, self._cell, padded, hx, layers, self.dropout, self.training, False, lengths
+            name, self._cell, padded, hx, self._layers(), self.dropout, self.training, False, lengths
         )
         packed = input._replace(data=_pack(y, lengths))
         return packed, _permuted(last, input.unsorted_indices)
+
+    def over(self, input: Tensor, hx: Any, lengths: Any, ids: Tensor | None = None) -> Any:
+        """forward of a Tensor; with ids of the rows that they name in a table: see ops.rnn.recurrent."""
+        return ops.recurrent(
+            type(self).__name__, self._cell, input, hx, self._layers(), self.dropout, self.training, self.batch_first, lengths,
+            ids,
+        )  # fmt: skip
+
+    def _layers(self):
+        """Of each layer, of each direction: W, U, b_ih, b_hh, V."""
+        own = self.__dict__
+        return [[tuple([None if n is None else own[n] for n in names]) for names in layer] for layer in self._names]
 
     def macs(self, input_shapes, output_shape):
         steps = math.prod(input_shapes[0][:-1])

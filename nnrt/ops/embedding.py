@@ -49,7 +49,7 @@ def embedding_backward(node, dy):
     dy = memory.contiguous(dy).reshape(rows.size, size[1])
     if sparse:
         return (_sparse_rows(rows, dy, size, padding_idx, by_frequency),)
-    order, starts = _sorted(rows, size[0])
+    order, starts = sorted_rows(rows, size[0])
     dw = memory.empty(size, dy.dtype)
     weights = _by_frequency(starts, dy.dtype) if by_frequency else None
     K.segment_sum(dw.reshape(1, *size), None, weights, dy.reshape(1, *dy.shape), order, starts)
@@ -58,7 +58,8 @@ def embedding_backward(node, dy):
     return (dw,)
 
 
-def _sorted(rows, size):
+def sorted_rows(rows, size):
+    """(order, starts): the places of each of `size` values in rows, in their order, as segment_sum takes them."""
     order = memory.empty((rows.size,), np.int64)
     starts = memory.empty((size + 1,), np.int64)
     K.counting_sort(order, starts, rows)
@@ -183,7 +184,7 @@ def embedding_bag_backward(node, dy):
             values = dy[bag] if factors is None else dy[bag] * factors[:, None]
             dw = _sparse_rows(rows, values, size, None, by_frequency)
         else:
-            order, places = _sorted(rows, size[0])
+            order, places = sorted_rows(rows, size[0])
             scale = None if factors is None else factors[order]
             if by_frequency:
                 often = _by_frequency(places, dy.dtype)

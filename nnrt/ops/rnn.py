@@ -12,6 +12,8 @@ from .. import memory, registry
 from ..autograd import on_tape, record, record_many
 from ..tensor import Tensor, wrap
 from ._packed import cell_of, packed
+from .embedding import sorted_rows
+from .index import check_range, indices_of
 from .join import cat
 from .linear import weight_gradient
 from .promotion import not_tensors
@@ -27,31 +29,36 @@ TERMS = 5  # W, U, b_ih, b_hh, V of each direction
 # ---- one layer ----
 
 
-def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
+def _layer(op, cell, input, h0, c0, params, lengths=None, single=False, ids=None):
     """Tensors (y, hn) or (y, hn, cn) of a layer; of a single step (input [B, I], states [B, P]) without y.
 
-    input: Tensor [T, B, I]; h0: [D, B, P] or None; c0: [D, B, H] or None; params: for each direction (W, U, b_ih,
-    b_hh, V), the last three maybe None; lengths: int64 [B] or None.
+    input: Tensor [T, B, I], or a table [S, I] of which ids, int64 [T, B], name the rows; h0: [D, B, P] or None; c0: [D, B, H] or
+    None; params: for each direction (W, U, b_ih, b_hh, V), the last three maybe None; lengths: int64 [B] or None.
     """
     source = input.array
     x = memory.contiguous(source)
-    dtype, count = x.dtype, len(params)
-    steps, batch, size = x.shape if not single else (1, *x.shape)
+    dtype, count, size = x.dtype, len(params), x.shape[-1]
+    steps, batch = (1, len(x)) if single else x.shape[:2] if ids is None else ids.shape
     units, p = _sizes(op, cell, params, size, dtype, h0, c0)
     rows = GATES[cell] * units
     gates = memory.empty((count, steps, batch, rows), dtype)
     flat = gates.reshape(count, steps * batch, rows)
-    x2 = x if single else x.reshape(steps * batch, size)
     # Sums over all steps go over those that exist.
     there = None if lengths is None else np.flatnonzero(np.arange(steps)[:, None] < lengths)
-    x2 = x2 if there is None else _taken(x2[None], there)[0]
+    if ids is not None:
+        x2, ids = x, ids.reshape(-1) if there is None else ids.reshape(-1)[there]
+    else:
+        x2 = x.reshape(steps * batch, size)
+        x2 = x2 if there is None else _taken(x2[None], there)[0]
     weights, projections, biases = [], [], []
     for d, (w, u, b_ih, b_hh, v) in enumerate(params):
         bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
-        product = flat[d] if there is None else memory.empty((len(there), rows), dtype)
+        product = flat[d] if there is None and ids is None else memory.empty((len(x2), rows), dtype)
         LINEAR.gemm(product, x2, w.array.T, bias, None, 1.0, 0.0, None)
-        if there is not None:
-            flat[d][there] = product
+        if ids is not None and there is None:
+            INDEX.take(flat[d : d + 1], product[None], ids)
+        elif there is not None:
+            flat[d][there] = product if ids is None else _taken(product[None], ids)[0]
         weights.append(_packed(u, u.array, GATES[cell], False))
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
@@ -71,8 +78,8 @@ def _layer(op, cell, input, h0, c0, params, lengths=None, single=False):
         outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
     if not recorded:
         return tuple([wrap(out) for out in outs])
-    kept_x = x2 if lengths is not None else input if x is source else x
-    saved = (cell, lengths, there, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
+    kept_x = input if x is source and (ids is not None or lengths is None) else x2 if lengths is not None else x
+    saved = (cell, lengths, there, ids, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
     if len(outs) == 1:
         return (record(outs[0], single_backward, inputs, saved),)
     return record_many(outs, single_backward if single else layer_backward, inputs, saved)
@@ -102,7 +109,7 @@ def single_backward(node, dh, dc=None):
 
 
 def layer_backward(node, dy, dhn, dcn=None):
-    cell, lengths, there, x, h0, c0, y, gates, kept, hidden, *params = node.saved
+    cell, lengths, there, ids, x, h0, c0, y, gates, kept, hidden, *params = node.saved
     count, steps, batch, _ = gates.shape
     p, units = y.shape[2] // count, params[0].shape[0] // GATES[cell]
     dtype = y.dtype
@@ -124,11 +131,16 @@ def layer_backward(node, dy, dhn, dcn=None):
     )
     x2 = memory.contiguous(x).reshape(-1, x.shape[-1])
     dx = memory.empty(x2.shape, dtype) if node.needs(0) else None
+    order = None if ids is None else sorted_rows(ids, len(x2))
     grads = []
     for d, (w, _, _, _, v) in enumerate(params):
         needs = [node.needs(3 + d * TERMS + i) for i in range(TERMS)]
         da = dgates[d].reshape(steps * batch, columns)
         ds = da = da if there is None else _taken(da[None], there)[0]
+        if order is not None:
+            # a[n] = (W X)[ids[n]] + ...  =>  d(W X)[s] = sum of da[n] over ids[n] = s
+            da = memory.empty((len(x2), columns), dtype)
+            INDEX.segment_sum(da[None], None, None, ds[None], *order)
         total = None
         if needs[2] or needs[3]:
             total = memory.empty((columns,), dtype)
@@ -153,7 +165,7 @@ def layer_backward(node, dy, dhn, dcn=None):
             dh, m = dproj[d].reshape(steps * batch, p), hidden[d].reshape(steps * batch, units)
             weight_gradient(dv, dh, m)
         grads += [dw, du, db_ih, db_hh, dv]
-    if dx is not None and there is not None:
+    if dx is not None and there is not None and ids is None:
         packed, dx = dx, memory.zeros((steps, batch, x.shape[-1]), dtype)
         dx.reshape(steps * batch, x.shape[-1])[there] = packed
     elif dx is not None:
@@ -252,17 +264,19 @@ def _state(op, name, state, shape, batched):
 # ---- whole networks ----
 
 
-def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_first=False, lengths=None):
+def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_first=False, lengths=None, ids=None):
     """y [T, B, D P] and the last states [L D, B, P] (of lstm a pair with [L D, B, H]) of layers of recurrences.
 
     input: [T, B, I], [B, T, I] with batch_first, or [T, I] unbatched; hx: initial states or None: zeros; of lstm a
     pair. layers: for each layer a list with (W, U, b_ih, b_hh, V) for each direction. dropout: probability with which
     outputs of all layers but the last are zeroed in training. lengths: of the sequences, 1 to T in any order; y is 0
-    behind them. Raises RuntimeError for shapes that do not fit and for T = 0.
+    behind them. ids: integers [T, B] ([B, T] with batch_first); input is then a table [S, I] whose rows they name, and W x of the
+    first layer is computed once for each row. Raises RuntimeError for shapes that do not fit and for T = 0, IndexError for ids
+    outside the table.
     """
     if not isinstance(input, Tensor):
         raise not_tensors(op, input=input)
-    shape = input.array.shape
+    shape = input.array.shape if ids is None else (*ids.shape, *input.array.shape[1:])
     if len(shape) not in (2, 3):
         raise RuntimeError(f"{op}: input must have 3 dimensions, or 2 without a batch, got shape {shape}")
     count, size, u = len(layers[0]), layers[0][0][0].array.shape[-1], layers[0][0][1].array
@@ -270,9 +284,13 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         raise RuntimeError(f"{op}: input of shape {shape} must end in input_size = {size}")
     batched = len(shape) == 3
     x = input if batched else input.unsqueeze(1)
-    if batched and batch_first:
+    if ids is not None:
+        ids = memory.contiguous(indices_of(op, ids))
+        check_range(op, ids, len(x.array), 0)
+        ids = memory.contiguous(ids.T) if batch_first else ids
+    elif batched and batch_first:
         x = x.transpose(0, 1)
-    steps, batch, _ = x.array.shape
+    steps, batch = x.array.shape[:2] if ids is None else ids.shape
     if steps == 0:
         raise RuntimeError(f"{op}: expected a sequence of at least one step, got input of shape {shape}")
     if lengths is not None:
@@ -297,7 +315,10 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         order = np.argsort(-lengths, kind="stable")
         lengths = lengths[order]
         back = np.argsort(order)
-        x = _reordered(x, order, back)
+        if ids is None:
+            x = _reordered(x, order, back)
+        else:
+            ids = memory.contiguous(ids[:, order])
         states = None if states is None else [_reordered(s, order, back) for s in states]
     last = []
     for i, params in enumerate(layers):
@@ -306,7 +327,7 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
             own[: len(states)] = states if len(layers) == 1 else [s[i * count : (i + 1) * count] for s in states]
         if i and dropout and training:
             x = _dropout(x, dropout)
-        x, *end = _layer(op, cell, x, *own, params, lengths)
+        x, *end = _layer(op, cell, x, *own, params, lengths, ids=None if i else ids)
         last.append(end)
     end = last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
     if order is not None:
