@@ -110,6 +110,7 @@ typedef void (*K(transform_output))(const nnrt_winograd_args *p, int64_t t0, int
 static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tiles, const REAL *filter, int64_t o0,
                         int64_t o1, int64_t squares, REAL *m)
 {
+    const int64_t count = CEIL(tiles, MR), each = tiles / count, more = tiles % count;
     nnrt_tail tail = {.alpha = 1};
     for (int64_t e = 0; e < squares; e++, v += p->v_step, m += p->m_step)
         for (int64_t j = o0; j < o1; j += NR) {
@@ -117,9 +118,9 @@ static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tile
             const REAL *u = filter + K(panel)(p->depth, squares, j) + e * K(u_step)(p->depth, width);
             /* The next matrix of the panel, or what comes next of this one. */
             tail.ahead = (const char *)u + MIN(nnrt_winograd_step(p->depth * width * sizeof(REAL)), NNRT_AHEAD);
-            for (int64_t t = 0, i = 0, next; i < tiles; t++, i = next, tail.ahead = NULL) {
-                next = gemm_row(tiles, t + 1);
-                p->gemm->tile(next - i, cols, p->depth, v + i * p->v_row, p->v_row, 1, u, width, m + i * p->m_row + j - o0,
+            for (int64_t i = 0, rows; i < tiles; i += rows, tail.ahead = NULL) {
+                rows = each + (i < more * (each + 1));
+                p->gemm->tile(rows, cols, p->depth, v + i * p->v_row, p->v_row, 1, u, width, m + i * p->m_row + j - o0,
                               p->m_row, &tail);
             }
         }

@@ -69,7 +69,8 @@
             }                                                                                                          \
     }
 #define ROOM(c) (KS * MAX((c), KS * VL))
-#define PIXEL(i, j) K(load)(rows[i] + j * pixel + at)
+/* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's. */
+#define PIXEL(i, j) (__builtin_prefetch(rows[i] + (j + M) * pixel + at), K(load)(rows[i] + j * pixel + at))
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step + at, value)
 #if R < 5
 TRANSFORM(transform_x, bt, KS)
@@ -84,6 +85,8 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
                                   int64_t down, int64_t right, const REAL *m)
 {
     const int64_t spread = p->spread, high = CEIL(p->oh - down, spread), wide = CEIL(p->ow - right, spread);
+    const int64_t pixel = spread * p->y_pixel, line = p->ow * pixel, m_step = p->m_step;
+    const int relu = p->relu;
     K(vec) half[6][6];
     for (int64_t t = t0; t < t1; t++, m += p->m_row) {
         const int64_t image = t / (p->down * p->across), top = t / p->across % p->down * M, left = t % p->across * M;
@@ -94,16 +97,17 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
             const K(vec) bias = p->bias ? K(load_some)((const REAL *)p->bias + o0 + e, n) : (K(vec)){0};
             REAL *y = (REAL *)p->y + at;
             const REAL *residual = p->residual ? (const REAL *)p->residual + at : NULL;
-#define PRODUCT(i, j) K(load)(m + (i * KS + j) * p->m_step + e)
+#define PRODUCT(i, j) K(load)(m + (i * KS + j) * m_step + e)
 #define PUT_Y(i, j, value)                                                      \
     if (j < cols) {                                                             \
-        const int64_t to = (i * p->ow + j) * spread * p->y_pixel;               \
+        const int64_t to = i * line + j * pixel;                                \
         K(vec) z = value + bias;                                                \
         if (residual)                                                           \
             z += K(load_some)(residual + to, n);                                \
-        if (p->relu)                                                            \
+        if (relu)                                                               \
             z = K(relu_vec)(z);                                                 \
         K(store_some)(y + to, n, z);                                            \
+        __builtin_prefetch(y + to + M * pixel, 1);                              \
     }
             BOTH_WAYS(at, KS, M, half, 0, KS, rows, PRODUCT, PUT_Y)
         }
