@@ -1,12 +1,13 @@
 /* The backward pass: gradients of queries, keys and values, and of a mask. Included once per dtype. */
 
-/* The block's rows of x, one behind the other. */
+/* The block's rows of x, apart(size) elements apart. */
 static const REAL *K(rows_of)(const K(attention_block) *c, REAL *room, const nnrt_attention_array *x, int64_t size)
 {
-    if (x->step[2] == size && !(c->a->part && c->a->part->q_index))
+    const int64_t step = K(apart)(size);
+    if (x->step[2] == step && !(c->a->part && c->a->part->q_index))
         return K(row_of)(x, c->b, c->h, c->rows[0]);
     for (int64_t i = 0; i < c->count; i++)
-        K(scale_row)(room + i * size, K(row_of)(x, c->b, c->h, c->rows[i]), size, 1, 0);
+        K(scale_row)(room + i * step, K(row_of)(x, c->b, c->h, c->rows[i]), size, 1, 0);
     return room;
 }
 
@@ -29,12 +30,12 @@ static void K(turn_back)(K(attention_block) *c, REAL *x_room, REAL *dy_room)
 }
 
 /* Panel p of the softmax after dropout, and of the gradient of its scores; lanes without a query are zero. */
-static void K(gradients)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s, REAL *ds, int64_t n)
+FAST static void K(gradients)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s, REAL *ds, int64_t n)
 {
     const nnrt_attention_args *a = c->a;
     const REAL *top = c->top + p * NR, *delta = c->delta + p * NR;
     K(scores)(c, run, p, s, n);
-    K(panel_product)(a->gemm, ds, c->v, c->v_step, n, c->dout + p * a->width * NR, a->width, 1);
+    K(panel_product)(a->gemm, ds, c->v, c->v_step, n, c->dout + p * a->width * NR, a->width);
     if (a->dmass.data)
         K(add_relative)(c, &a->dmass, p, ds, n); /* mass[i, distance] += p */
     for (int64_t i = 0; i < NR; i += VL) {
@@ -69,7 +70,7 @@ static void K(key_sums)(const K(attention_block) *c, REAL *y, int64_t y_step, co
             end = MIN(keys, (p + 1) * NR - ahead);
         }
         const K(left) l = {s + p * panel + r * NR, NR, 1, c->count - p * NR, NR, panel};
-        K(product)(a->gemm, y + r * y_step, y_step, end - r, size, &l, x + p * NR * size, size, scale, again);
+        K(product)(a->gemm, y + r * y_step, y_step, end - r, size, &l, x + p * NR * K(apart)(size), K(apart)(size), scale, again);
     }
 }
 

@@ -6,10 +6,10 @@ typedef struct {
     int64_t count, panels;    /* queries */
     const int64_t *rows;      /* where each of them is, `count` filled up to whole panels with the last */
     const int64_t *cols;      /* where each of the keys is */
-    REAL *q, *dout;           /* panels [size][NR], [width][NR] */
+    REAL *q, *dout;           /* panels [size][NR] times scale, [width][NR] */
     REAL *top, *sum, *delta;  /* of each query: largest score or lse, sum of exponentials, <dout, out> */
     const REAL *k, *v;        /* of the run: rows k_step and v_step apart */
-    const REAL *x, *dy;       /* backward: rows of the queries and of dout, one behind the other */
+    const REAL *x, *dy;       /* backward: rows of the queries and of dout, copied */
     int64_t k_step, v_step;
     REAL *room;               /* NR rows of keys, and as many of a panel */
 } K(attention_block);
@@ -19,8 +19,14 @@ INLINE REAL *K(row_of)(const nnrt_attention_array *x, int64_t b, int64_t h, int6
     return (REAL *)x->data + b * x->step[0] + h * x->step[1] + row * x->step[2];
 }
 
+/* Elements from row to row of a copy: a panel's width of rows that lie four cache lines apart would share few places in L1. */
+INLINE int64_t K(apart)(int64_t size)
+{
+    return size % (256 / (int64_t)sizeof(REAL)) ? size : size + 64 / (int64_t)sizeof(REAL);
+}
+
 /* dst[size][NR] = the rows, whose elements are contiguous. */
-static void K(pack_rows)(REAL *dst, const REAL *const *rows, int64_t size)
+FAST static void K(pack_rows)(REAL *dst, const REAL *const *rows, int64_t size)
 {
     int64_t d = 0;
     for (; d + SIDE <= size; d += SIDE)
@@ -124,20 +130,23 @@ static __attribute__((noinline)) void K(product)(const nnrt_gemm_ops *g, REAL *y
     }
 }
 
-/* out[n][NR] = alpha x yᵀ: n rows of x, and a panel. */
+/* out[n][NR] = x yᵀ: n rows of x, and a panel. */
 static void K(panel_product)(const nnrt_gemm_ops *g, REAL *out, const REAL *x, int64_t step, int64_t n,
-                             const REAL *panel, int64_t size, REAL alpha)
+                             const REAL *panel, int64_t size)
 {
     const K(left) l = {x, step, 1, size, size, 0};
-    K(product)(g, out, NR, n, NR, &l, panel, NR, alpha, 0);
+    K(product)(g, out, NR, n, NR, &l, panel, NR, 1, 0);
 }
 
 /* y[i][:] = Σ_r s[r][i] x[r][:] + (again ? y : 0) for the queries i of a panel s[n][NR]. */
 static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, const REAL *s, int64_t n, const REAL *x, int64_t x_step, int64_t size,
                           int again)
 {
-    const K(left) l = {s, 1, NR, n, n, 0};
-    K(product)(g, y, size, NR, size, &l, x, x_step, 1, again);
+    for (int64_t r = 0; r < n; r += NNRT_ATTENTION_NEAR) {
+        const int64_t k = MIN(NNRT_ATTENTION_NEAR, n - r);
+        const K(left) l = {s + r * NR, 1, NR, k, k, 0};
+        K(product)(g, y, size, NR, size, &l, x + r * x_step, x_step, 1, again || r);
+    }
 }
 
 /* The place of key j among the distances of query i: j - i, cut to -reach .. reach. */
@@ -246,7 +255,7 @@ static void K(scores)(const K(attention_block) *c, const attention_run *run, int
 {
     const nnrt_attention_args *a = c->a;
     const int64_t *rows = c->rows + p * NR;
-    K(panel_product)(a->gemm, s, c->k, c->k_step, n, c->q + p * a->size * NR, a->size, (REAL)a->scale);
+    K(panel_product)(a->gemm, s, c->k, c->k_step, n, c->q + p * a->size * NR, a->size);
     if (a->relative.data)
         K(add_relative)(c, &a->relative, p, s, n);
     if (a->slopes) {
@@ -265,10 +274,18 @@ static void K(scores)(const K(attention_block) *c, const attention_run *run, int
             for (int64_t l = 0; l < NR; l++)
                 s[r * NR + l] = word >> l & 1 ? s[r * NR + l] : (REAL)-INFINITY;
         }
-    if (a->causal && !a->part)
-        for (int64_t r = MAX(0, rows[0] + a->first + 1 - run->at); r < n; r++)
-            for (int32_t l = 0; l < (int32_t)NR; l++)
-                s[r * NR + l] = l >= (int32_t)(run->at + r - rows[0] - a->first) ? s[r * NR + l] : (REAL)-INFINITY;
+    if (a->causal && !a->part) {
+        static const REAL lane[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+                                    27, 28, 29, 30, 31};
+        typedef __typeof__((K(vec)){0} > (K(vec)){0}) bits;
+        const int64_t behind = run->at - rows[0] - a->first; /* from query 0 of the panel to key 0 */
+        for (int64_t r = MAX(0, 1 - behind); r < n; r++)
+            for (int64_t l = 0; l < NR; l += VL) {
+                const bits late = K(load)(lane + l) < K(splat)((REAL)(behind + r));
+                REAL *x = s + r * NR + l;
+                K(store)(x, (K(vec))(((bits)K(load)(x) & ~late) | ((bits)K(splat)((REAL)-INFINITY) & late)));
+            }
+    }
 }
 
 /* How many of the run's keys panel p meets: those behind all of its queries are left out. */

@@ -22,8 +22,8 @@ static K(attention_block) K(block_in)(const nnrt_attention_args *a, char **scrat
     c.delta = K(cut)(scratch, rows, sizeof(REAL));
     c.k = K(cut)(scratch, a->cols * a->size, sizeof(REAL));
     c.v = K(cut)(scratch, a->cols * a->width, sizeof(REAL));
-    c.x = K(cut)(scratch, backward ? rows * a->size : 0, sizeof(REAL));
-    c.dy = K(cut)(scratch, backward ? rows * a->width : 0, sizeof(REAL));
+    c.x = K(cut)(scratch, backward ? rows * K(apart)(a->size) : 0, sizeof(REAL));
+    c.dy = K(cut)(scratch, backward ? rows * K(apart)(a->width) : 0, sizeof(REAL));
     c.room = K(cut)(scratch, a->mask ? 2 * NR * a->cols : 0, sizeof(REAL));
     return c;
 }
@@ -68,6 +68,7 @@ static void K(turn_to)(K(attention_block) *c, int64_t b, int64_t h, int64_t t)
         rows[i] = part && part->q_index ? part->q_index[at] : at;
     }
     K(pack_block)(c, c->q, &a->q, a->size);
+    K(scale_row)(c->q, c->q, c->panels * NR * a->size, (REAL)a->scale, 0);
 }
 
 /* Turns to a run of keys: rows that do not lie one behind the other are copied. `k`, `v`: room for that. */
@@ -101,10 +102,13 @@ static void K(ask)(const K(attention_block) *c, int64_t p, int64_t count)
     const int64_t head = c->head + 1, b = head / a->heads, h = head % a->heads, end = MIN(p * NR + NR, c->count);
     if (a->part || a->queries > a->rows || a->groups < a->heads || b == a->batch)
         return;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t r = p * NR; r < end; r++)
-            for (int64_t d = 0; d < a->size; d += 64 / (int64_t)sizeof(REAL))
-                __builtin_prefetch(K(row_of)(x[i], b, h, r) + d, 0, 2);
+    for (int64_t i = 0; i < count; i++) {
+        const char *row = (const char *)K(row_of)(x[i], b, h, p * NR);
+        const int64_t step = x[i]->step[2] * (int64_t)sizeof(REAL), bytes = a->size * (int64_t)sizeof(REAL);
+        for (int64_t r = p * NR; r < end; r++, row += step)
+            for (int64_t d = 0; d < bytes; d += 64)
+                __builtin_prefetch(row + d, 0, 2);
+    }
 }
 
 /* One panel's softmax carried on: s becomes exp(s - top). What was summed before counts factor times. */

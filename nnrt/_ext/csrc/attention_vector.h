@@ -1,7 +1,14 @@
 /* Vectors of scores, and rows of any length. Included once per dtype. */
 
+#undef FAST
 #undef EXP_MANTISSA
 #undef EXP_MAGIC
+/* Loops that are worth their size: the family is compiled for size. */
+#if REAL_BYTES == 4 && !defined(__clang__)
+#define FAST __attribute__((optimize("O2")))
+#else
+#define FAST
+#endif
 #if REAL_BYTES == 4
 #define EXP_MANTISSA 23
 #define EXP_MAGIC (12582912.0f + 127)
@@ -51,7 +58,7 @@ INLINE K(vec) K(exp_vec)(K(vec) x)
 }
 
 /* y[n] = scale x + (again ? y : 0) */
-static void K(scale_row)(REAL *y, const REAL *x, int64_t n, REAL scale, int again)
+FAST static void K(scale_row)(REAL *y, const REAL *x, int64_t n, REAL scale, int again)
 {
     int64_t i = 0;
     for (; i + VL <= n; i += VL)
