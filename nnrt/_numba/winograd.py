@@ -21,8 +21,9 @@ _line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at,
 _INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({form: at + 5 * i for i, form in enumerate(_FORMS)} for at in range(5))
 # Transformed tiles of the filter's gradient that stay in L3, and those that a thread takes at a time.
 BLOCK_BYTES, SHARE = 4 << 20, 8
-# As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read seldom.
-BLOCK, TASK_MACS, LARGE = 1728, 4 << 20, 4 << 20
+# As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read seldom,
+# and groups of columns that the products of one block are cut into at most.
+BLOCK, TASK_MACS, LARGE, CUTS = 1728, 4 << 20, 4 << 20, 4
 
 
 @jit
@@ -48,16 +49,16 @@ def _strip(one, fresh, to, to_row, m, a, a_row, a_step, k, b, b_step, room):
 
 @typed(
     lambda T: [
-        T, types.int64, types.int64, array(T, 8), array(T, 6), array(T, 1), types.intp, types.intp, types.intp,
+        T, types.int64, types.int64, array(T, 8), array(T, 6), array(T, 1), types.intp, types.intp, types.intp, types.intp,
         array(types.int64, 1),
     ]
 )  # fmt: skip
-def _convolve(one, inward, outward, images, out, u, c, block, groups, numbers):
+def _convolve(one, inward, outward, images, out, u, c, block, groups, cuts, numbers):
     """This thread's share of the tiles of out[N, down, across, m, m, O], from images[2, 2, N, down, across, k, k, C] of four
     phases, or [1, 1, ...].
 
     c: channels of an image; those of all phases lie side by side under u. groups: of images, each with its own part of u.
-    numbers: the next block, blocks done.
+    cuts: pieces of a block's columns, each by itself. numbers: the next piece, pieces done.
     """
     down, across, side, whole, size = images.shape[3], images.shape[4], images.shape[5], images.shape[7], images.itemsize
     across_phases, phases = images.shape[1], images.shape[0] * images.shape[1]
@@ -71,11 +72,14 @@ def _convolve(one, inward, outward, images, out, u, c, block, groups, numbers):
     v = half + 36 * VECTOR
     m = v + side * side * v_step
     each, numbers = (tiles + block - 1) // block, address(numbers)
-    blocks = groups * each
+    pieces = groups * each * cuts
     while True:
-        t = count(numbers, 1)
-        if t >= blocks:
+        piece = count(numbers, 1)
+        if piece >= pieces:
             break
+        t, cut = piece // cuts, piece % cuts
+        left, right = panels * cut // cuts, panels * (cut + 1) // cuts
+        columns = min(right * wide, out.shape[5] * size) - left * wide  # bytes of them
         first, some = t // each * tiles + t % each * block, min(block, tiles - t % each * block)
         of_u = address(u) + t // each * (u.size // groups) * size
         for s in range(some):
@@ -89,18 +93,18 @@ def _convolve(one, inward, outward, images, out, u, c, block, groups, numbers):
                     side, side,
                 )  # fmt: skip
         for e in range(side * side):
-            for q in range(panels):
+            for q in range(left, right):
                 panel = of_u + (e * panels + q) * depth * wide
                 _strip(one, True, m + e * m_step + q * wide, m_row, some, v + e * v_step, v_row, size, depth, panel, wide, room)
         for s in range(some):
             n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
-            to = address(out) + n * out.strides[0] + i * out.strides[1] + j * out.strides[2]
+            to = address(out) + n * out.strides[0] + i * out.strides[1] + j * out.strides[2] + left * wide
             _both_ways(
-                one, outward, half, out.shape[5] * size, to, out.strides[3], out.strides[4], m + s * m_row, side * m_step,
+                one, outward, half, columns, to, out.strides[3], out.strides[4], m + s * m_row + left * wide, side * m_step,
                 m_step, side, out.shape[3],
             )  # fmt: skip
         count(numbers + 64, 1)
-    while count(numbers + 64, 0) < blocks:  # at most another thread's last block
+    while count(numbers + 64, 0) < pieces:  # at most another thread's last piece
         pass
     memory[0] = 0  # Numba frees an array behind its last use
 
@@ -235,12 +239,15 @@ def _products(out, images, u, form, c, o, groups=1):
         out[...] = 0
         return
     most = max(1, BLOCK // (k * k))
+    macs, panels = k * k * tiles * depth * o, -(-o * out.itemsize // (2 * VECTOR))
     least = 8 if size * dtype.itemsize < LARGE else 16 if size * dtype.itemsize < 3 * LARGE else most
-    blocks = max(-(-tiles // most), min(8 if groups == 1 else 1, k * k * tiles * depth * o // TASK_MACS, tiles // least))
+    blocks = max(-(-tiles // most), min(8 if groups == 1 else 1, macs // TASK_MACS, tiles // least))
     blocks += blocks % 2 if blocks > 1 else 0
     one, block = dtype.type(1), -(-tiles // max(blocks, 1))
     u = u[:size] if groups == 1 else u
-    _together(_convolve[dtype], blocks * groups, one, _INPUT[form], _OUTPUT[form], images, squares, u, c, block, groups)
+    cuts = max(1, min(CUTS, panels, macs // TASK_MACS)) if blocks * groups == 1 else 1
+    args = one, _INPUT[form], _OUTPUT[form], images, squares, u, c, block, groups, cuts
+    _together(_convolve[dtype], blocks * groups * cuts, *args)
 
 
 def _forward(y, images, u, form, c, groups=1):
