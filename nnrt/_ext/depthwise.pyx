@@ -50,8 +50,8 @@ cdef extern from "depthwise.h" nogil:
 cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
-# each, COPIED bytes in all; worth it (1.2 times at 512 channels) where a copied input serves three taps.
-cdef int64_t FAR = 2048, CHUNK = 128, LINE = 64, COPIED = 131072
+# each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps.
+cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072
 
 # Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes.
 cdef int64_t STREAM = 500000, STRIP = 131072
@@ -179,10 +179,9 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     if macs > SERIAL_MACS:
         cut(&p, macs, planes, lanes)
     p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
-    p.work.scratch += p.axis[0].taps * p.axis[1].taps * 16
+    p.work.scratch += p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
     p.work.scratch += copied(&p, size)
-    # Copies of images that fit in L2 are read in order (1.2 times at 1024 channels of 7 x 7).
-    if p.chunk == 0 or PyArray_SIZE(x) * size > 2 * STRIP * p.batch:
+    if p.chunk == 0:
         stream(&p, y, x, count * size, size)
     p.packed = NULL if turned else take(count * size)
     if p.packed == NULL and not turned:
@@ -227,14 +226,14 @@ cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     cdef int64_t pixel, high, wide
     if p.kind != NNRT_EACH or p.groups * size % FAR or p.axis[0].taps > 1 or p.axis[2].stride * p.axis[2].dilation > 1:
         return 0
-    wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 1
+    wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
     pixel = CHUNK * wide
     high = (COPIED // pixel - p.axis[1].taps * p.axis[1].dilation - 1) * p.axis[1].phases // p.axis[1].step
     if high < 4:
         return 0
     p.chunk = CHUNK // size
     p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high)))
-    return COPIED + LINE
+    return COPIED + LINE + CHUNK * p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
 
 
 cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:
@@ -264,7 +263,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     """dw[O, C/G, KD, KH, KW]."""
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(dw)
-    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, wide
+    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, wide, least
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
     cdef double macs
     if PyArray_SIZE(dw) == 0:
@@ -278,18 +277,20 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     if p.kind == NNRT_EACH:
         p.lanes = ceil_div(groups, lanes) * lanes
         p.packed_count = taps * p.lanes
-        # Where pixels compete for L1, small images are copied; else large ones are fetched ahead by strips.
-        wide = reach(&p.axis[2], p.axis[2].out) * LINE
+        # Where pixels compete for L1, x is copied; else large arrays are fetched ahead by strips.
+        wide = (reach(&p.axis[2], p.axis[2].out) + 1) * CHUNK
         room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1
-        p.stream = PyArray_SIZE(dy) * size > STREAM
-        p.chunk = groups * size % FAR == 0 and p.axis[2].out < 16 and room > 3
-        p.stream = p.stream and groups * size < FAR
-        p.strip = room if p.chunk else 2 * STRIP // (p.axis[2].out * groups * size) if p.stream else p.axis[1].out
+        p.chunk = CHUNK // size if groups * size % FAR == 0 and room > 3 else 0
+        p.stream = p.chunk == 0 and PyArray_SIZE(dy) * size > STREAM
+        p.strip = room if p.chunk else p.axis[1].out
+        if p.stream:
+            p.strip = min(p.strip, 2 * STRIP // (p.axis[2].out * groups * size))
         p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, max(p.strip, 1)))
-        p.work.scratch = reach(&p.axis[1], p.strip) * wide if p.chunk else 0
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
-        parts = 1 if units >= min(want, 8) else max(1, min(want, groups * size // LINE))
-        p.part = ceil_div(ceil_div(groups, parts), LINE // size) * LINE // size
+        least = CHUNK if p.chunk else LINE
+        parts = 1 if units >= min(want, 8) else max(1, min(want, groups * size // least))
+        p.part = ceil_div(ceil_div(groups, parts), least // size) * least // size
+        p.work.scratch = reach(&p.axis[1], p.strip) * wide if p.chunk else 0
     else:
         p.packed_count = p.blocks * p.read * taps * p.lanes
         # rows of pixels whose channels of a block stay in L1

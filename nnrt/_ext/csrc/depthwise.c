@@ -156,7 +156,7 @@ static void K(depthwise_pack)(const void *args, int64_t begin, int64_t end, void
 }
 
 /* dw = the sum of the splits, in order, in torch's layout. */
-static SMALL void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
+static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
     const int64_t taps = p->axis[0].taps * p->axis[1].taps * p->axis[2].taps;

@@ -47,7 +47,7 @@ typedef struct {
     int64_t lanes;            /* of a block in w, whole vectors; EACH: width of w */
     int64_t repeat;           /* EACH: pixels whose channels make a row of w, so that few channels fill vectors */
     int64_t part, strip;      /* blocks and rows of a task */
-    int64_t chunk;            /* EACH: channels copied at a time (filter: a cache line of them), or 0 */
+    int64_t chunk;            /* EACH: channels copied at a time, or 0 */
     int64_t stream;           /* whether to fetch ahead: the arrays are larger than L2 */
     int32_t activation;
     const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */

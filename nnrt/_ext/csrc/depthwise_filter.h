@@ -265,7 +265,7 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
     const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel, each = p->in * taps * d->taps * p->lanes;
     stretch *stretches = scratch;
     REAL *room = LINES(stretches + nnrt_stretches(h) + nnrt_stretches(across));
-    K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across}, copy = {.pixel = LINE};
+    K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across}, copy = {.pixel = p->chunk};
     INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
     if (p->kind == NNRT_SPREAD)
         K(orders)(orders, p->in, p->out);
@@ -298,11 +298,14 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                         continue;
                     }
                     const int64_t top = K(cut_out)(&copy.h, h, first, last), left = K(cut_out)(&copy.v, across, 0, across->out);
-                    copy.row = copy.v.in * LINE;
+                    const int64_t wide = copy.v.in | 1; /* rows, too */
+                    copy.row = wide * p->chunk;
                     K(cut)(&copy, stretches);
-                    for (int64_t b = b0; b < b1; b += LINE) {
-                        const int64_t n = MIN(LINE, b1 - b);
-                        K(copy_out)(room, LINE, &in, top, copy.h.in, left, copy.v.in, b, n);
+                    if (strips > 1 || u == units * split / p->splits) /* what surrounds x */
+                        memset(room, 0, (size_t)(copy.h.in * copy.row) * sizeof(REAL));
+                    for (int64_t b = b0; b < b1; b += p->chunk) {
+                        const int64_t n = MIN(p->chunk, b1 - b);
+                        K(copy_out)(room, p->chunk, &in, top, copy.h.in, left, wide, b, n);
                         K(sweep_lines)(p, &s, &copy, to, room, dy + first * y_row, 0, last - first, b, b + n);
                     }
                     continue;

@@ -50,11 +50,18 @@
 #define WRITE(i, p, m)                                                                                  \
     if (count > i) {                                                                                    \
         if (edge && lanes < VL)                                                                         \
-            K(store_lanes)(y + i * s->y_step, mask, a##i);                                              \
+            K(store_lanes)(p + m * step, mask, a##i);                                                   \
         else                                                                                            \
-            K(store)(y + i * s->y_step, a##i);                                                          \
+            K(store)(p + m * step, a##i);                                                               \
         if (vectors > 1)                                                                                \
-            K(store)(y + i * s->y_step + VL, b##i);                                                     \
+            K(store)(p + m * step + VL, b##i);                                                          \
+    }
+#define WRITE_ALL(to, by)                                                                               \
+    {                                                                                                   \
+        const int64_t step = by;                                                                        \
+        REAL *p0 = to, *p3 = p0 + 3 * step, *p6 = p0 + 6 * step;                                        \
+        (void)p3, (void)p6;                                                                             \
+        EACH_OUTPUT(WRITE)                                                                              \
     }
 #endif
 
@@ -62,6 +69,7 @@
 typedef struct {
     const row_at *rows;
     int64_t n, taps;              /* rows of taps; taps in a row */
+    row_at *threes, *ones, *end;  /* EACH: the same, by three taps whose inputs several outputs share, and the rest one by one */
     int64_t x_tap, w_tap, w_in;   /* from tap to tap, and from one channel read to the next in w */
     int64_t x_step, y_step;       /* from output to output */
     int64_t in, window;           /* channels read by a lane; SPREAD: by a vector */
@@ -85,41 +93,42 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
 
 #define TILE_ARGS const K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
 
-/* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. */
+/* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read first:
+ * as far as the compiler knows, stores to y may change it. */
 INLINE void K(each_tile)(const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
-    const int64_t step = s->x_step, x_tap = s->x_tap, w_tap = s->w_tap;
+    const int64_t step = s->x_step, w_tap = s->w_tap, y_step = s->y_step;
+    const row_at *const threes = s->threes, *const ones = s->ones, *const end = s->end;
+    const int32_t relu = s->relu;
     const K(mask) mask = K(lanes)(edge ? lanes : VL);
-    for (int64_t c = 0; c < lanes; c += vectors * VL, x += vectors * VL, w += vectors * VL, y += vectors * VL) {
+    for (int64_t c = 0; c < lanes; c += vectors * VL) {
         V w0 = {0}, w1 = {0}, w2, a9;
         if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
             w1 = vectors > 1 ? K(load)(bias + c + VL) : w1;
         }
         EACH_OUTPUT(START)
-        for (int64_t r = 0; r < s->n; r++) {
-            const REAL *p = x + s->rows[r].x, *u = w + s->rows[r].w;
-            int64_t k = s->taps;
-            if (vectors == 1 && x_tap == step) /* an input serves three taps while it is in a register */
-                for (; k >= 3; k -= 3, p += 3 * x_tap, u += 3 * w_tap) {
-                    POINTERS
-                    w0 = K(load)(u), w1 = K(load)(u + w_tap), w2 = K(load)(u + 2 * w_tap);
-                    EACH_INPUT(SLIDE)
-                }
-            for (; k > 0; k--, p += x_tap, u += w_tap) {
-                POINTERS
-                w0 = K(load)(u);
-                if (vectors > 1)
-                    w1 = K(load)(u + VL);
-                EACH_OUTPUT(TIMES)
-            }
+        const row_at *r = threes;
+        for (; vectors == 1 && r < ones; r++) {
+            const REAL *p = x + r->x + c, *u = w + r->w + c;
+            POINTERS
+            w0 = K(load)(u), w1 = K(load)(u + w_tap), w2 = K(load)(u + 2 * w_tap);
+            EACH_INPUT(SLIDE)
+        }
+        for (; r < end; r++) {
+            const REAL *p = x + r->x + c, *u = w + r->w + c;
+            POINTERS
+            w0 = K(load)(u);
+            if (vectors > 1)
+                w1 = K(load)(u + VL);
+            EACH_OUTPUT(TIMES)
         }
         (void)a9, (void)b0;
-        if (s->relu) {
+        if (relu) {
             EACH_OUTPUT(NOT_NEGATIVE)
         }
-        EACH_OUTPUT(WRITE)
+        WRITE_ALL(y + c, y_step)
     }
 }
 
@@ -162,7 +171,7 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
     if (s->relu) {
         EACH_OUTPUT(NOT_NEGATIVE)
     }
-    EACH_OUTPUT(WRITE)
+    WRITE_ALL(y, s->y_step)
 }
 
 typedef void (*K(tile_fn))(TILE_ARGS);
@@ -211,7 +220,18 @@ typedef struct {
 static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes, const REAL *x, const REAL *w,
                          const REAL *bias, REAL *y)
 {
-    const int64_t most = kind == NNRT_EACH ? CHUNK * VL : 2 * VL;
+    const int64_t most = kind == NNRT_EACH ? CHUNK * VL : 2 * VL, shared = s->x_tap == s->x_step ? s->taps / 3 : 0;
+    if (kind == NNRT_EACH) {
+        s->end = s->ones = s->threes + shared * s->n;
+        for (int64_t r = 0; r < s->n; r++)
+            for (int64_t k = 0; k < s->taps; k++) {
+                const row_at at = {s->rows[r].x + k * s->x_tap, s->rows[r].w + k * s->w_tap};
+                if (k >= 3 * shared)
+                    *s->end++ = at;
+                else if (k % 3 == 0)
+                    s->threes[r * shared + k / 3] = at;
+            }
+    }
     for (int64_t c = 0, width; c < lanes; c += width) {
         const int64_t rest = lanes - c;
         int which = kind == NNRT_SPREAD ? K(SPREAD) : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
@@ -220,7 +240,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
             which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
             width = rest >= VL ? MIN(most, rest / VL * VL) : rest;
             /* Without inputs in common, whole cache lines are better than more outputs. */
-            if (width >= 2 * VL && (s->x_tap != s->x_step || s->taps < 3))
+            if (width >= 2 * VL && !shared)
                 which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
         }
         for (int64_t i = 0, n; i < o->across; i += n) {
@@ -335,45 +355,48 @@ static int64_t K(cut_out)(nnrt_axis *of, const nnrt_axis *a, int64_t first, int6
     return low;
 }
 
-/* Channels c..c+n-1 of the plane's pixels from (top, left) on, `pixel` apart and side by side; zeros outside. */
-static __attribute__((noinline)) void K(copy_out)(REAL *to, int64_t pixel, const K(plane) *in, int64_t top, int64_t high,
-                                                  int64_t left, int64_t wide, int64_t c, int64_t n)
+/* Channels c..c+n-1 of the plane's pixels from (top, left) on, `pixel` apart and side by side; outside nothing is written. */
+static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t pixel, const K(plane) *in, int64_t top, int64_t high,
+                                                       int64_t left, int64_t wide, int64_t c, const int64_t n)
 {
-    for (int64_t i = top; i < top + high; i++, to += wide * pixel) {
-        const int inside = i >= 0 && i < in->h.in;
-        const int64_t begin = !inside ? wide : left < 0 ? MIN(-left, wide) : 0;
-        const int64_t end = in->v.in - left > begin ? MIN(in->v.in - left, wide) : begin;
-        const REAL *from = in->x + i * in->row + left * in->pixel + c;
-        for (int64_t l = 0; l < begin * pixel; l += VL)
-            K(store)(to + l, (K(vec)){0});
-        for (int64_t l = end * pixel; l < wide * pixel; l += VL)
-            K(store)(to + l, (K(vec)){0});
-        for (int64_t l = 0; l < n; l += VL) {
-            const K(mask) mask = K(lanes)(MIN(n - l, VL));
-            for (int64_t j = begin; j < end; j++)
-                K(store)(to + j * pixel + l, K(load_lanes)(from + j * in->pixel + l, mask));
+    const int64_t step = in->pixel, whole = n / VL * VL, begin = MAX(-left, 0), end = MIN(in->v.in - left, wide);
+    const K(mask) mask = K(lanes)(n - whole);
+    for (int64_t i = MAX(top, 0); i < MIN(top + high, in->h.in); i++) {
+        const REAL *from = in->x + i * in->row + (left + begin) * step + c;
+        REAL *p = to + ((i - top) * wide + begin) * pixel;
+        for (int64_t j = begin; j < end; j++, p += pixel, from += step) {
+            for (int64_t l = 0; l < whole; l += VL)
+                K(store)(p + l, K(load)(from + l));
+            if (whole < n)
+                K(store)(p + whole, K(load_lanes)(from + whole, mask));
         }
     }
 }
 
-/* As run_rows, on a copy of what the rows read, `chunk` channels at a time: side by side they neither compete for the
- * same lines of L1, as they do where pixels are a power of two apart, nor have borders. */
+/* As run_rows, on copies of what the rows read and of their taps, `chunk` channels at a time: side by side neither pixels
+ * nor taps compete for the same lines of L1, as they do where they are a power of two apart, and there are no borders. */
 static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
                           stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
 {
     const int64_t y_row = in->v.out * p->groups;
-    K(plane) copy = {.x = room};
+    nnrt_depthwise_args q = *p;
+    K(plane) copy = {.pixel = p->chunk};
+    const K(plane) taps = {.x = p->w, .pixel = p->lanes, .h.in = 1, .v.in = in->h.taps * in->v.taps};
     const int64_t top = K(cut_out)(&copy.h, &in->h, first, last), left = K(cut_out)(&copy.v, &in->v, 0, in->v.out);
+    const int64_t wide = copy.v.in | 1; /* rows, too */
+    copy.x = room + taps.v.in * p->chunk, copy.row = wide * p->chunk, q.lanes = p->chunk;
     K(cut)(&copy, stretches);
+    memset(room, 0, (size_t)(taps.v.in + copy.h.in * wide) * p->chunk * sizeof(REAL));
     for (int64_t c = b0; c < b1; c += p->chunk) {
-        const int64_t n = MIN(p->chunk, b1 - c), wide = CEIL(n, VL) * VL;
-        copy.pixel = wide, copy.row = copy.v.in * wide;
-        K(copy_out)(room, wide, in, top, copy.h.in, left, copy.v.in, c, n);
-        K(run_rows)(p, s, &copy, deep, reached, 0, last - first, c, c + n, y + first * y_row);
+        const int64_t n = MIN(p->chunk, b1 - c);
+        K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, c, n);
+        K(copy_out)(room + taps.v.in * p->chunk, p->chunk, in, top, copy.h.in, left, wide, c, n);
+        q.w = room - c;
+        K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, c, c + n, y + first * y_row);
     }
 }
 
-/* scratch: stretches of rows and of columns, rows of taps, a copy. */
+/* scratch: stretches of rows and of columns, rows of taps, taps, a copy. */
 static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_depthwise_args *p = args;
@@ -381,7 +404,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
     const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, y_pixel = p->groups * p->out;
     stretch *stretches = scratch;
     row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(v));
-    K(shared) s = {.rows = reached, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
+    K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
     K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
     if (p->kind == NNRT_SPREAD)
         K(orders)(s.order, p->in, p->out);
@@ -402,7 +425,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
         if (p->chunk)
             K(run_copied)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y,
-                          LINES(reached + d->taps * h->taps));
+                          LINES(s.threes + d->taps * h->taps * v->taps));
         else {
             in.x += p->kind == NNRT_EACH ? b0 : 0;
             K(run_rows)(p, &s, &in, deep, reached, first, last, b0, b1, y);
