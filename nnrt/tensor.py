@@ -571,10 +571,12 @@ _WITH_METHODS = (
     elementwise, unary, trigonometry, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
     softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace, convert,
 )  # fmt: skip
+# What torch has as functions alone.
+_NO_METHODS = ("bucketize", "linear", "linear_activated", "one_hot", "poisson", "rand_like", "randint_like", "randn_like")
 
 
 def _add_methods():
-    """Makes a method of every public function of ops/ whose first parameter is named x."""
+    """Makes a method of every other public function of these modules whose first parameter is a tensor by its name."""
     for module in _WITH_METHODS:
         for name, function in vars(module).items():
             code = getattr(function, "__code__", None)
@@ -584,7 +586,8 @@ def _add_methods():
                 and not name.endswith("_backward")
                 and function.__module__ == module.__name__
                 and code.co_argcount
-                and code.co_varnames[0] == "x"
+                and code.co_varnames[0] in ("x", "input", "tensor")
+                and name not in _NO_METHODS
                 and not hasattr(Tensor, name)
             ):
                 add_method(Tensor, name, function)

@@ -75,9 +75,9 @@ BAD = {
     "list": (lambda: nn.Linear(3, 2)([1, 2, 3]), TypeError, "linear: input must be a Tensor, got list; nnrt.as_tensor"),
     "array": (lambda: F.cross_entropy(X, np.zeros(4, INT)), TypeError, "cross_entropy: target must be a Tensor, got ndarray"),
     "loss": (lambda: F.mse_loss(X, [1.0]), TypeError, "mse_loss: target must be a Tensor, got list"),
-    "bce list": (lambda: F.binary_cross_entropy([1.0], X), TypeError, "binary_cross_entropy: x must be a Tensor, got list"),
+    "bce list": (lambda: F.binary_cross_entropy([1.0], X), TypeError, "binary_cross_entropy: input must be a Tensor, got list"),
     "nll None": (lambda: F.nll_loss(X, None), TypeError, "nll_loss: .*must be a Tensor"),
-    "softmax": (lambda: F.softmax([1.0], 0), TypeError, "softmax: x must be a Tensor, got list"),
+    "softmax": (lambda: F.softmax([1.0], 0), TypeError, "softmax: input must be a Tensor, got list"),
     # padding
     "pad list": (lambda: F.pad([1.0], (1, 1)), TypeError, "pad: input must be a Tensor, got list"),
     "pad int": (lambda: F.pad(X, 1), TypeError, "pad: pad must be a tuple of ints, got 1"),

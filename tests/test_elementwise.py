@@ -180,7 +180,7 @@ def test_ties_and_kinks_as_in_torch(name, dtype, torch):
         (lambda: activation.celu(tensor([1.0]), 0), RuntimeError, "alpha must not be 0"),
         (lambda: activation.softshrink(tensor([1.0]), -1), RuntimeError, "lambd must not be negative"),
         (lambda: activation.rrelu(tensor([1.0]), 2, 1), ValueError, "lower 2 is above upper 1"),
-        (lambda: activation.prelu(tensor([[1.0, 2.0]]), tensor([1.0] * 3)), RuntimeError, "one per channel of x (2)"),
+        (lambda: activation.prelu(tensor([[1.0, 2.0]]), tensor([1.0] * 3)), RuntimeError, "one per channel of input (2)"),
         (lambda: activation.prelu(tensor([1.0]), tensor([1.0], np.float32)), RuntimeError, "weight float32"),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Names that programs written for torch use: methods in place, constants, distances, sampling."""
 
+import inspect
 import math
 
 import numpy as np
@@ -121,3 +122,32 @@ def test_adaptive_log_softmax_is_torchs(n, torch):
         ours(nnrt.zeros(1, 16, dtype=nnrt.float64), nnrt.tensor([30]))
     with pytest.raises(ValueError, match="cutoffs must rise between 0 and n_classes = 30"):
         nn.AdaptiveLogSoftmaxWithLoss(16, 30, [12, 5])
+
+
+# Parameters of torch's functions that nnrt has not (README, Limits), and those that torch itself calls otherwise than its list says.
+WITHOUT = {
+    "out", "layout", "pin_memory", "memory_format", "requires_grad", "device", "dtype", "generator", "copy", "out_dtype", "names",
+    "compute_mode", "cudnn_enabled", "pickle_module", "pickle_load_args", "pickle_protocol", "kwargs",
+}  # fmt: skip
+OTHERWISE = {
+    "alpha_dropout", "dropout", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diag_embed", "isfinite", "isinf", "lstm",
+    "msort", "permute", "swapaxes", "swapdims", "topk", "where", "xlogy",
+}  # fmt: skip
+
+
+def test_parameters_have_torchs_names(torch):
+    known = torch.overrides.get_testing_overrides()
+    compared, wrong = 0, []
+    for ours, theirs in ((nnrt, torch), (F, torch.nn.functional)):
+        for name, function in vars(ours).items():
+            declared = known.get(getattr(theirs, name, None)) if callable(function) else None
+            if declared is None or name in OTHERWISE:
+                continue
+            want = {n for n in inspect.signature(declared).parameters if n not in WITHOUT and not n.startswith("_")}
+            wrong += [f"{name}: {missing}" for missing in want - set(inspect.signature(function).parameters)]
+            compared += 1
+    assert compared > 300 and not wrong, wrong
+    x = nnrt.arange(6.0)
+    assert nnrt.reshape(input=x, shape=(2, 3)).permute(dims=(1, 0)).tile(dims=(1, 2)).shape == (3, 4)
+    assert x.view(2, 3).scatter_(1, nnrt.tensor([[0], [2]]), value=-1.0).tolist() == [[-1, 1, 2], [3, 4, -1]]
+    assert nnrt.tensor([7.0, -7.0]).div_(2, rounding_mode="floor").tolist() == [3, -4]

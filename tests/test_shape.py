@@ -187,7 +187,7 @@ ERRORS = [
     (lambda x: x.unfold(1, 2, 0), RuntimeError, "unfold: step must be positive"),
     (lambda x: x.as_strided((4, 2), (2, 1)), RuntimeError, "as_strided: .* reach element 7 of 6"),
     (lambda x: x.as_strided((2,), (-1,)), RuntimeError, "as_strided"),
-    (lambda x: x.split(0), RuntimeError, "split: split_size must be positive"),
+    (lambda x: x.split(0), RuntimeError, "split: split_size_or_sections must be positive"),
     (lambda x: x.split([1, 2]), RuntimeError, r"split: sizes \[1, 2\] do not sum up to 2"),
     (lambda x: x.chunk(0), RuntimeError, "chunk: chunks must be positive"),
     (lambda x: x.tensor_split(0), RuntimeError, "tensor_split: sections must be positive"),

@@ -119,9 +119,9 @@ from ..ops.unary import sigmoid, tanh
 _threshold = threshold  # threshold_ has a parameter of this name
 
 
-def normalize(x, p=2.0, dim=1, eps=1e-12):
-    """x / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
-    return div(x, clamp_min(vector_norm(x, p, dim, True), eps))
+def normalize(input, p=2.0, dim=1, eps=1e-12):
+    """input / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
+    return div(input, clamp_min(vector_norm(input, p, dim, True), eps))
 
 
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
@@ -139,77 +139,77 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 # In place where the tape does not need x; out of place, with a new tensor as the result, elsewhere.
 
 
-def relu_(x):
-    """relu(x, inplace=True)."""
-    return relu(x, True)
+def relu_(input):
+    """relu(input, inplace=True)."""
+    return relu(input, True)
 
 
-def leaky_relu_(x, negative_slope=0.01):
-    """leaky_relu(x, negative_slope, inplace=True)."""
-    return leaky_relu(x, negative_slope, True)
+def leaky_relu_(input, negative_slope=0.01):
+    """leaky_relu(input, negative_slope, inplace=True)."""
+    return leaky_relu(input, negative_slope, True)
 
 
-def elu_(x, alpha=1.0):
-    """elu(x, alpha, inplace=True)."""
-    return elu(x, alpha, True)
+def elu_(input, alpha=1.0):
+    """elu(input, alpha, inplace=True)."""
+    return elu(input, alpha, True)
 
 
-def celu_(x, alpha=1.0):
-    """celu(x, alpha, inplace=True)."""
-    return celu(x, alpha, True)
+def celu_(input, alpha=1.0):
+    """celu(input, alpha, inplace=True)."""
+    return celu(input, alpha, True)
 
 
-def selu_(x):
-    """selu(x, inplace=True)."""
-    return selu(x, True)
+def selu_(input):
+    """selu(input, inplace=True)."""
+    return selu(input, True)
 
 
-def hardtanh_(x, min_val=-1.0, max_val=1.0):
-    """hardtanh(x, min_val, max_val, inplace=True)."""
-    return hardtanh(x, min_val, max_val, True)
+def hardtanh_(input, min_val=-1.0, max_val=1.0):
+    """hardtanh(input, min_val, max_val, inplace=True)."""
+    return hardtanh(input, min_val, max_val, True)
 
 
-def rrelu_(x, lower=1.0 / 8, upper=1.0 / 3, training=False):
-    """rrelu(x, lower, upper, training, inplace=True)."""
-    return rrelu(x, lower, upper, training, True)
+def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+    """rrelu(input, lower, upper, training, inplace=True)."""
+    return rrelu(input, lower, upper, training, True)
 
 
-def threshold_(x, threshold, value):
-    """threshold(x, threshold, value, inplace=True)."""
-    return _threshold(x, threshold, value, True)
+def threshold_(input, threshold, value):
+    """threshold(input, threshold, value, inplace=True)."""
+    return _threshold(input, threshold, value, True)
 
 
 # The dropouts take torch's `inplace`; x is left as it is in any case.
 
 
-def dropout(x, p=0.5, training=True, inplace=False):
-    """x with each element zeroed with probability p and the others divided by 1 - p; x unless training."""
-    return _dropout(x, p, training)
+def dropout(input, p=0.5, training=True, inplace=False):
+    """input with each element zeroed with probability p and the others divided by 1 - p; input unless training."""
+    return _dropout(input, p, training)
 
 
-def alpha_dropout(x, p=0.5, training=False, inplace=False):
+def alpha_dropout(input, p=0.5, training=False, inplace=False):
     """Dropout that keeps mean and variance of SELU activations."""
-    return _alpha_dropout(x, p, training)
+    return _alpha_dropout(input, p, training)
 
 
-def feature_alpha_dropout(x, p=0.5, training=False, inplace=False):
+def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     """alpha_dropout of whole channels."""
-    return _feature_alpha_dropout(x, p, training)
+    return _feature_alpha_dropout(input, p, training)
 
 
-def dropout1d(x, p=0.5, training=True, inplace=False):
+def dropout1d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels of [N, C, L] or [C, L]."""
-    return _channels_dropped("dropout1d", x, p, training, (2, 3), unbatched=2)
+    return _channels_dropped("dropout1d", input, p, training, (2, 3), unbatched=2)
 
 
-def dropout2d(x, p=0.5, training=True, inplace=False):
+def dropout2d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels of [N, C, H, W]; three dimensions are [N, C, L], as in torch."""
-    return _channels_dropped("dropout2d", x, p, training, (3, 4), unbatched=None)
+    return _channels_dropped("dropout2d", input, p, training, (3, 4), unbatched=None)
 
 
-def dropout3d(x, p=0.5, training=True, inplace=False):
+def dropout3d(input, p=0.5, training=True, inplace=False):
     """dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
-    return _channels_dropped("dropout3d", x, p, training, (4, 5), unbatched=4)
+    return _channels_dropped("dropout3d", input, p, training, (4, 5), unbatched=4)
 
 
 def _channels_dropped(op, x, p, training, ndims, unbatched):

@@ -1,7 +1,7 @@
 """Activation functions: y = f(x) element by element, under the names of torch.nn.functional.
 
-NaN stays NaN. `inplace=True` overwrites x where the tape does not need it and returns x; where
-x requires a gradient it is accepted and the result is a new tensor. The formulas are in
+NaN stays NaN. `inplace=True` overwrites the input where the tape does not need it and returns it; where
+it requires a gradient it is accepted and the result is a new tensor. The formulas are in
 nnrt._ref.activation.
 """
 
@@ -48,65 +48,65 @@ def _backward(node, dy, kernel):
     return (dx,)
 
 
-def relu(x, inplace=False):
-    """max(x, 0). The derivative at 0 is 0. RuntimeError for bools."""
-    x = as_tensor("relu", x)
-    if x.array.dtype.kind == "b":
+def relu(input, inplace=False):
+    """max(input, 0). The derivative at 0 is 0. RuntimeError for bools."""
+    input = as_tensor("relu", input)
+    if input.array.dtype.kind == "b":
         raise RuntimeError("relu: wants a number, got bool")
-    y = _target(x, inplace)
-    K.relu(y, x.array)
-    return _done(x, y, relu_backward, (y,))
+    y = _target(input, inplace)
+    K.relu(y, input.array)
+    return _done(input, y, relu_backward, (y,))
 
 
 def relu_backward(node, dy):
     return _backward(node, dy, K.relu_backward)
 
 
-def hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
-    """min(max(x, min_val), max_val); the derivative at both ends is 0."""
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """min(max(input, min_val), max_val); the derivative at both ends is 0."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    x = _floating("hardtanh", x)
-    y = _target(x, inplace)
-    K.hardtanh(y, x.array, min_val, max_val)
-    return _done(x, y, hardtanh_backward, (x, min_val, max_val))
+    input = _floating("hardtanh", input)
+    y = _target(input, inplace)
+    K.hardtanh(y, input.array, min_val, max_val)
+    return _done(input, y, hardtanh_backward, (input, min_val, max_val))
 
 
 def hardtanh_backward(node, dy):
     return _backward(node, dy, K.hardtanh_backward)
 
 
-def relu6(x, inplace=False):
-    """min(max(x, 0), 6)."""
-    return hardtanh(_floating("relu6", x), 0.0, 6.0, inplace)
+def relu6(input, inplace=False):
+    """min(max(input, 0), 6)."""
+    return hardtanh(_floating("relu6", input), 0.0, 6.0, inplace)
 
 
-def leaky_relu(x, negative_slope=0.01, inplace=False):
-    """x where x > 0, else negative_slope x."""
-    x = _floating("leaky_relu", x)
-    y = _target(x, inplace)
-    K.leaky_relu(y, x.array, negative_slope)
-    return _done(x, y, leaky_relu_backward, (x, negative_slope))
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """input where input > 0, else negative_slope input."""
+    input = _floating("leaky_relu", input)
+    y = _target(input, inplace)
+    K.leaky_relu(y, input.array, negative_slope)
+    return _done(input, y, leaky_relu_backward, (input, negative_slope))
 
 
 def leaky_relu_backward(node, dy):
     return _backward(node, dy, K.leaky_relu_backward)
 
 
-def prelu(x, weight):
-    """x where x > 0, else weight x. weight: one number, or one per channel (axis 1), of x's dtype."""
-    x = _floating("prelu", x)
+def prelu(input, weight):
+    """input where input > 0, else weight input. weight: one number, or one per channel (axis 1), of input's dtype."""
+    input = _floating("prelu", input)
     w = as_tensor("prelu", weight)
-    if w.array.dtype != x.array.dtype:
-        raise RuntimeError(f"prelu: x is {x.array.dtype}, weight {w.array.dtype}; they must agree")
-    channels = x.array.shape[1] if x.array.ndim > 1 else 1
+    if w.array.dtype != input.array.dtype:
+        raise RuntimeError(f"prelu: input is {input.array.dtype}, weight {w.array.dtype}; they must agree")
+    channels = input.array.shape[1] if input.array.ndim > 1 else 1
     if w.array.ndim > 1 or w.array.size not in (1, channels):
         raise RuntimeError(
-            f"prelu: weight must have 1 element or one per channel of x ({channels}), got shape {w.array.shape}"
+            f"prelu: weight must have 1 element or one per channel of input ({channels}), got shape {w.array.shape}"
         )
-    y = empty_like(x.array)
-    K.prelu(y, x.array, _per_channel(w.array, x.array.ndim))
-    return record(y, prelu_backward, (x, w), (x, w))
+    y = empty_like(input.array)
+    K.prelu(y, input.array, _per_channel(w.array, input.array.ndim))
+    return record(y, prelu_backward, (input, w), (input, w))
 
 
 def _per_channel(w, ndim):
@@ -125,23 +125,23 @@ def prelu_backward(node, dy):
     return dx, sum_to(dw, wide.shape).reshape(w.shape)
 
 
-def rrelu(x, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, generator=None):
-    """x where x > 0, else a x: a is drawn from U[lower, upper) per element in training, else their mean.
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, generator=None):
+    """input where input > 0, else a input: a is drawn from U[lower, upper) per element in training, else their mean.
 
     Xu et al., Empirical Evaluation of Rectified Activations, 2015.
     """
     if lower > upper:
         raise ValueError(f"rrelu: lower {lower} is above upper {upper}")
-    x = _floating("rrelu", x)
+    input = _floating("rrelu", input)
     if not training:
-        return leaky_relu(x, (lower + upper) / 2, inplace)
+        return leaky_relu(input, (lower + upper) / 2, inplace)
     from . import random
 
-    noise = empty_like(x.array)
+    noise = empty_like(input.array)
     random.uniform_into(noise, lower, upper, generator)
-    y = _target(x, inplace)
-    K.prelu(y, x.array, noise)
-    return _done(x, y, rrelu_backward, (x, noise))
+    y = _target(input, inplace)
+    K.prelu(y, input.array, noise)
+    return _done(input, y, rrelu_backward, (input, noise))
 
 
 def rrelu_backward(node, dy):
@@ -151,21 +151,21 @@ def rrelu_backward(node, dy):
     return (dx,)
 
 
-def elu(x, alpha=1.0, inplace=False):
-    """x where x > 0, else alpha (e^x - 1). Clevert et al., 2015."""
-    return _elu("elu", x, alpha, 1.0, 1.0, inplace)
+def elu(input, alpha=1.0, inplace=False):
+    """input where input > 0, else alpha (e^input - 1). Clevert et al., 2015."""
+    return _elu("elu", input, alpha, 1.0, 1.0, inplace)
 
 
-def selu(x, inplace=False):
+def selu(input, inplace=False):
     """elu scaled so that activations keep mean 0 and variance 1. Klambauer et al., 2017."""
-    return _elu("selu", x, SELU_ALPHA, SELU_SCALE, 1.0, inplace)
+    return _elu("selu", input, SELU_ALPHA, SELU_SCALE, 1.0, inplace)
 
 
-def celu(x, alpha=1.0, inplace=False):
-    """x where x > 0, else alpha (e^(x / alpha) - 1). Barron, 2017."""
+def celu(input, alpha=1.0, inplace=False):
+    """input where input > 0, else alpha (e^(input / alpha) - 1). Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("celu: alpha must not be 0")
-    return _elu("celu", x, alpha, 1.0, 1.0 / alpha, inplace)
+    return _elu("celu", input, alpha, 1.0, 1.0 / alpha, inplace)
 
 
 def _elu(op, x, alpha, scale, inner, inplace):
@@ -179,16 +179,16 @@ def elu_backward(node, dy):
     return _backward(node, dy, K.elu_backward)
 
 
-def gelu(x, approximate="none"):
-    """x Phi(x), Phi the normal distribution function. Hendrycks and Gimpel, 2016.
+def gelu(input, approximate="none"):
+    """input Phi(input), Phi the normal distribution function. Hendrycks and Gimpel, 2016.
 
-    approximate="tanh": x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.
+    approximate="tanh": input (1 + tanh(sqrt(2/pi) (input + 0.044715 input^3))) / 2.
     """
-    x = _floating("gelu", x)
+    input = _floating("gelu", input)
     if approximate == "none":
-        return _of_input(x, K.gelu, gelu_backward)
+        return _of_input(input, K.gelu, gelu_backward)
     if approximate == "tanh":
-        return _of_input(x, K.gelu_tanh, gelu_tanh_backward)
+        return _of_input(input, K.gelu_tanh, gelu_tanh_backward)
     raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
 
@@ -206,12 +206,12 @@ def gelu_tanh_backward(node, dy):
     return _backward(node, dy, K.gelu_tanh_backward)
 
 
-def silu(x, inplace=False):
-    """x sigmoid(x)."""
-    x = _floating("silu", x)
-    y = _target(x, inplace)
-    K.silu(y, x.array, 1.0)
-    return _done(x, y, silu_backward, (x, 1.0))
+def silu(input, inplace=False):
+    """input sigmoid(input)."""
+    input = _floating("silu", input)
+    y = _target(input, inplace)
+    K.silu(y, input.array, 1.0)
+    return _done(input, y, silu_backward, (input, 1.0))
 
 
 def silu_backward(node, dy):
@@ -228,91 +228,91 @@ def swish(x, beta=1.0):
     return record(y, silu_backward, (x,), (x, beta))
 
 
-def mish(x, inplace=False):
-    """x tanh(log(1 + e^x)). Misra, 2019."""
-    x = _floating("mish", x)
-    y = _target(x, inplace)
-    K.mish(y, x.array)
-    return _done(x, y, mish_backward, (x,))
+def mish(input, inplace=False):
+    """input tanh(log(1 + e^input)). Misra, 2019."""
+    input = _floating("mish", input)
+    y = _target(input, inplace)
+    K.mish(y, input.array)
+    return _done(input, y, mish_backward, (input,))
 
 
 def mish_backward(node, dy):
     return _backward(node, dy, K.mish_backward)
 
 
-def softplus(x, beta=1.0, threshold=20.0):
-    """log(1 + e^(beta x)) / beta, and x where beta x > threshold."""
-    x = _floating("softplus", x)
-    y = empty_like(x.array)
-    K.softplus(y, x.array, beta, threshold)
-    return record(y, softplus_backward, (x,), (x, beta, threshold))
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + e^(beta input)) / beta, and input where beta input > threshold."""
+    input = _floating("softplus", input)
+    y = empty_like(input.array)
+    K.softplus(y, input.array, beta, threshold)
+    return record(y, softplus_backward, (input,), (input, beta, threshold))
 
 
 def softplus_backward(node, dy):
     return _backward(node, dy, K.softplus_backward)
 
 
-def softsign(x):
-    """x / (1 + |x|)."""
-    return _of_input(as_float("softsign", x), K.softsign, softsign_backward)
+def softsign(input):
+    """input / (1 + |input|)."""
+    return _of_input(as_float("softsign", input), K.softsign, softsign_backward)
 
 
 def softsign_backward(node, dy):
     return _backward(node, dy, K.softsign_backward)
 
 
-def hardsigmoid(x, inplace=False):
-    """min(max(x + 3, 0), 6) / 6."""
-    x = _floating("hardsigmoid", x)
-    y = _target(x, inplace)
-    K.hardsigmoid(y, x.array)
-    return _done(x, y, hardsigmoid_backward, (x,))
+def hardsigmoid(input, inplace=False):
+    """min(max(input + 3, 0), 6) / 6."""
+    input = _floating("hardsigmoid", input)
+    y = _target(input, inplace)
+    K.hardsigmoid(y, input.array)
+    return _done(input, y, hardsigmoid_backward, (input,))
 
 
 def hardsigmoid_backward(node, dy):
     return _backward(node, dy, K.hardsigmoid_backward)
 
 
-def hardswish(x, inplace=False):
-    """x min(max(x + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3, 2019."""
-    x = _floating("hardswish", x)
-    y = _target(x, inplace)
-    K.hardswish(y, x.array)
-    return _done(x, y, hardswish_backward, (x,))
+def hardswish(input, inplace=False):
+    """input min(max(input + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3, 2019."""
+    input = _floating("hardswish", input)
+    y = _target(input, inplace)
+    K.hardswish(y, input.array)
+    return _done(input, y, hardswish_backward, (input,))
 
 
 def hardswish_backward(node, dy):
     return _backward(node, dy, K.hardswish_backward)
 
 
-def logsigmoid(x):
-    """log(1 / (1 + e^-x))."""
-    return _of_input(_floating("logsigmoid", x), K.logsigmoid, logsigmoid_backward)
+def logsigmoid(input):
+    """log(1 / (1 + e^-input))."""
+    return _of_input(_floating("logsigmoid", input), K.logsigmoid, logsigmoid_backward)
 
 
 def logsigmoid_backward(node, dy):
     return _backward(node, dy, K.logsigmoid_backward)
 
 
-def tanhshrink(x):
-    """x - tanh(x)."""
-    return _of_input(as_float("tanhshrink", x), K.tanhshrink, tanhshrink_backward)
+def tanhshrink(input):
+    """input - tanh(input)."""
+    return _of_input(as_float("tanhshrink", input), K.tanhshrink, tanhshrink_backward)
 
 
 def tanhshrink_backward(node, dy):
     return _backward(node, dy, K.tanhshrink_backward)
 
 
-def softshrink(x, lambd=0.5):
-    """x - lambd where x > lambd, x + lambd where x < -lambd, else 0."""
+def softshrink(input, lambd=0.5):
+    """input - lambd where input > lambd, input + lambd where input < -lambd, else 0."""
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd must not be negative, got {lambd}")
-    return _shrink("softshrink", x, K.softshrink, lambd)
+    return _shrink("softshrink", input, K.softshrink, lambd)
 
 
-def hardshrink(x, lambd=0.5):
-    """x where |x| > lambd, else 0."""
-    return _shrink("hardshrink", x, K.hardshrink, lambd)
+def hardshrink(input, lambd=0.5):
+    """input where |input| > lambd, else 0."""
+    return _shrink("hardshrink", input, K.hardshrink, lambd)
 
 
 def _shrink(op, x, kernel, lambd):
@@ -326,12 +326,12 @@ def shrink_backward(node, dy):
     return _backward(node, dy, K.shrink_backward)
 
 
-def threshold(x, threshold, value, inplace=False):
-    """x where x > threshold, else value."""
-    x = as_tensor("threshold", x)
-    y = _target(x, inplace)
-    K.threshold(y, x.array, threshold, value)
-    return _done(x, y, threshold_backward, (x, threshold))
+def threshold(input, threshold, value, inplace=False):
+    """input where input > threshold, else value."""
+    input = as_tensor("threshold", input)
+    y = _target(input, inplace)
+    K.threshold(y, input.array, threshold, value)
+    return _done(input, y, threshold_backward, (input, threshold))
 
 
 def threshold_backward(node, dy):
@@ -359,9 +359,9 @@ def step(x):
 # Dauphin et al., 2017 (glu); Shazeer, GLU Variants Improve Transformer, 2020 (the others).
 
 
-def glu(x, dim=-1):
+def glu(input, dim=-1):
     """a sigmoid(b)."""
-    return _gate("glu", x, dim, K.glu, glu_backward)
+    return _gate("glu", input, dim, K.glu, glu_backward)
 
 
 def glu_backward(node, dy):

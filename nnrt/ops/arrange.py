@@ -11,15 +11,15 @@ from .promotion import as_tensor
 from .shape import axes_of, axis_of
 
 
-def flip(x, *dims):
+def flip(input, *dims):
     """A copy with the order along the axes dims reversed."""
-    x = as_tensor("flip", x)
-    a = x.array
+    input = as_tensor("flip", input)
+    a = input.array
     dims = axes_of("flip", dims[0] if len(dims) == 1 else dims, a.ndim)
     key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
     y = memory.empty_like(a)
     y[...] = a[key]
-    return record(y, flip_backward, (x,), (key,))
+    return record(y, flip_backward, (input,), (key,))
 
 
 def flip_backward(node, dy):
@@ -27,41 +27,41 @@ def flip_backward(node, dy):
     return (dy[key],)
 
 
-def fliplr(x):
+def fliplr(input):
     """flip along axis 1."""
-    x = as_tensor("fliplr", x)
-    if x.array.ndim < 2:
-        raise RuntimeError(f"fliplr: wants at least 2 dimensions, got shape {x.array.shape}")
-    return flip(x, 1)
+    input = as_tensor("fliplr", input)
+    if input.array.ndim < 2:
+        raise RuntimeError(f"fliplr: wants at least 2 dimensions, got shape {input.array.shape}")
+    return flip(input, 1)
 
 
-def flipud(x):
+def flipud(input):
     """flip along axis 0."""
-    x = as_tensor("flipud", x)
-    if x.array.ndim < 1:
+    input = as_tensor("flipud", input)
+    if input.array.ndim < 1:
         raise RuntimeError("flipud: wants at least 1 dimension, got a 0-d tensor")
-    return flip(x, 0)
+    return flip(input, 0)
 
 
-def roll(x, shifts, dims=None):
+def roll(input, shifts, dims=None):
     """A copy with elements moved on by shifts along dims; those that leave at the end come in at the start.
 
     shifts and dims: ints or sequences of the same length; without dims the flattened tensor is rolled.
     """
-    x = as_tensor("roll", x)
-    a = x.array
+    input = as_tensor("roll", input)
+    a = input.array
     shifts = (shifts,) if hasattr(shifts, "__index__") else tuple(shifts)
     if dims is None:
         if len(shifts) != 1:
             raise RuntimeError(f"roll: {len(shifts)} shifts need dims")
-        return shape.reshape(roll(shape.ravel(x), shifts, (0,)), a.shape)
+        return shape.reshape(roll(shape.ravel(input), shifts, (0,)), a.shape)
     dims = (dims,) if hasattr(dims, "__index__") else tuple(dims)
     if len(shifts) != len(dims):
         raise RuntimeError(f"roll: {len(shifts)} shifts but {len(dims)} dims")
     dims = tuple([axis_of("roll", d, a.ndim) for d in dims])
     if not a.ndim:
-        return shape.clone(x)
-    return record(_rolled(a, shifts, dims), roll_backward, (x,), (shifts, dims))
+        return shape.clone(input)
+    return record(_rolled(a, shifts, dims), roll_backward, (input,), (shifts, dims))
 
 
 def roll_backward(node, dy):
@@ -89,16 +89,16 @@ def _rolled(a, shifts, dims):
     return y
 
 
-def rot90(x, k=1, dims=(0, 1)):
-    """x turned by k quarter turns in the plane of dims, from the first towards the second."""
-    x = as_tensor("rot90", x)
-    d0, d1 = axes_of("rot90", dims, x.array.ndim)
+def rot90(input, k=1, dims=(0, 1)):
+    """input turned by k quarter turns in the plane of dims, from the first towards the second."""
+    input = as_tensor("rot90", input)
+    d0, d1 = axes_of("rot90", dims, input.array.ndim)
     k %= 4
     if k == 0:
-        return shape.clone(x)
+        return shape.clone(input)
     if k == 2:
-        return flip(x, d0, d1)
-    return shape.transpose(flip(x, d1), d0, d1) if k == 1 else flip(shape.transpose(x, d0, d1), d1)
+        return flip(input, d0, d1)
+    return shape.transpose(flip(input, d1), d0, d1) if k == 1 else flip(shape.transpose(input, d0, d1), d1)
 
 
 def repeat(x, *repeats):
@@ -123,25 +123,25 @@ def repeat_backward(node, dy):
     return (elementwise.sum_to(shape.reshaped(dy, wide)[0], narrow).reshape(size),)
 
 
-def tile(x, *repeats):
-    """repeat() that takes fewer repeats than axes: those in front are 1."""
-    x = as_tensor("tile", x)
-    repeats = sizes_of("tile", repeats)
-    return repeat(x, (1,) * (x.array.ndim - len(repeats)) + repeats)
+def tile(input, *repeats, dims=None):
+    """repeat() that takes fewer repeats than axes: those in front are 1. dims: the repeats, by name."""
+    input = as_tensor("tile", input)
+    repeats = sizes_of("tile", repeats if dims is None else (dims,))
+    return repeat(input, (1,) * (input.array.ndim - len(repeats)) + repeats)
 
 
-def repeat_interleave(x, repeats, dim=None, output_size=None):
+def repeat_interleave(input, repeats, dim=None, output_size=None):
     """Each element along dim repeated in place: `repeats` times, or repeats[i] times the i-th.
 
     repeats: int or 1-d int tensor. Without dim the flattened tensor is used.
     """
-    x = as_tensor("repeat_interleave", x)
+    input = as_tensor("repeat_interleave", input)
     if dim is None:
-        return repeat_interleave(shape.ravel(x), repeats, 0)
-    a = x.array
+        return repeat_interleave(shape.ravel(input), repeats, 0)
+    a = input.array
     dim = axis_of("repeat_interleave", dim, a.ndim)
     if not a.ndim:
-        return repeat_interleave(shape.reshape(x, 1), repeats, 0)
+        return repeat_interleave(shape.reshape(input, 1), repeats, 0)
     n = a.shape[dim]
     counts = repeats.array if hasattr(repeats, "array") else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
@@ -157,16 +157,16 @@ def repeat_interleave(x, repeats, dim=None, output_size=None):
     if output_size is not None and output_size != total:
         raise RuntimeError(f"repeat_interleave: output_size {output_size}, but the repeats add up to {total}")
     source = np.repeat(np.arange(n), counts)
-    return index.index_select(x, dim, wrap(source))
+    return index.index_select(input, dim, wrap(source))
 
 
 # ---- triangles and diagonals ----
 
 
-def tril(x, diagonal=0):
-    """x on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
-    x = as_tensor("tril", x)
-    return record(_triangle("tril", np.tril, x.array, diagonal), tril_backward, (x,), (diagonal,))
+def tril(input, diagonal=0):
+    """input on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    input = as_tensor("tril", input)
+    return record(_triangle("tril", np.tril, input.array, diagonal), tril_backward, (input,), (diagonal,))
 
 
 def tril_backward(node, dy):
@@ -174,10 +174,10 @@ def tril_backward(node, dy):
     return (np.tril(dy, diagonal),)
 
 
-def triu(x, diagonal=0):
-    """x on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
-    x = as_tensor("triu", x)
-    return record(_triangle("triu", np.triu, x.array, diagonal), triu_backward, (x,), (diagonal,))
+def triu(input, diagonal=0):
+    """input on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
+    input = as_tensor("triu", input)
+    return record(_triangle("triu", np.triu, input.array, diagonal), triu_backward, (input,), (diagonal,))
 
 
 def triu_backward(node, dy):
@@ -191,20 +191,20 @@ def _triangle(op, cut, a, diagonal):
     return cut(a, diagonal)
 
 
-def diag(x, diagonal=0):
+def diag(input, diagonal=0):
     """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a copy."""
-    x = as_tensor("diag", x)
-    if x.array.ndim == 1:
-        return diag_embed(x, diagonal)
-    if x.array.ndim != 2:
-        raise RuntimeError(f"diag: wants 1 or 2 dimensions, got shape {x.array.shape}")
-    return shape.clone(parts.diagonal(x, diagonal))
+    input = as_tensor("diag", input)
+    if input.array.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.array.ndim != 2:
+        raise RuntimeError(f"diag: wants 1 or 2 dimensions, got shape {input.array.shape}")
+    return shape.clone(parts.diagonal(input, diagonal))
 
 
-def diag_embed(x, offset=0, dim1=-2, dim2=-1):
-    """The last axis of x as the diagonals of square planes (dim1, dim2) of zeros."""
-    x = as_tensor("diag_embed", x)
-    a = x.array
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """The last axis of input as the diagonals of square planes (dim1, dim2) of zeros."""
+    input = as_tensor("diag_embed", input)
+    a = input.array
     if not a.ndim:
         raise RuntimeError("diag_embed: wants at least 1 dimension, got a 0-d tensor")
     axis1, axis2 = axes_of("diag_embed", (dim1, dim2), a.ndim + 1)
@@ -214,7 +214,7 @@ def diag_embed(x, offset=0, dim1=-2, dim2=-1):
         size.insert(axis, n)
     y = memory.zeros(tuple(size), a.dtype)
     parts.diagonal_of(y, offset, axis1, axis2)[...] = a
-    return record(y, diag_embed_backward, (x,), (offset, axis1, axis2))
+    return record(y, diag_embed_backward, (input,), (offset, axis1, axis2))
 
 
 def diag_embed_backward(node, dy):
@@ -222,12 +222,12 @@ def diag_embed_backward(node, dy):
     return (parts.diagonal_of(dy, offset, axis1, axis2),)
 
 
-def trace(x):
+def trace(input):
     """The sum of a matrix's main diagonal."""
-    x = as_tensor("trace", x)
-    if x.array.ndim != 2:
-        raise RuntimeError(f"trace: wants 2 dimensions, got shape {x.array.shape}")
-    return reduce.sum(parts.diagonal(x))
+    input = as_tensor("trace", input)
+    if input.array.ndim != 2:
+        raise RuntimeError(f"trace: wants 2 dimensions, got shape {input.array.shape}")
+    return reduce.sum(parts.diagonal(input))
 
 
 from . import elementwise, index, reduce  # noqa: E402

@@ -43,23 +43,23 @@ def rounded_backward(node, dy):
     return tuple([memory.zeros(node.saved[i], dy.dtype) if node.needs(i) else None for i in (0, 1)])
 
 
-def floor_divide(x, other):
-    """floor(x / other), in the common dtype. RuntimeError for an integer divided by zero."""
-    return rounded_division("floor_divide", K.floor_divide, x, other)
+def floor_divide(input, other):
+    """floor(input / other), in the common dtype. RuntimeError for an integer divided by zero."""
+    return rounded_division("floor_divide", K.floor_divide, input, other)
 
 
-def remainder(x, other):
-    """x - other floor(x / other), of other's sign. RuntimeError for an integer divided by zero."""
-    return _modulo("remainder", K.remainder, remainder_backward, x, other)
+def remainder(input, other):
+    """input - other floor(input / other), of other's sign. RuntimeError for an integer divided by zero."""
+    return _modulo("remainder", K.remainder, remainder_backward, input, other)
 
 
 def remainder_backward(node, dy):
     return _modulo_backward(node, dy, K.remainder_backward)
 
 
-def fmod(x, other):
-    """x - other trunc(x / other), of x's sign. RuntimeError for an integer divided by zero."""
-    return _modulo("fmod", K.fmod, fmod_backward, x, other)
+def fmod(input, other):
+    """input - other trunc(input / other), of input's sign. RuntimeError for an integer divided by zero."""
+    return _modulo("fmod", K.fmod, fmod_backward, input, other)
 
 
 def fmod_backward(node, dy):
@@ -84,19 +84,19 @@ def _modulo_backward(node, dy, kernel):
     return da, db
 
 
-def pow(x, exponent):
-    """x to the power exponent. 0^0 = 1; a negative base with a fractional exponent gives NaN.
+def pow(input, exponent):
+    """input to the power exponent. 0^0 = 1; a negative base with a fractional exponent gives NaN.
 
     RuntimeError for integers to negative integer powers.
     """
-    if isinstance(x, Tensor) and isinstance(exponent, (int, float)) and x.array.dtype.kind == "f":
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and input.array.dtype.kind == "f":
         if exponent == 2:
-            return unary.square(x)
+            return unary.square(input)
         if exponent == 0.5:
-            return unary.sqrt(x)
+            return unary.sqrt(input)
         if exponent == -1:
-            return unary.reciprocal(x)
-    a, b = operands("pow", x, exponent)
+            return unary.reciprocal(input)
+    a, b = operands("pow", input, exponent)
     u, v = array_of(a), array_of(b)
     out = result("pow", u, v)
     if out.dtype.kind == "b":
@@ -118,9 +118,9 @@ def pow_backward(node, dy):
     return da, db
 
 
-def maximum(x, other):
+def maximum(input, other):
     """The larger of the two, NaN if either is. Equal ones share the gradient."""
-    return _pair("maximum", K.maximum, maximum_backward, x, other)
+    return _pair("maximum", K.maximum, maximum_backward, input, other)
 
 
 def maximum_backward(node, dy):
@@ -130,9 +130,9 @@ def maximum_backward(node, dy):
     return da, db
 
 
-def minimum(x, other):
+def minimum(input, other):
     """The smaller of the two, NaN if either is. Equal ones share the gradient."""
-    return _pair("minimum", K.minimum, minimum_backward, x, other)
+    return _pair("minimum", K.minimum, minimum_backward, input, other)
 
 
 def minimum_backward(node, dy):
@@ -142,9 +142,9 @@ def minimum_backward(node, dy):
     return da, db
 
 
-def fmax(x, other):
-    """The larger of the two, the other one where one is NaN. Of equal ones x has the gradient."""
-    return _pair("fmax", K.fmax, fmax_backward, x, other)
+def fmax(input, other):
+    """The larger of the two, the other one where one is NaN. Of equal ones input has the gradient."""
+    return _pair("fmax", K.fmax, fmax_backward, input, other)
 
 
 def fmax_backward(node, dy):
@@ -152,9 +152,9 @@ def fmax_backward(node, dy):
     return _masked_gradients(node, dy, np.greater_equal(a, b) | np.isnan(b), a, b)
 
 
-def fmin(x, other):
-    """The smaller of the two, the other one where one is NaN. Of equal ones x has the gradient."""
-    return _pair("fmin", K.fmin, fmin_backward, x, other)
+def fmin(input, other):
+    """The smaller of the two, the other one where one is NaN. Of equal ones input has the gradient."""
+    return _pair("fmin", K.fmin, fmin_backward, input, other)
 
 
 def fmin_backward(node, dy):
@@ -184,9 +184,9 @@ def _masked_gradients(node, dy, mask, a, b):
     return da, db
 
 
-def atan2(x, other):
-    """The angle of the point (other, x) in (-pi, pi]."""
-    return _float_pair("atan2", K.atan2, atan2_backward, x, other)
+def atan2(input, other):
+    """The angle of the point (other, input) in (-pi, pi]."""
+    return _float_pair("atan2", K.atan2, atan2_backward, input, other)
 
 
 def atan2_backward(node, dy):
@@ -200,9 +200,9 @@ def atan2_backward(node, dy):
     return da, db
 
 
-def hypot(x, other):
-    """sqrt(x^2 + other^2), without overflow between."""
-    a, b = float_operands("hypot", x, other)
+def hypot(input, other):
+    """sqrt(input^2 + other^2), without overflow between."""
+    a, b = float_operands("hypot", input, other)
     out = result("hypot", array_of(a), array_of(b))
     K.hypot(out, array_of(a), array_of(b))
     return record(out, hypot_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
@@ -215,9 +215,9 @@ def hypot_backward(node, dy):
     return da, db
 
 
-def logaddexp(x, other):
-    """log(e^x + e^other), without overflow between."""
-    a, b = float_operands("logaddexp", x, other)
+def logaddexp(input, other):
+    """log(e^input + e^other), without overflow between."""
+    a, b = float_operands("logaddexp", input, other)
     out = result("logaddexp", array_of(a), array_of(b))
     K.logaddexp(out, array_of(a), array_of(b))
     return record(out, logaddexp_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
@@ -230,9 +230,9 @@ def logaddexp_backward(node, dy):
     return da, db
 
 
-def logaddexp2(x, other):
-    """log2(2^x + 2^other), without overflow between."""
-    a, b = float_operands("logaddexp2", x, other)
+def logaddexp2(input, other):
+    """log2(2^input + 2^other), without overflow between."""
+    a, b = float_operands("logaddexp2", input, other)
     out = result("logaddexp2", array_of(a), array_of(b))
     np.logaddexp2(array_of(a), array_of(b), out=out)
     return record(out, logaddexp2_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
@@ -248,9 +248,9 @@ def logaddexp2_backward(node, dy):
     )
 
 
-def xlogy(x, other):
-    """x log(other), 0 where x = 0 (unless other is NaN)."""
-    return _float_pair("xlogy", K.xlogy, xlogy_backward, x, other)
+def xlogy(input, other):
+    """input log(other), 0 where input = 0 (unless other is NaN)."""
+    return _float_pair("xlogy", K.xlogy, xlogy_backward, input, other)
 
 
 def xlogy_backward(node, dy):
@@ -263,19 +263,19 @@ def xlogy_backward(node, dy):
     return da, db
 
 
-def heaviside(x, values):
-    """0 where x < 0, values where x = 0, 1 where x > 0. Not differentiable; the dtypes must agree."""
-    if isinstance(values, Tensor) and isinstance(x, Tensor) and values.array.dtype != x.array.dtype:
-        raise RuntimeError(f"heaviside: x is {x.array.dtype}, values {values.array.dtype}; they must agree")
-    a, b = operands("heaviside", x, values)
+def heaviside(input, values):
+    """0 where input < 0, values where input = 0, 1 where input > 0. Not differentiable; the dtypes must agree."""
+    if isinstance(values, Tensor) and isinstance(input, Tensor) and values.array.dtype != input.array.dtype:
+        raise RuntimeError(f"heaviside: x is {input.array.dtype}, values {values.array.dtype}; they must agree")
+    a, b = operands("heaviside", input, values)
     out = result("heaviside", array_of(a), array_of(b))
     K.heaviside(out, array_of(a), array_of(b))
     return wrap(out)
 
 
-def copysign(x, other):
-    """|x| with other's sign (that of -0.0 is minus). other has no gradient, nor has x where it is 0."""
-    a, b = float_operands("copysign", x, other)
+def copysign(input, other):
+    """|input| with other's sign (that of -0.0 is minus). other has no gradient, nor has input where it is 0."""
+    a, b = float_operands("copysign", input, other)
     out = result("copysign", array_of(a), array_of(b))
     np.copysign(array_of(a), array_of(b), out=out)
     return record(out, copysign_backward, (tensor_of(a), tensor_of(b)), (a, shape_of(array_of(b)), out))
@@ -287,27 +287,27 @@ def copysign_backward(node, dy):
     return da, memory.zeros(shape_b, dy.dtype) if node.needs(1) else None
 
 
-def nextafter(x, other):
-    """The next number after x in the direction of other. Not differentiable."""
-    a, b = float_operands("nextafter", x, other)
+def nextafter(input, other):
+    """The next number after input in the direction of other. Not differentiable."""
+    a, b = float_operands("nextafter", input, other)
     out = result("nextafter", array_of(a), array_of(b))
     np.nextafter(array_of(a), array_of(b), out=out)
     return wrap(out)
 
 
-def ldexp(x, other):
-    """x 2^other. other: a tensor; x: one that broadcasts with it, or a number."""
-    return mul(x, pow(2.0, other))
+def ldexp(input, other):
+    """input 2^other. other: a tensor; input: one that broadcasts with it, or a number."""
+    return mul(input, pow(2.0, other))
 
 
-def gcd(x, other):
+def gcd(input, other):
     """The greatest common divisor of integers, at least 0; gcd(0, 0) = 0. They broadcast; RuntimeError for other dtypes."""
-    return _whole("gcd", np.gcd, x, other)
+    return _whole("gcd", np.gcd, input, other)
 
 
-def lcm(x, other):
-    """The least common multiple of integers, at least 0; lcm(x, 0) = 0. They broadcast; RuntimeError for other dtypes."""
-    return _whole("lcm", np.lcm, x, other)
+def lcm(input, other):
+    """The least common multiple of integers, at least 0; lcm(input, 0) = 0. They broadcast; RuntimeError for other dtypes."""
+    return _whole("lcm", np.lcm, input, other)
 
 
 def _whole(op, ufunc, x, other):

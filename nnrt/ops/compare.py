@@ -20,53 +20,53 @@ def _comparison(op, kernel, x, other):
     return wrap(out)
 
 
-def eq(x, other):
-    """x == other."""
+def eq(input, other):
+    """input == other."""
     if other is None or isinstance(other, str):
         return NotImplemented  # the operator then compares identities
-    return _comparison("eq", K.eq, x, other)
+    return _comparison("eq", K.eq, input, other)
 
 
-def ne(x, other):
-    """x != other."""
+def ne(input, other):
+    """input != other."""
     if other is None or isinstance(other, str):
         return NotImplemented
-    return _comparison("ne", K.ne, x, other)
+    return _comparison("ne", K.ne, input, other)
 
 
-def lt(x, other):
-    """x < other."""
-    return _comparison("lt", K.lt, x, other)
+def lt(input, other):
+    """input < other."""
+    return _comparison("lt", K.lt, input, other)
 
 
-def le(x, other):
-    """x <= other."""
-    return _comparison("le", K.le, x, other)
+def le(input, other):
+    """input <= other."""
+    return _comparison("le", K.le, input, other)
 
 
-def gt(x, other):
-    """x > other."""
-    return _comparison("gt", K.gt, x, other)
+def gt(input, other):
+    """input > other."""
+    return _comparison("gt", K.gt, input, other)
 
 
-def ge(x, other):
-    """x >= other."""
-    return _comparison("ge", K.ge, x, other)
+def ge(input, other):
+    """input >= other."""
+    return _comparison("ge", K.ge, input, other)
 
 
-def logical_and(x, other):
-    """x and other are both not 0."""
-    return _logic("logical_and", K.logical_and, x, other)
+def logical_and(input, other):
+    """input and other are both not 0."""
+    return _logic("logical_and", K.logical_and, input, other)
 
 
-def logical_or(x, other):
-    """x or other is not 0."""
-    return _logic("logical_or", K.logical_or, x, other)
+def logical_or(input, other):
+    """input or other is not 0."""
+    return _logic("logical_or", K.logical_or, input, other)
 
 
-def logical_xor(x, other):
-    """Just one of x and other is not 0."""
-    return _logic("logical_xor", K.logical_xor, x, other)
+def logical_xor(input, other):
+    """Just one of input and other is not 0."""
+    return _logic("logical_xor", K.logical_xor, input, other)
 
 
 def _logic(op, kernel, x, other):
@@ -79,34 +79,34 @@ def _logic(op, kernel, x, other):
     return wrap(out)
 
 
-def logical_not(x):
-    """x is 0."""
-    return _predicate("logical_not", K.logical_not, x)
+def logical_not(input):
+    """input is 0."""
+    return _predicate("logical_not", K.logical_not, input)
 
 
-def bitwise_and(x, other):
-    """x & other, for integers and bools."""
-    return _bits("bitwise_and", K.bitwise_and, x, other)
+def bitwise_and(input, other):
+    """input & other, for integers and bools."""
+    return _bits("bitwise_and", K.bitwise_and, input, other)
 
 
-def bitwise_or(x, other):
-    """x | other, for integers and bools."""
-    return _bits("bitwise_or", K.bitwise_or, x, other)
+def bitwise_or(input, other):
+    """input | other, for integers and bools."""
+    return _bits("bitwise_or", K.bitwise_or, input, other)
 
 
-def bitwise_xor(x, other):
-    """x ^ other, for integers and bools."""
-    return _bits("bitwise_xor", K.bitwise_xor, x, other)
+def bitwise_xor(input, other):
+    """input ^ other, for integers and bools."""
+    return _bits("bitwise_xor", K.bitwise_xor, input, other)
 
 
-def bitwise_left_shift(x, other):
-    """x << other, for integers."""
-    return _bits("bitwise_left_shift", K.bitwise_left_shift, x, other)
+def bitwise_left_shift(input, other):
+    """input << other, for integers."""
+    return _bits("bitwise_left_shift", K.bitwise_left_shift, input, other)
 
 
-def bitwise_right_shift(x, other):
-    """x >> other, for integers; the sign is shifted in."""
-    return _bits("bitwise_right_shift", K.bitwise_right_shift, x, other)
+def bitwise_right_shift(input, other):
+    """input >> other, for integers; the sign is shifted in."""
+    return _bits("bitwise_right_shift", K.bitwise_right_shift, input, other)
 
 
 def _bits(op, kernel, x, other):
@@ -120,47 +120,47 @@ def _bits(op, kernel, x, other):
     return wrap(out)
 
 
-def bitwise_not(x):
-    """~x, for integers and bools."""
-    x = as_tensor("bitwise_not", x)
-    if x.array.dtype.kind == "f":
-        raise RuntimeError(f"bitwise_not: wants an integer tensor, got {x.array.dtype}")
-    out = memory.empty_like(x.array)
-    K.bitwise_not(out, x.array)
+def bitwise_not(input):
+    """~input, for integers and bools."""
+    input = as_tensor("bitwise_not", input)
+    if input.array.dtype.kind == "f":
+        raise RuntimeError(f"bitwise_not: wants an integer tensor, got {input.array.dtype}")
+    out = memory.empty_like(input.array)
+    K.bitwise_not(out, input.array)
     return wrap(out)
 
 
-def isnan(x):
-    """x is NaN."""
-    return _predicate("isnan", K.isnan, x)
+def isnan(input):
+    """input is NaN."""
+    return _predicate("isnan", K.isnan, input)
 
 
-def isinf(x):
-    """x is inf or -inf."""
-    return _predicate("isinf", K.isinf, x)
+def isinf(input):
+    """input is inf or -inf."""
+    return _predicate("isinf", K.isinf, input)
 
 
-def isfinite(x):
-    """x is neither NaN nor infinite."""
-    return _predicate("isfinite", K.isfinite, x)
+def isfinite(input):
+    """input is neither NaN nor infinite."""
+    return _predicate("isfinite", K.isfinite, input)
 
 
-def isposinf(x):
-    """x is inf."""
-    return _comparison("isposinf", K.eq, x, np.inf)
+def isposinf(input):
+    """input is inf."""
+    return _comparison("isposinf", K.eq, input, np.inf)
 
 
-def isneginf(x):
-    """x is -inf."""
-    return _comparison("isneginf", K.eq, x, -np.inf)
+def isneginf(input):
+    """input is -inf."""
+    return _comparison("isneginf", K.eq, input, -np.inf)
 
 
-def signbit(x):
-    """The sign bit of x is set; so it is for -0.0."""
-    x = as_tensor("signbit", x)
-    if x.array.dtype.kind != "f":
-        return _comparison("signbit", K.lt, x, 0)
-    return wrap(np.signbit(x.array, out=empty_as(x.array, BOOL)))
+def signbit(input):
+    """The sign bit of input is set; so it is for -0.0."""
+    input = as_tensor("signbit", input)
+    if input.array.dtype.kind != "f":
+        return _comparison("signbit", K.lt, input, 0)
+    return wrap(np.signbit(input.array, out=empty_as(input.array, BOOL)))
 
 
 def _predicate(op, kernel, x):
@@ -170,12 +170,12 @@ def _predicate(op, kernel, x):
     return wrap(out)
 
 
-def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|x - other| <= atol + rtol |other|, element by element; infinities must be equal.
 
     Both must be Tensors of one dtype. equal_nan: two NaN count as close.
     """
-    a, b = as_tensor("isclose", x), as_tensor("isclose", other)
+    a, b = as_tensor("isclose", input), as_tensor("isclose", other)
     if a.array.dtype != b.array.dtype:
         raise RuntimeError(f"isclose: x is {a.array.dtype}, other {b.array.dtype}; they must agree")
     if rtol < 0 or atol < 0:
@@ -187,19 +187,19 @@ def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return wrap(out)
 
 
-def allclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether isclose holds everywhere, as a bool."""
-    return bool(isclose(x, other, rtol, atol, equal_nan).array.all())
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
-def equal(x, other):
+def equal(input, other):
     """Whether shapes and all elements are equal, as a bool."""
-    x = as_tensor("equal", x)
+    input = as_tensor("equal", input)
     if not isinstance(other, Tensor):
         raise TypeError(f"equal: other must be a Tensor, got {type(other).__name__}")
-    if x.array.shape != other.array.shape:
+    if input.array.shape != other.array.shape:
         return False
-    return bool(eq(x, other).array.all())
+    return bool(eq(input, other).array.all())
 
 
 # torch's other names

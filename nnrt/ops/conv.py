@@ -442,7 +442,7 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     RuntimeError where a gradient is asked for.
     """
     if not isinstance(weight, Tensor):
-        raise not_tensors("fused", x=x, weight=weight)
+        raise not_tensors("fused", input=x, weight=weight)
     _refuse_gradient(x, weight, bias, residual)
     dims = len(weight.shape) - 2
     if dims not in (1, 2, 3):

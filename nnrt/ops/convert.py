@@ -85,19 +85,19 @@ def ndimension(x):
     return x.array.ndim
 
 
-def is_complex(x):
+def is_complex(input):
     """False."""
     return False
 
 
-def is_signed(x):
+def is_signed(input):
     """Whether the dtype has negative numbers."""
-    return as_tensor(x).array.dtype.kind in "if"
+    return as_tensor(input).array.dtype.kind in "if"
 
 
-def is_nonzero(x):
-    """bool(x): RuntimeError for more or fewer elements than one."""
-    return builtins.bool(x)
+def is_nonzero(input):
+    """bool(input): RuntimeError for more or fewer elements than one."""
+    return builtins.bool(input)
 
 
 def where(x, condition, other):

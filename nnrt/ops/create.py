@@ -64,13 +64,13 @@ def from_numpy(array):
     return wrap(memory.lent(array))
 
 
-def from_dlpack(x):
+def from_dlpack(ext_tensor):
     """A tensor that shares the memory of an object with __dlpack__ (torch or JAX tensor, numpy array)."""
-    if isinstance(x, Tensor):
-        return view_of(x, x.numpy())
-    if not hasattr(x, "__dlpack__"):
-        raise TypeError(f"from_dlpack: wants an object with __dlpack__, got {type(x).__name__}")
-    return from_numpy(np.from_dlpack(x))
+    if isinstance(ext_tensor, Tensor):
+        return view_of(ext_tensor, ext_tensor.numpy())
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(f"from_dlpack: wants an object with __dlpack__, got {type(ext_tensor).__name__}")
+    return from_numpy(np.from_dlpack(ext_tensor))
 
 
 def scalar_tensor(s, dtype=None, device=None, requires_grad=False):
@@ -269,28 +269,28 @@ def like(op, x, dtype, device, requires_grad):
     return _finished(op, in_order_of(array, array.shape, dtype), requires_grad)
 
 
-def empty_like(x, dtype=None, device=None, requires_grad=False):
-    """A tensor of x's shape, dtype and memory order, uninitialised."""
-    return like("empty_like", x, dtype, device, requires_grad)
+def empty_like(input, dtype=None, device=None, requires_grad=False):
+    """A tensor of input's shape, dtype and memory order, uninitialised."""
+    return like("empty_like", input, dtype, device, requires_grad)
 
 
-def zeros_like(x, dtype=None, device=None, requires_grad=False):
-    """Zeros of x's shape, dtype and memory order."""
-    made = like("zeros_like", x, dtype, device, requires_grad)
+def zeros_like(input, dtype=None, device=None, requires_grad=False):
+    """Zeros of input's shape, dtype and memory order."""
+    made = like("zeros_like", input, dtype, device, requires_grad)
     made.array.fill(0)
     return made
 
 
-def ones_like(x, dtype=None, device=None, requires_grad=False):
-    """Ones of x's shape, dtype and memory order."""
-    made = like("ones_like", x, dtype, device, requires_grad)
+def ones_like(input, dtype=None, device=None, requires_grad=False):
+    """Ones of input's shape, dtype and memory order."""
+    made = like("ones_like", input, dtype, device, requires_grad)
     made.array.fill(1)
     return made
 
 
-def full_like(x, fill_value, dtype=None, device=None, requires_grad=False):
-    """fill_value in x's shape, dtype and memory order."""
-    made = like("full_like", x, dtype, device, requires_grad)
+def full_like(input, fill_value, dtype=None, device=None, requires_grad=False):
+    """fill_value in input's shape, dtype and memory order."""
+    made = like("full_like", input, dtype, device, requires_grad)
     made.array.fill(fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
     return made
 
@@ -399,14 +399,14 @@ def is_tensor(obj):
     return isinstance(obj, Tensor)
 
 
-def is_floating_point(x):
-    """Whether x has a floating dtype."""
-    return _tensor("is_floating_point", x).array.dtype.kind == "f"
+def is_floating_point(input):
+    """Whether input has a floating dtype."""
+    return _tensor("is_floating_point", input).array.dtype.kind == "f"
 
 
-def numel(x):
+def numel(input):
     """Number of elements."""
-    return _tensor("numel", x).array.size
+    return _tensor("numel", input).array.size
 
 
 from . import convert  # noqa: E402

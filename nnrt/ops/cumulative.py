@@ -26,12 +26,12 @@ CummaxResult = namedtuple("cummax", ["values", "indices"])
 CumminResult = namedtuple("cummin", ["values", "indices"])
 
 
-def cumsum(x, dim, dtype=None):
+def cumsum(input, dim, dtype=None):
     """Running sum along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
-    x = as_tensor("cumsum", x)
-    a, y, outer, n, inner = _prepare("cumsum", x, dim, dtype, True)
+    input = as_tensor("cumsum", input)
+    a, y, outer, n, inner = _prepare("cumsum", input, dim, dtype, True)
     K.cumsum(y, a, outer, n, inner, False)
-    return record(y, cumsum_backward, (x,), (outer, n, inner, x.array.dtype))
+    return record(y, cumsum_backward, (input,), (outer, n, inner, input.array.dtype))
 
 
 def cumsum_backward(node, dy):
@@ -41,12 +41,12 @@ def cumsum_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cumprod(x, dim, dtype=None):
+def cumprod(input, dim, dtype=None):
     """Running product along dim, accumulated in float64. Arguments as for :func:`cumsum`."""
-    x = as_tensor("cumprod", x)
-    a, y, outer, n, inner = _prepare("cumprod", x, dim, dtype, True)
+    input = as_tensor("cumprod", input)
+    a, y, outer, n, inner = _prepare("cumprod", input, dim, dtype, True)
     K.cumprod(y, a, outer, n, inner)
-    return record(y, cumprod_backward, (x,), (x if a is x.array else a, outer, n, inner, x.array.dtype))
+    return record(y, cumprod_backward, (input,), (input if a is input.array else a, outer, n, inner, input.array.dtype))
 
 
 def cumprod_backward(node, dy):
@@ -56,26 +56,26 @@ def cumprod_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cummax(x, dim):
+def cummax(input, dim):
     """(values, indices) of the running maximum along dim: the last of equal ones; NaN stays."""
-    x = as_tensor("cummax", x)
-    return CummaxResult(*_cumulative("cummax", K.cummax, x, dim))
+    input = as_tensor("cummax", input)
+    return CummaxResult(*_cumulative("cummax", K.cummax, input, dim))
 
 
-def cummin(x, dim):
+def cummin(input, dim):
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
-    x = as_tensor("cummin", x)
-    return CumminResult(*_cumulative("cummin", K.cummin, x, dim))
+    input = as_tensor("cummin", input)
+    return CumminResult(*_cumulative("cummin", K.cummin, input, dim))
 
 
-def logcumsumexp(x, dim):
-    """log of the running sum of exp(x) along dim, without overflow; of x's shape. RuntimeError unless x is floating."""
-    x = as_tensor("logcumsumexp", x)
-    if x.array.dtype.kind != "f":
-        raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {x.array.dtype}")
-    dim = axis_of("logcumsumexp", dim, x.array.ndim)
-    y = np.logaddexp.accumulate(x.array, axis=dim) if x.array.ndim else x.array.copy()
-    return record(y, logcumsumexp_backward, (x,), (x, y, dim))
+def logcumsumexp(input, dim):
+    """log of the running sum of exp(input) along dim, without overflow; of input's shape. RuntimeError unless it is floating."""
+    input = as_tensor("logcumsumexp", input)
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {input.array.dtype}")
+    dim = axis_of("logcumsumexp", dim, input.array.ndim)
+    y = np.logaddexp.accumulate(input.array, axis=dim) if input.array.ndim else input.array.copy()
+    return record(y, logcumsumexp_backward, (input,), (input, y, dim))
 
 
 def logcumsumexp_backward(node, dy):
@@ -91,25 +91,25 @@ def logcumsumexp_backward(node, dy):
     return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
 
 
-def diff(x, n=1, dim=-1, prepend=None, append=None):
+def diff(input, n=1, dim=-1, prepend=None, append=None):
     """n times over, each element along dim but the first, less the one before it. Bools are compared.
 
-    prepend, append: tensors that are first joined on along dim. RuntimeError for n < 0 or a 0-d x.
+    prepend, append: tensors that are first joined on along dim. RuntimeError for n < 0 or a 0-d input.
     """
-    x = as_tensor("diff", x)
-    if x.array.ndim == 0:
+    input = as_tensor("diff", input)
+    if input.array.ndim == 0:
         raise RuntimeError("diff: x must have at least 1 dimension, got a 0-d tensor")
     if n < 0:
         raise RuntimeError(f"diff: n must be at least 0, got {n}")
-    dim = axis_of("diff", dim, x.array.ndim)
-    parts = [t for t in (prepend, x, append) if t is not None]
+    dim = axis_of("diff", dim, input.array.ndim)
+    parts = [t for t in (prepend, input, append) if t is not None]
     if len(parts) > 1:
-        x = cat(parts, dim)
-    minus = logical_xor if x.array.dtype.kind == "b" else sub
+        input = cat(parts, dim)
+    minus = logical_xor if input.array.dtype.kind == "b" else sub
     for _ in range(n):
-        rows = x.array.shape[dim]
-        x = minus(narrow(x, dim, min(rows, 1), max(rows - 1, 0)), narrow(x, dim, 0, max(rows - 1, 0)))
-    return x
+        rows = input.array.shape[dim]
+        input = minus(narrow(input, dim, min(rows, 1), max(rows - 1, 0)), narrow(input, dim, 0, max(rows - 1, 0)))
+    return input
 
 
 def _cumulative(op, kernel, x, dim):

@@ -49,12 +49,12 @@ def gradient(kernel, dy, shape, *args):
     return sum_to(out, shape)
 
 
-def add(x, other, alpha=1):
-    """x + alpha other."""
+def add(input, other, alpha=1):
+    """input + alpha other."""
     if alpha != 1:
-        return _axpy("add", x, other, alpha)
-    if isinstance(x, Tensor) and isinstance(other, Tensor):
-        left, right = x, other
+        return _axpy("add", input, other, alpha)
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        left, right = input, other
         if alike(left.array, right.array):
             if _add is None:
                 _hold()
@@ -63,7 +63,7 @@ def add(x, other, alpha=1):
             if not tracked(left, right):
                 return wrap(out)
             return record(out, add_backward, (left, right), ())
-    a, b = operands("add", x, other)
+    a, b = operands("add", input, other)
     u, v = array_of(a), array_of(b)
     out = result("add", u, v)
     K.add(out, u, v)
@@ -77,15 +77,15 @@ def add_backward(node, dy):
     return sum_to(dy, shape_a) if node.needs(0) else None, sum_to(dy, shape_b) if node.needs(1) else None
 
 
-def sub(x, other, alpha=1):
-    """x - alpha other. Bools cannot be subtracted: RuntimeError."""
+def sub(input, other, alpha=1):
+    """input - alpha other. Bools cannot be subtracted: RuntimeError."""
     if alpha != 1:
-        return _axpy("sub", x, other, alpha)
-    a, b = operands("sub", x, other)
+        return _axpy("sub", input, other, alpha)
+    a, b = operands("sub", input, other)
     u, v = array_of(a), array_of(b)
     out = result("sub", u, v)
-    if out.dtype.kind == "b" or isinstance(x, bool) or isinstance(other, bool):
-        _refuse_bool("sub", x, other)
+    if out.dtype.kind == "b" or isinstance(input, bool) or isinstance(other, bool):
+        _refuse_bool("sub", input, other)
     K.sub(out, u, v)
     return record(out, sub_backward, (tensor_of(a), tensor_of(b)), (shape_of(u), shape_of(v)))
 
@@ -108,9 +108,9 @@ def _refuse_bool(op, x, other):
             raise RuntimeError(f"{op}: bools cannot be subtracted; use logical_xor or logical_not")
 
 
-def rsub(x, other, alpha=1):
-    """other - alpha x."""
-    return sub(other, x, alpha)
+def rsub(input, other, alpha=1):
+    """other - alpha input."""
+    return sub(other, input, alpha)
 
 
 def _axpy(op, x, other, alpha):
@@ -145,10 +145,10 @@ def axpy_backward(node, dy):
     return da, db
 
 
-def mul(x, other):
-    """x other."""
-    if isinstance(x, Tensor) and isinstance(other, Tensor):
-        left, right = x, other
+def mul(input, other):
+    """input other."""
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        left, right = input, other
         if alike(left.array, right.array):
             out = empty_like(left.array)
             K.mul(out, left.array, right.array)
@@ -156,7 +156,7 @@ def mul(x, other):
                 return wrap(out)
             saved = (left if right.requires_grad else None, right if left.requires_grad else None)
             return record(out, mul_backward, (left, right), saved)
-    a, b = operands("mul", x, other)
+    a, b = operands("mul", input, other)
     u, v = array_of(a), array_of(b)
     out = result("mul", u, v)
     K.mul(out, u, v)
@@ -196,8 +196,8 @@ def product_to(dy, other, shape):
     return sum_to(out, shape)
 
 
-def div(x, other, rounding_mode=None):
-    """x / other; integers give the default float dtype.
+def div(input, other, rounding_mode=None):
+    """input / other; integers give the default float dtype.
 
     rounding_mode: None, "trunc" (towards zero) or "floor"; with these integers stay integers,
     and the gradient is 0.
@@ -206,11 +206,11 @@ def div(x, other, rounding_mode=None):
         from .binary import rounded_division
 
         if rounding_mode == "floor":
-            return rounded_division("div", K.floor_divide, x, other)
+            return rounded_division("div", K.floor_divide, input, other)
         if rounding_mode == "trunc":
-            return rounded_division("div", K.trunc_divide, x, other)
+            return rounded_division("div", K.trunc_divide, input, other)
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
-    a, b = float_operands("div", x, other)
+    a, b = float_operands("div", input, other)
     u, v = array_of(a), array_of(b)
     out = result("div", u, v)
     K.div(out, u, v)

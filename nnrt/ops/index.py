@@ -263,16 +263,16 @@ def scattered(out, base, weights, x, index):
 # ---- index_select, take ----
 
 
-def index_select(x, dim, index):
-    """The slices of x along dim at a 1-d index: out[..., n, ...] = x[..., index[n], ...]."""
-    x = as_tensor("index_select", x)
-    dim = axis_of("index_select", dim, x.array.ndim)
+def index_select(input, dim, index):
+    """The slices of input along dim at a 1-d index: out[..., n, ...] = input[..., index[n], ...]."""
+    input = as_tensor("index_select", input)
+    dim = axis_of("index_select", dim, input.array.ndim)
     index = indices_of("index_select", index)
     if index.ndim > 1:
         raise IndexError(f"index_select: index must be 1-d, got shape {index.shape}")
-    if not x.array.ndim:
-        return shape.reshape(index_select(shape.reshape(x, 1), 0, index), ())
-    return _take(x, dim, memory.contiguous(index.reshape(-1)), "index_select")
+    if not input.array.ndim:
+        return shape.reshape(index_select(shape.reshape(input, 1), 0, index), ())
+    return _take(input, dim, memory.contiguous(index.reshape(-1)), "index_select")
 
 
 def _take(x, dim, index, op, wrapping=False):
@@ -303,10 +303,10 @@ def index_select_backward(node, dy):
     return (dx,)
 
 
-def take(x, index):
-    """The elements at index of x read as if flattened, in index's shape; negative ones count from the end."""
-    x = as_tensor("take", x)
-    flat = shape.ravel(x)
+def take(input, index):
+    """The elements at index of input read as if flattened, in index's shape; negative ones count from the end."""
+    input = as_tensor("take", input)
+    flat = shape.ravel(input)
     index = indices_of("take", index)
     rows = memory.contiguous(_wrapped(index, flat.array.size).reshape(-1))
     return shape.reshape(_take(flat, 0, rows, "take"), index.shape)
@@ -315,23 +315,23 @@ def take(x, index):
 # ---- gather ----
 
 
-def gather(x, dim, index, sparse_grad=False):
-    """out[i, j, k] = x[i, index[i, j, k], k] (for dim 1), in index's shape.
+def gather(input, dim, index, sparse_grad=False):
+    """out[i, j, k] = input[i, index[i, j, k], k] (for dim 1), in index's shape.
 
-    index: integers, as many axes as x, at most x's size along the other axes.
+    index: integers, as many axes as input, at most input's size along the other axes.
     """
-    x = as_tensor("gather", x)
-    a = x.array
+    input = as_tensor("gather", input)
+    a = input.array
     dim = axis_of("gather", dim, a.ndim)
     index = index_like("gather", index, a, dim)
     if index is None:
-        return record(memory.empty((0,), a.dtype), gather_backward, (x,), (a.shape, 0, None))
+        return record(memory.empty((0,), a.dtype), gather_backward, (input,), (a.shape, 0, None))
     if not a.ndim:
-        return shape.reshape(gather(shape.reshape(x, 1), 0, index.reshape(1)), ())
+        return shape.reshape(gather(shape.reshape(input, 1), 0, index.reshape(1)), ())
     check_range("gather", index, a.shape[dim], dim)
     out = memory.empty(index.shape, a.dtype)
     K.gather(folded(out, dim), folded3(a, index, dim), folded(index, dim))
-    return record(out, gather_backward, (x,), (a.shape, dim, index))
+    return record(out, gather_backward, (input,), (a.shape, dim, index))
 
 
 def gather_backward(node, dy):
@@ -380,12 +380,12 @@ def folded3(a, index, dim):
     return folded(corner, dim)
 
 
-def take_along_dim(x, indices, dim=None):
-    """gather() with x and indices broadcast along the other axes; of the flattened x without dim."""
+def take_along_dim(input, indices, dim=None):
+    """gather() with input and indices broadcast along the other axes; of the flattened input without dim."""
     index = indices_of("take_along_dim", indices)
     if dim is None:
-        return gather(shape.ravel(x), 0, wrap(index.reshape(-1)))
-    a = x.array
+        return gather(shape.ravel(input), 0, wrap(index.reshape(-1)))
+    a = input.array
     if index.ndim != a.ndim:
         raise RuntimeError(
             f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}"
@@ -393,6 +393,6 @@ def take_along_dim(x, indices, dim=None):
     dim = axis_of("take_along_dim", dim, a.ndim)
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
     common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
-    x = shape.expand(x, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
+    input = shape.expand(input, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
     index = np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :])
-    return gather(x, dim, wrap(index))
+    return gather(input, dim, wrap(index))

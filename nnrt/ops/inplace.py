@@ -120,8 +120,10 @@ def mul_(x, other):
     return _arithmetic("mul", x, other)
 
 
-def div_(x, other):
-    """x /= other."""
+def div_(x, other, rounding_mode=None):
+    """x /= other. rounding_mode as :func:`div`'s."""
+    if rounding_mode is not None:
+        return _assign("div_", x, other, lambda: elementwise.div(x, other, rounding_mode))
     return _arithmetic("div", x, other)
 
 
@@ -257,9 +259,9 @@ def masked_fill_(x, mask, value):
     return _assign("masked_fill_", x, None, lambda: masks.masked_fill(x, mask, value))
 
 
-def scatter_(x, dim, index, src):
-    """x[index] = src along dim."""
-    return _assign("scatter_", x, src, lambda: scatter.scatter(x, dim, index, src))
+def scatter_(x, dim, index, src=None, value=None, reduce=None):
+    """x[index] = src (a Tensor or a number, also as value=) along dim; reduce as :func:`scatter`'s."""
+    return _assign("scatter_", x, src, lambda: scatter.scatter(x, dim, index, src, value, reduce))
 
 
 def scatter_add_(x, dim, index, src):
@@ -272,9 +274,9 @@ def index_add_(x, dim, index, source, alpha=1):
     return _assign("index_add_", x, source, lambda: scatter.index_add(x, dim, index, source, alpha))
 
 
-def copy_(x, source):
-    """Overwrites the values with source's (broadcast, converted)."""
-    return _assign("copy_", x, source, lambda: source)
+def copy_(x, src, non_blocking=False):
+    """Overwrites the values with src's (broadcast, converted). non_blocking: for torch's signature; copies are done on return."""
+    return _assign("copy_", x, src, lambda: src)
 
 
 def fill_(x, value):

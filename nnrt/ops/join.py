@@ -212,28 +212,28 @@ def block_diag_backward(node, dy):
     return tuple([dy[key] if node.needs(i) else None for i, key in enumerate(keys)])
 
 
-def hsplit(x, indices_or_sections):
-    """x cut along axis 1 (of a 1-d tensor along axis 0) into equal sections, or at indices."""
-    x = as_tensor("hsplit", x)
-    if not x.array.ndim:
+def hsplit(input, indices_or_sections):
+    """input cut along axis 1 (of a 1-d tensor along axis 0) into equal sections, or at indices."""
+    input = as_tensor("hsplit", input)
+    if not input.array.ndim:
         raise RuntimeError("hsplit: wants at least 1 dimension, got a 0-d tensor")
-    return _cut("hsplit", x, indices_or_sections, 0 if x.array.ndim == 1 else 1)
+    return _cut("hsplit", input, indices_or_sections, 0 if input.array.ndim == 1 else 1)
 
 
-def vsplit(x, indices_or_sections):
-    """x, of at least two dimensions, cut along axis 0 into equal sections, or at indices."""
-    x = as_tensor("vsplit", x)
-    if x.array.ndim < 2:
-        raise RuntimeError(f"vsplit: wants at least 2 dimensions, got shape {x.array.shape}")
-    return _cut("vsplit", x, indices_or_sections, 0)
+def vsplit(input, indices_or_sections):
+    """input, of at least two dimensions, cut along axis 0 into equal sections, or at indices."""
+    input = as_tensor("vsplit", input)
+    if input.array.ndim < 2:
+        raise RuntimeError(f"vsplit: wants at least 2 dimensions, got shape {input.array.shape}")
+    return _cut("vsplit", input, indices_or_sections, 0)
 
 
-def dsplit(x, indices_or_sections):
-    """x, of at least three dimensions, cut along axis 2 into equal sections, or at indices."""
-    x = as_tensor("dsplit", x)
-    if x.array.ndim < 3:
-        raise RuntimeError(f"dsplit: wants at least 3 dimensions, got shape {x.array.shape}")
-    return _cut("dsplit", x, indices_or_sections, 2)
+def dsplit(input, indices_or_sections):
+    """input, of at least three dimensions, cut along axis 2 into equal sections, or at indices."""
+    input = as_tensor("dsplit", input)
+    if input.array.ndim < 3:
+        raise RuntimeError(f"dsplit: wants at least 3 dimensions, got shape {input.array.shape}")
+    return _cut("dsplit", input, indices_or_sections, 2)
 
 
 def _cut(op, x, where, axis):

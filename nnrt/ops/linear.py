@@ -110,18 +110,18 @@ def _refuse_dtypes(op, **arrays):
     raise RuntimeError(f"{op}: arguments must have one dtype, got {got}")
 
 
-def matmul(x, other):
+def matmul(input, other):
     """Matrix product as numpy's and torch's: vectors, matrices, or batches that broadcast.
 
     [K]·[K] -> scalar; [M, K]·[K] -> [M]; [K]·[..., K, N] -> [..., N];
     [..., M, K]·[..., K, N] -> [..., M, N]. Raises RuntimeError for sizes or dtypes that do not fit.
     """
-    if isinstance(x, Tensor) and isinstance(other, Tensor):
-        left, right = x, other
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        left, right = input, other
     else:
         from .create import as_tensor
 
-        left, right = as_tensor(x), as_tensor(other)
+        left, right = as_tensor(input), as_tensor(other)
     a, b = left.array, right.array
     out = empty_product(a, b)
     if out is not None:

@@ -12,12 +12,12 @@ from .promotion import as_tensor
 E = registry.family("elementwise")
 
 
-def masked_select(x, mask):
-    """The elements of x where mask (bool, broadcast against x) is True, as a 1-d tensor."""
+def masked_select(input, mask):
+    """The elements of input where mask (bool, broadcast against input) is True, as a 1-d tensor."""
     mask = mask_of("masked_select", mask)
-    size = shape.broadcast_shapes(x.array.shape, mask.shape)
-    wide, mask = np.broadcast_to(x.array, size), np.broadcast_to(mask, size)
-    return record(wide[mask], masked_select_backward, (x,), (x.array.shape, mask))
+    size = shape.broadcast_shapes(input.array.shape, mask.shape)
+    wide, mask = np.broadcast_to(input.array, size), np.broadcast_to(mask, size)
+    return record(wide[mask], masked_select_backward, (input,), (input.array.shape, mask))
 
 
 def masked_select_backward(node, dy):
@@ -27,10 +27,10 @@ def masked_select_backward(node, dy):
     return (elementwise.sum_to(wide, size),)
 
 
-def masked_fill(x, mask, value):
-    """x with value (a number or a 0-d tensor) where mask (bool, broadcast against x) is True."""
-    x = as_tensor("masked_fill", x)
-    a = x.array
+def masked_fill(input, mask, value):
+    """input with value (a number or a 0-d tensor) where mask (bool, broadcast against input) is True."""
+    input = as_tensor("masked_fill", input)
+    a = input.array
     mask = mask_of("masked_fill", mask)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
@@ -46,7 +46,7 @@ def masked_fill(x, mask, value):
     else:
         out[...] = a
         np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
-    return record(out, masked_fill_backward, (x, given), (mask, a.shape))
+    return record(out, masked_fill_backward, (input, given), (mask, a.shape))
 
 
 def masked_fill_backward(node, dy):
@@ -61,22 +61,22 @@ def masked_fill_backward(node, dy):
     return dx, dvalue
 
 
-def masked_scatter(x, mask, source):
-    """x with the elements of source, in order, where mask (bool, broadcast to x) is True."""
+def masked_scatter(input, mask, source):
+    """input with the elements of source, in order, where mask (bool, broadcast to input) is True."""
     mask = mask_of("masked_scatter", mask)
-    size = shape.broadcast_shapes(x.array.shape, mask.shape)
+    size = shape.broadcast_shapes(input.array.shape, mask.shape)
     mask = np.broadcast_to(mask, size)
     count = int(np.count_nonzero(mask))
-    if source.array.dtype != x.array.dtype:
-        raise RuntimeError(f"masked_scatter: x is {x.array.dtype} but source {source.array.dtype}")
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(f"masked_scatter: x is {input.array.dtype} but source {source.array.dtype}")
     if source.array.size < count:
         raise RuntimeError(
             f"masked_scatter: mask has {count} True but source only {source.array.size} elements"
         )
-    out = memory.empty(size, x.array.dtype)
-    out[...] = x.array
+    out = memory.empty(size, input.array.dtype)
+    out[...] = input.array
     out[mask] = source.array.reshape(-1)[:count]
-    return record(out, masked_scatter_backward, (x, source), (mask, x.array.shape, source.array.shape))
+    return record(out, masked_scatter_backward, (input, source), (mask, input.array.shape, source.array.shape))
 
 
 def masked_scatter_backward(node, dy):
@@ -100,17 +100,17 @@ def mask_of(op, mask):
 # ---- where things are ----
 
 
-def nonzero(x, as_tuple=False):
+def nonzero(input, as_tuple=False):
     """Positions of the elements that are not zero: int64 [n, ndim], or with as_tuple [n] per axis."""
-    x = as_tensor("nonzero", x)
+    input = as_tensor("nonzero", input)
     if as_tuple:
-        return tuple([wrap(i) for i in np.atleast_1d(x.array).nonzero()])
-    return wrap(memory.contiguous(np.argwhere(x.array)))
+        return tuple([wrap(i) for i in np.atleast_1d(input.array).nonzero()])
+    return wrap(memory.contiguous(np.argwhere(input.array)))
 
 
-def argwhere(x):
+def argwhere(input):
     """nonzero() under numpy's name."""
-    return nonzero(x)
+    return nonzero(input)
 
 
 def one_hot(tensor, num_classes=-1):

@@ -40,23 +40,23 @@ def put_backward(node, dy):
     return (dx,)
 
 
-def select(x, dim, index):
-    """A view of x at one index of an axis, without that axis."""
-    x = as_tensor("select", x)
-    a = x.array
+def select(input, dim, index):
+    """A view of input at one index of an axis, without that axis."""
+    input = as_tensor("select", input)
+    a = input.array
     dim = axis_of("select", dim, a.ndim)
     if not a.ndim or not -a.shape[dim] <= index < a.shape[dim]:
         raise IndexError(
             f"select: index {index} is out of range for dim {dim} of a tensor of shape {a.shape}"
         )
     key = (slice(None),) * dim + (index, Ellipsis)
-    return part(x, a[key], key)
+    return part(input, a[key], key)
 
 
-def narrow(x, dim, start, length):
+def narrow(input, dim, start, length):
     """A view of `length` elements of an axis from `start` (negative: from the end)."""
-    x = as_tensor("narrow", x)
-    a = x.array
+    input = as_tensor("narrow", input)
+    a = input.array
     dim = axis_of("narrow", dim, a.ndim)
     start = start.__index__()
     n = a.shape[dim] if a.ndim else 0
@@ -66,15 +66,15 @@ def narrow(x, dim, start, length):
             f"narrow: {length} elements from {start} are not within dim {dim} of a tensor of shape {a.shape}"
         )
     key = (slice(None),) * dim + (slice(first, first + length),)
-    return part(x, a[key], key)
+    return part(input, a[key], key)
 
 
-def diagonal(x, offset=0, dim1=0, dim2=1):
+def diagonal(input, offset=0, dim1=0, dim2=1):
     """A view of the diagonals of the planes (dim1, dim2) as the last axis; offset > 0: above the main one."""
-    x = as_tensor("diagonal", x)
-    a = x.array
+    input = as_tensor("diagonal", input)
+    a = input.array
     axis1, axis2 = axes_of("diagonal", (dim1, dim2), a.ndim)
-    return viewed(x, diagonal_of(a, offset, axis1, axis2), diagonal_backward, (a.shape, offset, axis1, axis2))
+    return viewed(input, diagonal_of(a, offset, axis1, axis2), diagonal_backward, (a.shape, offset, axis1, axis2))
 
 
 def diagonal_backward(node, dy):
@@ -130,14 +130,14 @@ def _windows(a, dim, size, step):
     return memory.strided(a, 0, shape, strides, step >= size)
 
 
-def as_strided(x, size, stride, storage_offset=None):
-    """A view with the given sizes and strides (in elements) into the memory that x lies in.
+def as_strided(input, size, stride, storage_offset=None):
+    """A view with the given sizes and strides (in elements) into the memory that input lies in.
 
-    storage_offset counts from the start of that memory (default: where x starts). RuntimeError where
-    the view would leave it. The view can be changed in place only where x can.
+    storage_offset counts from the start of that memory (default: where input starts). RuntimeError where
+    the view would leave it. The view can be changed in place only where input can.
     """
-    x = as_tensor("as_strided", x)
-    a = x.array
+    input = as_tensor("as_strided", input)
+    a = input.array
     size, stride = tuple(size), tuple(stride)
     if len(size) != len(stride) or min(size, default=0) < 0 or min(stride, default=0) < 0:
         raise RuntimeError(f"as_strided: size {size} and stride {stride} must be as long and not negative")
@@ -160,8 +160,8 @@ def as_strided(x, size, stride, storage_offset=None):
         )
     strides = tuple([s * a.itemsize for s in stride])
     b = memory.strided(a, (offset - start) * a.itemsize, size, strides)
-    geometry = (start, a.shape, x.stride())
-    return viewed(x, b, as_strided_backward, (room, geometry, (offset, size, stride)))
+    geometry = (start, a.shape, input.stride())
+    return viewed(input, b, as_strided_backward, (room, geometry, (offset, size, stride)))
 
 
 def as_strided_backward(node, dy):
@@ -232,38 +232,38 @@ def _same_memory(a, b):
     return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
-def unbind(x, dim=0):
-    """The slices of x along an axis, without that axis, as a tuple of views."""
-    x = as_tensor("unbind", x)
-    a = x.array
+def unbind(input, dim=0):
+    """The slices of input along an axis, without that axis, as a tuple of views."""
+    input = as_tensor("unbind", input)
+    a = input.array
     dim = axis_of("unbind", dim, a.ndim)
     if not a.ndim:
         raise IndexError("unbind: a 0-d tensor has no axis")
     lead = (slice(None),) * dim
     keys = tuple([lead + (i, Ellipsis) for i in range(a.shape[dim])])
-    return pieces(x, keys)
+    return pieces(input, keys)
 
 
-def split(x, split_size, dim=0):
-    """Views along an axis of split_size elements each (the last may have fewer), or of the sizes listed."""
-    x = as_tensor("split", x)
-    a = x.array
+def split(tensor, split_size_or_sections, dim=0):
+    """Views along an axis of split_size_or_sections elements each (the last may have fewer), or of the sizes listed."""
+    tensor = as_tensor("split", tensor)
+    a = tensor.array
     dim = axis_of("split", dim, a.ndim)
     if not a.ndim:
         raise RuntimeError("split: a 0-d tensor has no axis")
     n = a.shape[dim]
-    if hasattr(split_size, "__index__"):
-        step = split_size.__index__()
+    if hasattr(split_size_or_sections, "__index__"):
+        step = split_size_or_sections.__index__()
         if step < 0 or (step == 0 and n):
-            raise RuntimeError(f"split: split_size must be positive, got {step}")
+            raise RuntimeError(f"split: split_size_or_sections must be positive, got {step}")
         sizes = [min(step, n - start) for start in range(0, n, step)] if n else [0]
     else:
-        sizes = [s.__index__() for s in split_size]
+        sizes = [s.__index__() for s in split_size_or_sections]
         if sum(sizes) != n or min(sizes, default=0) < 0:
             raise RuntimeError(
                 f"split: sizes {sizes} do not sum up to {n}, the size of dim {dim} of shape {a.shape}"
             )
-    return _cut(x, dim, sizes)
+    return _cut(tensor, dim, sizes)
 
 
 def _cut(x, dim, sizes):
@@ -276,20 +276,20 @@ def _cut(x, dim, sizes):
     return pieces(x, tuple(keys))
 
 
-def chunk(x, chunks, dim=0):
+def chunk(input, chunks, dim=0):
     """At most `chunks` views of equal size along an axis (the last may be shorter)."""
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
-    n = x.array.shape[axis_of("chunk", dim, x.array.ndim)] if x.array.ndim else 0
-    if n == 0 and x.array.ndim:
-        return _cut(x, axis_of("chunk", dim, x.array.ndim), [0] * chunks)
-    return split(x, max(-(-n // chunks), 1), dim)
+    n = input.array.shape[axis_of("chunk", dim, input.array.ndim)] if input.array.ndim else 0
+    if n == 0 and input.array.ndim:
+        return _cut(input, axis_of("chunk", dim, input.array.ndim), [0] * chunks)
+    return split(input, max(-(-n // chunks), 1), dim)
 
 
-def tensor_split(x, indices_or_sections, dim=0):
+def tensor_split(input, indices_or_sections, dim=0):
     """Views along an axis: n of nearly equal size (the first ones longer), or cut at the indices listed."""
-    x = as_tensor("tensor_split", x)
-    a = x.array
+    input = as_tensor("tensor_split", input)
+    a = input.array
     dim = axis_of("tensor_split", dim, a.ndim)
     if not a.ndim:
         raise RuntimeError("tensor_split: a 0-d tensor has no axis")
@@ -300,9 +300,9 @@ def tensor_split(x, indices_or_sections, dim=0):
         count = indices_or_sections.__index__()
         if count <= 0:
             raise RuntimeError(f"tensor_split: sections must be positive, got {count}")
-        return _cut(x, dim, [n // count + (i < n % count) for i in range(count)])
+        return _cut(input, dim, [n // count + (i < n % count) for i in range(count)])
     lead = (slice(None),) * dim
     bounds = [0, *indices_or_sections, n]
     keys = tuple([lead + (slice(a, b),) for a, b in zip(bounds, bounds[1:])])
     # Pieces may overlap or leave gaps here: one node each.
-    return tuple([part(x, a[key], key) for key in keys])
+    return tuple([part(input, a[key], key) for key in keys])

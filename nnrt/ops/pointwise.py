@@ -119,9 +119,9 @@ def binary_cross_entropy_with_logits(
 
 def _same_shape(op, x, target):
     if not isinstance(x, Tensor) or not isinstance(target, Tensor):
-        raise not_tensors(op, x=x, target=target)
+        raise not_tensors(op, input=x, target=target)
     if x.array.shape != target.array.shape:
-        raise ValueError(f"{op}: target must have the shape of x, {x.array.shape}, got {target.array.shape}")
+        raise ValueError(f"{op}: target must have the shape of input, {x.array.shape}, got {target.array.shape}")
 
 
 def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
@@ -129,7 +129,7 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
     try:
         a, t = x.array, target.array
     except AttributeError:
-        raise not_tensors(op, x=x, target=target) from None
+        raise not_tensors(op, input=x, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         refuse_reduction(op, reduction)
     if a.dtype.kind != "f" or t.dtype != a.dtype:

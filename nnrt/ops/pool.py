@@ -32,23 +32,23 @@ _ZEROS = (0, 0, 0)
 # ---- largest ----
 
 
-def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest value of each window of (N, C, L); NaN wins. stride None means kernel_size.
 
     Padding counts as -inf and is at most half the window. With return_indices also the places of the
     maxima in their planes (int64), the first of equal ones.
     """
-    return _max_pool("max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """max_pool1d on (N, C, H, W); sizes are an int or a pair. Indices are h W + w."""
-    return _max_pool("max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-def max_pool3d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """max_pool1d on (N, C, D, H, W); sizes are an int or a triple. Indices are (d H + h) W + w."""
-    return _max_pool("max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def _max_pool(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
@@ -60,19 +60,19 @@ def _max_pool(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode, re
     return _largest(op, x, a, size, geometry, return_indices)
 
 
-def adaptive_max_pool1d(x, output_size, return_indices=False):
+def adaptive_max_pool1d(input, output_size, return_indices=False):
     """The largest value of each of output_size windows over (N, C, L); indices as in max_pool1d."""
-    return _adaptive_max_pool("adaptive_max_pool1d", 1, x, output_size, return_indices)
+    return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
-def adaptive_max_pool2d(x, output_size, return_indices=False):
+def adaptive_max_pool2d(input, output_size, return_indices=False):
     """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
-    return _adaptive_max_pool("adaptive_max_pool2d", 2, x, output_size, return_indices)
+    return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
-def adaptive_max_pool3d(x, output_size, return_indices=False):
+def adaptive_max_pool3d(input, output_size, return_indices=False):
     """The same on (N, C, D, H, W)."""
-    return _adaptive_max_pool("adaptive_max_pool3d", 3, x, output_size, return_indices)
+    return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
 def _adaptive_max_pool(op, dims, x, output_size, return_indices):
@@ -108,28 +108,28 @@ def max_pool_backward(node, dy):
     return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
-def max_unpool1d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Zeros with x at the places that max_pool1d returned as indices.
+def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """Zeros with input at the places that max_pool1d returned as indices.
 
     The length is (L - 1) stride - 2 padding + kernel_size, or output_size, which differs from it by less than stride.
     Of repeated places the last value stays. RuntimeError for an index outside the output; nothing is written then.
     """
-    return _max_unpool("max_unpool1d", 1, x, indices, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """max_unpool1d on (N, C, H, W)."""
-    return _max_unpool("max_unpool2d", 2, x, indices, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """max_unpool1d on (N, C, D, H, W)."""
-    return _max_unpool("max_unpool3d", 3, x, indices, kernel_size, stride, padding, output_size)
+    return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 
 def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size):
     if not isinstance(indices, Tensor):
-        raise not_tensors(op, x=x, indices=indices)
+        raise not_tensors(op, input=x, indices=indices)
     a, at = _batched(op, dims, x), indices.array
     if at.dtype != np.int64 or at.shape != x.array.shape:
         raise RuntimeError(
@@ -170,23 +170,23 @@ def max_unpool_backward(node, dy):
 # ---- average ----
 
 
-def avg_pool1d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of (N, C, L), padding counted as zeros; without count_include_pad it is not counted."""
-    return _avg_pool("avg_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
-    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
     """avg_pool1d on (N, C, H, W); divisor_override divides the sums in place of the count."""
-    return _avg_pool("avg_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def avg_pool3d(
-    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
     """avg_pool2d on (N, C, D, H, W)."""
-    return _avg_pool("avg_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad, divisor):
@@ -199,19 +199,19 @@ def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad,
     return _average(x, a, size, geometry)
 
 
-def adaptive_avg_pool1d(x, output_size):
+def adaptive_avg_pool1d(input, output_size):
     """The mean of each of output_size windows over (N, C, L)."""
-    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, x, output_size)
+    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
-def adaptive_avg_pool2d(x, output_size):
+def adaptive_avg_pool2d(input, output_size):
     """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
-    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, x, output_size)
+    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
-def adaptive_avg_pool3d(x, output_size):
+def adaptive_avg_pool3d(input, output_size):
     """The same on (N, C, D, H, W)."""
-    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, x, output_size)
+    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
 def _adaptive_avg_pool(op, dims, x, output_size):
@@ -236,19 +236,19 @@ def avg_pool_backward(node, dy):
 # ---- p-norm ----
 
 
-def lp_pool1d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(Σ x^p)^(1/p) over each window of (N, C, L), p = norm_type."""
-    return _lp_pool(avg_pool1d, 1, x, norm_type, kernel_size, stride, ceil_mode)
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type."""
+    return _lp_pool(avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool2d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """lp_pool1d on (N, C, H, W)."""
-    return _lp_pool(avg_pool2d, 2, x, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(avg_pool2d, 2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool3d(x, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """lp_pool1d on (N, C, D, H, W)."""
-    return _lp_pool(avg_pool3d, 3, x, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(avg_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
@@ -263,7 +263,7 @@ def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
 def _batched(op, dims, x, floating=False):
     """x's array as (N, C, *spatial)."""
     if not isinstance(x, Tensor):
-        raise not_tensors(op, x=x)
+        raise not_tensors(op, input=x)
     a = x.array
     if a.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {a.shape}")

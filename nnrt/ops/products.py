@@ -6,71 +6,72 @@ from .linear import affine, matmul, rows_of
 from .promotion import as_tensor
 
 
-def mm(x, mat2):
+def mm(input, mat2):
     """[M, K]·[K, N], without broadcasting."""
-    x, mat2 = _of_dims("mm", x, 2, mat2, 2)
-    return matmul(x, mat2)
+    input, mat2 = _of_dims("mm", input, 2, mat2, 2)
+    return matmul(input, mat2)
 
 
-def bmm(x, mat2):
+def bmm(input, mat2):
     """[B, M, K]·[B, K, N], without broadcasting."""
-    x, mat2 = _of_dims("bmm", x, 3, mat2, 3)
-    if x.shape[0] != mat2.shape[0]:
-        raise RuntimeError(f"bmm: batches of {x.shape[0]} and {mat2.shape[0]} matrices (shapes {x.shape} and {mat2.shape})")
-    return matmul(x, mat2)
+    input, mat2 = _of_dims("bmm", input, 3, mat2, 3)
+    if input.shape[0] != mat2.shape[0]:
+        sizes = f"{input.shape[0]} and {mat2.shape[0]} matrices (shapes {input.shape} and {mat2.shape})"
+        raise RuntimeError(f"bmm: batches of {sizes}")
+    return matmul(input, mat2)
 
 
-def mv(x, vec):
+def mv(input, vec):
     """[M, K]·[K] -> [M]."""
-    x, vec = _of_dims("mv", x, 2, vec, 1)
-    return matmul(x, vec)
+    input, vec = _of_dims("mv", input, 2, vec, 1)
+    return matmul(input, vec)
 
 
-def dot(x, other):
+def dot(input, other):
     """Σ_k x_k other_k of two vectors."""
-    x, other = _of_dims("dot", x, 1, other, 1)
-    return matmul(x, other)
+    input, other = _of_dims("dot", input, 1, other, 1)
+    return matmul(input, other)
 
 
-def inner(x, other):
+def inner(input, other):
     """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
-    x = as_tensor("inner", x)
+    input = as_tensor("inner", input)
     from . import einsum
 
-    if x.ndim == 0 or other.ndim == 0:
-        return x * other
-    if x.shape[-1] != other.shape[-1]:
-        raise RuntimeError(f"inner: last axes of shapes {x.shape} and {other.shape} differ")
-    return einsum.tensordot(x, other, ([-1], [-1]))
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(f"inner: last axes of shapes {input.shape} and {other.shape} differ")
+    return einsum.tensordot(input, other, ([-1], [-1]))
 
 
-def outer(x, vec2):
+def outer(input, vec2):
     """[M], [N] -> [M, N]."""
-    x, vec2 = _of_dims("outer", x, 1, vec2, 1)
-    return matmul(x.reshape(-1, 1), vec2.reshape(1, -1))
+    input, vec2 = _of_dims("outer", input, 1, vec2, 1)
+    return matmul(input.reshape(-1, 1), vec2.reshape(1, -1))
 
 
 ger = outer
 
 
-def addmm(x, mat1, mat2, beta=1, alpha=1):
-    """beta * x + alpha * mat1 @ mat2; x broadcasts to the product's shape."""
-    return _plus(x, mm(mat1, mat2), beta, alpha)
+def addmm(input, mat1, mat2, beta=1, alpha=1):
+    """beta * input + alpha * mat1 @ mat2; input broadcasts to the product's shape."""
+    return _plus(input, mm(mat1, mat2), beta, alpha)
 
 
-def addmv(x, mat, vec, beta=1, alpha=1):
-    """beta * x + alpha * mat @ vec."""
-    return _plus(x, mv(mat, vec), beta, alpha)
+def addmv(input, mat, vec, beta=1, alpha=1):
+    """beta * input + alpha * mat @ vec."""
+    return _plus(input, mv(mat, vec), beta, alpha)
 
 
-def addbmm(x, batch1, batch2, beta=1, alpha=1):
-    """beta * x + alpha * Σ_b batch1[b] @ batch2[b]."""
-    return _plus(x, bmm(batch1, batch2).sum(0), beta, alpha)
+def addbmm(input, batch1, batch2, beta=1, alpha=1):
+    """beta * input + alpha * Σ_b batch1[b] @ batch2[b]."""
+    return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
-def baddbmm(x, batch1, batch2, beta=1, alpha=1):
-    """beta * x + alpha * batch1 @ batch2, batch by batch."""
-    return _plus(x, bmm(batch1, batch2), beta, alpha)
+def baddbmm(input, batch1, batch2, beta=1, alpha=1):
+    """beta * input + alpha * batch1 @ batch2, batch by batch."""
+    return _plus(input, bmm(batch1, batch2), beta, alpha)
 
 
 def _plus(x, product, beta, alpha):

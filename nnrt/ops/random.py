@@ -288,23 +288,23 @@ def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None
     return t
 
 
-def bernoulli(x, p=None, generator=None):
-    """1 with the probability that x gives for the element (or p for all), else 0; of x's shape and dtype."""
-    x = as_tensor("bernoulli", x)
-    if p is None and x.array.dtype.kind != "f":
-        raise RuntimeError(f"bernoulli: wants a floating tensor of probabilities, got {x.array.dtype}")
-    out = memory.empty(x.array.shape, x.array.dtype)
-    bernoulli_into(out, x.array if p is None else p, generator)
+def bernoulli(input, p=None, generator=None):
+    """1 with the probability that input gives for the element (or p for all), else 0; of input's shape and dtype."""
+    input = as_tensor("bernoulli", input)
+    if p is None and input.array.dtype.kind != "f":
+        raise RuntimeError(f"bernoulli: wants a floating tensor of probabilities, got {input.array.dtype}")
+    out = memory.empty(input.array.shape, input.array.dtype)
+    bernoulli_into(out, input.array if p is None else p, generator)
     return wrap(out)
 
 
-def multinomial(x, num_samples, replacement=False, generator=None):
-    """Indices drawn by the (unnormalised) probabilities x [n] or [m, n]: int64, [..., num_samples].
+def multinomial(input, num_samples, replacement=False, generator=None):
+    """Indices drawn by the (unnormalised) probabilities input [n] or [m, n]: int64, [..., num_samples].
 
     Without replacement by exponential races: the smallest E_i / p_i win (Efraimidis and Spirakis, 2006).
     """
-    x = as_tensor("multinomial", x)
-    p = x.array
+    input = as_tensor("multinomial", input)
+    p = input.array
     if p.ndim not in (1, 2) or p.dtype.kind != "f":
         raise RuntimeError(
             f"multinomial: wants 1 or 2 dimensions of a floating dtype, got {p.dtype} of shape {p.shape}"

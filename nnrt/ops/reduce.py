@@ -28,19 +28,19 @@ AminmaxResult = namedtuple("aminmax", ["min", "max"])
 # ---- sum and mean ----
 
 
-def sum(x, dim=None, keepdim=False, dtype=None):
+def sum(input, dim=None, keepdim=False, dtype=None):
     """Σ over dim. Integers and bools are summed in int64; dtype converts before summing.
 
     float32 is accumulated in float32 over short runs and in float64 over those, in an order that
     depends on the shape alone.
     """
-    x = as_tensor("sum", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    input = as_tensor("sum", input)
+    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
     axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.sum(y, b, outer, n, inner, 1)
     if dtype is not None and y.dtype != a.dtype:
         y = np.asarray(y.astype(a.dtype))
-    return record(y, sum_backward, (x,), (a.shape, axes, keepdim, 1, x.array.dtype))
+    return record(y, sum_backward, (input,), (a.shape, axes, keepdim, 1, input.array.dtype))
 
 
 def _arranged(op, a, dim, keepdim, dtype):
@@ -81,31 +81,31 @@ def sum_backward(node, dy):
     return (expand(np.asarray(dy), shape, axes, keepdim),)
 
 
-def mean(x, dim=None, keepdim=False, dtype=None):
+def mean(input, dim=None, keepdim=False, dtype=None):
     """Σ over dim / n; NaN where n is 0. RuntimeError for integers without a floating dtype."""
-    x = as_tensor("mean", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    input = as_tensor("mean", input)
+    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
         raise RuntimeError(
             f"mean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
         )
     axes, b, y, outer, n, inner = _arranged("mean", a, dim, keepdim, a.dtype)
     K.sum(y, b, outer, n, inner, n)
-    return record(y, sum_backward, (x,), (a.shape, axes, keepdim, n, x.array.dtype))
+    return record(y, sum_backward, (input,), (a.shape, axes, keepdim, n, input.array.dtype))
 
 
 # ---- product ----
 
 
-def prod(x, dim=None, keepdim=False, dtype=None):
+def prod(input, dim=None, keepdim=False, dtype=None):
     """Π over one axis or all. Integers and bools are multiplied in int64; dtype converts before."""
-    x = as_tensor("prod", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    input = as_tensor("prod", input)
+    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.prod(y, b, outer, n, inner)
     y = y if dtype is None else y.astype(dtype, copy=False)
-    return record(y, prod_backward, (x,), (b, y, outer, n, inner, x.array.dtype))
+    return record(y, prod_backward, (input,), (b, y, outer, n, inner, input.array.dtype))
 
 
 def prod_backward(node, dy):
@@ -118,52 +118,52 @@ def prod_backward(node, dy):
 # ---- extremes ----
 
 
-def max(x, dim=None, keepdim=False, *, other=None):
-    """max(x): the largest element. max(x, dim): (values, indices) along an axis, a namedtuple.
-    max(x, other): the larger of two tensors, element by element.
+def max(input, dim=None, keepdim=False, *, other=None):
+    """max(input): the largest element. max(input, dim): (values, indices) along an axis, a namedtuple.
+    max(input, other): the larger of two tensors, element by element.
 
-    indices are those of the first largest element. The gradient of max(x) is shared evenly
-    between equal elements, that of max(x, dim) goes to the index. RuntimeError/IndexError when empty.
+    indices are those of the first largest element. The gradient of max(input) is shared evenly
+    between equal elements, that of max(input, dim) goes to the index. RuntimeError/IndexError when empty.
     """
-    x = as_tensor("max", x)
+    input = as_tensor("max", input)
     if other is not None or isinstance(dim, Tensor):
         from .binary import maximum
 
-        return maximum(x, dim if other is None else other)
+        return maximum(input, dim if other is None else other)
     if dim is None:
-        return _extreme("max", K.amax, x, None, False)
-    return MaxResult(*_extreme_at("max", K.max_at, x, dim, keepdim))
+        return _extreme("max", K.amax, input, None, False)
+    return MaxResult(*_extreme_at("max", K.max_at, input, dim, keepdim))
 
 
-def min(x, dim=None, keepdim=False, *, other=None):
+def min(input, dim=None, keepdim=False, *, other=None):
     """As :func:`max`, for the smallest."""
-    x = as_tensor("min", x)
+    input = as_tensor("min", input)
     if other is not None or isinstance(dim, Tensor):
         from .binary import minimum
 
-        return minimum(x, dim if other is None else other)
+        return minimum(input, dim if other is None else other)
     if dim is None:
-        return _extreme("min", K.amin, x, None, False)
-    return MinResult(*_extreme_at("min", K.min_at, x, dim, keepdim))
+        return _extreme("min", K.amin, input, None, False)
+    return MinResult(*_extreme_at("min", K.min_at, input, dim, keepdim))
 
 
-def amax(x, dim=None, keepdim=False):
+def amax(input, dim=None, keepdim=False):
     """The largest element over dim. The gradient is shared evenly between equal elements."""
-    x = as_tensor("amax", x)
-    return _extreme("amax", K.amax, x, dim, keepdim)
+    input = as_tensor("amax", input)
+    return _extreme("amax", K.amax, input, dim, keepdim)
 
 
-def amin(x, dim=None, keepdim=False):
+def amin(input, dim=None, keepdim=False):
     """The smallest element over dim. The gradient is shared evenly between equal elements."""
-    x = as_tensor("amin", x)
-    return _extreme("amin", K.amin, x, dim, keepdim)
+    input = as_tensor("amin", input)
+    return _extreme("amin", K.amin, input, dim, keepdim)
 
 
-def aminmax(x, *, dim=None, keepdim=False):
+def aminmax(input, *, dim=None, keepdim=False):
     """(amin, amax) over one axis or all, a namedtuple (min, max)."""
-    x = as_tensor("aminmax", x)
+    input = as_tensor("aminmax", input)
     return AminmaxResult(
-        _extreme("aminmax", K.amin, x, dim, keepdim), _extreme("aminmax", K.amax, x, dim, keepdim)
+        _extreme("aminmax", K.amin, input, dim, keepdim), _extreme("aminmax", K.amax, input, dim, keepdim)
     )
 
 
@@ -213,16 +213,16 @@ def check_not_empty(op, shape, axes, dim):
             raise IndexError(f"{op}: dim {i} of shape {shape} is empty, and {op} of nothing is undefined")
 
 
-def argmax(x, dim=None, keepdim=False):
+def argmax(input, dim=None, keepdim=False):
     """The index of the first largest element along dim, or in the flattened tensor; int64."""
-    x = as_tensor("argmax", x)
-    return _arg("argmax", K.max_at, x, dim, keepdim)
+    input = as_tensor("argmax", input)
+    return _arg("argmax", K.max_at, input, dim, keepdim)
 
 
-def argmin(x, dim=None, keepdim=False):
+def argmin(input, dim=None, keepdim=False):
     """The index of the first smallest element along dim, or in the flattened tensor; int64."""
-    x = as_tensor("argmin", x)
-    return _arg("argmin", K.min_at, x, dim, keepdim)
+    input = as_tensor("argmin", input)
+    return _arg("argmin", K.min_at, input, dim, keepdim)
 
 
 def _arg(op, kernel, x, dim, keepdim):
@@ -245,16 +245,16 @@ def _arg(op, kernel, x, dim, keepdim):
 # ---- truth ----
 
 
-def all(x, dim=None, keepdim=False):
+def all(input, dim=None, keepdim=False):
     """Whether every element over dim is not zero; bool (uint8 for uint8)."""
-    x = as_tensor("all", x)
-    return _truth("all", np.logical_and, x, dim, keepdim)
+    input = as_tensor("all", input)
+    return _truth("all", np.logical_and, input, dim, keepdim)
 
 
-def any(x, dim=None, keepdim=False):
+def any(input, dim=None, keepdim=False):
     """Whether some element over dim is not zero; bool (uint8 for uint8)."""
-    x = as_tensor("any", x)
-    return _truth("any", np.logical_or, x, dim, keepdim)
+    input = as_tensor("any", input)
+    return _truth("any", np.logical_or, input, dim, keepdim)
 
 
 def _truth(op, ufunc, x, dim, keepdim):

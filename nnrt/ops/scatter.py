@@ -78,10 +78,10 @@ def _spread(values, size):
     return out
 
 
-def scatter(x, dim, index, src=None, value=None, reduce=None):
-    """x with out[i, index[i, j, k], k] = src[i, j, k] (for dim 1).
+def scatter(input, dim, index, src=None, value=None, reduce=None):
+    """input with out[i, index[i, j, k], k] = src[i, j, k] (for dim 1).
 
-    src: Tensor of x's dtype at least as large as index, or a number (also as value=). Where index repeats,
+    src: Tensor of input's dtype at least as large as index, or a number (also as value=). Where index repeats,
     the last source stays, and only it gets a gradient. reduce: "add" or "multiply" instead of overwriting.
     """
     if (src is None) == (value is None):
@@ -91,17 +91,17 @@ def scatter(x, dim, index, src=None, value=None, reduce=None):
         if reduce not in ("add", "multiply"):
             raise RuntimeError(f"scatter: reduce must be 'add' or 'multiply', got {reduce!r}")
         if not isinstance(src, Tensor):
-            src = create.full(index.array.shape, src, dtype=x.array.dtype)
-        return scatter_reduce(x, dim, index, src, "sum" if reduce == "add" else "prod")
-    if not x.array.ndim:
-        return _lifted(scatter, x, index, src)
-    dim, index, values = _operands("scatter", x, dim, index, src)
+            src = create.full(index.array.shape, src, dtype=input.array.dtype)
+        return scatter_reduce(input, dim, index, src, "sum" if reduce == "add" else "prod")
+    if not input.array.ndim:
+        return _lifted(scatter, input, index, src)
+    dim, index, values = _operands("scatter", input, dim, index, src)
     src = src if isinstance(src, Tensor) else None
-    out = _copy(x.array)
+    out = _copy(input.array)
     if index is not None:
         _put(out, dim, index, values)
     src_size = None if src is None else src.array.shape
-    return record(out, scatter_backward, (x, src), (dim, index, src_size))
+    return record(out, scatter_backward, (input, src), (dim, index, src_size))
 
 
 def scatter_backward(node, dy):
@@ -128,13 +128,13 @@ def _put(out, dim, index, values):
     np.put_along_axis(_corner(out, dim, index), index, values, axis=dim)
 
 
-def scatter_add(x, dim, index, src):
-    """x with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
-    x = as_tensor("scatter_add", x)
-    a = x.array
+def scatter_add(input, dim, index, src):
+    """input with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
+    input = as_tensor("scatter_add", input)
+    a = input.array
     if not a.ndim:
-        return _lifted(scatter_add, x, index, src)
-    dim, index, values = _operands("scatter_add", x, dim, index, src)
+        return _lifted(scatter_add, input, index, src)
+    dim, index, values = _operands("scatter_add", input, dim, index, src)
     if index is None:
         out = _copy(a)
     elif _corner(a, dim, index).shape == a.shape:
@@ -148,7 +148,7 @@ def scatter_add(x, dim, index, src):
         part = memory.empty(corner.shape, a.dtype)
         K.scatter_add(folded(part, dim), folded(_copy(corner), dim), folded(values, dim), folded(index, dim))
         corner[...] = part
-    return record(out, scatter_add_backward, (x, src), (dim, index, src.array.shape))
+    return record(out, scatter_add_backward, (input, src), (dim, index, src.array.shape))
 
 
 def scatter_add_backward(node, dy):
@@ -165,19 +165,19 @@ _IDENTITY = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 _STEP = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 
-def scatter_reduce(x, dim, index, src, reduce, include_self=True):
-    """x with the sources at each place reduced there: "sum", "prod", "mean", "amax" or "amin".
+def scatter_reduce(input, dim, index, src, reduce, include_self=True):
+    """input with the sources at each place reduced there: "sum", "prod", "mean", "amax" or "amin".
 
-    include_self=False leaves x's own value out at places that get a source. Equal extrema share the gradient.
+    include_self=False leaves input's own value out at places that get a source. Equal extrema share the gradient.
     """
     if reduce not in _STEP:
         raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_STEP)}, got {reduce!r}")
-    a = x.array
+    a = input.array
     if not a.ndim:
-        return _lifted(scatter_reduce, x, index, src, reduce, include_self)
-    dim, index, values = _operands("scatter_reduce", x, dim, index, src)
+        return _lifted(scatter_reduce, input, index, src, reduce, include_self)
+    dim, index, values = _operands("scatter_reduce", input, dim, index, src)
     if index is None:
-        return record(_copy(a), scatter_add_backward, (x, src), (dim, None, src.array.shape))
+        return record(_copy(a), scatter_add_backward, (input, src), (dim, None, src.array.shape))
     flat, places = _places(a.shape, dim, index)
     out = _copy(a).reshape(-1)
     if not include_self:
@@ -192,8 +192,8 @@ def scatter_reduce(x, dim, index, src, reduce, include_self=True):
     saved = (reduce, include_self, places, a.shape, src.array.shape, index.shape, counts)
     kept = (None, None, None)
     if reduce in ("prod", "amax", "amin"):
-        kept = (x, src, out)
-    return record(out.reshape(a.shape), scatter_reduce_backward, (x, src), saved + kept)
+        kept = (input, src, out)
+    return record(out.reshape(a.shape), scatter_reduce_backward, (input, src), saved + kept)
 
 
 def scatter_reduce_backward(node, dy):
@@ -276,11 +276,11 @@ def _slices(op, x, dim, index, source):
     return dim, index
 
 
-def index_add(x, dim, index, source, alpha=1):
-    """x with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
-    x = as_tensor("index_add", x)
-    dim, index = _slices("index_add", x, dim, index, source)
-    a = memory.contiguous(x.array)
+def index_add(input, dim, index, source, alpha=1):
+    """input with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
+    input = as_tensor("index_add", input)
+    dim, index = _slices("index_add", input, dim, index, source)
+    a = memory.contiguous(input.array)
     b = memory.contiguous(source.array)
     out = memory.empty(a.shape, a.dtype)
     if not a.ndim:
@@ -291,7 +291,7 @@ def index_add(x, dim, index, source, alpha=1):
         scaled.fill(alpha)
     scattered(folded(out, dim), folded(a, dim), scaled, folded(b, dim), index)
     return record(
-        out.reshape(x.array.shape), index_add_backward, (x, source), (dim, index, alpha, source.array.shape)
+        out.reshape(input.array.shape), index_add_backward, (input, source), (dim, index, alpha, source.array.shape)
     )
 
 
@@ -306,17 +306,17 @@ def index_add_backward(node, dy):
     return dy, dsource.reshape(size)
 
 
-def index_copy(x, dim, index, source):
-    """x with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
-    x = as_tensor("index_copy", x)
-    dim, index = _slices("index_copy", x, dim, index, source)
-    out = _copy(x.array)
+def index_copy(input, dim, index, source):
+    """input with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
+    input = as_tensor("index_copy", input)
+    dim, index = _slices("index_copy", input, dim, index, source)
+    out = _copy(input.array)
     lead = (slice(None),) * dim
     if out.ndim:
         out[lead + (index,)] = source.array
     elif index.size:
         out[...] = source.array.reshape(-1)[-1]
-    return record(out, index_copy_backward, (x, source), (dim, index, source.array.shape))
+    return record(out, index_copy_backward, (input, source), (dim, index, source.array.shape))
 
 
 def index_copy_backward(node, dy):
@@ -338,21 +338,21 @@ def index_copy_backward(node, dy):
     return dx, dsource
 
 
-def index_fill(x, dim, index, value):
-    """x with its slices index along dim filled with value (a number or a 0-d tensor)."""
-    x = as_tensor("index_fill", x)
-    dim, index = _slices("index_fill", x, dim, index, None)
+def index_fill(input, dim, index, value):
+    """input with its slices index along dim filled with value (a number or a 0-d tensor)."""
+    input = as_tensor("index_fill", input)
+    dim, index = _slices("index_fill", input, dim, index, None)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
         raise RuntimeError(
             f"index_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
         )
-    out = _copy(x.array)
+    out = _copy(input.array)
     if out.ndim:
         out[(slice(None),) * dim + (index,)] = value if given is None else given.array
     elif index.size:
         out[...] = value if given is None else given.array
-    return record(out, index_fill_backward, (x, given), (dim, index))
+    return record(out, index_fill_backward, (input, given), (dim, index))
 
 
 def index_fill_backward(node, dy):
@@ -368,10 +368,10 @@ def index_fill_backward(node, dy):
     return dx, dvalue
 
 
-def index_put(x, indices, values, accumulate=False):
-    """x with x[indices] = values, or += with accumulate; indices: a tuple of int or bool tensors."""
-    x = as_tensor("index_put", x)
-    a = x.array
+def index_put(input, indices, values, accumulate=False):
+    """input with input[indices] = values, or += with accumulate; indices: a tuple of int or bool tensors."""
+    input = as_tensor("index_put", input)
+    a = input.array
     values = values if isinstance(values, Tensor) else create.tensor(values, a.dtype)
     try:
         _, key = parsed(tuple(indices), a.ndim)
@@ -389,7 +389,7 @@ def index_put(x, indices, values, accumulate=False):
     else:
         out = _copy(a)
         out[key] = wide
-    return record(out, index_put_backward, (x, values), (key, accumulate, values.array.shape))
+    return record(out, index_put_backward, (input, values), (key, accumulate, values.array.shape))
 
 
 def index_put_backward(node, dy):

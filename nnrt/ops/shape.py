@@ -36,20 +36,21 @@ def axes_of(op, dims, ndim):
 # ---- the same elements in another shape ----
 
 
-def reshape(x, *size):
-    """x in another shape: a view where memory allows one, else a copy. One size may be -1.
+def reshape(input, *size, shape=None):
+    """input in another shape: a view where memory allows one, else a copy. One size may be -1. shape: the sizes, by name.
 
-    RuntimeError when the sizes do not hold x's elements. With a dtype of x's width instead of sizes the
+    RuntimeError when the sizes do not hold input's elements. With a dtype of input's width instead of sizes the
     memory is reinterpreted (no gradient).
     """
-    x = as_tensor("reshape", x)
-    a = x.array
+    input = as_tensor("reshape", input)
+    a = input.array
+    size = size if shape is None else (shape,)
     if len(size) == 1 and type(size[0]) is not int:
         only = size[0]
         if type(only) is tuple or type(only) is list:
             size = tuple(only)
         elif isinstance(only, (np.dtype, type)):
-            return _reinterpreted(x, only)
+            return _reinterpreted(input, only)
     try:
         for n in size:
             if n < -1:  # numpy takes every negative size for -1
@@ -59,12 +60,12 @@ def reshape(x, *size):
         else:
             b, shares = reshaped(a, size)
             if not shares:
-                return record(b, reshape_backward, (x,), (a.shape,))
+                return record(b, reshape_backward, (input,), (a.shape,))
     except (ValueError, TypeError):
         raise _reshape_error(a, size) from None
-    t = view_of(x, b)
-    if x.requires_grad and grad_enabled():
-        attach((t,), reshape_backward, (x,), (a.shape,))
+    t = view_of(input, b)
+    if input.requires_grad and grad_enabled():
+        attach((t,), reshape_backward, (input,), (a.shape,))
     return t
 
 
@@ -122,33 +123,33 @@ def reshape_as(x, other):
     return reshape(x, other.array.shape)
 
 
-def flatten(x, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1):
     """Axes start_dim..end_dim merged into one."""
-    x = as_tensor("flatten", x)
-    shape = x.array.shape
+    input = as_tensor("flatten", input)
+    shape = input.array.shape
     if start_dim == 0 and end_dim == -1 and len(shape) != 1:
-        return reshape(x, x.array.size)
+        return reshape(input, input.array.size)
     first, last = axis_of("flatten", start_dim, len(shape)), axis_of("flatten", end_dim, len(shape))
     if first > last:
         raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} for shape {shape}")
     if first == last and shape:
-        return x
+        return input
     merged = 1
     for n in shape[first : last + 1]:
         merged *= n
-    return reshape(x, shape[:first] + (merged,) + shape[last + 1 :])
+    return reshape(input, shape[:first] + (merged,) + shape[last + 1 :])
 
 
-def ravel(x):
+def ravel(input):
     """All axes merged into one."""
-    x = as_tensor("ravel", x)
-    return reshape(x, (-1,) if x.array.size else (0,))
+    input = as_tensor("ravel", input)
+    return reshape(input, (-1,) if input.array.size else (0,))
 
 
-def unflatten(x, dim, sizes):
+def unflatten(input, dim, sizes):
     """Axis dim split into axes of the given sizes, one of which may be -1."""
-    x = as_tensor("unflatten", x)
-    shape = x.array.shape
+    input = as_tensor("unflatten", input)
+    shape = input.array.shape
     dim = axis_of("unflatten", dim, len(shape))
     sizes = tuple(sizes) if hasattr(sizes, "__len__") else (sizes,)
     known = 1
@@ -159,25 +160,25 @@ def unflatten(x, dim, sizes):
             f"unflatten: sizes {sizes} do not multiply up to {shape[dim]}, the size of dim {dim}"
         )
     sizes = tuple([shape[dim] // known if n == -1 else n for n in sizes])
-    return reshape(x, shape[:dim] + sizes + shape[dim + 1 :])
+    return reshape(input, shape[:dim] + sizes + shape[dim + 1 :])
 
 
-def squeeze(x, dim=None):
+def squeeze(input, dim=None):
     """Without the axes of size 1: all of them, or those among dim (an int or a tuple)."""
-    x = as_tensor("squeeze", x)
-    a = x.array
+    input = as_tensor("squeeze", input)
+    a = input.array
     if dim is None:
-        return viewed(x, a.squeeze(), reshape_backward, (a.shape,))
+        return viewed(input, a.squeeze(), reshape_backward, (a.shape,))
     axes = [i for i in axes_of("squeeze", dim, a.ndim) if a.ndim and a.shape[i] == 1]
-    return viewed(x, a.squeeze(tuple(axes)), reshape_backward, (a.shape,))
+    return viewed(input, a.squeeze(tuple(axes)), reshape_backward, (a.shape,))
 
 
-def unsqueeze(x, dim):
+def unsqueeze(input, dim):
     """With an axis of size 1 put in at dim (-ndim-1 to ndim)."""
-    x = as_tensor("unsqueeze", x)
-    a = x.array
+    input = as_tensor("unsqueeze", input)
+    a = input.array
     dim = axis_of("unsqueeze", dim, a.ndim + 1)
-    return viewed(x, a[(slice(None),) * dim + (None,)], reshape_backward, (a.shape,))
+    return viewed(input, a[(slice(None),) * dim + (None,)], reshape_backward, (a.shape,))
 
 
 def atleast_1d(x):
@@ -201,12 +202,14 @@ def atleast_3d(x):
 # ---- the same elements in another order of axes ----
 
 
-def permute(x, *dims):
-    """A view with the axes in the order dims: permute(2, 0, 1) or permute((2, 0, 1))."""
-    x = as_tensor("permute", x)
-    a = x.array
+def permute(input, *axes, dims=None):
+    """A view with the axes in another order: permute(2, 0, 1), permute((2, 0, 1)) or permute(dims=(2, 0, 1))."""
+    input = as_tensor("permute", input)
+    dims = axes if dims is None else dims
+    a = input.array
     if len(dims) == 1 and type(dims[0]) is not int:
-        dims = tuple(dims[0])
+        dims = dims[0]
+    dims = tuple(dims)
     try:
         b = a.transpose(dims) if dims or not a.ndim else None
     except ValueError:
@@ -214,7 +217,7 @@ def permute(x, *dims):
     if b is None:
         axes_of("permute", dims, a.ndim)
         raise RuntimeError(f"permute: wants {a.ndim} dims for a tensor of shape {a.shape}, got {dims}")
-    return viewed(x, b, permute_backward, dims)
+    return viewed(input, b, permute_backward, dims)
 
 
 def permute_backward(node, dy):
@@ -225,17 +228,17 @@ def permute_backward(node, dy):
     return (dy.transpose(inverse),)
 
 
-def transpose(x, dim0, dim1):
+def transpose(input, dim0, dim1):
     """A view with two axes exchanged."""
-    x = as_tensor("transpose", x)
-    a = x.array
+    input = as_tensor("transpose", input)
+    a = input.array
     try:
         b = a.swapaxes(dim0, dim1)
     except ValueError:
         axis_of("transpose", dim0, a.ndim), axis_of("transpose", dim1, a.ndim)
         b = a  # 0-d
         dim0 = dim1 = None
-    return viewed(x, b, transpose_backward, (dim0, dim1))
+    return viewed(input, b, transpose_backward, (dim0, dim1))
 
 
 def transpose_backward(node, dy):
@@ -243,40 +246,40 @@ def transpose_backward(node, dy):
     return (dy if dim0 is None else dy.swapaxes(dim0, dim1),)
 
 
-def swapaxes(x, axis0, axis1):
+def swapaxes(input, axis0, axis1):
     """transpose() under numpy's name."""
-    return transpose(x, axis0, axis1)
+    return transpose(input, axis0, axis1)
 
 
-def swapdims(x, dim0, dim1):
+def swapdims(input, dim0, dim1):
     """transpose() under its other name."""
-    return transpose(x, dim0, dim1)
+    return transpose(input, dim0, dim1)
 
 
-def movedim(x, source, destination):
+def movedim(input, source, destination):
     """A view with the axes `source` at the positions `destination` and the others in their order."""
-    x = as_tensor("movedim", x)
-    n = x.array.ndim
+    input = as_tensor("movedim", input)
+    n = input.array.ndim
     source, destination = axes_of("movedim", source, n), axes_of("movedim", destination, n)
     if len(source) != len(destination):
         raise RuntimeError(f"movedim: {len(source)} source dims but {len(destination)} destination dims")
     order = [i for i in range(n) if i not in source]
     for to, axis in sorted(zip(destination, source)):
         order.insert(to, axis)
-    return permute(x, *order) if n else viewed(x, x.array, transpose_backward, (None, None))
+    return permute(input, *order) if n else viewed(input, input.array, transpose_backward, (None, None))
 
 
-def moveaxis(x, source, destination):
+def moveaxis(input, source, destination):
     """movedim() under numpy's name."""
-    return movedim(x, source, destination)
+    return movedim(input, source, destination)
 
 
-def t(x):
+def t(input):
     """A matrix transposed; 0-d and 1-d tensors as they are."""
-    x = as_tensor("t", x)
-    if x.array.ndim > 2:
-        raise RuntimeError(f"t: wants at most 2 dimensions, got shape {x.array.shape}")
-    return x if x.array.ndim < 2 else transpose(x, 0, 1)
+    input = as_tensor("t", input)
+    if input.array.ndim > 2:
+        raise RuntimeError(f"t: wants at most 2 dimensions, got shape {input.array.shape}")
+    return input if input.array.ndim < 2 else transpose(input, 0, 1)
 
 
 # ---- the same elements seen often ----
@@ -323,9 +326,9 @@ def expand_as(x, other):
     return expand(x, other.array.shape)
 
 
-def broadcast_to(x, size):
-    """x expanded to size."""
-    return expand(x, size)
+def broadcast_to(input, size):
+    """input expanded to size."""
+    return expand(input, size)
 
 
 def broadcast_tensors(*tensors):
@@ -348,15 +351,15 @@ def broadcast_shapes(*shapes):
 # ---- copies ----
 
 
-def clone(x, memory_format=None):
-    """A copy in x's memory order, on the tape."""
-    x = as_tensor("clone", x)
-    a = x.array
+def clone(input, memory_format=None):
+    """A copy in input's memory order, on the tape."""
+    input = as_tensor("clone", input)
+    a = input.array
     if memory_format is not None and memory_format != "preserve_format":
-        return record(in_format(a, memory_format, True), same_backward, (x,))
+        return record(in_format(a, memory_format, True), same_backward, (input,))
     y = memory.empty_like(a)
     y[...] = a
-    return record(y, same_backward, (x,))
+    return record(y, same_backward, (input,))
 
 
 def contiguous(x, memory_format=None):

@@ -18,13 +18,13 @@ from .promotion import not_tensors
 K = registry.family("softmax")
 
 
-def softmax(x, dim=None, dtype=None):
-    """exp(x) / Σ exp(x) along dim; a row of -inf gives NaN.
+def softmax(input, dim=None, dtype=None):
+    """exp(input) / Σ exp(input) along dim; a row of -inf gives NaN.
 
     dim None means axis 0 for 0, 1 and 3 dimensions and axis 1 otherwise, as in torch. dtype
     converts before. RuntimeError for integers.
     """
-    return _along("softmax", K.softmax, softmax_backward, x, dim, dtype)
+    return _along("softmax", K.softmax, softmax_backward, input, dim, dtype)
 
 
 def softmax_backward(node, dy):
@@ -34,9 +34,9 @@ def softmax_backward(node, dy):
     return (dx if dx.dtype == dtype else dx.astype(dtype),)
 
 
-def log_softmax(x, dim=None, dtype=None):
-    """x - log Σ exp(x) along dim. Arguments as for :func:`softmax`."""
-    return _along("log_softmax", K.log_softmax, log_softmax_backward, x, dim, dtype)
+def log_softmax(input, dim=None, dtype=None):
+    """input - log Σ exp(input) along dim. Arguments as for :func:`softmax`."""
+    return _along("log_softmax", K.log_softmax, log_softmax_backward, input, dim, dtype)
 
 
 def log_softmax_backward(node, dy):
@@ -46,16 +46,16 @@ def log_softmax_backward(node, dy):
     return (dx if dx.dtype == dtype else dx.astype(dtype),)
 
 
-def softmin(x, dim=None, dtype=None):
-    """softmax(-x) along dim."""
+def softmin(input, dim=None, dtype=None):
+    """softmax(-input) along dim."""
     from .unary import neg
 
-    return softmax(neg(x), dim, dtype)
+    return softmax(neg(input), dim, dtype)
 
 
 def _along(op, kernel, backward, x, dim, dtype):
     if not isinstance(x, Tensor):
-        raise not_tensors(op, x=x)
+        raise not_tensors(op, input=x)
     a = x.array
     before = a.dtype
     if dtype is not None:

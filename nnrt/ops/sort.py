@@ -72,40 +72,40 @@ def _order(a, descending, stable):
     return (a.shape[-1] - 1 - np.argsort(a[..., ::-1], axis=-1, kind="stable"))[..., ::-1]
 
 
-def sort(x, dim=-1, descending=False, stable=False):
+def sort(input, dim=-1, descending=False, stable=False):
     """(values, indices) in rising (or falling) order along dim."""
-    x = as_tensor("sort", x)
-    axis = axis_of("sort", dim, x.array.ndim)
-    a = _last(x, axis)
-    return SortResult(*_pick(x, a, axis, _order(a, descending, stable)))
+    input = as_tensor("sort", input)
+    axis = axis_of("sort", dim, input.array.ndim)
+    a = _last(input, axis)
+    return SortResult(*_pick(input, a, axis, _order(a, descending, stable)))
 
 
-def msort(x):
+def msort(input):
     """The values in rising order along the first axis."""
-    x = as_tensor("msort", x)
-    return sort(x, 0).values
+    input = as_tensor("msort", input)
+    return sort(input, 0).values
 
 
-def argsort(x, dim=-1, descending=False, stable=False):
+def argsort(input, dim=-1, descending=False, stable=False):
     """The indices that sort along dim."""
-    x = as_tensor("argsort", x)
-    axis = axis_of("argsort", dim, x.array.ndim)
-    at = _order(_last(x, axis), descending, stable)
-    return wrap(at.reshape(()) if x.array.ndim == 0 else memory.contiguous(np.moveaxis(at, -1, axis)))
+    input = as_tensor("argsort", input)
+    axis = axis_of("argsort", dim, input.array.ndim)
+    at = _order(_last(input, axis), descending, stable)
+    return wrap(at.reshape(()) if input.array.ndim == 0 else memory.contiguous(np.moveaxis(at, -1, axis)))
 
 
-def topk(x, k, dim=-1, largest=True, sorted=True):
+def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest (smallest) elements along dim, in falling (rising) order.
 
     RuntimeError when k is not in [0, n].
     """
-    x = as_tensor("topk", x)
-    axis = axis_of("topk", dim, x.array.ndim)
-    a = _last(x, axis)
+    input = as_tensor("topk", input)
+    axis = axis_of("topk", dim, input.array.ndim)
+    a = _last(input, axis)
     n = a.shape[-1]
-    if not 0 <= k <= n or x.array.ndim == k == 0:
-        raise RuntimeError(f"topk: k must be in [0, {n}] for dim {dim} of shape {x.array.shape}, got {k}")
-    return TopkResult(*_pick(x, a, axis, _top(a, k, largest)))
+    if not 0 <= k <= n or input.array.ndim == k == 0:
+        raise RuntimeError(f"topk: k must be in [0, {n}] for dim {dim} of shape {input.array.shape}, got {k}")
+    return TopkResult(*_pick(input, a, axis, _top(a, k, largest)))
 
 
 def _top(a, k, largest):
@@ -122,28 +122,28 @@ def _top(a, k, largest):
     return np.take_along_axis(part, _order(np.take_along_axis(a, part, -1), largest, True), -1)
 
 
-def kthvalue(x, k, dim=-1, keepdim=False):
+def kthvalue(input, k, dim=-1, keepdim=False):
     """(values, indices) of the k-th smallest element along dim. RuntimeError for k outside [1, n]."""
-    x = as_tensor("kthvalue", x)
-    axis = axis_of("kthvalue", dim, x.array.ndim)
-    a = _last(x, axis)
+    input = as_tensor("kthvalue", input)
+    axis = axis_of("kthvalue", dim, input.array.ndim)
+    a = _last(input, axis)
     if not 1 <= k <= a.shape[-1]:
         raise RuntimeError(
-            f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {x.array.shape}, got {k}"
+            f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {input.array.shape}, got {k}"
         )
-    return KthvalueResult(*_pick(x, a, axis, np.argpartition(a, k - 1, axis=-1)[..., k - 1 : k], keepdim))
+    return KthvalueResult(*_pick(input, a, axis, np.argpartition(a, k - 1, axis=-1)[..., k - 1 : k], keepdim))
 
 
-def median(x, dim=None, keepdim=False):
+def median(input, dim=None, keepdim=False):
     """The lower median of all elements; with dim, (values, indices) along it. NaN if there is a NaN."""
-    x = as_tensor("median", x)
-    return _median("median", x, dim, keepdim, False)
+    input = as_tensor("median", input)
+    return _median("median", input, dim, keepdim, False)
 
 
-def nanmedian(x, dim=None, keepdim=False):
+def nanmedian(input, dim=None, keepdim=False):
     """As :func:`median`, of the elements that are not NaN."""
-    x = as_tensor("nanmedian", x)
-    return _median("nanmedian", x, dim, keepdim, True)
+    input = as_tensor("nanmedian", input)
+    return _median("nanmedian", input, dim, keepdim, True)
 
 
 def _median(op, x, dim, keepdim, skip_nan):
@@ -181,14 +181,14 @@ def _median_at(a, skip_nan):
     return np.take_along_axis(order, k, -1)
 
 
-def mode(x, dim=-1, keepdim=False):
+def mode(input, dim=-1, keepdim=False):
     """(values, indices) of the most frequent value along dim, the smallest of several; its last index."""
-    x = as_tensor("mode", x)
-    axis = axis_of("mode", dim, x.array.ndim)
-    a = _last(x, axis)
+    input = as_tensor("mode", input)
+    axis = axis_of("mode", dim, input.array.ndim)
+    a = _last(input, axis)
     n = a.shape[-1]
     if n == 0:
-        check_not_empty("mode", x.array.shape, (axis,), dim)
+        check_not_empty("mode", input.array.shape, (axis,), dim)
     order = np.argsort(a, axis=-1, kind="stable")
     s = np.take_along_axis(a, order, -1)
     starts = np.ones(s.shape, bool)
@@ -197,26 +197,26 @@ def mode(x, dim=-1, keepdim=False):
     length = np.arange(n) - first + 1
     # argmax takes the first end of a longest run, hence the smallest value.
     end = np.argmax(length, axis=-1)[..., None]
-    return ModeResult(*_pick(x, a, axis, np.take_along_axis(order, end, -1), keepdim))
+    return ModeResult(*_pick(input, a, axis, np.take_along_axis(order, end, -1), keepdim))
 
 
 # ---- quantiles ----
 
 
-def quantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
     """The q-quantiles along dim (all elements when None): a leading axis for a 1-d q, none for a number.
 
     interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN.
     RuntimeError for q outside [0, 1], wrong dtypes or an empty axis.
     """
-    x = as_tensor("quantile", x)
-    return _quantile("quantile", x, q, dim, keepdim, interpolation, False)
+    input = as_tensor("quantile", input)
+    return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
-def nanquantile(x, q, dim=None, keepdim=False, *, interpolation="linear"):
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
     """As :func:`quantile`, of the elements that are not NaN."""
-    x = as_tensor("nanquantile", x)
-    return _quantile("nanquantile", x, q, dim, keepdim, interpolation, True)
+    input = as_tensor("nanquantile", input)
+    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 
 
 def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
@@ -294,24 +294,24 @@ def quantile_backward(node, dy):
 # ---- sets and histograms ----
 
 
-def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None):
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in rising order, or the distinct slices along dim.
 
     With return_inverse the index of each element among them follows, with return_counts how often
     each occurs. The result is always sorted.
     """
-    x = as_tensor("unique", x)
-    a = x.array
+    input = as_tensor("unique", input)
+    a = input.array
     axis = None if dim is None else axis_of("unique", dim, a.ndim)
     found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
     inverse = found[1].reshape(a.shape if axis is None else -1).astype(np.int64, copy=False)
     return _unique_result(found[0], inverse, found[2], return_inverse, return_counts)
 
 
-def unique_consecutive(x, return_inverse=False, return_counts=False, dim=None):
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """The elements (or slices along dim) without immediate repetitions; outputs as for :func:`unique`."""
-    x = as_tensor("unique_consecutive", x)
-    a = x.array
+    input = as_tensor("unique_consecutive", input)
+    a = input.array
     axis = None if dim is None else axis_of("unique_consecutive", dim, a.ndim)
     rows = (
         a.reshape(-1, 1)
@@ -336,13 +336,13 @@ def _unique_result(values, inverse, counts, return_inverse, return_counts):
     return out[0] if len(out) == 1 else tuple(out)
 
 
-def histc(x, bins=100, min=0, max=0):
+def histc(input, bins=100, min=0, max=0):
     """How many elements fall in each of `bins` equal intervals of [min, max], by default the data's range.
 
     Elements outside and NaN are not counted. RuntimeError for bins < 1, min > max or an infinite range.
     """
-    x = as_tensor("histc", x)
-    a = x.array
+    input = as_tensor("histc", input)
+    a = input.array
     if bins < 1:
         raise RuntimeError(f"histc: bins must be at least 1, got {bins}")
     if a.dtype.kind != "f":
@@ -361,13 +361,13 @@ def histc(x, bins=100, min=0, max=0):
     return wrap(np.bincount(at, minlength=bins).astype(a.dtype))
 
 
-def bincount(x, weights=None, minlength=0):
+def bincount(input, weights=None, minlength=0):
     """How often each value 0, 1, ... occurs in a 1-d tensor of integers >= 0, or the sum of its weights.
 
-    The result has max(x) + 1 entries, at least minlength. RuntimeError for anything else.
+    The result has max(input) + 1 entries, at least minlength. RuntimeError for anything else.
     """
-    x = as_tensor("bincount", x)
-    a = x.array
+    input = as_tensor("bincount", input)
+    a = input.array
     if a.ndim != 1 or a.dtype.kind not in "iu" or (a.size and a.min() < 0):
         raise RuntimeError(
             f"bincount: wants a 1-dimensional tensor of integers >= 0, got {a.dtype} of shape {a.shape}"

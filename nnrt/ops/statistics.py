@@ -18,15 +18,15 @@ K = registry.family("reduce")
 S = registry.family("softmax")
 
 
-def nansum(x, dim=None, keepdim=False, dtype=None):
+def nansum(input, dim=None, keepdim=False, dtype=None):
     """Σ over dim of what is not NaN."""
-    x = as_tensor("nansum", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    input = as_tensor("nansum", input)
+    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
     axes = axes_of("nansum", dim, a.ndim)
     valid = a == a
     y = sum_array(np.where(valid, a, a.dtype.type(0)), axes, keepdim)
     y = y if dtype is None else y.astype(dtype, copy=False)
-    return record(y, nansum_backward, (x,), (valid, axes, keepdim, None, x.array.dtype))
+    return record(y, nansum_backward, (input,), (valid, axes, keepdim, None, input.array.dtype))
 
 
 def nansum_backward(node, dy):
@@ -36,10 +36,10 @@ def nansum_backward(node, dy):
     return ((expand(np.asarray(dy), valid.shape, axes, keepdim) * valid).astype(dtype, copy=False),)
 
 
-def nanmean(x, dim=None, keepdim=False, dtype=None):
+def nanmean(input, dim=None, keepdim=False, dtype=None):
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
-    x = as_tensor("nanmean", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    input = as_tensor("nanmean", input)
+    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
     if a.dtype.kind != "f":
         raise RuntimeError(
             f"nanmean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
@@ -50,53 +50,53 @@ def nanmean(x, dim=None, keepdim=False, dtype=None):
     count = sum_array(np.asarray(valid), axes, keepdim).astype(a.dtype)
     with np.errstate(all="ignore"):
         y = np.asarray(total / count)
-    return record(y, nansum_backward, (x,), (valid, axes, keepdim, count, x.array.dtype))
+    return record(y, nansum_backward, (input,), (valid, axes, keepdim, count, input.array.dtype))
 
 
-def count_nonzero(x, dim=None):
+def count_nonzero(input, dim=None):
     """How many elements are not zero (NaN is not), int64."""
-    x = as_tensor("count_nonzero", x)
-    a = x.array
+    input = as_tensor("count_nonzero", input)
+    a = input.array
     return wrap(sum_array(np.asarray(a != 0), axes_of("count_nonzero", dim, a.ndim)))
 
 
 # ---- moments ----
 
 
-def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """Σ (x - mean)² / max(0, n - correction) over dim.
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """Σ (input - mean)² / max(0, n - correction) over dim.
 
     correction is 1 by default, 0 with unbiased=False. Two passes, so a large common offset costs
     no accuracy. RuntimeError for integers.
     """
-    x = as_tensor("var", x)
+    input = as_tensor("var", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return _moment("var", x, dim, unbiased, keepdim, correction, False, False)
+    return _moment("var", input, dim, unbiased, keepdim, correction, False, False)
 
 
-def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The square root of :func:`var`; its gradient is 0 where the deviation is 0."""
-    x = as_tensor("std", x)
+    input = as_tensor("std", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return _moment("std", x, dim, unbiased, keepdim, correction, True, False)
+    return _moment("std", input, dim, unbiased, keepdim, correction, True, False)
 
 
-def var_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(var, mean) over dim."""
-    x = as_tensor("var_mean", x)
+    input = as_tensor("var_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return _moment("var_mean", x, dim, unbiased, keepdim, correction, False, True)
+    return _moment("var_mean", input, dim, unbiased, keepdim, correction, False, True)
 
 
-def std_mean(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """(std, mean) over dim."""
-    x = as_tensor("std_mean", x)
+    input = as_tensor("std_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return _moment("std_mean", x, dim, unbiased, keepdim, correction, True, True)
+    return _moment("std_mean", input, dim, unbiased, keepdim, correction, True, True)
 
 
 def _moment(op, x, dim, unbiased, keepdim, correction, root, with_mean):
@@ -138,19 +138,19 @@ def moment_backward(node, dy, dmean=None):
 # ---- norms ----
 
 
-def norm(x, p="fro", dim=None, keepdim=False, dtype=None):
-    """(Σ |x|^p)^(1/p) over dim. p: "fro" (2), "nuc" (sum of singular values), a number, inf, -inf or 0.
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
+    """(Σ |input|^p)^(1/p) over dim. p: "fro" (2), "nuc" (sum of singular values), a number, inf, -inf or 0.
 
     dtype converts before. ValueError for another string, RuntimeError for integers.
     """
-    x = as_tensor("norm", x)
+    input = as_tensor("norm", input)
     if p is None or p == "fro":
-        return vector_norm(x, 2, dim, keepdim, dtype)
+        return vector_norm(input, 2, dim, keepdim, dtype)
     if p == "nuc":
-        return _nuclear(x, dim, keepdim, dtype)
+        return _nuclear(input, dim, keepdim, dtype)
     if isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
-    return vector_norm(x, p, dim, keepdim, dtype)
+    return vector_norm(input, p, dim, keepdim, dtype)
 
 
 def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
@@ -202,14 +202,14 @@ def nuclear_backward(node, dy):
     return ((expand(np.asarray(dy), dx.shape, axes, keepdim) * dx).astype(dtype, copy=False),)
 
 
-def logsumexp(x, dim, keepdim=False):
-    """log Σ exp(x) over dim, without overflow. Integers are taken as float32."""
-    x = as_tensor("logsumexp", x)
-    a = x.array if x.array.dtype.kind == "f" else x.array.astype(np.float32)
+def logsumexp(input, dim, keepdim=False):
+    """log Σ exp(input) over dim, without overflow. Integers are taken as float32."""
+    input = as_tensor("logsumexp", input)
+    a = input.array if input.array.dtype.kind == "f" else input.array.astype(np.float32)
     axes = axes_of("logsumexp", dim, a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
     S.logsumexp(y, b, outer, n, inner)
-    return record(y, logsumexp_backward, (x,), (x if b is x.array else b, y, outer, n, inner))
+    return record(y, logsumexp_backward, (input,), (input if b is input.array else b, y, outer, n, inner))
 
 
 def logsumexp_backward(node, dy):

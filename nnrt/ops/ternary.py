@@ -22,15 +22,15 @@ from .promotion import (
 K = registry.family("elementwise")
 
 
-def lerp(x, end, weight):
-    """x + weight (end - x). weight: a number or Tensor; all Tensors of one dtype."""
-    x = as_tensor("lerp", x)
+def lerp(input, end, weight):
+    """input + weight (end - input). weight: a number or Tensor; all Tensors of one dtype."""
+    input = as_tensor("lerp", input)
     for name, value in (("end", end), ("weight", weight)):
-        if isinstance(value, Tensor) and value.array.dtype != x.array.dtype:
-            raise RuntimeError(f"lerp: {name} is {value.array.dtype}, x is {x.array.dtype}; they must agree")
+        if isinstance(value, Tensor) and value.array.dtype != input.array.dtype:
+            raise RuntimeError(f"lerp: {name} is {value.array.dtype}, x is {input.array.dtype}; they must agree")
     if not isinstance(end, (Tensor, np.ndarray)):
         raise TypeError(f"lerp: end must be a Tensor, got {type(end).__name__}")
-    a, b, w = all_operands("lerp", x, end, weight)
+    a, b, w = all_operands("lerp", input, end, weight)
     arrays = (a.array, b.array, array_of(w))
     out = result_of("lerp", arrays, a.array.dtype)
     K.lerp(out, *arrays)
@@ -49,9 +49,9 @@ def lerp_backward(node, dy):
     return da, db, dw
 
 
-def addcmul(x, tensor1, tensor2, value=1):
-    """x + value tensor1 tensor2."""
-    a, b, c = all_operands("addcmul", x, tensor1, tensor2)
+def addcmul(input, tensor1, tensor2, value=1):
+    """input + value tensor1 tensor2."""
+    a, b, c = all_operands("addcmul", input, tensor1, tensor2)
     arrays = (array_of(a), array_of(b), array_of(c))
     out = result_of("addcmul", arrays, _dtype_of(a, b, c))
     if out.dtype.kind != "f" and isinstance(value, float):
@@ -77,9 +77,9 @@ def addcmul_backward(node, dy):
     return da, db, dc
 
 
-def addcdiv(x, tensor1, tensor2, value=1):
-    """x + value tensor1 / tensor2. RuntimeError when all are integers."""
-    a, b, c = all_operands("addcdiv", x, tensor1, tensor2)
+def addcdiv(input, tensor1, tensor2, value=1):
+    """input + value tensor1 / tensor2. RuntimeError when all are integers."""
+    a, b, c = all_operands("addcdiv", input, tensor1, tensor2)
     arrays = (array_of(a), array_of(b), array_of(c))
     dtype = _dtype_of(a, b, c)
     if dtype.kind != "f":
@@ -142,15 +142,15 @@ def where_backward(node, dy):
     return da, db
 
 
-def clamp(x, min=None, max=None):
-    """min(max(x, min), max): bounds are numbers, Tensors or None (at least one is not).
+def clamp(input, min=None, max=None):
+    """min(max(input, min), max): bounds are numbers, Tensors or None (at least one is not).
 
     NaN stays NaN, and max wins where it is below min. At a bound the gradient is 1.
     """
-    x = as_tensor("clamp", x)
+    input = as_tensor("clamp", input)
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of min and max must be given")
-    given = [x] + [v for v in (min, max) if v is not None]
+    given = [input] + [v for v in (min, max) if v is not None]
     a, *bounds = all_operands("clamp", *given)
     lo = bounds[0] if min is not None else _lowest(a.array.dtype)
     hi = bounds[-1] if max is not None else _highest(a.array.dtype)
@@ -176,14 +176,14 @@ def _highest(dtype):
     return np.inf if dtype.kind == "f" else True if dtype.kind == "b" else int(np.iinfo(dtype).max)
 
 
-def clamp_min(x, min):
-    """max(x, min)."""
-    return clamp(x, min, None)
+def clamp_min(input, min):
+    """max(input, min)."""
+    return clamp(input, min, None)
 
 
-def clamp_max(x, max):
-    """min(x, max)."""
-    return clamp(x, None, max)
+def clamp_max(input, max):
+    """min(input, max)."""
+    return clamp(input, None, max)
 
 
 # torch's other name

@@ -42,14 +42,14 @@ def saved_backward(node, dy, kernel):
     return (dx,)
 
 
-def neg(x):
-    """-x. RuntimeError for bools."""
-    x = as_tensor("neg", x)
-    if x.array.dtype.kind == "b":
+def neg(input):
+    """-input. RuntimeError for bools."""
+    input = as_tensor("neg", input)
+    if input.array.dtype.kind == "b":
         raise RuntimeError("neg: bools have no negative; use logical_not")
-    y = empty_like(x.array)
-    A.neg(y, x.array)
-    return record(y, neg_backward, (x,))
+    y = empty_like(input.array)
+    A.neg(y, input.array)
+    return record(y, neg_backward, (input,))
 
 
 def neg_backward(node, dy):
@@ -58,215 +58,215 @@ def neg_backward(node, dy):
     return (dx,)
 
 
-def positive(x):
-    """x itself. RuntimeError for bools."""
-    x = as_tensor("positive", x)
-    if x.array.dtype.kind == "b":
+def positive(input):
+    """input itself. RuntimeError for bools."""
+    input = as_tensor("positive", input)
+    if input.array.dtype.kind == "b":
         raise RuntimeError("positive: bools have no sign")
-    return x
+    return input
 
 
-def abs(x):
-    """|x|; the gradient at 0 is 0."""
-    x = as_tensor("abs", x)
-    if x.array.dtype.kind == "b":
+def abs(input):
+    """|input|; the gradient at 0 is 0."""
+    input = as_tensor("abs", input)
+    if input.array.dtype.kind == "b":
         raise RuntimeError("abs: bools have no absolute value")
-    y = empty_like(x.array)
-    K.abs(y, x.array)
-    return record(y, abs_backward, (x,), (x,))
+    y = empty_like(input.array)
+    K.abs(y, input.array)
+    return record(y, abs_backward, (input,), (input,))
 
 
 def abs_backward(node, dy):
     return saved_backward(node, dy, K.abs_backward)
 
 
-def square(x):
-    """x^2."""
-    x = as_tensor("square", x)
-    if x.array.dtype.kind == "b":
-        return square(x.to(np.int64))
-    y = empty_like(x.array)
-    K.square(y, x.array)
-    return record(y, square_backward, (x,), (x,))
+def square(input):
+    """input^2."""
+    input = as_tensor("square", input)
+    if input.array.dtype.kind == "b":
+        return square(input.to(np.int64))
+    y = empty_like(input.array)
+    K.square(y, input.array)
+    return record(y, square_backward, (input,), (input,))
 
 
 def square_backward(node, dy):
     return saved_backward(node, dy, K.square_backward)
 
 
-def exp(x):
-    """e^x."""
-    return output_saved("exp", x, K.exp, exp_backward)
+def exp(input):
+    """e^input."""
+    return output_saved("exp", input, K.exp, exp_backward)
 
 
 def exp_backward(node, dy):
     return saved_backward(node, dy, A.mul)
 
 
-def exp2(x):
-    """2^x."""
-    return output_saved("exp2", x, K.exp2, exp2_backward)
+def exp2(input):
+    """2^input."""
+    return output_saved("exp2", input, K.exp2, exp2_backward)
 
 
 def exp2_backward(node, dy):
     return saved_backward(node, dy, K.exp2_backward)
 
 
-def expm1(x):
-    """e^x - 1, exact near 0 too."""
-    return output_saved("expm1", x, K.expm1, expm1_backward)
+def expm1(input):
+    """e^input - 1, exact near 0 too."""
+    return output_saved("expm1", input, K.expm1, expm1_backward)
 
 
 def expm1_backward(node, dy):
     return saved_backward(node, dy, K.expm1_backward)
 
 
-def log(x):
+def log(input):
     """Natural logarithm."""
-    return input_saved("log", x, K.log, log_backward)
+    return input_saved("log", input, K.log, log_backward)
 
 
 def log_backward(node, dy):
     return saved_backward(node, dy, A.div)
 
 
-def log2(x):
+def log2(input):
     """Logarithm to base 2."""
-    return input_saved("log2", x, K.log2, log2_backward)
+    return input_saved("log2", input, K.log2, log2_backward)
 
 
 def log2_backward(node, dy):
     return saved_backward(node, dy, K.log2_backward)
 
 
-def log10(x):
+def log10(input):
     """Logarithm to base 10."""
-    return input_saved("log10", x, K.log10, log10_backward)
+    return input_saved("log10", input, K.log10, log10_backward)
 
 
 def log10_backward(node, dy):
     return saved_backward(node, dy, K.log10_backward)
 
 
-def log1p(x):
-    """log(1 + x), exact near 0 too."""
-    return input_saved("log1p", x, K.log1p, log1p_backward)
+def log1p(input):
+    """log(1 + input), exact near 0 too."""
+    return input_saved("log1p", input, K.log1p, log1p_backward)
 
 
 def log1p_backward(node, dy):
     return saved_backward(node, dy, K.log1p_backward)
 
 
-def sqrt(x):
+def sqrt(input):
     """Square root; its gradient at 0 is infinite."""
-    return output_saved("sqrt", x, K.sqrt, sqrt_backward)
+    return output_saved("sqrt", input, K.sqrt, sqrt_backward)
 
 
 def sqrt_backward(node, dy):
     return saved_backward(node, dy, K.sqrt_backward)
 
 
-def rsqrt(x):
-    """1 / sqrt(x)."""
-    return output_saved("rsqrt", x, K.rsqrt, rsqrt_backward)
+def rsqrt(input):
+    """1 / sqrt(input)."""
+    return output_saved("rsqrt", input, K.rsqrt, rsqrt_backward)
 
 
 def rsqrt_backward(node, dy):
     return saved_backward(node, dy, K.rsqrt_backward)
 
 
-def reciprocal(x):
-    """1 / x."""
-    return output_saved("reciprocal", x, K.reciprocal, reciprocal_backward)
+def reciprocal(input):
+    """1 / input."""
+    return output_saved("reciprocal", input, K.reciprocal, reciprocal_backward)
 
 
 def reciprocal_backward(node, dy):
     return saved_backward(node, dy, K.reciprocal_backward)
 
 
-def tanh(x):
+def tanh(input):
     """Hyperbolic tangent."""
-    return output_saved("tanh", x, K.tanh, tanh_backward)
+    return output_saved("tanh", input, K.tanh, tanh_backward)
 
 
 def tanh_backward(node, dy):
     return saved_backward(node, dy, K.tanh_backward)
 
 
-def sigmoid(x):
-    """1 / (1 + e^-x)."""
-    return output_saved("sigmoid", x, K.sigmoid, sigmoid_backward)
+def sigmoid(input):
+    """1 / (1 + e^-input)."""
+    return output_saved("sigmoid", input, K.sigmoid, sigmoid_backward)
 
 
 def sigmoid_backward(node, dy):
     return saved_backward(node, dy, K.sigmoid_backward)
 
 
-def erf(x):
-    """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-    return input_saved("erf", x, K.erf, erf_backward)
+def erf(input):
+    """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to input."""
+    return input_saved("erf", input, K.erf, erf_backward)
 
 
 def erf_backward(node, dy):
     return saved_backward(node, dy, K.erf_backward)
 
 
-def erfc(x):
-    """1 - erf(x), exact for large x too."""
-    return input_saved("erfc", x, K.erfc, erfc_backward)
+def erfc(input):
+    """1 - erf(input), exact for large input too."""
+    return input_saved("erfc", input, K.erfc, erfc_backward)
 
 
 def erfc_backward(node, dy):
     return saved_backward(node, dy, K.erfc_backward)
 
 
-def erfinv(x):
-    """The number whose erf is x."""
-    return output_saved("erfinv", x, K.erfinv, erfinv_backward)
+def erfinv(input):
+    """The number whose erf is input."""
+    return output_saved("erfinv", input, K.erfinv, erfinv_backward)
 
 
 def erfinv_backward(node, dy):
     return saved_backward(node, dy, K.erfinv_backward)
 
 
-def lgamma(x):
-    """log |gamma(x)|."""
-    return input_saved("lgamma", x, K.lgamma, lgamma_backward)
+def lgamma(input):
+    """log |gamma(input)|."""
+    return input_saved("lgamma", input, K.lgamma, lgamma_backward)
 
 
 def lgamma_backward(node, dy):
     return saved_backward(node, dy, K.lgamma_backward)
 
 
-def digamma(x):
+def digamma(input):
     """The derivative of lgamma."""
-    return input_saved("digamma", x, K.digamma, digamma_backward)
+    return input_saved("digamma", input, K.digamma, digamma_backward)
 
 
 def digamma_backward(node, dy):
     return saved_backward(node, dy, K.digamma_backward)
 
 
-def sinc(x):
-    """sin(pi x) / (pi x), 1 at 0."""
-    return input_saved("sinc", x, K.sinc, sinc_backward)
+def sinc(input):
+    """sin(pi input) / (pi input), 1 at 0."""
+    return input_saved("sinc", input, K.sinc, sinc_backward)
 
 
 def sinc_backward(node, dy):
     return saved_backward(node, dy, K.sinc_backward)
 
 
-def logit(x, eps=None):
-    """log(x / (1 - x)). eps: x is clamped to [eps, 1 - eps] first; without it, NaN outside [0, 1]."""
-    x = as_float("logit", x)
-    u = x.array
+def logit(input, eps=None):
+    """log(input / (1 - input)). eps: input is clamped to [eps, 1 - eps] first; without it, NaN outside [0, 1]."""
+    input = as_float("logit", input)
+    u = input.array
     z = u
     if eps is not None:
         z = empty_like(u)
         A.clamp(z, u, float(eps), 1 - float(eps))
     y = empty_like(u)
     K.logit(y, z)
-    return record(y, logit_backward, (x,), (x, eps))
+    return record(y, logit_backward, (input,), (input, eps))
 
 
 def logit_backward(node, dy):
@@ -278,10 +278,10 @@ def logit_backward(node, dy):
     return (dx,)
 
 
-def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
-    """x with NaN, inf and -inf replaced; None stands for the dtype's largest or smallest number."""
-    x = as_tensor("nan_to_num", x)
-    u = x.array
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+    """input with NaN, inf and -inf replaced; None stands for the dtype's largest or smallest number."""
+    input = as_tensor("nan_to_num", input)
+    u = input.array
     y = empty_like(u)
     if u.dtype.kind != "f":
         y[...] = u
@@ -294,7 +294,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
         limit if posinf is None else float(posinf),
         -limit if neginf is None else float(neginf),
     )
-    return record(y, nan_to_num_backward, (x,), (x,))
+    return record(y, nan_to_num_backward, (input,), (input,))
 
 
 def nan_to_num_backward(node, dy):
@@ -322,35 +322,35 @@ def _step(op, x, kernel):
     return record(y, zero_backward, (x,))
 
 
-def sign(x):
+def sign(input):
     """-1, 0 or 1; 0 for NaN, as in torch."""
-    x = as_tensor("sign", x)
-    y = empty_like(x.array)
-    K.sign(y, x.array)
-    return record(y, zero_backward, (x,))
+    input = as_tensor("sign", input)
+    y = empty_like(input.array)
+    K.sign(y, input.array)
+    return record(y, zero_backward, (input,))
 
 
-def floor(x):
-    """The largest whole number that is not above x."""
-    return _step("floor", x, K.floor)
+def floor(input):
+    """The largest whole number that is not above input."""
+    return _step("floor", input, K.floor)
 
 
-def ceil(x):
-    """The smallest whole number that is not below x."""
-    return _step("ceil", x, K.ceil)
+def ceil(input):
+    """The smallest whole number that is not below input."""
+    return _step("ceil", input, K.ceil)
 
 
-def trunc(x):
-    """x without its fraction."""
-    return _step("trunc", x, K.trunc)
+def trunc(input):
+    """input without its fraction."""
+    return _step("trunc", input, K.trunc)
 
 
-def round(x, decimals=0):
+def round(input, decimals=0):
     """Rounded to `decimals` places, halves to even; negative: to tens, hundreds, ..."""
     if decimals == 0:
-        return _step("round", x, K.round)
-    x = as_tensor("round", x)
-    u = x.array
+        return _step("round", input, K.round)
+    input = as_tensor("round", input)
+    u = input.array
     if u.dtype.kind != "f":
         raise RuntimeError(f"round: decimals other than 0 want a floating tensor, got {u.dtype}")
     y = empty_like(u)
@@ -359,17 +359,17 @@ def round(x, decimals=0):
     scale(y, u, power)
     K.round(y, y)
     unscale(y, y, power)
-    return record(y, zero_backward, (x,))
+    return record(y, zero_backward, (input,))
 
 
-def frac(x):
-    """x - trunc(x)."""
-    x = as_tensor("frac", x)
-    if x.array.dtype.kind != "f":
-        raise RuntimeError(f"frac: wants a floating tensor, got {x.array.dtype}")
-    y = empty_like(x.array)
-    K.frac(y, x.array)
-    return record(y, frac_backward, (x,))
+def frac(input):
+    """input - trunc(input)."""
+    input = as_tensor("frac", input)
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"frac: wants a floating tensor, got {input.array.dtype}")
+    y = empty_like(input.array)
+    K.frac(y, input.array)
+    return record(y, frac_backward, (input,))
 
 
 def frac_backward(node, dy):
