@@ -39,6 +39,16 @@
         if (vectors > 1)                                                                                \
             b##i += v * w1;                                                                             \
     }
+#define SPLAT_SLIDE(j, i0, i1, i2, p, m)                                                                \
+    if (count + 2 > j) {                                                                                \
+        V v = K(splat)(p[m * step]);                                                                    \
+        if (count > i0)                                                                                 \
+            a##i0 += v * w0;                                                                            \
+        if (count > i1)                                                                                 \
+            a##i1 += v * w1;                                                                            \
+        if (count > i2)                                                                                 \
+            a##i2 += v * w2;                                                                            \
+    }
 #define WINDOW(i, p, m) V x##i = count > i ? K(load_lanes)(p + m * step, window) : w0;
 #define SPREAD_TIMES(i, p, m)                                                                           \
     if (count > i)                                                                                      \
@@ -138,7 +148,9 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
     typedef K(vec) V;
     const int64_t step = s->x_step;
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
-    V w0 = {0}, w1 = {0};
+    const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
+    const int64_t threes = kind == NNRT_WIDE && vectors == 1 && x_tap == step ? s->taps / 3 : 0; /* as above */
+    V w0 = {0}, w1 = {0}, w2, a9;
     if (bias) {
         w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
         if (vectors > 1)
@@ -147,27 +159,36 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
     EACH_OUTPUT(START)
     for (int64_t r = 0; r < s->n; r++) {
         const REAL *line = x + s->rows[r].x, *u = w + s->rows[r].w;
-        for (int64_t k = s->taps; k > 0; k--, line += s->x_tap, u += s->w_tap) {
-            const REAL *v = u, *p = line;
+        for (int64_t k = threes; k > 0; k--, line += 3 * step, u += 3 * w_tap) {
+            const REAL *p = line, *q = u;
+            for (int64_t c = in; c > 0; c--, p++, q += w_in) {
+                POINTERS
+                w0 = K(load)(q), w1 = K(load)(q + w_tap), w2 = K(load)(q + 2 * w_tap);
+                EACH_INPUT(SPLAT_SLIDE)
+            }
+        }
+        for (int64_t k = s->taps - 3 * threes; k > 0; k--, line += x_tap, u += w_tap) {
+            const REAL *p = line, *q = u;
             if (kind == NNRT_WIDE)
-                for (int64_t c = s->in; c > 0; c--, p++, v += s->w_in) {
+                for (int64_t c = in; c > 0; c--, p++, q += w_in) {
                     POINTERS
-                    w0 = K(load)(v);
+                    w0 = K(load)(q);
                     if (vectors > 1)
-                        w1 = K(load)(v + VL);
+                        w1 = K(load)(q + VL);
                     EACH_OUTPUT(SPLAT_TIMES)
                 }
             else {
                 POINTERS
                 EACH_OUTPUT(WINDOW)
-                for (int64_t c = 0; c < s->in; c++, v += s->w_in) {
+                for (int64_t c = 0; c < in; c++, q += w_in) {
                     K(order) order = *(const K(order) *)s->order[c];
-                    w0 = K(load)(v);
+                    w0 = K(load)(q);
                     EACH_OUTPUT(SPREAD_TIMES)
                 }
             }
         }
     }
+    (void)a9;
     if (s->relu) {
         EACH_OUTPUT(NOT_NEGATIVE)
     }
