@@ -5,7 +5,7 @@ from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_SIZE, ndarray
 
 from nnrt._ext.linear cimport (
-    NNRT_ACT_RELU, linear_table, multiply, nnrt_gemm, nnrt_gemm_ops,
+    NNRT_ACT_RELU, linear_table, nnrt_gemm, nnrt_gemm_ops,
 )
 from nnrt._ext.runtime cimport (
     NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work, span, take,
@@ -36,9 +36,11 @@ cdef extern from "winograd.h" nogil:
         int64_t first, last, block, group, chunk
         void *v
         void *q
-        int64_t v_row, v_step, q_row, q_step, m_row, m_step
+        int64_t v_row, v_step, v_panel, v_set, q_step, q_panel, q_set, m_row, m_step
+        int64_t rows, panels, squares
         void *s
-        int64_t s_step
+        int64_t s_row, s_step, s_block
+        int32_t complete
     ctypedef struct nnrt_winograd_filter:
         nnrt_work work
         void *u
@@ -46,7 +48,7 @@ cdef extern from "winograd.h" nogil:
         int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part, u_group, w_group
         int32_t rotate
     ctypedef struct nnrt_winograd_ops:
-        nnrt_kernel filter, input, output, conv, finish
+        nnrt_kernel filter, input, output, conv, sum, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2]
         nnrt_winograd_ops small, wide
@@ -67,8 +69,10 @@ cdef int64_t SHARED_BYTES = 1 << 20
 # Transformed filters that are read but once if possible: 3x3 of 512 channels on 7x7 maps, 38 MB, took 16.5 ms in four
 # blocks of 8 tiles and 10.1 in one.
 cdef int64_t LARGE = 4 << 20
-# Transformed tiles of filter_backward: 8 MB took up to 1.5 times as long as 1 or 2.
-cdef int64_t TRANSFORMED_BYTES = 2 << 20
+# Transformed tiles of filter_backward: this much, or four times the sums that they go to, up to the second.
+cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
+# A block of these sums in L2.
+cdef int64_t SUMS_BYTES = 208 << 10
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -160,7 +164,8 @@ cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, i
     p.tile, p.down, p.across = m, ceil_div(ceil_div(p.oh, spread), m), ceil_div(ceil_div(p.ow, spread), m)
     p.x, p.y = PyArray_DATA(x), PyArray_DATA(y)
     p.last = p.n * p.down * p.across
-    p.v_row = max(p.depth, p.gemm.vl)
+    p.v_row = p.depth if p.c % p.gemm.vl == 0 else p.depth + p.gemm.vl  # a last vector may reach into what follows
+    p.v_panel, p.v_set = p.gemm.nr, p.c
     return dtype
 
 
@@ -262,74 +267,70 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
 
 cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw) except -1:
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
-    cdef int rc = -1
+    cdef nnrt_span dw_span
+    cdef int rc
     if p.o * p.c == 0:
         return 0
     if p.last == 0:
         dw[...] = 0
         return 0
     p.dw = PyArray_DATA(dw)
-    p.s_step = apart(p.y_pixel * p.depth, size)
+    span(&dw_span, dw)
     with nogil:
-        p.s = take(k2 * p.s_step * size)
-        if p.s != NULL:
-            rc = sum_products(p, ops, dtype, k2, size)
-            if rc == 0:
-                memset(&p.work, 0, sizeof(p.work))
-                p.work.bytes = <double>size * (k2 * p.y_pixel * p.depth + PyArray_SIZE(dw))
-                span_of(&p.work.out[0], p.dw, PyArray_SIZE(dw), dtype)
-                rc = launch_nogil(&ops.finish, p, p.y_pixel)
-            give(p.s, k2 * p.s_step * size)
+        rc = sum_blocks(p, ops, k2, size, dw_span)
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
     return 0
 
 
-cdef int sum_products(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2,
-                      int64_t size) noexcept nogil:
-    # s = q^T v, k² products of matrices over as many tiles at a time as memory is given, and as many of the groups.
-    cdef nnrt_gemm g
-    cdef nnrt_winograd_args part = p[0]
-    cdef int64_t tiles = p.last, most, bytes, some, at = 0, i
+cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size,
+                    nnrt_span dw) noexcept nogil:
+    # Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few blocks matrices are tasks.
+    cdef int64_t nr = p.gemm.nr, phases = p.step * p.step, of_c = ceil_div(p.c, nr), of_o = ceil_div(p.o, nr)
+    cdef int64_t tiles = p.last, each = k2 * p.groups * (phases * of_c + of_o) * nr * size, blocks, most, bytes, sums
+    cdef bint once
     cdef int rc = 0
-    some = TRANSFORMED_BYTES // (k2 * min(tiles, 64) * (p.depth + p.o) * size)
-    some = min(max(some, 1), p.groups)
-    part.c, part.o = some * p.c, some * p.o  # of the groups of a turn
-    part.v_row, part.q_row = max(some * p.depth, p.gemm.vl), max(part.o, p.gemm.vl)
-    most = max(64, TRANSFORMED_BYTES // (k2 * (part.v_row + part.q_row) * size))
-    most = ceil_div(tiles, ceil_div(tiles, most))
-    part.v_step, part.q_step, part.block = apart(most * part.v_row, size), apart(most * part.q_row, size), 8
-    bytes = k2 * (part.v_step + part.q_step) * size
-    part.v = take(bytes)
-    if part.v == NULL:
+    p.panels = min(of_c, 2 if phases == 1 else 1)
+    p.s_row = phases * p.panels * nr
+    p.rows = min(max(SUMS_BYTES // (k2 * p.s_row * size) // nr, 1), of_o) * nr
+    p.s_step = apart(p.rows * p.s_row, size)
+    p.s_block = k2 * p.s_step
+    blocks = p.groups * ceil_div(p.o, p.rows) * ceil_div(of_c, p.panels)
+    most = min(max(TRANSFORMED_BYTES, 4 * blocks * p.s_block * size), MOST_TRANSFORMED) // each
+    most = ceil_div(tiles, ceil_div(tiles, max(64, most)))
+    once = blocks >= 4 and most == tiles
+    p.squares = k2 if blocks >= 4 else 6
+    p.block = 8
+    p.v_row, p.v_panel, p.q_panel = nr, most * nr, most * nr
+    p.v_set, p.q_set = of_c * p.v_panel, of_o * p.q_panel
+    p.v_step, p.q_step = apart(p.groups * phases * p.v_set, size), apart(p.groups * p.q_set, size)
+    bytes, sums = k2 * (p.v_step + p.q_step) * size, 0 if once else blocks * p.s_block * size
+    p.v = take(bytes + sums)
+    if p.v == NULL:
         return -1
-    part.q = <char *>part.v + k2 * part.v_step * size
-    part.work.scratch = size * 6 * max(p.depth, p.x_pixel, p.y_pixel, 6 * p.gemm.vl)
-    while at < p.groups and rc == 0:
-        some = min(some, p.groups - at)
-        part.c, part.o = some * p.c, some * p.o
-        part.x, part.y = <const char *>p.x + at * p.c * size, <char *>p.y + at * p.o * size
-        part.first = 0
-        while part.first < tiles and rc == 0:
-            part.last = min(part.first + most, tiles)
-            part.work.bytes = <double>size * (part.last - part.first) * k2 * some * p.depth
-            rc = launch_nogil(&ops.input, &part, ceil_div(part.last - part.first, part.block))
-            part.work.bytes = <double>size * (part.last - part.first) * k2 * part.o
-            if rc == 0:
-                rc = launch_nogil(&ops.output, &part, ceil_div(part.last - part.first, part.block))
-            for i in range(some):
-                if rc != 0:
-                    break
-                memset(&g, 0, sizeof(g))
-                g.batch, g.m, g.n, g.k = k2, p.o, p.depth, part.last - part.first
-                g.c, g.c_batch, g.c_row = <char *>p.s + (at + i) * p.o * p.depth * size, p.s_step, p.depth
-                g.a, g.a_batch, g.a_row, g.a_col = <char *>part.q + i * p.o * size, part.q_step, 1, part.q_row
-                g.b, g.b_batch, g.b_row, g.b_col = <char *>part.v + i * p.c * size, part.v_step, part.v_row, 1
-                g.alpha, g.beta = 1, 0 if part.first == 0 else 1
-                rc = multiply(&g, dtype)
-            part.first = part.last
-        at += some
-    give(part.v, bytes)
+    p.q, p.s = <char *>p.v + k2 * p.v_step * size, NULL
+    if not once:
+        p.s = <char *>p.v + bytes
+    while rc == 0 and p.first < tiles:
+        p.last = min(p.first + most, tiles)
+        p.work.scratch = size * 6 * max(p.step * p.x_pixel, p.y_pixel)
+        p.work.flops, p.work.bytes = 0, <double>size * k2 * p.v_step
+        rc = launch_nogil(&ops.input, p, ceil_div(p.last - p.first, p.block))
+        p.work.bytes = <double>size * k2 * p.q_step
+        if rc == 0:
+            rc = launch_nogil(&ops.output, p, ceil_div(p.last - p.first, p.block))
+        p.work.flops, p.work.bytes = 2.0 * k2 * (p.last - p.first) * p.depth * p.y_pixel, bytes
+        p.complete = once
+        if once:
+            p.work.out[0], p.work.scratch = dw, p.s_block * size
+        if rc == 0:
+            rc = launch_nogil(&ops.sum, p, blocks * ceil_div(k2, p.squares))
+        p.first = p.last
+    if rc == 0 and not once:
+        memset(&p.work, 0, sizeof(p.work))
+        p.work.bytes, p.work.out[0] = sums, dw
+        rc = launch_nogil(&ops.finish, p, blocks)
+    give(p.v, bytes + sums)
     return rc
 
 

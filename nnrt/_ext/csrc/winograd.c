@@ -30,7 +30,7 @@
 #define OPS(m, type)                                                                                           \
     {                                                                                                          \
         KERNEL(filter, m, type), KERNEL(input, m, type), KERNEL(output, m, type), KERNEL(conv, m, type),       \
-            KERNEL(finish, m, type),                                                                           \
+            KERNEL(sum, m, type), KERNEL(finish, m, type),                                                                           \
     }
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {
@@ -71,16 +71,16 @@ INLINE int64_t K(panel)(int64_t depth, int64_t matrices, int64_t j)
 /* What squares are cut from: every step-th element of a[n, h, w, c], from pad before it on. */
 typedef struct {
     const REAL *a;
-    int64_t h, w, c, pixel, pad_h, pad_w, step; /* pixel: elements from one to the next */
+    int64_t h, w, c, pixel, pad_h, pad_w, step, groups; /* pixel: elements from one to the next */
+    int64_t row, panel, set, v_step; /* of what they become: see nnrt_winograd_args */
 } K(image);
 
-/* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie
- * in a; zeros are left of them and right. Fewer channels than a vector has are copied to `room` first, which otherwise holds
- * zeros. */
-static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t side, int narrow,
-                      REAL *room, const REAL **rows, int64_t *inside)
+/* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie in a; zeros are left of
+ * them and right. */
+COLD static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t side,
+                      const REAL *zeros, const REAL **rows, int64_t *inside)
 {
-    const int64_t step = s->step, c = s->c;
+    const int64_t step = s->step;
     const int64_t image = t / (p->down * p->across);
     const int64_t top = t / p->across % p->down * p->tile, left = t % p->across * p->tile;
     const int64_t y0 = top * step + phase / 2 - s->pad_h, x0 = left * step + phase % 2 - s->pad_w;
@@ -88,21 +88,26 @@ static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t,
     const int64_t j1 = MAX(MIN((s->w - x0 + step - 1) >> (step - 1), side), j0);
     for (int64_t i = 0; i < side; i++) {
         const int64_t y = y0 + i * step;
-        const int met = y >= 0 && y < s->h;
-        rows[i] = met ? s->a + ((image * s->h + y) * s->w + x0) * s->pixel : room;
-        if (narrow) {
-            REAL *copy = room + i * side * VL;
-            for (int64_t j = 0; j < side; j++)
-                for (int64_t e = 0; e < c; e++)
-                    copy[j * VL + e] = met && j >= j0 && j < j1 ? rows[i][j * s->pixel + e] : 0;
-            rows[i] = copy;
-        }
+        rows[i] = y >= 0 && y < s->h ? s->a + ((image * s->h + y) * s->w + x0) * s->pixel : zeros;
     }
-    inside[0] = narrow ? 0 : j0, inside[1] = narrow ? side : j1;
+    inside[0] = j0, inside[1] = j1;
+}
+
+/* The last n channels of a square's rows, which are no whole vector, between zeros. */
+COLD static void K(last_lanes)(REAL *copy, const REAL **rows, int64_t *inside, int64_t pixel, int64_t at, int64_t n, int64_t side)
+{
+    for (int64_t i = 0; i < side; i++) {
+        REAL *to = copy + i * side * VL;
+        for (int64_t j = 0; j < side; j++)
+            for (int64_t e = 0; e < VL; e++)
+                to[j * VL + e] = e < n && j >= inside[0] && j < inside[1] ? rows[i][j * pixel + at + e] : 0;
+        rows[i] = to;
+    }
+    inside[0] = 0, inside[1] = side;
 }
 
 typedef void (*K(transform_input))(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,
-                                   int64_t v_row, int64_t v_step, REAL *room);
+                                   REAL *zeros);
 typedef void (*K(transform_output))(const nnrt_winograd_args *p, int64_t t0, int64_t t1, int64_t o0, int64_t o1,
                                     int64_t down, int64_t right, const REAL *m);
 
@@ -142,14 +147,52 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
             u += ((down + pad_h) % 2 * 2 + (right + pad_w) % 2) * p->u_pass;
             pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
         }
-        const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step};
+        const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step, 1,
+                            p->v_row, NR, p->c, p->v_step};
         const REAL *v = p->v ? (const REAL *)p->v + t0 * p->v_row : own;
         if (!p->v)
-            transform(p, &x, t0, t1, own, p->v_row, p->v_step, room);
+            transform(p, &x, t0, t1, own, room);
         for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
             const int64_t o1 = MIN(o0 + p->chunk, last);
             K(multiply)(p, v, t1 - t0, u, o0, o1, squares, m);
             finish(p, t0, t1, set * p->o + o0, set * p->o + o1, down, right, m);
+        }
+    }
+}
+
+/* A block of s: o0..o1 of a group and c0..c1 of each phase. */
+typedef struct {
+    int64_t group, o0, o1, c0, c1, width; /* of a phase in s */
+} K(block);
+
+INLINE K(block) K(block_of)(const nnrt_winograd_args *p, int64_t t)
+{
+    const int64_t wide = p->panels * NR, down = CEIL(p->o, p->rows), across = CEIL(p->c, wide);
+    const int64_t o = t / across % down * p->rows, c = t % across * wide, c1 = MIN(c + wide, p->c);
+    return (K(block)){t / across / down, o, MIN(o + p->rows, p->o), c, c1, CEIL(c1 - c, NR) * NR};
+}
+
+/* s += q^T v over these tiles, matrices e0..e1. */
+static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(block) w, REAL *s, int64_t e0, int64_t e1)
+{
+    const int64_t phases = p->step * p->step;
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = p->s_row};
+    for (int64_t e = e0; e < e1; e++) {
+        const REAL *v = (const REAL *)p->v + e * p->v_step + w.group * phases * p->v_set;
+        const REAL *q = (const REAL *)p->q + e * p->q_step + w.group * p->q_set;
+        for (int64_t o = w.o0; o < w.o1; o += NR) {
+            const int64_t high = MIN(w.o1 - o, NR), count = CEIL(high, MR);
+            for (int64_t phase = 0; phase < phases; phase++)
+                for (int64_t c = w.c0; c < w.c1; c += NR) {
+                    const REAL *b = v + phase * p->v_set + c / NR * p->v_panel;
+                    for (int64_t k = 0, i = 0, rows; k < count; k++, i += rows) {
+                        REAL *to = s + e * p->s_step + (o - w.o0 + i) * p->s_row + phase * w.width + c - w.c0;
+                        rows = high / count + (k < high % count);
+                        tail.src = p->first ? to : NULL;
+                        p->gemm->tile(rows, MIN(CEIL(w.c1 - c, VL) * VL, NR), p->last - p->first,
+                                      q + o / NR * p->q_panel + i, 1, NR, b, NR, to, p->s_row, &tail);
+                    }
+                }
         }
     }
 }
@@ -200,7 +243,7 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
 }
 
 /* dw[lane][tap] of n lanes from taps[tap][lane]. */
-static void K(put_taps)(REAL *dw, const REAL *taps, int64_t count, int64_t n)
+static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, const REAL *taps, int64_t count, int64_t n)
 {
     int64_t l = 0;
     for (; l + SIDE <= n; l += SIDE)

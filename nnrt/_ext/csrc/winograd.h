@@ -7,7 +7,8 @@
 /* 3x3 and 5x5 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + taps - 1;
  * see nnrt._ref.winograd.
  * What is transformed is k² matrices, `step` elements apart:
- *   v[tiles, c] of x, q[tiles, o] of dy, products m[tiles, o], s[o, c] of dw;
+ *   v[tiles, c] of x, products m[tiles, o];
+ *   for dw: v and q of dy, q in panels [tiles, nr] of o, v in such panels of c for each group and phase; products s[o, c];
  *   u of w: for each panel of nr columns its k² matrices [depth, width].
  * 4x4 filters with stride 2 are four of 2x2 taps, one for each phase of x's rows and columns, whose channels are summed
  * like 4 c of one x; transposed, four passes write y's phases. k = m + 1 then. */
@@ -40,9 +41,11 @@ typedef struct {
     int64_t group;       /* columns of y per task */
     int64_t chunk;       /* columns of y whose products are held at a time */
     void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
-    int64_t v_row, v_step, q_row, q_step, m_row, m_step;
-    void *s;
-    int64_t s_step;
+    int64_t v_row, v_step, v_panel, v_set, q_step, q_panel, q_set, m_row, m_step; /* set: from group to group, phase to phase */
+    int64_t rows, panels, squares; /* of filter_backward: of o and of c per block, matrices per task */
+    void *s;             /* NULL: scratch */
+    int64_t s_row, s_step, s_block;
+    int32_t complete;    /* whether dw follows at once */
 } nnrt_winograd_args;
 
 /* u from w. */
@@ -63,7 +66,8 @@ typedef struct {
     nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
     nnrt_kernel output;  /* q of dy; the same */
     nnrt_kernel conv;    /* tasks: groups x spread² x ceil(tiles/block) x ceil(o/group) */
-    nnrt_kernel finish;  /* dw = G^T s G; tasks: o */
+    nnrt_kernel sum;     /* s += q^T v; tasks: groups x blocks of o x blocks of c x ceil(k²/squares) */
+    nnrt_kernel finish;  /* dw = G^T s G; tasks: blocks */
 } nnrt_winograd_ops;
 
 typedef struct {

@@ -40,38 +40,39 @@
 #define GIVE(OUT, j) OUT(i, j, r[j]);
 #endif
 
-/* v[KS²][tiles, step², channels] from the squares of the tiles t0..t1. A last vector that is not full is moved back over
- * the one before it. */
+/* v[KS²] of all channels of every group and phase, from the squares of the tiles t0..t1. */
 #define TRANSFORM(name, line, from)                                                                                    \
     HOT static void F(name)(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,           \
-                            int64_t v_row, int64_t v_step, REAL *room)                                                 \
+                            REAL *zeros)                                                                               \
     {                                                                                                                  \
-        const int64_t c = s->c, phases = s->step * s->step, narrow = S == 1 && c < VL;                                 \
-        const int64_t lanes = narrow ? VL : c, pixel = narrow ? VL : s->step * s->pixel;                                      \
+        const int64_t c = s->c, phases = s->step * s->step, v_step = s->v_step;                                        \
         K(vec) half[6][6];                                                                                             \
-        for (int64_t e = 0; e < ROOM(s->step * s->pixel); e++)                                                           \
-            room[e] = 0;                                                                                               \
-        for (int64_t t = t0; t < t1; t++, v += v_row)                                                                  \
-            for (int64_t phase = 0; phase < phases; phase++) {                                                         \
+        REAL copy[from * from * VL];                                                                                   \
+        for (int64_t e = 0; e < ROOM(s->step * s->pixel); e++)                                                         \
+            zeros[e] = 0;                                                                                              \
+        for (int64_t t = t0; t < t1; t++, v += s->row)                                                                 \
+            for (int64_t set = 0; set < phases * s->groups; set++) {                                                   \
                 const REAL *rows[from];                                                                                \
-                int64_t inside[2];                                                                                     \
-                K(square)(p, s, t, phase, from, narrow, room, rows, inside);                                           \
-                const int64_t j0 = inside[0], j1 = inside[1];                                                          \
-                if (j0 > 0 || j1 < from)                                                                               \
-                    for (int64_t i = 0; i < KS; i++)                                                                   \
-                        for (int64_t j = 0; j < from; j++)                                                             \
-                            half[i][j] = (K(vec)){0};                                                                  \
-                REAL *to = v + phase * c;                                                                              \
-                for (int64_t e = 0; e < lanes; e += VL) {                                                              \
-                    const int64_t at = MIN(e, lanes - VL);                                                             \
+                int64_t inside[2], pixel = s->step * s->pixel;                                                         \
+                K(square)(p, s, t, set % phases, from, zeros, rows, inside);                                           \
+                for (int64_t e = 0; e < c; e += VL) {                                                                  \
+                    int64_t at = set / phases * c + e;                                                                 \
+                    REAL *to = v + set * s->set + e / NR * s->panel + e % NR;                                          \
+                    if (c - e < VL)                                                                                    \
+                        K(last_lanes)(copy, rows, inside, pixel, at, c - e, from), pixel = VL, at = 0;                 \
+                    const int64_t j0 = inside[0], j1 = inside[1];                                                      \
+                    if (e == 0 && (j0 > 0 || j1 < from))                                                               \
+                        for (int64_t i = 0; i < KS; i++)                                                               \
+                            for (int64_t j = 0; j < from; j++)                                                         \
+                                half[i][j] = (K(vec)){0};                                                              \
                     BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL, PUT)                                            \
                 }                                                                                                      \
             }                                                                                                          \
     }
-#define ROOM(c) (KS * MAX((c), KS * VL))
+#define ROOM(c) (KS * (c))
 /* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's. */
 #define PIXEL(i, j) (__builtin_prefetch(rows[i] + (j + M) * pixel + at), K(load)(rows[i] + j * pixel + at))
-#define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step + at, value)
+#define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step, value)
 #if R < 5
 TRANSFORM(transform_x, bt, KS)
 #define TRANSFORM_X F(transform_x)
@@ -123,35 +124,56 @@ COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *sc
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    const K(image) x = {p->x, p->h, p->w, p->c, p->x_pixel, p->pad_h, p->pad_w, p->step};
-    TRANSFORM_X(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, p->v_row, p->v_step, scratch);
+    const K(image) x = {p->x, p->h, p->w, p->c, p->x_pixel, p->pad_h, p->pad_w, p->step, p->groups,
+                        p->v_row, p->v_panel, p->v_set, p->v_step};
+    TRANSFORM_X(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, scratch);
 }
 
 COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    const K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1};
-    F(transform_dy)(p, &dy, t0, t1, (REAL *)p->q + (t0 - p->first) * p->q_row, p->q_row, p->q_step, scratch);
+    const K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1, p->groups, NR, p->q_panel, p->q_set, p->q_step};
+    F(transform_dy)(p, &dy, t0, t1, (REAL *)p->q + (t0 - p->first) * NR, scratch);
+}
+
+/* dw of a block of s. */
+COLD static __attribute__((noinline)) void F(put)(const nnrt_winograd_args *p, K(block) w, const REAL *s)
+{
+    K(vec) half[6][6];
+    REAL taps[TAPS * VL];
+    for (int64_t o = w.o0; o < w.o1; o++, s += p->s_row)
+        for (int64_t c = w.c0; c < w.c1; c += VL) {
+            for (int64_t phase = 0; phase < S * S; phase++) {
+                const REAL *from = s + phase * w.width + c - w.c0;
+                REAL *tap = taps + (phase / S * R * S + phase % S) * VL;
+#define TOTAL(i, j) K(load)(from + (i * KS + j) * p->s_step)
+#define PUT_TAP(i, j, value) K(store)(tap + (i * R * S + j) * S * VL, value)
+                BOTH_WAYS(gt, KS, R, half, 0, KS, R, TOTAL, PUT_TAP)
+            }
+            K(put_taps)((REAL *)p->dw + ((w.group * p->o + o) * p->c + c) * TAPS, taps, TAPS, MIN(w.c1 - c, VL));
+        }
+}
+
+COLD static void F(sum)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_winograd_args *p = args;
+    const int64_t pieces = CEIL(KS * KS, p->squares);
+    for (int64_t t = begin; t < end; t++) {
+        const K(block) w = K(block_of)(p, t / pieces);
+        const int64_t e = t % pieces * p->squares;
+        REAL *s = p->s ? (REAL *)p->s + t / pieces * p->s_block : (REAL *)scratch;
+        K(sum)(p, w, s, e, MIN(e + p->squares, KS * KS));
+        if (p->complete)
+            F(put)(p, w, s);
+    }
 }
 
 COLD static void F(finish)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
-    K(vec) half[6][6];
-    REAL taps[TAPS * VL];
-    for (int64_t o = begin; o < end; o++)
-        for (int64_t c = 0; c < p->c; c += VL) {
-            const int64_t n = MIN(p->c - c, VL);
-            for (int64_t phase = 0; phase < S * S; phase++) {
-                const REAL *s = (const REAL *)p->s + (o * S * S + phase) * p->c + c;
-                REAL *tap = taps + (phase / S * R * S + phase % S) * VL;
-#define TOTAL(i, j) K(load_some)(s + (i * KS + j) * p->s_step, n)
-#define PUT_TAP(i, j, value) K(store)(tap + (i * R * S + j) * S * VL, value)
-                BOTH_WAYS(gt, KS, R, half, 0, KS, R, TOTAL, PUT_TAP)
-            }
-            K(put_taps)((REAL *)p->dw + (o * p->c + c) * TAPS, taps, TAPS, n);
-        }
+    for (int64_t t = begin; t < end; t++)
+        F(put)(p, K(block_of)(p, t), (const REAL *)p->s + t * p->s_block);
 }
 
 /* u of one vector of columns from its taps; the phases lie `phase` elements apart. */
