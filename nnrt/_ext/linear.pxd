@@ -38,7 +38,7 @@ cdef extern from "linear.h" nogil:
         const void *src
         int64_t batch, dst_batch, src_batch
         int64_t k, n, k_stride, n_stride
-        int64_t panels, depth
+        int64_t panels, depth, block
         int32_t of_a
     ctypedef struct nnrt_colsum:
         nnrt_work work

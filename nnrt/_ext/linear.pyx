@@ -47,8 +47,11 @@ cdef int64_t PANELS = 8
 # Lines of a that are a multiple of this many bytes apart compete for the same places in the caches.
 cdef int64_t A_CLASH = 2048
 # A transposed a is copied where so many panels of b use it (half as many where its rows clash). In place, its tile
-# takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
-cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10
+# takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds. Fewer strips of
+# columns than the last have their rows cut, though each task packs b again.
+cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10, TURNED_STRIPS = 8
+# Such a product in place, of so many elements of c, goes slice by slice along k (dW[128, 128] over 1024 rows loses).
+cdef int64_t SLICE = 256, SLICED = 1 << 15
 # Dots beat tiles over packed b up to this many rows (or columns) of c: measured at k = 1024, where
 # 16 rows of a still pass through L1 for every four columns.
 cdef int64_t DOT_LINES = 16
@@ -193,6 +196,8 @@ cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *ke
     cdef int rc
     g.splits = clamp(32.0 / tasks, 2, g.k // least)
     g.split = ceil_div(ceil_div(g.k, g.splits), 8) * 8
+    if g.packed_a:
+        g.split = ceil_div(g.split, g.depth) * g.depth
     g.splits = ceil_div(g.k, g.split)
     g.partial = take(g.splits * g.m * g.n * size)
     if g.partial == NULL:
@@ -209,7 +214,7 @@ cdef int split_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, const nnrt_kernel *ke
 
 
 cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
-    cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want
+    cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want, strip
     cdef int64_t a_matrices, a_count, b_matrices, b_count
     cdef double macs = <double>g.batch * g.m * g.n * g.k
     cdef bint turned = g.a_row == 1 and g.a_col != 1, clash
@@ -231,6 +236,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     clash = (g.a_col if turned else g.a_row) * size % A_CLASH == 0
     g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
         clash and not turned or turned and across >= (TURNED_PANELS // 2 if clash else TURNED_PANELS))
+    if turned and not (g.pack_a or g.packed_b or serial) and g.batch == 1 and g.k >= 2 * SLICE and g.m * g.n >= SLICED:
+        return in_slices(g, ops, size)
     # depth: equal blocks of k
     g.depth = ops.depth
     if turned and not g.pack_a:
@@ -247,8 +254,11 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             # whose rows are cut (64x64x64 at two threads 8.1 to 5.9 us, 128x10x400 22 to 13).
             wide = max(1 if g.packed_b else min(across, 4), across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
-            if turned or across <= 4:
-                g.high = max(STRIP_TILES if turned else 2, down * g.batch * ceil_div(across, wide) // want)
+            strip = g.batch * ceil_div(across, wide)
+            if turned and strip < TURNED_STRIPS:
+                g.high = max(STRIP_TILES, down * strip // TURNED_STRIPS)
+            elif across <= 4 and not turned:
+                g.high = max(2, down * strip // want)
         g.high = ceil_div(down, ceil_div(down, g.high))
     g.cols = wide * ops.nr
     if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
@@ -260,12 +270,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         panels_a = take(a_matrices * a_count * size)
         g.pack_a, g.packed_a = 0, 1
         rc = -1 if panels_a == NULL else pack_many(panels_a, g.a, a_matrices, a_count, g.a_batch, g.k, g.m,
-                                                   g.a_col, g.a_row, 1, size == 8)
+                                                   g.a_col, g.a_row, g.depth, 1, size == 8)
         g.a, g.a_batch = panels_a, a_count if a_matrices > 1 else 0
     if whole_b and rc == 0:
         panels_b = take(b_matrices * b_count * size)
         rc = -1 if panels_b == NULL else pack_many(panels_b, g.b, b_matrices, b_count, g.b_batch, g.k, g.n,
-                                                   g.b_row, g.b_col, 0, size == 8)
+                                                   g.b_row, g.b_col, g.k, 0, size == 8)
         g.b, g.packed_b, g.b_batch = panels_b, 1, b_count if b_matrices > 1 else 0
     if rc == 0:
         g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * (g.depth + 1) * ops.nr) * size
@@ -279,6 +289,27 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if panels_b != NULL:
         give(panels_b, b_matrices * b_count * size)
     return rc
+
+
+cdef int in_slices(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
+    # One slice of k after the other, in which a stays in L2 while all strips of columns pass.
+    cdef nnrt_gemm part
+    cdef int64_t p = 0, step = (ceil_div(g.k, ceil_div(g.k, SLICE)) + 7) // 8 * 8
+    while p < g.k:
+        part = g[0]
+        part.k = min(step, g.k - p)
+        part.work.flops = 2.0 * g.m * g.n * part.k
+        part.work.bytes = <double>size * (part.k * (g.m + g.n) + g.m * g.n)
+        part.a = <const char *>g.a + p * g.a_col * size
+        part.b = <const char *>g.b + p * g.b_row * size
+        if p > 0:
+            part.beta, part.bias, part.residual = 1, NULL, NULL
+        if p + step < g.k:
+            part.activation, part.work.nan = NNRT_ACT_NONE, NULL
+        if tiles(&part, ops, size, False) != 0:
+            return -1
+        p += step
+    return 0
 
 
 cdef int tall_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t down, int64_t across) noexcept nogil:
@@ -330,11 +361,11 @@ cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil:
 
 cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,
               int dtype) noexcept nogil:
-    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, 0, dtype)
+    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, k, 0, dtype)
 
 
 cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_batch, int64_t x_batch, int64_t k,
-                   int64_t n, int64_t k_stride, int64_t n_stride, bint of_a, int dtype) noexcept nogil:
+                   int64_t n, int64_t k_stride, int64_t n_stride, int64_t block, bint of_a, int dtype) noexcept nogil:
     cdef nnrt_gemm_pack p
     cdef int64_t line = table.dtype[dtype].mr if of_a else table.dtype[dtype].nr
     memset(&p, 0, sizeof(p))
@@ -342,13 +373,14 @@ cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_ba
         return 0
     p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, x, batch, packed_batch, x_batch
     p.k, p.n, p.k_stride, p.n_stride, p.of_a = k, n, k_stride, n_stride, of_a
+    p.block = block
     p.work.bytes = <double>batch * k * n * (8 if dtype == NNRT_F32 else 16)
     # some 16 thousand elements a task, 5 us
     p.panels, p.depth = max(1, 64 // line), 256
     if batch * k * n < 65536:
-        p.panels, p.depth = n, k
+        p.panels, p.depth = n, block
     return launch_nogil(&table.dtype[dtype].pack, &p,
-                        batch * ceil_div(k, p.depth) * ceil_div(ceil_div(n, line), p.panels))
+                        batch * ceil_div(k, block) * ceil_div(block, p.depth) * ceil_div(ceil_div(n, line), p.panels))
 
 
 # ---- from C ----

@@ -76,7 +76,7 @@ def affine_backward(dy, x, w, to_x, to_weight, to_bias):
 def weight_gradient(dw, dy, x, beta=0.0):
     """dw = beta dw + dyᵀ x, of rows dy: [M, N] and x: [M, K]."""
     n, k = dy.shape[1], x.shape[1]
-    if beta or len(dy) < LONG or k > n or not (64 < k <= 256 or n > 512 and 4 * k <= n):
+    if beta or len(dy) < LONG or k >= n or not (64 < k <= 256 or n > 512 and 4 * k <= n):
         K.gemm(dw, dy.T, x, None, None, 1.0, beta, None)
         return
     # dwᵀ = xᵀ dy: the narrower array is the one to turn, dy is packed where it is used.

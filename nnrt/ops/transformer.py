@@ -12,7 +12,7 @@ from ..tensor import Tensor
 from . import activation as functions
 from . import random
 from .attention import _mask
-from .linear import affine, affine_backward, linear, rows_of
+from .linear import affine, affine_backward, linear, rows_of, weight_gradient
 from .promotion import not_tensors
 
 K, LINEAR, ACTIVATION, ELEMENTWISE = (
@@ -95,7 +95,7 @@ def projected_attention_backward(node, dy):
         some = slice(at, at + a.shape[1])
         at = some.stop
         if dw is not None:
-            LINEAR.gemm(dw[some], a.T, r, None, None, 1.0, 0.0, None)
+            weight_gradient(dw[some], a, r)
         if db is not None:
             LINEAR.bias_grad(db[some], a)
         dx = None

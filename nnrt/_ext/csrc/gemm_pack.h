@@ -108,14 +108,19 @@ static void K(pack_a)(REAL *dst, int64_t panel_step, const REAL *src, int64_t k,
 static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_gemm_pack *g = args;
-    const int64_t deep = CEIL(g->k, g->depth), panels = CEIL(g->n, g->of_a ? MR : NR), groups = CEIL(panels, g->panels);
+    const int64_t pieces = CEIL(g->block, g->depth), deep = CEIL(g->k, g->block) * pieces;
+    const int64_t panels = CEIL(g->n, g->of_a ? MR : NR), groups = CEIL(panels, g->panels);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t k0 = t % deep * g->depth, k = MIN(g->depth, g->k - k0), i = t / deep / groups;
+        const int64_t start = t % deep / pieces * g->block, tall = MIN(g->block, g->k - start);
+        const int64_t k0 = start + t % deep % pieces * g->depth, k = MIN(g->depth, start + tall - k0), i = t / deep / groups;
         const int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels);
+        if (k <= 0)
+            continue;
         REAL *dst = (REAL *)g->dst + i * g->dst_batch;
         const REAL *src = (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride;
         if (g->of_a) {
-            K(pack_a)(dst + (p0 * g->k + k0) * A_STEP, g->k * A_STEP, src, k, g->n, p0, p1, g->k_stride, g->n_stride);
+            K(pack_a)(dst + (start * panels + p0 * tall + k0 - start) * A_STEP, tall * A_STEP, src, k, g->n, p0, p1,
+                      g->k_stride, g->n_stride);
             continue;
         }
         /* The last panel of the matrix may be narrower, and k0 lies at another place in it. */

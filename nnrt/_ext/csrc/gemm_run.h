@@ -95,7 +95,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                     for (int64_t t = t0, i = gemm_row(g->m, t); t < MIN(t0 + g->block, w->t1); t++) {
                         const int64_t rows = gemm_row(g->m, t + 1) - i;
                         const REAL *ap = g->pack_a     ? a_room + (t - w->t0) * k * A_STEP
-                                         : g->packed_a ? a + (t * g->k + p) * A_STEP
+                                         : g->packed_a ? a + (p * CEIL(g->m, MR) + t * k) * A_STEP
                                                        : a + i * a_row + p * a_col;
                         if (src)
                             tail.src = src + i * tail.src_row + j;

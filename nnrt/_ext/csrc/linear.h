@@ -56,6 +56,7 @@ typedef struct {
     int64_t batch, dst_batch, src_batch; /* matrices, one after the other */
     int64_t k, n, k_stride, n_stride;
     int64_t panels, depth; /* per task */
+    int64_t block;         /* of k, whose panels lie together: far apart they would share few places in L2 */
     int32_t of_a;
 } nnrt_gemm_pack;
 
@@ -105,7 +106,7 @@ typedef struct {
     nnrt_kernel dot;     /* a and b contiguous along k; same tasks, splits 1 */
     nnrt_kernel axpy;    /* m = 1, b contiguous along n; same tasks */
     nnrt_kernel finish;  /* c = act(alpha sum(partial) + beta c + ...); tasks by rows, cols */
-    nnrt_kernel pack;    /* tasks: batch x ceil(panels in all/panels) x ceil(k/depth) */
+    nnrt_kernel pack;    /* tasks: batch x ceil(panels in all/panels) x ceil(k/block) x ceil(block/depth) */
     nnrt_kernel colsum;  /* tasks: chunks x ceil(n/cols) */
 } nnrt_gemm_ops;
 
