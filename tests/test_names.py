@@ -124,14 +124,14 @@ def test_adaptive_log_softmax_is_torchs(n, torch):
         nn.AdaptiveLogSoftmaxWithLoss(16, 30, [12, 5])
 
 
-# Parameters of torch's functions that nnrt has not (README, Limits), and those that torch itself calls otherwise than its list says.
+# Parameters of torch's functions that nnrt has not (README, Limits), and functions that torch's list itself names otherwise.
 WITHOUT = {
     "out", "layout", "pin_memory", "memory_format", "requires_grad", "device", "dtype", "generator", "copy", "out_dtype", "names",
     "compute_mode", "cudnn_enabled", "pickle_module", "pickle_load_args", "pickle_protocol", "kwargs",
 }  # fmt: skip
 OTHERWISE = {
-    "alpha_dropout", "dropout", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diag_embed", "isfinite", "isinf", "lstm",
-    "msort", "permute", "swapaxes", "swapdims", "topk", "where", "xlogy",
+    "alpha_dropout", "dropout", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diag_embed", "isfinite", "isinf",
+    "lstm", "msort", "permute", "swapaxes", "swapdims", "topk", "where", "xlogy",
 }  # fmt: skip
 
 
