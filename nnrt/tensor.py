@@ -3,8 +3,8 @@
 The memory, shape and strides are those of `Tensor.array`, an ordinary numpy array over the
 caching allocator's memory; views share it and share one version counter, by which the tape
 notices changes in place. This class holds what belongs to the object itself: attributes,
-operators, in-place operations, conversion. Every public function in nnrt/ops whose first
-parameter is named `x` is a method too; _add_methods() at the end attaches them.
+operators, in-place operations, conversion. The public functions of nnrt/ops whose first
+parameter is a tensor are methods too; _add_methods() at the end attaches them.
 """
 
 import numpy as np

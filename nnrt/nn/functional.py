@@ -1,4 +1,4 @@
-"""The ops under the names of torch.nn.functional; the first parameter is called x."""
+"""The ops under the names of torch.nn.functional, whose parameters have torch's names too."""
 
 # ruff: noqa: F401
 from ..ops.activation import (

@@ -2,5 +2,5 @@
 
 An op checks shapes, chooses the algorithm, allocates and calls kernels; right below it
 stands its backward. Ops know Tensors, kernels know arrays. A public function whose first
-parameter is named `x` is also a method of Tensor.
+parameter is named `input` (`x`, `tensor`) is also a method of Tensor.
 """
