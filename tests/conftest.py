@@ -2,12 +2,21 @@
 
 import importlib
 import pkgutil
+import random
 import signal
+import sys
+import zlib
 
+import hypothesis
 import numpy as np
 import pytest
 
+import nnrt
 import tests.cases
+
+# Examples are the same on every run and may take their time on a busy machine; --hypothesis-profile=default searches anew.
+hypothesis.settings.register_profile("repeatable")
+hypothesis.settings.load_profile("repeatable")
 
 # A suite started in the background inherits an ignored SIGINT; the tests of Ctrl-C need the usual one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,9 +43,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker("oracle")
 
 
+@pytest.fixture(autouse=True)
+def seeded(request):
+    """Seeds every default generator by the test's name: the same numbers on every run, alone or in the suite."""
+    seed = zlib.crc32(request.node.name.encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    nnrt.manual_seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
 @pytest.fixture
 def rng(request):
-    """A generator seeded by the test's name: the same numbers on every run, alone or in the suite."""
+    """A generator of the test's own, seeded by its name."""
     return np.random.default_rng(list(request.node.name.encode()))
 
 

@@ -154,7 +154,7 @@ def test_memory_grows_with_the_length(keywords, rng):
     assert per_token(2048) < 1.1 * first
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     data.integers(1, 2), data.integers(1, 3), data.integers(1, 2), data.integers(0, 140), data.integers(0, 140),
     data.integers(1, 40), data.integers(1, 40), data.booleans(), data.integers(0, 2**32 - 1),

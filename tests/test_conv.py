@@ -564,7 +564,7 @@ def test_fft_conv(torch, rng):
     assert y.dtype == np.float32 and abs(y.item() - 101) < 1e-3
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_random_shapes_agree_with_the_specification(data):
     """Every back-end's kernels through the ops, whatever algorithm the shape takes, against the sum over taps."""

@@ -56,7 +56,7 @@ def test_packed_weights_serve_many_calls(backend, dtype, order, shape, rng):
     np.testing.assert_array_equal(packed, kept)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_strides(backend, data):
     lib = kernels(backend)

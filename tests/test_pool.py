@@ -39,7 +39,7 @@ def windows(draw):
     return (n, *sizes, c), (n, *out, c), *geometry
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(windows(), st.sampled_from([np.float32, np.float64]), st.integers(0, 2**31), st.booleans(), st.booleans())
 def test_kernels_agree_with_the_specification(window, dtype, seed, special, include_pad):
     x_shape, y_shape, *geometry = window

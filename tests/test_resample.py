@@ -22,7 +22,7 @@ def axes(draw, largest=40):
     return kind, n, out, draw(st.sampled_from([None, out / n, (out + 0.9) / n])), draw(st.booleans())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(axes=st.tuples(axes(6), axes(), axes()), c=st.integers(1, 70), turned=st.booleans(), double=st.booleans())
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_random_axes_agree_with_ref(backend, axes, c, turned, double):
@@ -39,7 +39,7 @@ def test_random_axes_agree_with_ref(backend, axes, c, turned, double):
     np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=1e-13 if double else 2e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(axis=axes())
 def test_transposed_bands_are_adjoint(axis):
     """<B x, y> = <x, B' y>, and rows of B sum to one."""
@@ -54,7 +54,7 @@ def test_transposed_bands_are_adjoint(axis):
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.lists(st.integers(1, 7), min_size=2, max_size=4),
     amounts=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=4, max_size=4),
@@ -72,7 +72,7 @@ def test_random_pads_agree_with_numpy(shape, amounts, mode, last):
     np.testing.assert_array_equal(got.numpy(), want)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),

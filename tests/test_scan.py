@@ -19,7 +19,7 @@ def loop(f, x, h, dim, reverse):
     return np.moveaxis(outs, 0, dim)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.data())
 def test_any_shape(shape, data):
     dim = data.draw(st.integers(-len(shape), len(shape) - 1))

@@ -107,7 +107,6 @@ tree = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(tree)
 def test_any_structure(obj):
     same(reloaded(obj), obj)
@@ -198,7 +197,7 @@ SAVED = io.BytesIO()
 nnrt.save({"a": [np.arange(5), (1, None)], "b": wrap(np.ones(3, np.float32)), "c": math.nan}, SAVED)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.integers(0, 8 * len(SAVED.getvalue()) - 1), min_size=1, max_size=3), st.integers(0, 3))
 def test_damaged_files_raise_format_error(bits, cut):
     data = bytearray(SAVED.getvalue())

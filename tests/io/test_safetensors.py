@@ -298,7 +298,7 @@ def test_accepts_what_the_package_accepts(entries, size):
         equal(safetensors.load(data), want)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda n: n != "__metadata__"),

@@ -212,7 +212,7 @@ def _zip(records):
 WHOLE = archive(one_tensor(), DATA)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(st.integers(4, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_archives_never_crash(changes):
     data = bytearray(WHOLE)
@@ -237,7 +237,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(opcodes | pieces | st.binary(max_size=3), max_size=25))
 def test_any_program_never_crashes(parts):
     survives(archive(hand(*parts), DATA))
