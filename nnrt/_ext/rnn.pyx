@@ -34,7 +34,8 @@ cdef extern from "rnn.h" nogil:
         const void *v[2]
         const void *bias[2]
         int64_t w_gate
-        const int64_t *lengths
+        const int64_t *starts
+        int32_t ragged
         void *dgates
         void *dh0
         void *dc0
@@ -46,7 +47,6 @@ cdef extern from "rnn.h" nogil:
     ctypedef struct nnrt_rnn_table:
         nnrt_kernel forward[2]
         nnrt_kernel backward[2]
-        nnrt_kernel clear[2]
     const nnrt_rnn_table *nnrt_rnn(int isa)
 
 cdef const nnrt_rnn_table *table = nnrt_rnn(isa_level())
@@ -58,7 +58,7 @@ CELLS = ("tanh", "relu", "gru", "lstm")
 # of 507 (256 units). Parts of half the size make rows too short for the gates' gradients (256 units: a tenth of the walk).
 cdef int64_t SHARED_BYTES = 256 << 10, PART_BYTES = 256 << 10
 # Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
-cdef int64_t SLICE = 16, RAGGED_SLICE = 8, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
+cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -98,30 +98,31 @@ def pack(ndarray packed not None, ndarray w not None, int64_t gates, bint backwa
         raise MemoryError("rnn.pack: out of memory")
 
 
-cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, int64_t h, cell, list weights, list projections, ndarray lengths) except -1:
+cdef int fill(nnrt_rnn_args *a, ndarray gates, int64_t p, int64_t h, cell, list weights, list projections, ndarray starts, int64_t b) except -1:
     cdef int dtype = dtype_code(gates)
     cdef int64_t i
     memset(a, 0, sizeof(a[0]))
     a.gemm = &linear_table().dtype[dtype]
     a.cell = CELLS.index(cell)
-    a.d, a.t, a.b = PyArray_DIMS(gates)[0], PyArray_DIMS(gates)[1], PyArray_DIMS(gates)[2]
+    a.d, a.t, a.b = PyArray_DIMS(gates)[0], PyArray_DIMS(starts)[0] - 1, b
     a.p, a.h = p, h
+    a.starts = <const int64_t *>PyArray_DATA(starts)
+    a.ragged = a.starts[a.t] != a.t * b
     for i in range(a.d):
         a.w[i] = data(weights[i])
         if projections:
             a.v[i] = data(projections[i])
     a.w_gate = packed_count(p, a.h, dtype)
-    a.lengths = <const int64_t *>data(lengths)
     return dtype
 
 
 cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t size, bint walks) noexcept nogil:
     cdef int64_t columns = a.h * (4 if a.cell == 3 else 3 if a.cell == 2 else 1), nr = a.gemm.nr
-    cdef int64_t macs = a.d * a.t * a.b * columns * a.p, weights = columns * a.p * size
+    cdef int64_t rows = a.d * a.starts[a.t], macs = rows * columns * a.p, weights = columns * a.p * size
     cdef int64_t panels = ceil_div(a.h, nr)
     cdef int rc = 0
     a.work.flops = 2.0 * macs
-    a.work.bytes = <double>size * a.d * a.t * a.b * (2 * columns + 3 * a.p)
+    a.work.bytes = <double>size * rows * (2 * columns + 3 * a.p)
     a.slices = a.parts = 1
     if macs < ALONE:
         pass
@@ -129,7 +130,7 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
         a.slices = ceil_div(a.b, WIDEST)
         a.parts = max(2, min(panels, weights // PART_BYTES, 16) // 2 * 2)
     else:
-        a.slices = max(2 if a.b >= 2 * FEWEST else 1, a.b // (SLICE if a.lengths == NULL else RAGGED_SLICE))
+        a.slices = max(2 if a.b >= 2 * FEWEST else 1, a.b // SLICE)
     a.slice, a.part = ceil_div(a.b, a.slices), ceil_div(panels, a.parts) * nr
     a.slices, a.parts = ceil_div(a.b, a.slice), ceil_div(a.h, a.part)
     a.work.scratch = size * (a.slice * (4 * nr + max(a.p, a.h)) + 5 * a.h + 4 * nr)
@@ -146,11 +147,11 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
 
 
 def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not None, ndarray kept, ndarray hidden,
-          ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray lengths, cell):
+          ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray starts not None, cell):
     """y, hn and cn from gates = W x + biases. See nnrt._ref.rnn."""
     cdef nnrt_rnn_args a
     cdef int dtype = fill(&a, gates, PyArray_DIMS(hn)[2], PyArray_DIMS(hn if cn is None else cn)[2], cell, weights, projections,
-                          lengths), rc
+                          starts, PyArray_DIMS(hn)[1]), rc
     cdef int64_t i, size = 4 if dtype == NNRT_F32 else 8
     a.y, a.hn, a.cn, a.gates = data(y), data(hn), data(cn), data(gates)
     a.kept, a.hidden, a.h0, a.c0 = data(kept), data(hidden), data(h0), data(c0)
@@ -161,19 +162,17 @@ def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not
     span(&a.work.out[0], hn)
     with nogil:
         rc = run(&a, &table.forward[dtype], a.t, size, hidden is not None)
-        if rc == 0 and a.lengths != NULL:
-            rc = launch_nogil(&table.clear[dtype], &a, a.b)
     if rc != 0:
         raise MemoryError("rnn.recur: out of memory")
 
 
 def recur_backward(ndarray dgates not None, ndarray dh0 not None, ndarray dc0, ndarray dproj, ndarray dy, ndarray dhn,
                    ndarray dcn, ndarray y not None, ndarray gates not None, ndarray kept, ndarray h0, ndarray c0,
-                   list weights, list projections, ndarray lengths, cell):
+                   list weights, list projections, ndarray starts not None, cell):
     """dgates and the gradients of the first state. See nnrt._ref.rnn."""
     cdef nnrt_rnn_args a
     cdef int dtype = fill(&a, gates, PyArray_DIMS(dh0)[2], PyArray_DIMS(dh0 if dc0 is None else dc0)[2], cell, weights,
-                          projections, lengths), rc
+                          projections, starts, PyArray_DIMS(dh0)[1]), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     a.y, a.gates, a.kept, a.h0, a.c0 = data(y), data(gates), data(kept), data(h0), data(c0)
     a.dgates, a.dh0, a.dc0, a.dproj = data(dgates), data(dh0), data(dc0), data(dproj)

@@ -43,7 +43,10 @@ def _counting_sort(order, starts, index):
 
 
 def take(out, x, index):
-    np.take(x, index.ravel(), axis=1, out=out, mode="clip")  # the indices are in range; "raise" would copy out
+    index = index.ravel()
+    np.take(x, index, axis=1, out=out, mode="clip")  # the indices are in range; "raise" would copy out
+    if (index < 0).any():
+        out[:, index < 0] = 0
 
 
 def gather(out, x, index):

@@ -40,38 +40,38 @@ def _start(state, first, d):
     return state[d]
 
 
-def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, lengths, cell):
+def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, starts, cell):
     """y, hn and cn from gates = a."""
-    count, steps, b, _ = gates.shape
-    p, dtype = hn.shape[2], y.dtype
+    count, b, p = hn.shape
+    dtype = y.dtype
     if b == 0:
         return
     units = p if cn is None else cn.shape[2]
-    lengths = np.full(b, steps) if lengths is None else lengths
     s, new, nothing = memory.empty((b, GATES[cell] * units), dtype), memory.empty((b, p), dtype), memory.empty((0, 0), dtype)
     for d in range(count):
-        h, c = _start(hn, h0, d), None if cn is None else _start(cn, c0, d)
+        states, c = _start(hn, h0, d), None if cn is None else _start(cn, c0, d)
         bias = biases[d] if biases else memory.zeros((units,), dtype)
-        for t in _steps(steps, d):
-            a, k = gates[d, t], nothing if kept is None else kept[d, t]
-            _multiply(s, h, weights[d], False)
+        for t in _steps(len(starts) - 1, d):
+            at = slice(starts[t], starts[t + 1])
+            n = at.stop - at.start
+            h, a, k = states[:n], gates[d, at], nothing if kept is None else kept[d, at]
+            _multiply(s[:n], h, weights[d], False)
             if cell == "lstm":
-                _lstm[dtype](t, lengths, s, a, c, k, hidden[d, t] if projections else h)
+                _lstm[dtype](s, a, c[:n], k, hidden[d, at] if projections else h)
                 if projections:
-                    _clear[dtype](t, lengths, hidden[d, t])
-                    _multiply(new, hidden[d, t], projections[d], False)
-                    _take[dtype](t, lengths, h, new)
+                    _multiply(new[:n], hidden[d, at], projections[d], False)
+                    h[...] = new[:n]
             elif cell == "gru":
-                _gru[dtype](t, lengths, s, a, bias, k, h)
+                _gru[dtype](s, a, bias, k, h)
             else:
-                _rnn[dtype](t, lengths, s, a, cell == "relu", h)
-            _out[dtype](t, lengths, y[t, :, d * p : (d + 1) * p], h)
+                _rnn[dtype](s, a, cell == "relu", h)
+            y[at, d * p : (d + 1) * p] = h
 
 
 def _of(*kinds):
-    """Step, lengths, then matrices (2), vectors (1) and flags (0)."""
+    """Matrices (2), vectors (1) and flags (0)."""
     makers = {0: lambda T: types.boolean, 1: lambda T: types.Array(T, 1, "A"), 2: lambda T: types.Array(T, 2, "A")}
-    return typed(lambda T: [types.intp, types.Array(types.int64, 1, "A"), *(makers[k](T) for k in kinds)])
+    return typed(lambda T: [makers[k](T) for k in kinds])
 
 
 @jit
@@ -80,34 +80,10 @@ def _sigmoid(x):
     return (e if x < 0 else 1) / (1 + e)
 
 
-@_of(2)
-def _clear(t, lengths, x):
-    for r in range(x.shape[0]):
-        if t >= lengths[r]:
-            x[r] = 0
-
-
-@_of(2, 2)
-def _take(t, lengths, h, new):
-    for r in range(h.shape[0]):
-        if t < lengths[r]:
-            h[r] = new[r]
-
-
-@_of(2, 2)
-def _out(t, lengths, y, h):
-    for r in range(h.shape[0]):
-        y[r] = h[r] if t < lengths[r] else 0 * h[r]
-
-
 @_of(2, 2, 2, 2, 2)
-def _lstm(t, lengths, s, a, c, kept, h):
+def _lstm(s, a, c, kept, h):
     units = c.shape[1]
     for r in range(c.shape[0]):
-        if t >= lengths[r]:
-            if kept.size:
-                a[r], kept[r] = 0, 0
-            continue
         for j in range(units):
             i, f = _sigmoid(a[r, j] + s[r, j]), _sigmoid(a[r, units + j] + s[r, units + j])
             g = math.tanh(a[r, 2 * units + j] + s[r, 2 * units + j])
@@ -120,13 +96,9 @@ def _lstm(t, lengths, s, a, c, kept, h):
 
 
 @_of(2, 2, 1, 2, 2)
-def _gru(t, lengths, s, a, bias, kept, h):
+def _gru(s, a, bias, kept, h):
     units = h.shape[1]
     for r in range(h.shape[0]):
-        if t >= lengths[r]:
-            if kept.size:
-                a[r], kept[r] = 0, 0
-            continue
         for j in range(units):
             e, z = _sigmoid(a[r, j] + s[r, j]), _sigmoid(a[r, units + j] + s[r, units + j])
             q = s[r, 2 * units + j] + bias[j]
@@ -137,59 +109,57 @@ def _gru(t, lengths, s, a, bias, kept, h):
 
 
 @_of(2, 2, 0, 2)
-def _rnn(t, lengths, s, a, relu, h):
+def _rnn(s, a, relu, h):
     for r in range(h.shape[0]):
-        if t < lengths[r]:
-            for j in range(h.shape[1]):
-                x = a[r, j] + s[r, j]
-                h[r, j] = (0 if x < 0 else x) if relu else math.tanh(x)
+        for j in range(h.shape[1]):
+            x = a[r, j] + s[r, j]
+            h[r, j] = (0 if x < 0 else x) if relu else math.tanh(x)
 
 
 # ---- backward ----
 
 
 def recur_backward(
-    dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, h0, c0, weights, projections, lengths, cell
+    dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, h0, c0, weights, projections, starts, cell
 ):  # fmt: skip
     """dgates and the gradients of the first state."""
-    count, steps, b, _ = dgates.shape
-    p, dtype = dh0.shape[2], y.dtype
+    count, b, p = dh0.shape
+    steps, dtype = len(starts) - 1, y.dtype
     if b == 0:
         return
     units = p if dc0 is None else dc0.shape[2]
-    lengths = np.full(b, steps) if lengths is None else lengths
-    new, dm = memory.empty((b, p), dtype), memory.empty((b, units), dtype)
+    new, room = memory.empty((b, p), dtype), memory.empty((b, units), dtype)
     for d in range(count):
-        dh, dc = _start(dh0, dhn, d), None if dc0 is None else _start(dc0, dcn, d)
+        states, dc = _start(dh0, dhn, d), None if dc0 is None else _start(dc0, dcn, d)
         part = slice(d * p, (d + 1) * p)
         first_h = memory.zeros((b, p), dtype) if h0 is None else h0[d]
         first_c = memory.zeros((b, units), dtype) if c0 is None else c0[d]
         for t in reversed(_steps(steps, d)):
-            da, a = dgates[d, t], gates[d, t]
-            before = t - 1 if d == 0 else t + 1
-            edge, held = before in (-1, steps), min(max(before, 0), steps - 1)
+            at, before = slice(starts[t], starts[t + 1]), t - 1 if d == 0 else t + 1
+            held = slice(starts[before], starts[before + 1]) if 0 <= before < steps else slice(0)
+            n = at.stop - at.start
+            dh, da, a = states[:n], dgates[d, at], gates[d, at]
             if dy is not None:
-                _add[dtype](t, lengths, dh, dy[t, :, part])
-            total = dh
+                _add[dtype](dh, dy[at, part])
+            dm = dh
             if projections:
-                dproj[d, t] = dh
-                _clear[dtype](t, lengths, dproj[d, t])
+                dproj[d, at], dm = dh, room[:n]
                 _multiply(dm, dh, projections[d], True)
-                total = dm
             if cell == "lstm":
-                _lstm_backward[dtype](t, lengths, da, total, dc, a, kept[d, t], first_c, kept[d, held], edge, d == 1)
+                _lstm_backward[dtype](da, dm, dc[:n], a, kept[d, at], first_c, kept[d, held])
                 ds = da
             elif cell == "gru":
-                _gru_backward[dtype](t, lengths, da, dh, a, kept[d, t], first_h, y[held, :, part], edge, d == 1)
-                ds = da[:, : 3 * units]
+                _gru_backward[dtype](da, dh, a, kept[d, at], first_h, y[held, part])
+                ds = _ordered(da[:, : 3 * units], units)
             else:
-                _rnn_backward[dtype](t, lengths, da, dh, y[t, :, part], cell == "relu")
+                _rnn_backward[dtype](da, dh, y[at, part], cell == "relu")
                 ds = da
             # s = U h'  =>  dh' = Uᵀ ds
-            _multiply(new, ds if cell != "gru" else _ordered(ds, units), weights[d], True)
+            _multiply(new[:n], ds, weights[d], True)
             if cell == "gru":
-                _add[dtype](t, lengths, new, dh)
-            _take[dtype](t, lengths, dh, new)
+                _add[dtype](dh, new[:n])
+            else:
+                dh[...] = new[:n]
 
 
 def _ordered(ds, units):
@@ -198,24 +168,19 @@ def _ordered(ds, units):
 
 
 @_of(2, 2)
-def _add(t, lengths, x, y):
+def _add(x, y):
     for r in range(x.shape[0]):
-        if t < lengths[r]:
-            for j in range(x.shape[1]):
-                x[r, j] += y[r, j]
+        for j in range(x.shape[1]):
+            x[r, j] += y[r, j]
 
 
-@_of(2, 2, 2, 2, 2, 2, 2, 0, 0)
-def _lstm_backward(t, lengths, da, dm, dc, a, c, first, held, edge, back):
+@_of(2, 2, 2, 2, 2, 2, 2)
+def _lstm_backward(da, dm, dc, a, c, first, held):
     units = c.shape[1]
     for r in range(c.shape[0]):
-        if t >= lengths[r]:
-            da[r] = 0
-            continue
-        start = edge or back and t + 1 == lengths[r]
         for j in range(units):
             i, f, g, o = a[r, j], a[r, units + j], a[r, 2 * units + j], a[r, 3 * units + j]
-            tc, before = math.tanh(c[r, j]), first[r, j] if start else held[r, j]
+            tc, before = math.tanh(c[r, j]), held[r, j] if r < held.shape[0] else first[r, j]
             # m = o tanh(c), c = f c' + i g
             e = dc[r, j] + dm[r, j] * o * (1 - tc * tc)
             da[r, j], da[r, units + j] = e * g * i * (1 - i), e * before * f * (1 - f)
@@ -223,17 +188,13 @@ def _lstm_backward(t, lengths, da, dm, dc, a, c, first, held, edge, back):
             dc[r, j] = e * f
 
 
-@_of(2, 2, 2, 2, 2, 2, 0, 0)
-def _gru_backward(t, lengths, da, dh, a, kept, first, held, edge, back):
+@_of(2, 2, 2, 2, 2, 2)
+def _gru_backward(da, dh, a, kept, first, held):
     units = dh.shape[1]
     for r in range(dh.shape[0]):
-        if t >= lengths[r]:
-            da[r] = 0
-            continue
-        start = edge or back and t + 1 == lengths[r]
         for j in range(units):
             e, z, n = a[r, j], a[r, units + j], a[r, 2 * units + j]
-            before = first[r, j] if start else held[r, j]
+            before = held[r, j] if r < held.shape[0] else first[r, j]
             # h = (1 - z) n + z h', n = tanh(a + r q)
             dn = dh[r, j] * (1 - z) * (1 - n * n)
             da[r, j], da[r, units + j] = dn * e, dn * kept[r, j] * e * (1 - e)
@@ -242,8 +203,7 @@ def _gru_backward(t, lengths, da, dh, a, kept, first, held, edge, back):
 
 
 @_of(2, 2, 2, 0)
-def _rnn_backward(t, lengths, da, dh, y, relu):
+def _rnn_backward(da, dh, y, relu):
     for r in range(dh.shape[0]):
         for j in range(dh.shape[1]):
-            slope = (1 if y[r, j] > 0 else 0) if relu else 1 - y[r, j] * y[r, j]
-            da[r, j] = dh[r, j] * slope if t < lengths[r] else 0
+            da[r, j] = dh[r, j] * ((1 if y[r, j] > 0 else 0) if relu else 1 - y[r, j] * y[r, j])

@@ -17,8 +17,10 @@ def check(bad: Out, index, size):
 
 
 def take(out: Out, x, index):
-    """out[o, n] = x[o, index[n]]; out [O, N, D], x [O, R, D], index [N]."""
-    out[...] = x[:, index.ravel()]
+    """out[o, n] = x[o, index[n]], 0 where index[n] is -1; out [O, N, D], x [O, R, D], index [N]."""
+    index = index.ravel()
+    out[...] = x[:, index]
+    out[:, index < 0] = 0
 
 
 def counting_sort(order: Out, starts: Out, index):

@@ -10,8 +10,8 @@ h', c' are the state before the step; a = W x + biases is worked out for all ste
 
 Legend: T steps, B batch, H units, P size of h (H, or that of the projection), D directions (the second walks
 backwards in time), G gates in torch's order (1; r z n; i f g o). Arrays are C-contiguous. Lists hold one array for each
-direction. lengths[B], int64 in 1..T, or None: a sequence ends after its length. Then h and c are those of its last
-step, the second direction starts there, and y is 0 behind it.
+direction. Sequences come longest first: starts[T + 1], int64, from 0 to N: rows starts[t]..starts[t + 1] are step t of the
+first sequences. h and c end as those of a sequence's last step, and the second direction starts there.
 """
 
 import numpy as np
@@ -41,49 +41,49 @@ def _steps(t, d):
     return range(t) if d == 0 else range(t - 1, -1, -1)
 
 
-def _active(step, lengths, b):
-    """Which sequences have this step."""
-    return np.ones((b, 1), bool) if lengths is None else lengths[:, None] > step
+def _before(values, first, starts, t, d):
+    """Of each sequence that has step t, the row of the step walked before it, or of `first`."""
+    t_count, n = len(starts) - 1, starts[t + 1] - starts[t]
+    before = t - 1 if d == 0 else t + 1
+    held = values[starts[before] : starts[before + 1]][:n] if 0 <= before < t_count else values[:0]
+    return np.concatenate([held, first[len(held) : n]])
 
 
 def recur(
-    y: Out, hn: Out, cn: Out, gates: Out, kept: Out, hidden: Out, h0, c0, weights, projections, biases, lengths, cell
+    y: Out, hn: Out, cn: Out, gates: Out, kept: Out, hidden: Out, h0, c0, weights, projections, biases, starts, cell
 ):
-    """y[T, B, D P], hn[D, B, P] and cn[D, B, H] from gates = a[D, T, B, G H].
+    """y[N, D P], hn[D, B, P] and cn[D, B, H] from gates = a[D, N, G H].
 
-    For the backward pass gates become the activations (r z n; i f g o; tanh and relu leave them) and kept[D, T, B, H]
-    holds q or c; without kept gates are left as they are. hidden[D, T, B, H] holds m where there are projections,
-    a list of packed V, else None. All of them are 0 where a sequence does not have the step. h0[D, B, P] and
-    c0[D, B, H] may be None: zeros. weights: packed U. biases: b of gru, or empty. cn, c0: None but for lstm.
+    For the backward pass gates become the activations (r z n; i f g o; tanh and relu leave them) and kept[D, N, H]
+    holds q or c; without kept gates are left as they are. hidden[D, N, H] holds m where there are projections, a list of
+    packed V, else None. h0[D, B, P] and c0[D, B, H] may be None: zeros. weights: packed U. biases: b of gru, or empty.
+    cn, c0: None but for lstm.
     """
-    d_count, t_count, b, _ = gates.shape
-    p = hn.shape[2]
+    d_count, p = len(gates), hn.shape[2]
     for d in range(d_count):
-        u = weights[d].reshape(-1, p)
-        h = np.zeros((b, p), y.dtype) if h0 is None else h0[d]
-        c = np.zeros(cn.shape[1:], y.dtype) if c0 is None and cn is not None else c0 if cn is None else c0[d]
-        for t in _steps(t_count, d):
-            on = _active(t, lengths, b)
-            a, s = gates[d, t], h @ u.T
+        u, h = weights[d].reshape(-1, p), hn[d]
+        h[...] = 0 if h0 is None else h0[d]
+        if cn is not None:
+            cn[d] = 0 if c0 is None else c0[d]
+        for t in _steps(len(starts) - 1, d):
+            at = slice(starts[t], starts[t + 1])
+            n = at.stop - at.start
+            a, s = gates[d, at], h[:n] @ u.T
             if cell == "lstm":
-                act, new_c, m = _lstm(a + s, c)
+                act, c, m = _lstm(a + s, cn[d, :n])
                 if kept is not None:
-                    gates[d, t], kept[d, t] = np.where(on, act, 0), np.where(on, new_c, 0)
-                c = np.where(on, new_c, c)
+                    gates[d, at], kept[d, at] = act, c
+                cn[d, :n] = c
                 if projections:
-                    hidden[d, t] = np.where(on, m, 0)
+                    hidden[d, at] = m
                     m = m @ projections[d].reshape(p, -1).T
             elif cell == "gru":
-                act, q, m = _gru(a, s, h, biases[d] if biases else 0)
+                act, q, m = _gru(a, s, h[:n], biases[d] if biases else 0)
                 if kept is not None:
-                    gates[d, t], kept[d, t] = np.where(on, act, 0), np.where(on, q, 0)
+                    gates[d, at], kept[d, at] = act, q
             else:
                 m = np.tanh(a + s) if cell == "tanh" else np.maximum(a + s, 0)
-            h = np.where(on, m, h)
-            y[t, :, d * p : (d + 1) * p] = np.where(on, m, 0)
-        hn[d] = h
-        if cn is not None:
-            cn[d] = c
+            h[:n] = y[at, d * p : (d + 1) * p] = m
 
 
 def _lstm(a, c):
@@ -101,50 +101,43 @@ def _gru(a, s, h, b):
 
 
 def recur_backward(
-    dgates: Out, dh0: Out, dc0: Out, dproj: Out, dy, dhn, dcn, y, gates, kept, h0, c0, weights, projections, lengths, cell
+    dgates: Out, dh0: Out, dc0: Out, dproj: Out, dy, dhn, dcn, y, gates, kept, h0, c0, weights, projections, starts, cell
 ):
-    """dgates = da[D, T, B, G H] and the gradients of the first state.
+    """dgates = da[D, N, G H] and the gradients of the first state.
 
     gru has four columns: dq, dr, dz, dn (that of U h' + b is dr, dz, dq; that of a is dr, dz, dn). With projections,
-    dproj[D, T, B, P] is the gradient of h. dy, dhn, dcn may be None: zeros. Steps that a sequence does not have get
-    zeros.
+    dproj[D, N, P] is the gradient of h. dy, dhn, dcn may be None: zeros.
     """
-    d_count, t_count, b, _ = dgates.shape
-    p, dtype = dh0.shape[2], dgates.dtype
+    d_count, b, p = dh0.shape
     for d in range(d_count):
-        u = weights[d].reshape(-1, p)
-        first = np.zeros((b, p), dtype) if h0 is None else h0[d]
-        dh = np.zeros((b, p), dtype) if dhn is None else dhn[d]
+        u, part = weights[d].reshape(-1, p), slice(d * p, (d + 1) * p)
+        first = np.zeros((b, p), y.dtype) if h0 is None else h0[d]
+        dh0[d] = 0 if dhn is None else dhn[d]
         if cell == "lstm":
-            first_c = np.zeros(dc0.shape[1:], dtype) if c0 is None else c0[d]
-            dc = np.zeros(dc0.shape[1:], dtype) if dcn is None else dcn[d]
-        for t in reversed(_steps(t_count, d)):
-            on = _active(t, lengths, b)
-            before = t - 1 if d == 0 else t + 1
-            # The step that a sequence starts with follows h0, c0.
-            start = before < 0 or before == t_count if lengths is None else (before < 0) | (before == lengths[:, None])
-            before = min(max(before, 0), t_count - 1)
-            total = dh if dy is None else dh + dy[t, :, d * p : (d + 1) * p]
-            da, ds, through = None, None, 0
+            first_c = np.zeros(dc0.shape[1:], y.dtype) if c0 is None else c0[d]
+            dc0[d] = 0 if dcn is None else dcn[d]
+        for t in reversed(_steps(len(starts) - 1, d)):
+            at = slice(starts[t], starts[t + 1])
+            n = at.stop - at.start
+            total = dh0[d, :n] if dy is None else dh0[d, :n] + dy[at, part]
+            through = 0
             if cell == "lstm":
                 if projections:
-                    dproj[d, t] = np.where(on, total, 0)
+                    dproj[d, at] = total
                     total = total @ projections[d].reshape(p, -1)
-                da, new_dc = _lstm_backward(total, dc, gates[d, t], kept[d, t], np.where(start, first_c, kept[d, before]))
-                ds, dc = da, np.where(on, new_dc, dc)
+                before = _before(kept[d], first_c, starts, t, d)
+                da, dc0[d, :n] = _lstm_backward(total, dc0[d, :n], gates[d, at], kept[d, at], before)
+                ds = da
             elif cell == "gru":
-                h = np.where(start, first, y[before, :, d * p : (d + 1) * p])
-                da, ds, through = _gru_backward(total, gates[d, t], kept[d, t], h)
+                h = _before(y[:, part], first, starts, t, d)
+                da, ds, through = _gru_backward(total, gates[d, at], kept[d, at], h)
             else:
-                out = y[t, :, d * p : (d + 1) * p]
+                out = y[at, part]
                 # h = tanh(s)  =>  ds = dh (1 - h²)
                 ds = da = total * (1 - out * out) if cell == "tanh" else np.where(out > 0, total, 0)
-            dgates[d, t] = np.where(on, da, 0)
+            dgates[d, at] = da
             # s = U h'  =>  dh' = Uᵀ ds
-            dh = np.where(on, ds @ u + through, dh)
-        dh0[d] = dh
-        if cell == "lstm":
-            dc0[d] = dc
+            dh0[d, :n] = ds @ u + through
 
 
 def _lstm_backward(dm, dc, gates, c, before):

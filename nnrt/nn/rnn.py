@@ -14,7 +14,7 @@ from . import init
 from .linear import _check_sizes
 from .module import Module
 from .parameter import Parameter
-from .utils.rnn import PackedSequence, _pack, _pad, _permuted
+from .utils.rnn import PackedSequence, _permuted
 
 
 class RNNBase(Module):
@@ -104,13 +104,11 @@ class RNNBase(Module):
         name = type(self).__name__
         if lengths is not None:
             raise ValueError(f"{name}: a PackedSequence has its lengths; lengths must be None")
-        padded, lengths = _pad(input, 0.0)
         hx = _permuted(hx, input.sorted_indices)
-        y, last = ops.recurrent(
-            name, self._cell, padded, hx, self._layers(), self.dropout, self.training, False, lengths
+        y, last = ops.packed_recurrent(
+            name, self._cell, input.data, input.batch_sizes.array, hx, self._layers(), self.dropout, self.training
         )
-        packed = input._replace(data=_pack(y, lengths))
-        return packed, _permuted(last, input.unsorted_indices)
+        return input._replace(data=y), _permuted(last, input.unsorted_indices)
 
     def over(self, input: Tensor, hx: Any, lengths: Any, ids: Tensor | None = None) -> Any:
         """forward of a Tensor; with ids of the rows that they name in a table: see ops.rnn.recurrent."""

@@ -3,8 +3,13 @@
     a = W x + biases for all steps (one product), then step by step h = cell(a, U h'): see nnrt._ref.rnn.
     dW = Σ daᵀ x     dU = Σ dsᵀ h'     dx = da W     db = Σ da     sums over all steps and sequences (one product each)
 
-Legend: T steps, B batch, I inputs, H units, P size of h (H, or that of an LSTM's projection), L layers, D directions.
+Legend: T steps, B batch, N steps of all sequences (T B, or the sum of their lengths), I inputs, H units, P size of h (H, or
+that of an LSTM's projection), L layers, D directions. Sequences of several lengths come longest first, so that each step is
+that of the first ones; `starts`, [T + 1], are the first rows of the steps among N.
 """
+
+import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,57 +34,46 @@ TERMS = 5  # W, U, b_ih, b_hh, V of each direction
 # ---- one layer ----
 
 
-def _layer(op, cell, input, h0, c0, params, lengths=None, single=False, ids=None):
+def _layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
     """Tensors (y, hn) or (y, hn, cn) of a layer; of a single step (input [B, I], states [B, P]) without y.
 
-    input: Tensor [T, B, I], or a table [S, I] of which ids, int64 [T, B], name the rows; h0: [D, B, P] or None; c0: [D, B, H] or
-    None; params: for each direction (W, U, b_ih, b_hh, V), the last three maybe None; lengths: int64 [B] or None.
+    input: Tensor [T, B, I] or [N, I], or a table [S, I] of which ids, int64 [T, B] or [N], name the rows; h0: [D, B, P] or None;
+    c0: [D, B, H] or None; params: for each direction (W, U, b_ih, b_hh, V), the last three maybe None.
     """
     source = input.array
     x = memory.contiguous(source)
-    dtype, count, size = x.dtype, len(params), x.shape[-1]
-    steps, batch = (1, len(x)) if single else x.shape[:2] if ids is None else ids.shape
+    dtype, count, size, n, batch = x.dtype, len(params), x.shape[-1], int(starts[-1]), int(starts[1])
     units, p = _sizes(op, cell, params, size, dtype, h0, c0)
     rows = GATES[cell] * units
-    gates = memory.empty((count, steps, batch, rows), dtype)
-    flat = gates.reshape(count, steps * batch, rows)
-    # Sums over all steps go over those that exist.
-    there = None if lengths is None else np.flatnonzero(np.arange(steps)[:, None] < lengths)
-    if ids is not None:
-        x2, ids = x, ids.reshape(-1) if there is None else ids.reshape(-1)[there]
-    else:
-        x2 = x.reshape(steps * batch, size)
-        x2 = x2 if there is None else _taken(x2[None], there)[0]
+    gates = memory.empty((count, n, rows), dtype)
+    lead, x2 = (x.shape[:-1], x.reshape(n, size)) if ids is None else (ids.shape, x)
     weights, projections, biases = [], [], []
     for d, (w, u, b_ih, b_hh, v) in enumerate(params):
         bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
-        product = flat[d] if there is None and ids is None else memory.empty((len(x2), rows), dtype)
+        product = gates[d] if ids is None else memory.empty((len(x2), rows), dtype)
         LINEAR.gemm(product, x2, w.array.T, bias, None, 1.0, 0.0, None)
-        if ids is not None and there is None:
-            INDEX.take(flat[d : d + 1], product[None], ids)
-        elif there is not None:
-            flat[d][there] = product if ids is None else _taken(product[None], ids)[0]
+        if ids is not None:
+            INDEX.take(gates[d : d + 1], product[None], ids)
         weights.append(_packed(u, u.array, GATES[cell], False))
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
     inputs = (input, h0, c0, *params[0]) if count == 1 else (input, h0, c0, *params[0], *params[1])
     recorded = on_tape(inputs)
-    y = memory.empty((steps, batch, count * p), dtype)
+    y = memory.empty((*lead, count * p), dtype)
     hn = memory.empty((count, batch, p), dtype)
     cn = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
-    kept = memory.empty((count, steps, batch, units), dtype) if recorded and rows > units else None
-    hidden = memory.empty((count, steps, batch, units), dtype) if projections else None
+    kept = memory.empty((count, n, units), dtype) if recorded and rows > units else None
+    hidden = memory.empty((count, n, units), dtype) if projections else None
     first = [
-        None if s is None else memory.contiguous(s.array).reshape(count, batch, n) for s, n in ((h0, p), (c0, units))
+        None if s is None else memory.contiguous(s.array).reshape(count, batch, k) for s, k in ((h0, p), (c0, units))
     ]
-    K.recur(y, hn, cn, gates, kept, hidden, *first, weights, projections, biases, lengths, cell)
+    K.recur(y.reshape(n, count * p), hn, cn, gates, kept, hidden, *first, weights, projections, biases, starts, cell)
     outs = (y, hn, cn) if cn is not None else (y, hn)
     if single:
         outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
     if not recorded:
         return tuple([wrap(out) for out in outs])
-    kept_x = input if x is source and (ids is not None or lengths is None) else x2 if lengths is not None else x
-    saved = (cell, lengths, there, ids, kept_x, h0, c0, y, gates, kept, hidden, *inputs[3:])
+    saved = (cell, starts, ids, input if x is source else x, h0, c0, y, gates, kept, hidden, *inputs[3:])
     if len(outs) == 1:
         return (record(outs[0], single_backward, inputs, saved),)
     return record_many(outs, single_backward if single else layer_backward, inputs, saved)
@@ -109,25 +103,26 @@ def single_backward(node, dh, dc=None):
 
 
 def layer_backward(node, dy, dhn, dcn=None):
-    cell, lengths, there, ids, x, h0, c0, y, gates, kept, hidden, *params = node.saved
-    count, steps, batch, _ = gates.shape
-    p, units = y.shape[2] // count, params[0].shape[0] // GATES[cell]
+    cell, starts, ids, x, h0, c0, y, gates, kept, hidden, *params = node.saved
+    count, n, _ = gates.shape
+    batch, y = int(starts[1]), y.reshape(n, y.shape[-1])
+    p, units = y.shape[1] // count, params[0].shape[0] // GATES[cell]
     dtype = y.dtype
     params = [params[d * TERMS : (d + 1) * TERMS] for d in range(count)]
     weights = [_packed(None, u, GATES[cell], True) for _, u, *_ in params]
     projections = [_packed(None, v, 1, True) for *_, v in params if v is not None]
     columns = units * (4 if cell == "gru" else GATES[cell])
-    dgates = memory.empty((count, steps, batch, columns), dtype)
+    dgates = memory.empty((count, n, columns), dtype)
     dh0 = memory.empty((count, batch, p), dtype)
     dc0 = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
-    dproj = memory.empty((count, steps, batch, p), dtype) if projections else None
+    dproj = memory.empty((count, n, p), dtype) if projections else None
     first_h, first_c, dhn, dcn = [
-        None if s is None else memory.contiguous(s).reshape(count, batch, n)
-        for s, n in ((h0, p), (c0, units), (dhn, p), (dcn, units))
+        None if s is None else memory.contiguous(s).reshape(count, batch, k)
+        for s, k in ((h0, p), (c0, units), (dhn, p), (dcn, units))
     ]
-    dy = None if dy is None else memory.contiguous(dy)
+    dy = None if dy is None else memory.contiguous(dy).reshape(y.shape)
     K.recur_backward(
-        dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, first_h, first_c, weights, projections, lengths, cell
+        dgates, dh0, dc0, dproj, dy, dhn, dcn, y, gates, kept, first_h, first_c, weights, projections, starts, cell
     )
     x2 = memory.contiguous(x).reshape(-1, x.shape[-1])
     dx = memory.empty(x2.shape, dtype) if node.needs(0) else None
@@ -135,8 +130,7 @@ def layer_backward(node, dy, dhn, dcn=None):
     grads = []
     for d, (w, _, _, _, v) in enumerate(params):
         needs = [node.needs(3 + d * TERMS + i) for i in range(TERMS)]
-        da = dgates[d].reshape(steps * batch, columns)
-        ds = da = da if there is None else _taken(da[None], there)[0]
+        ds = da = dgates[d]
         if order is not None:
             # a[n] = (W X)[ids[n]] + ...  =>  d(W X)[s] = sum of da[n] over ids[n] = s
             da = memory.empty((len(x2), columns), dtype)
@@ -155,48 +149,44 @@ def layer_backward(node, dy, dhn, dcn=None):
             dw = memory.empty(w.shape, dtype)
             weight_gradient(dw, da, x2)
         if needs[1]:
-            du = _recurrent_gradient(cell, d, count, ds, y, first_h, there, lengths, units)
+            du = _recurrent_gradient(cell, d, ds, y[:, d * p : (d + 1) * p], first_h, starts, units)
         if total is not None:
             db_ih = total[units:] if cell == "gru" else total
             db_hh = np.concatenate((total[units : 3 * units], total[:units])) if cell == "gru" else total
         if needs[4]:
             # h = V m  =>  dV = dhᵀ m
             dv = memory.empty(v.shape, dtype)
-            dh, m = dproj[d].reshape(steps * batch, p), hidden[d].reshape(steps * batch, units)
-            weight_gradient(dv, dh, m)
+            weight_gradient(dv, dproj[d], hidden[d])
         grads += [dw, du, db_ih, db_hh, dv]
-    if dx is not None and there is not None and ids is None:
-        packed, dx = dx, memory.zeros((steps, batch, x.shape[-1]), dtype)
-        dx.reshape(steps * batch, x.shape[-1])[there] = packed
-    elif dx is not None:
+    if dx is not None:
         dx = dx.reshape(x.shape)
     dh0 = dh0.reshape(h0.shape) if node.needs(1) else None
     dc0 = dc0.reshape(c0.shape) if node.needs(2) else None
     return dx, dh0, dc0, *grads
 
 
-def _recurrent_gradient(cell, d, count, ds, y, h0, there, lengths, units):
-    """s = U h'  =>  dU = Σ dsᵀ h': h' is the output before, or h0 where a sequence starts.
-
-    there: the steps that exist, of all T B; ds has no others. None: all.
-    """
-    steps, batch, _ = y.shape
-    p = y.shape[2] // count
-    du = (memory.empty if steps > 1 else memory.zeros)((GATES[cell] * units, p), y.dtype)
-    inner = len(ds) - batch if d == 0 or there is None else np.searchsorted(there, (steps - 1) * batch)
-    later, first = (ds[batch:], ds[:batch]) if d == 0 else (ds[:inner], ds[inner:])
+def _recurrent_gradient(cell, d, ds, y, h0, starts, units):
+    """s = U h'  =>  dU = Σ dsᵀ h': h' is the output before, or h0 where a sequence starts. ds: [N, ...]; y: [N, P]."""
+    n, batch, steps = len(ds), int(starts[1]), len(starts) - 1
+    du = (memory.empty if steps > 1 else memory.zeros)((GATES[cell] * units, y.shape[1]), y.dtype)
+    ragged = n != steps * batch
     if steps > 1:
-        before = y.reshape(steps * batch, count * p)
-        if there is None:
-            before = before[:inner] if d == 0 else before[batch:]
+        # Steps that another follows, in its order, and those.
+        if ragged:
+            sizes = np.diff(starts)
+            earlier = np.arange(batch, n) - np.repeat(sizes[:-1], sizes[1:])
         else:
-            # Behind the end of a sequence y is 0.
-            before = _taken(before[None], there[batch:] - batch if d == 0 else there[:inner] + batch)[0]
-        _add_product(cell, du, later, before[:, d * p : (d + 1) * p], 0.0, units)
+            earlier = slice(0, n - batch)
+        if d == 0:
+            _add_product(cell, du, ds[batch:], y[earlier], 0.0, units)
+        else:
+            _add_product(cell, du, ds[earlier], y[batch:], 0.0, units)
     if h0 is not None:
-        if there is not None and d:
-            first = ds[np.searchsorted(there, (lengths - 1) * batch + np.arange(batch))]
-        _add_product(cell, du, first, h0[d], 1.0, units)
+        first = slice(0, batch) if d == 0 else slice(n - batch, n)
+        if ragged and d:
+            each = np.arange(batch)
+            first = starts[np.searchsorted(-np.diff(starts), -each) - 1] + each
+        _add_product(cell, du, ds[first], h0[d], 1.0, units)
     return du
 
 
@@ -245,9 +235,29 @@ def _lengths(op, lengths, steps, batch):
         raise TypeError(f"{op}: lengths must be integers, got {array.dtype}")
     if array.shape != (batch,):
         raise RuntimeError(f"{op}: lengths must have shape ({batch},), one for each sequence, got {array.shape}")
-    if batch and not 1 <= array.min() <= array.max() <= steps:
+    least, most = (array.min(), array.max()) if batch else (steps, steps)
+    if not 1 <= least <= most <= steps:
         raise RuntimeError(f"{op}: lengths must be between 1 and the {steps} steps of the input, got {array.tolist()}")
-    return None if not batch or array.min() == steps else np.ascontiguousarray(array, np.int64)
+    return None if least == steps else np.ascontiguousarray(array, np.int64)
+
+
+def _check_size(op, shape, layers):
+    size = layers[0][0][0].array.shape[-1]
+    if shape[-1] != size:
+        raise RuntimeError(f"{op}: input of shape {shape} must end in input_size = {size}")
+
+
+def _states(op, cell, hx, layers, batch, batched):
+    """The initial states as a list, or None."""
+    if hx is None:
+        return None
+    both, u = (len(layers) * len(layers[0]), batch), layers[0][0][1].array
+    if cell != "lstm":
+        return [_state(op, "hx", hx, (*both, u.shape[-1]), batched)]
+    if not isinstance(hx, (tuple, list)) or len(hx) != 2:
+        raise TypeError(f"{op}: hx must be a pair of Tensors (h0, c0), got {type(hx).__name__}")
+    sizes = (("h0", u.shape[-1]), ("c0", u.shape[0] // 4))
+    return [_state(op, name, s, (*both, size), batched) for s, (name, size) in zip(hx, sizes)]
 
 
 def _state(op, name, state, shape, batched):
@@ -279,64 +289,78 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
     shape = input.array.shape if ids is None else (*ids.shape, *input.array.shape[1:])
     if len(shape) not in (2, 3):
         raise RuntimeError(f"{op}: input must have 3 dimensions, or 2 without a batch, got shape {shape}")
-    count, size, u = len(layers[0]), layers[0][0][0].array.shape[-1], layers[0][0][1].array
-    if shape[-1] != size:
-        raise RuntimeError(f"{op}: input of shape {shape} must end in input_size = {size}")
+    _check_size(op, shape, layers)
     batched = len(shape) == 3
     x = input if batched else input.unsqueeze(1)
     if ids is not None:
         ids = memory.contiguous(indices_of(op, ids))
         check_range(op, ids, len(x.array), 0)
-        ids = memory.contiguous(ids.T) if batch_first else ids
-    elif batched and batch_first:
-        x = x.transpose(0, 1)
-    steps, batch = x.array.shape[:2] if ids is None else ids.shape
+    steps, batch = lead = x.array.shape[:2] if ids is None else ids.shape
+    if batched and batch_first:
+        steps, batch = batch, steps
     if steps == 0:
         raise RuntimeError(f"{op}: expected a sequence of at least one step, got input of shape {shape}")
     if lengths is not None:
         if not batched:
             raise RuntimeError(f"{op}: lengths wants a batch, got input of shape {shape}")
         lengths = _lengths(op, lengths, steps, batch)
-    states = None
-    if hx is not None:
-        both = (len(layers) * count, batch)
-        if cell != "lstm":
-            states = [_state(op, "hx", hx, (*both, u.shape[-1]), batched)]
-        else:
-            if not isinstance(hx, (tuple, list)) or len(hx) != 2:
-                raise TypeError(f"{op}: hx must be a pair of Tensors (h0, c0), got {type(hx).__name__}")
-            states = [
-                _state(op, "h0", hx[0], (*both, u.shape[-1]), batched),
-                _state(op, "c0", hx[1], (*both, u.shape[0] // 4), batched),
-            ]
-    order = None
-    if lengths is not None and (lengths[1:] > lengths[:-1]).any():
-        # Longest first: steps that only the first sequences have are cheaper.
-        order = np.argsort(-lengths, kind="stable")
-        lengths = lengths[order]
-        back = np.argsort(order)
+    states = _states(op, cell, hx, layers, batch, batched)
+    if lengths is None:
+        starts = _even(steps, batch)
+        if batched and batch_first:
+            x, ids = (x.transpose(0, 1), None) if ids is None else (x, memory.contiguous(ids.T))
+    else:
+        # Longest first, and the steps that exist.
+        order, each = np.argsort(-lengths, kind="stable"), np.arange(lengths.max() + 1)
+        there = np.flatnonzero(each[:-1, None] < lengths[order])
+        starts = np.searchsorted(there, each * batch)
+        places = (each[:-1, None] + order * steps if batch_first else each[:-1, None] * batch + order).take(there)
         if ids is None:
-            x = _reordered(x, order, back)
+            x = pack_rows(x, places)
         else:
-            ids = memory.contiguous(ids[:, order])
+            ids = ids.reshape(-1)[places]
+        back = np.argsort(order)
         states = None if states is None else [_reordered(s, order, back) for s in states]
-    last = []
+    y, end = _layers(op, cell, x, states, layers, dropout, training, starts, ids)
+    if lengths is not None:
+        y, end = pad_rows(y, places, *lead), [_reordered(s, back, order) for s in end]
+    elif batched and batch_first:
+        y = y.transpose(0, 1)
+    elif not batched:
+        y, end = y.squeeze(1), [s.squeeze(1) for s in end]
+    return y, (tuple(end) if cell == "lstm" else end[0])
+
+
+def packed_recurrent(op, cell, input, sizes, hx, layers, dropout=0.0, training=False):
+    """recurrent of what a PackedSequence holds: input [N, I], sizes [T]: how many sequences have each step. y: [N, D P]."""
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    shape = input.array.shape
+    if len(shape) != 2 or len(sizes) == 0 or (np.diff(sizes) > 0).any() or sizes[-1] < 1 or starts[-1] != len(input.array):
+        raise RuntimeError(f"{op}: a PackedSequence with data of shape {shape} cannot have batch_sizes {sizes.tolist()}")
+    _check_size(op, shape, layers)
+    states = _states(op, cell, hx, layers, int(sizes[0]), True)
+    y, end = _layers(op, cell, input, states, layers, dropout, training, starts)
+    return y, (tuple(end) if cell == "lstm" else end[0])
+
+
+def _layers(op, cell, x, states, layers, dropout, training, starts, ids=None):
+    """y and the list of the last states, x and y as _layer's."""
+    last, count = [], len(layers[0])
     for i, params in enumerate(layers):
         own = [None, None]
         if states is not None:
             own[: len(states)] = states if len(layers) == 1 else [s[i * count : (i + 1) * count] for s in states]
         if i and dropout and training:
             x = _dropout(x, dropout)
-        x, *end = _layer(op, cell, x, *own, params, lengths, ids=None if i else ids)
+        x, *end = _layer(op, cell, x, *own, params, starts, ids=None if i else ids)
         last.append(end)
-    end = last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
-    if order is not None:
-        x, end = _reordered(x, back, order), [_reordered(s, back, order) for s in end]
-    if not batched:
-        x, end = x.squeeze(1), [s.squeeze(1) for s in end]
-    elif batch_first:
-        x = x.transpose(0, 1)
-    return x, (tuple(end) if cell == "lstm" else end[0])
+    return x, last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
+
+
+@lru_cache(256)
+def _even(steps, batch):
+    """`starts` of sequences that have every step."""
+    return np.arange(steps + 1) * batch
 
 
 def _taken(a, index):
@@ -441,9 +465,9 @@ def _step(op, cell, input, states, w_ih, w_hh, b_ih, b_hh):
     params = [(w_ih, w_hh, b_ih, b_hh, None)]
     h0, c0 = states if len(states) == 2 else (states[0], None)
     if batched:
-        return _layer(op, cell, input, h0, c0, params, None, True)
+        return _layer(op, cell, input, h0, c0, params, _even(1, shape[0]), True)
     h0, c0 = [None if s is None else s.unsqueeze(0) for s in (h0, c0)]
-    return tuple([s.squeeze(0) for s in _layer(op, cell, input.unsqueeze(0), h0, c0, params, None, True)])
+    return tuple([s.squeeze(0) for s in _layer(op, cell, input.unsqueeze(0), h0, c0, params, _even(1, 1), True)])
 
 
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
@@ -482,30 +506,41 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 def pack_rows(input, rows):
     """input[T, B, ...] -> [N, ...]: the given rows of T B, each at most once."""
-    x = memory.contiguous(input.array)
-    flat = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-    return record(flat.take(rows, 0), pack_rows_backward, (input,), (rows, x.shape))
+    x = input.array
+    return record(_rows_of(x, rows, x.shape[:2], (len(rows),)), pack_rows_backward, (input,), (rows, x.shape[:2]))
 
 
 def pack_rows_backward(node, dy):
-    rows, shape = node.saved
-    dx = memory.zeros(shape, dy.dtype)
-    dx.reshape(shape[0] * shape[1], *shape[2:])[rows] = dy
-    return (dx,)
+    rows, lead = node.saved
+    return (_rows_of(dy, _places(rows, lead), dy.shape[:1], lead),)
 
 
 def pad_rows(input, rows, steps, batch, value=0.0):
     """[N, ...] -> [T, B, ...]: pack_rows undone, `value` in the rows that were left out."""
     x = input.array
-    y = memory.empty((steps, batch, *x.shape[1:]), x.dtype)
-    flat = y.reshape(steps * batch, *x.shape[1:])
-    if len(rows) < len(flat):
-        flat.fill(value)
-    flat[rows] = x
+    places = _places(rows, (steps, batch))
+    y = _rows_of(x, places, x.shape[:1], (steps, batch))
+    if value:
+        y[(places < 0).reshape(steps, batch)] = value
     return record(y, pad_rows_backward, (input,), (rows,))
 
 
 def pad_rows_backward(node, dy):
     (rows,) = node.saved
-    dy = memory.contiguous(dy)
-    return (dy.reshape(dy.shape[0] * dy.shape[1], *dy.shape[2:]).take(rows, 0),)
+    return (_rows_of(dy, rows, dy.shape[:2], (len(rows),)),)
+
+
+def _places(rows, lead):
+    """Where each of T B rows lies among the packed ones; -1: nowhere."""
+    places = np.full(math.prod(lead), -1)
+    places[rows] = np.arange(len(rows))
+    return places
+
+
+def _rows_of(a, index, lead, new):
+    """a[*lead, ...] -> [*new, ...]: its rows by index, zeros for -1."""
+    rest = a.shape[len(lead) :]
+    out = memory.empty((*new, *rest), a.dtype)
+    size = math.prod(rest)
+    INDEX.take(out.reshape(1, len(index), size), memory.contiguous(a).reshape(1, math.prod(lead), size), index)
+    return out

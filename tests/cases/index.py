@@ -20,7 +20,7 @@ def sorted_of(index, rows):
 
 def take_args(o, r, n, d):
     def args(rng, dtype):
-        return [Output((o, n, d)), values(rng, dtype, o, r, d), rng.integers(0, r, n)]
+        return [Output((o, n, d)), values(rng, dtype, o, r, d), rng.integers(-1, r, n)]
 
     return args
 

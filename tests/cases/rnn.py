@@ -40,22 +40,26 @@ def _packed(rng, dtype, count, rows, k, gates, backward):
 
 
 def _sizes(rng, shape, ragged):
+    """n: the steps of all sequences; starts: the first row of each step."""
     cell, t, b, h, p, d = shape
-    lengths = rng.integers(1, t + 1, b) if ragged else None
-    return cell, t, b, h, p, d, GATES[cell], lengths, cell == "lstm"
+    lengths = np.full(b, t)
+    if ragged:
+        lengths[1:] = rng.integers(1, t + 1, b - 1)
+    starts = np.concatenate(([0], np.cumsum((lengths > np.arange(t)[:, None]).sum(1))))
+    return cell, starts[-1], b, h, p, d, GATES[cell], starts, cell == "lstm"
 
 
 def forward(shape, ragged=False, keep=True, states=True, bias=True):
     def args(rng, dtype):
-        cell, t, b, h, p, d, gates, lengths, lstm = _sizes(rng, shape, ragged)
-        a = _numbers(rng, dtype, d, t, b, gates * h)
+        cell, n, b, h, p, d, gates, starts, lstm = _sizes(rng, shape, ragged)
+        a = _numbers(rng, dtype, d, n, gates * h)
         saves = keep and gates > 1
         return [
-            Output((t, b, d * p)), Output((d, b, p)), Output((d, b, h)) if lstm else None, Output(a.shape, keep=a),
-            Output((d, t, b, h)) if saves else None, Output((d, t, b, h)) if p != h else None,
+            Output((n, d * p)), Output((d, b, p)), Output((d, b, h)) if lstm else None, Output(a.shape, keep=a),
+            Output((d, n, h)) if saves else None, Output((d, n, h)) if p != h else None,
             _numbers(rng, dtype, d, b, p) if states else None, _numbers(rng, dtype, d, b, h) if lstm and states else None,
             _packed(rng, dtype, d, gates * h, p, gates, False), _packed(rng, dtype, d, p, h, 1, False) if p != h else [],
-            [_numbers(rng, dtype, h) for _ in range(d)] if cell == "gru" and bias else [], lengths, cell,
+            [_numbers(rng, dtype, h) for _ in range(d)] if cell == "gru" and bias else [], starts, cell,
         ]  # fmt: skip
 
     return Kernel("rnn.recur", f"{shape} {ragged} {keep} {states} {bias}", args, TOL)
@@ -63,17 +67,17 @@ def forward(shape, ragged=False, keep=True, states=True, bias=True):
 
 def backward(shape, ragged=False, states=True, given=(True, True)):
     def args(rng, dtype):
-        cell, t, b, h, p, d, gates, lengths, lstm = _sizes(rng, shape, ragged)
-        y = _numbers(rng, dtype, t, b, d * p)
-        acts = rng.random((d, t, b, gates * h)).astype(dtype)  # between 0 and 1, as gates are
+        cell, n, b, h, p, d, gates, starts, lstm = _sizes(rng, shape, ragged)
+        y = _numbers(rng, dtype, n, d * p)
+        acts = rng.random((d, n, gates * h)).astype(dtype)  # between 0 and 1, as gates are
         return [
-            Output((d, t, b, (4 if gates == 3 else gates) * h)), Output((d, b, p)), Output((d, b, h)) if lstm else None,
-            Output((d, t, b, p)) if p != h else None, _numbers(rng, dtype, *y.shape) if given[0] else None,
+            Output((d, n, (4 if gates == 3 else gates) * h)), Output((d, b, p)), Output((d, b, h)) if lstm else None,
+            Output((d, n, p)) if p != h else None, _numbers(rng, dtype, *y.shape) if given[0] else None,
             _numbers(rng, dtype, d, b, p) if given[1] else None, _numbers(rng, dtype, d, b, h) if given[1] and lstm else None,
-            np.tanh(y), acts, _numbers(rng, dtype, d, t, b, h) if gates > 1 else None,
+            np.tanh(y), acts, _numbers(rng, dtype, d, n, h) if gates > 1 else None,
             _numbers(rng, dtype, d, b, p) if states else None, _numbers(rng, dtype, d, b, h) if lstm and states else None,
             _packed(rng, dtype, d, gates * h, p, gates, True), _packed(rng, dtype, d, p, h, 1, True) if p != h else [],
-            lengths, cell,
+            starts, cell,
         ]  # fmt: skip
 
     tol = {"float32": (1e-4, 1e-4), "float64": (1e-10, 1e-11)}

@@ -23,6 +23,10 @@ static void take(const void *args, int64_t begin, int64_t end, void *s)
     for (int64_t i = begin * p->rows; i < stop; i++) {
         int64_t o = i / p->n, n = i - o * p->n;
         const char *row = (const char *)p->x + (o * p->r + p->index[n]) * each;
+        if (p->index[n] < 0) {
+            memset((char *)p->out + i * each, 0, (size_t)each);
+            continue;
+        }
         if (p->stream && n + ahead < p->n)
             for (int64_t j = 0; j < each; j += 64)
                 __builtin_prefetch((const char *)p->x + (o * p->r + p->index[n + ahead]) * each + j);

@@ -19,7 +19,7 @@
     .name = {{"rnn/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},     \
              {"rnn/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 
-const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward), ENTRY(clear)};
+const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward)};
 
 #else
 
@@ -122,37 +122,40 @@ INLINE int K(gates)(const nnrt_rnn_args *p) { return p->cell == NNRT_CELL_LSTM ?
 /* Elements of a row of dgates. */
 INLINE int64_t K(columns)(const nnrt_rnn_args *p) { return (p->cell == NNRT_CELL_GRU ? 4 : K(gates)(p)) * p->h; }
 
+/* Direction d; sequences r0, r0 + every, ..., `rows` of them; units u0..u1. */
 typedef struct {
-    int64_t d, r0, r1, u0, u1;
+    int64_t d, r0, every, rows, u0, u1;
 } K(task);
 
 INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
 {
-    const int64_t part = i % p->parts, n = i / p->parts % p->slices;
-    /* Long sequences come first: a thread's range of tasks has slices from both ends. */
-    const int64_t s = !p->lengths ? n : n % 2 ? p->slices - 1 - n / 2 : n / 2;
-    return (K(task)){i / p->parts / p->slices, s * p->slice, MIN((s + 1) * p->slice, p->b), part * p->part,
+    const int64_t part = i % p->parts, s = i / p->parts % p->slices, r0 = p->ragged ? s : s * p->slice;
+    const int64_t every = p->ragged ? p->slices : 1;
+    return (K(task)){i / p->parts / p->slices, r0, every, MIN(p->slice, (p->b - r0 + every - 1) / every), part * p->part,
                      MIN((part + 1) * p->part, p->h)};
 }
 
-/* Does sequence r have step t? */
-INLINE int K(active)(const nnrt_rnn_args *p, int64_t r, int64_t t) { return !p->lengths || t < p->lengths[r]; }
-
-/* How many of the task's rows a product needs: those up to the last one that has step t. */
-INLINE int64_t K(live)(const nnrt_rnn_args *p, const K(task) *k, int64_t t)
+/* Where row r of step t lies in what has a row for each step of each sequence. */
+INLINE int64_t K(place)(const nnrt_rnn_args *p, int64_t d, int64_t t, int64_t r)
 {
-    int64_t r = k->r1;
-    while (r > k->r0 && !K(active)(p, r - 1, t))
-        r--;
-    return r - k->r0;
+    return d * p->starts[p->t] + p->starts[t] + r;
 }
 
-/* Rows r0..r1, columns j0..j1 of state[d, b, n] from another array, NULL: zeros. */
-static void K(begin)(REAL *state, const REAL *from, int64_t d, int64_t b, int64_t n, int64_t r0, int64_t r1,
-                     int64_t j0, int64_t j1)
+/* How many of the task's sequences have step t: the first ones. */
+INLINE int64_t K(live)(const nnrt_rnn_args *p, const K(task) *k, int64_t t)
 {
-    for (int64_t r = r0; r < r1; r++) {
-        const int64_t at = (d * b + r) * n + j0;
+    if (t < 0 || t == p->t)
+        return 0;
+    const int64_t n = p->starts[t + 1] - p->starts[t] - k->r0;
+    return n <= 0 ? 0 : MIN(k->rows, (n + k->every - 1) / k->every);
+}
+
+/* The task's rows, columns j0..j1, of state[d, b, n] from another array, NULL: zeros. */
+static void K(begin)(REAL *state, const REAL *from, const nnrt_rnn_args *p, const K(task) *k, int64_t n, int64_t j0,
+                     int64_t j1)
+{
+    for (int64_t i = 0; i < k->rows; i++) {
+        const int64_t at = (k->d * p->b + k->r0 + i * k->every) * n + j0;
         if (from)
             memcpy(state + at, from + at, sizeof(REAL) * (j1 - j0));
         else
@@ -203,32 +206,21 @@ INLINE void K(gru_state)(int64_t n, REAL *s, const REAL *a, const REAL *before, 
     }
 }
 
-/* One step of units u..u+cols of rows r0..r1; s[rows][gates * NR] holds a + U h'. */
-static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t u, int64_t cols, REAL *s)
+/* One step of units u..u+cols of `live` rows; s[live][gates * NR] holds a + U h'. */
+static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t u, int64_t cols,
+                         REAL *s)
 {
     const int64_t b = p->b, h = p->h, d = k->d, y_row = p->d * p->p;
     const int gates = K(gates)(p), lstm = p->cell == NNRT_CELL_LSTM, gru = p->cell == NNRT_CELL_GRU;
     const int64_t step = gates * NR;
     REAL out[NR];
-    for (int64_t r = k->r0; r < k->r1; r++, s += step) {
+    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every, s += step) {
+        const int64_t at = K(place)(p, d, t, r);
         REAL *hn = (REAL *)p->hn + (d * b + r) * p->p + u;
-        REAL *y = (REAL *)p->y + (t * b + r) * y_row + d * p->p + u;
-        REAL *g = (REAL *)p->gates + ((d * p->t + t) * b + r) * gates * h + u;
-        REAL *kept = p->kept ? (REAL *)p->kept + ((d * p->t + t) * b + r) * h + u : NULL;
-        REAL *hidden = p->hidden ? (REAL *)p->hidden + ((d * p->t + t) * b + r) * h + u : NULL;
-        if (!K(active)(p, r, t)) {
-            /* Its state waits in y; clear takes it away. */
-            if (!hidden)
-                K(put)(y, hn, cols);
-            if (hidden)
-                memset(hidden, 0, sizeof(REAL) * cols);
-            if (kept) {
-                memset(kept, 0, sizeof(REAL) * cols);
-                for (int i = 0; i < gates; i++)
-                    memset(g + i * h, 0, sizeof(REAL) * cols);
-            }
-            continue;
-        }
+        REAL *y = (REAL *)p->y + (p->starts[t] + r) * y_row + d * p->p + u;
+        REAL *g = (REAL *)p->gates + at * gates * h + u;
+        REAL *kept = p->kept ? (REAL *)p->kept + at * h + u : NULL;
+        REAL *hidden = p->hidden ? (REAL *)p->hidden + at * h + u : NULL;
         if (lstm) {
             REAL *c = (REAL *)p->cn + (d * b + r) * h + u;
             K(lstm_state)(cols, s, c, out);
@@ -247,8 +239,8 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
                 out[j] = s[j] < 0 ? 0 : s[j];
         }
         if (kept)
-            for (int i = 0; i < gates; i++)
-                K(put)(g + i * h, s + i * NR, cols);
+            for (int j = 0; j < gates; j++)
+                K(put)(g + j * h, s + j * NR, cols);
         if (hidden) {
             K(put)(hidden, out, cols);
         } else {
@@ -258,70 +250,65 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
     }
 }
 
-/* h = V m: into the rows of y and hn whose sequences have the step. */
-static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *room)
+/* h = V m: into the rows of y and hn. */
+static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, REAL *room)
 {
     const int64_t n = p->p, y_row = p->d * n;
-    K(product)(p->gemm, K(live)(p, k, t), 0, n, p->h, (const REAL *)p->hidden + ((k->d * p->t + t) * p->b + k->r0) * p->h, p->h,
+    K(product)(p->gemm, live, 0, n, p->h, (const REAL *)p->hidden + K(place)(p, k->d, t, k->r0) * p->h, k->every * p->h,
                p->v[k->d], room, n, 0);
-    for (int64_t r = k->r0; r < k->r1; r++) {
-        REAL *hn = (REAL *)p->hn + (k->d * p->b + r) * n;
-        if (K(active)(p, r, t))
-            memcpy(hn, room + (r - k->r0) * n, sizeof(REAL) * n);
-        memcpy((REAL *)p->y + (t * p->b + r) * y_row + k->d * n, hn, sizeof(REAL) * n);
+    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every) {
+        memcpy((REAL *)p->hn + (k->d * p->b + r) * n, room + i * n, sizeof(REAL) * n);
+        memcpy((REAL *)p->y + (p->starts[t] + r) * y_row + k->d * n, room + i * n, sizeof(REAL) * n);
     }
 }
 
 static void K(forward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_rnn_args *p = args;
-    const int64_t b = p->b, h = p->h, steps = p->t, y_row = p->d * p->p;
+    const int64_t h = p->h, steps = p->t, y_row = p->d * p->p;
     const int gates = K(gates)(p), gru = p->cell == NNRT_CELL_GRU;
     const int64_t step = gates * NR;
     REAL *s = scratch;
     for (int64_t i = begin; i < end; i++) {
         const K(task) k = K(task_of)(p, i);
-        const int64_t rows = k.r1 - k.r0;
+        const REAL *h0 = p->h0 ? (const REAL *)p->h0 + (k.d * p->b + k.r0) * p->p : NULL;
         if (p->first == 0) {
-            K(begin)(p->hn, p->h0, k.d, b, p->p, k.r0, k.r1, p->hidden ? 0 : k.u0, p->hidden ? p->p : k.u1);
+            K(begin)(p->hn, p->h0, p, &k, p->p, p->hidden ? 0 : k.u0, p->hidden ? p->p : k.u1);
             if (p->cn)
-                K(begin)(p->cn, p->c0, k.d, b, h, k.r0, k.r1, k.u0, k.u1);
+                K(begin)(p->cn, p->c0, p, &k, h, k.u0, k.u1);
         }
         for (int64_t walked = p->first; walked < p->last; walked++) {
             const int64_t t = k.d ? steps - 1 - walked : walked, before = k.d ? t + 1 : t - 1;
-            const REAL *a = walked ? (const REAL *)p->y + (before * b + k.r0) * y_row + k.d * p->p
-                                   : p->h0 ? (const REAL *)p->h0 + (k.d * b + k.r0) * p->p : s;
-            const int64_t a_row = walked ? y_row : p->p, depth = walked || p->h0 ? p->p : 0;
-            const REAL *g = (const REAL *)p->gates + ((k.d * steps + t) * b + k.r0) * gates * h;
-            const int64_t live = K(live)(p, &k, t);
+            const REAL *g = (const REAL *)p->gates + K(place)(p, k.d, t, k.r0) * gates * h;
+            const int64_t live = K(live)(p, &k, t), going = MIN(live, K(live)(p, &k, before));
+            const REAL *y = going ? (const REAL *)p->y + (p->starts[before] + k.r0) * y_row + k.d * p->p : NULL;
             for (int64_t u = k.u0; u < k.u1;) {
                 const int64_t cols = MIN(k.u1 - u, NR);
                 /* One gate and one row: several panels of units fill the registers. */
                 const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)MIN((k.u1 - u) / NR, 4);
-                const REAL *panel[4], *src[4];
+                const REAL *panel[4], *src[4], *bias = p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL;
                 for (int j = 0; j < gates * count; j++) {
                     const int64_t at = gates > 1 ? u : u + j * NR;
                     panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                     src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
                 }
-                K(panels)(p->gemm, live, cols, depth, a, a_row, gates * count, panel, src, gates * h,
-                          p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL, s, step);
+                /* Rows that have a step before this one, then those that start with it. */
+                if (going)
+                    K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, src,
+                              k.every * gates * h, bias, s, step);
+                if (going < live) {
+                    for (int j = 0; j < gates * count && going; j++)
+                        src[j] = src[j] ? src[j] + going * k.every * gates * h : NULL;
+                    K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
+                              k.every * p->p, gates * count, panel, src, k.every * gates * h, bias, s + going * step, step);
+                }
                 for (int j = 0; j < count; j++, u += cols)
-                    K(cell_step)(p, &k, t, u, cols, s + j * NR);
+                    K(cell_step)(p, &k, t, live, u, cols, s + j * NR);
             }
             if (p->hidden)
-                K(project)(p, &k, t, s + rows * step);
+                K(project)(p, &k, t, live, s + k.rows * step);
         }
     }
-}
-
-static void K(clear)(const void *args, int64_t begin, int64_t end, void *scratch)
-{
-    const nnrt_rnn_args *p = args;
-    const int64_t row = p->d * p->p;
-    for (int64_t r = begin; r < end; r++)
-        for (int64_t t = p->lengths[r]; t < p->t; t++)
-            memset((REAL *)p->y + (t * p->b + r) * row, 0, sizeof(REAL) * row);
 }
 
 /* ---- backward ---- */
@@ -375,65 +362,54 @@ INLINE void K(add)(int64_t n, REAL *restrict x, const REAL *restrict y)
 }
 
 /* dgates of step t, from dh and dc behind it. dm: gradients of m, where there is a projection. */
-static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, const REAL *dm, const REAL *zeros)
+static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, const REAL *dm,
+                             const REAL *zeros)
 {
     const int64_t b = p->b, h = p->h, d = k->d, u = k->u0, n = k->u1 - k->u0, y_row = p->d * p->p;
-    const int64_t before = d ? t + 1 : t - 1;
-    for (int64_t r = k->r0; r < k->r1; r++) {
-        const int64_t row = (d * p->t + t) * b + r;
-        REAL *da = (REAL *)p->dgates + row * K(columns)(p) + u;
-        if (!K(active)(p, r, t)) {
-            for (int64_t j = 0; j < K(columns)(p); j += h)
-                memset(da + j, 0, sizeof(REAL) * n);
-            continue;
-        }
-        const int start = before < 0 || before == p->t || !K(active)(p, r, before);
+    const int64_t before = d ? t + 1 : t - 1, going = K(live)(p, k, before);
+    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every) {
+        const int64_t at = K(place)(p, d, t, r), held = i < going ? K(place)(p, d, before, r) : 0;
+        const int64_t y = (p->starts[t] + r) * y_row + d * p->p + u;
+        REAL *da = (REAL *)p->dgates + at * K(columns)(p) + u;
         REAL *dh = (REAL *)p->dh0 + (d * b + r) * p->p + u;
-        const REAL *g = (const REAL *)p->gates + row * K(gates)(p) * h + u;
-        const REAL *kept = (const REAL *)p->kept + row * h + u;
+        const REAL *g = (const REAL *)p->gates + at * K(gates)(p) * h + u;
+        const REAL *kept = (const REAL *)p->kept + at * h + u;
         if (p->dy && !dm)
-            K(add)(n, dh, (const REAL *)p->dy + (t * b + r) * y_row + d * p->p + u);
+            K(add)(n, dh, (const REAL *)p->dy + y);
         if (p->cell == NNRT_CELL_LSTM) {
-            const REAL *c = !start ? (const REAL *)p->kept + ((d * p->t + before) * b + r) * h + u
-                            : p->c0 ? (const REAL *)p->c0 + (d * b + r) * h + u : zeros;
-            K(lstm_backward)(n, h, dm ? dm + (r - k->r0) * h : dh, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
+            const REAL *c = i < going ? (const REAL *)p->kept + held * h + u
+                            : p->c0   ? (const REAL *)p->c0 + (d * b + r) * h + u
+                                      : zeros;
+            K(lstm_backward)(n, h, dm ? dm + i * h : dh, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
         } else if (p->cell == NNRT_CELL_GRU) {
-            const REAL *hp = !start ? (const REAL *)p->y + (before * b + r) * y_row + d * p->p + u
-                             : p->h0 ? (const REAL *)p->h0 + (d * b + r) * p->p + u : zeros;
+            const REAL *hp = i < going ? (const REAL *)p->y + y + (p->starts[before] - p->starts[t]) * y_row
+                             : p->h0   ? (const REAL *)p->h0 + (d * b + r) * p->p + u
+                                       : zeros;
             K(gru_backward)(n, h, dh, g, kept, hp, da);
-            continue;
         } else {
-            K(rnn_backward)(n, p->cell == NNRT_CELL_RELU, dh, (const REAL *)p->y + (t * b + r) * y_row + d * p->p + u, da);
+            K(rnn_backward)(n, p->cell == NNRT_CELL_RELU, dh, (const REAL *)p->y + y, da);
         }
-        if (p->lengths && !dm)
-            memset(dh, 0, sizeof(REAL) * n);
     }
 }
 
 /* dm = V^T dh, with dh = what comes from behind and dy, which dproj keeps. */
-static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, REAL *dm)
+static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, REAL *dm)
 {
     const int64_t n = p->p, y_row = p->d * n;
-    REAL *total = (REAL *)p->dproj + ((k->d * p->t + t) * p->b + k->r0) * n;
-    for (int64_t r = k->r0; r < k->r1; r++) {
-        REAL *dh = (REAL *)p->dh0 + (k->d * p->b + r) * n, *to = total + (r - k->r0) * n;
-        if (!K(active)(p, r, t)) {
-            memset(to, 0, sizeof(REAL) * n);
-            continue;
-        }
-        memcpy(to, dh, sizeof(REAL) * n);
+    REAL *total = (REAL *)p->dproj + K(place)(p, k->d, t, k->r0) * n;
+    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every) {
+        REAL *to = total + i * k->every * n;
+        memcpy(to, (REAL *)p->dh0 + (k->d * p->b + r) * n, sizeof(REAL) * n);
         if (p->dy)
-            K(add)(n, to, (const REAL *)p->dy + (t * p->b + r) * y_row + k->d * n);
-        memset(dh, 0, sizeof(REAL) * n);
+            K(add)(n, to, (const REAL *)p->dy + (p->starts[t] + r) * y_row + k->d * n);
     }
-    K(product)(p->gemm, K(live)(p, k, t), 0, p->h, n, total, n, p->v[k->d], dm, p->h, 0);
+    K(product)(p->gemm, live, 0, p->h, n, total, k->every * n, p->v[k->d], dm, p->h, 0);
 }
 
 static void K(backward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_rnn_args *p = args;
     const int64_t b = p->b, h = p->h, steps = p->t;
-    const int gru = p->cell == NNRT_CELL_GRU;
     REAL *zeros = scratch;
     memset(zeros, 0, sizeof(REAL) * h);
     for (int64_t i = begin; i < end; i++) {
@@ -441,22 +417,23 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
         const int64_t j0 = p->dproj ? 0 : k.u0, j1 = p->dproj ? p->p : k.u1;
         REAL *dh = (REAL *)p->dh0 + (k.d * b + k.r0) * p->p;
         if (p->first == 0) {
-            K(begin)(p->dh0, p->dhn, k.d, b, p->p, k.r0, k.r1, j0, j1);
+            K(begin)(p->dh0, p->dhn, p, &k, p->p, j0, j1);
             if (p->dc0)
-                K(begin)(p->dc0, p->dcn, k.d, b, h, k.r0, k.r1, k.u0, k.u1);
+                K(begin)(p->dc0, p->dcn, p, &k, h, k.u0, k.u1);
         }
         for (int64_t walked = p->first; walked < p->last; walked++) {
             const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1;
             if (walked)
                 /* s = U h'  =>  dh' = U^T ds */
                 K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, K(gates)(p) * h,
-                           (const REAL *)p->dgates + ((k.d * steps + behind) * b + k.r0) * K(columns)(p), K(columns)(p),
-                           p->w[k.d], dh, p->p, gru || p->lengths || p->dproj);
+                           (const REAL *)p->dgates + K(place)(p, k.d, behind, k.r0) * K(columns)(p), k.every * K(columns)(p),
+                           p->w[k.d], dh, k.every * p->p, p->cell == NNRT_CELL_GRU);
             if (walked == steps)
                 break;
+            const int64_t live = K(live)(p, &k, t);
             if (p->dproj)
-                K(project_backward)(p, &k, t, zeros + h);
-            K(cell_backward)(p, &k, t, p->dproj ? zeros + h : NULL, zeros);
+                K(project_backward)(p, &k, t, live, zeros + h);
+            K(cell_backward)(p, &k, t, live, p->dproj ? zeros + h : NULL, zeros);
         }
     }
 }

@@ -16,18 +16,18 @@ typedef struct {
     const void *h0, *c0;
     const void *w[2], *v[2], *bias[2];
     int64_t w_gate; /* elements of one gate's packed w */
-    const int64_t *lengths;
+    const int64_t *starts; /* [t + 1]: the first row of each step; its sequences are the first ones */
+    int32_t ragged;        /* not every sequence has every step */
     void *dgates, *dh0, *dc0, *dproj;
     const void *dy, *dhn, *dcn;
 
-    int64_t slice, slices; /* sequences of a task */
+    int64_t slice, slices; /* sequences of a task: neighbours, where ragged every slices-th */
     int64_t part, parts;   /* units of a task, whole panels */
     int64_t first, last;   /* steps of this launch, in the order of the walk; the backward walk has t + 1 of them */
 } nnrt_rnn_args;
 
 typedef struct {
     nnrt_kernel forward[2], backward[2]; /* tasks: d x slices x parts */
-    nnrt_kernel clear[2];                /* y behind the ends of the sequences; tasks: b */
 } nnrt_rnn_table;
 
 NNRT_TABLES(rnn)
