@@ -53,8 +53,9 @@ cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 # each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps.
 cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072
 
-# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes.
-cdef int64_t STREAM = 500000, STRIP = 131072
+# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes: of outputs, of sums of a filter's gradient,
+# there of NEAR pixels at least, and of narrow groups' sums. Beside their inputs and what comes next L2 holds no more.
+cdef int64_t STREAM = 500000, STRIP = 65536, SWEPT = 98304, NEAR = 200, GROUPED = 131072
 
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
 # 74 thousand, take 12 us.
@@ -210,10 +211,14 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
     return 0
 
 
+cdef inline int64_t row_read(nnrt_depthwise_args *p, ndarray x) noexcept:
+    """Elements of x to each row of outputs."""
+    return PyArray_SIZE(x) // (p.batch * p.axis[0].size * p.axis[1].out)
+
+
 cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, int64_t size) noexcept:
     """Arrays beyond L2: strips of rows that it holds beside the filter, and the next ones are fetched meanwhile."""
-    cdef int64_t row = max(PyArray_SIZE(x) // (p.batch * p.axis[0].size * p.axis[1].size * p.axis[1].phases),
-                           p.groups * p.out * p.axis[2].out) * size
+    cdef int64_t row = max(row_read(p, x), p.groups * p.out * p.axis[2].out) * size
     p.stream = PyArray_SIZE(y) * size > STREAM and filters < 2 * STREAM and PyArray_SIZE(x) > 0
     if p.stream:
         p.strip = min(p.strip, max(1, STRIP // max(row, 1)))
@@ -277,14 +282,15 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     if p.kind == NNRT_EACH:
         p.lanes = ceil_div(groups, lanes) * lanes
         p.packed_count = taps * p.lanes
-        # Where pixels compete for L1, x is copied; else large arrays are fetched ahead by strips.
+        # Where pixels compete for L1, x is copied, small x already from 512 B on; else large arrays are fetched ahead by strips.
         wide = (reach(&p.axis[2], p.axis[2].out) + 1) * CHUNK
         room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1
-        p.chunk = CHUNK // size if groups * size % FAR == 0 and room > 3 else 0
+        p.chunk = CHUNK // size if groups * size % (FAR if PyArray_SIZE(dy) * size > 2 * STREAM else FAR // 4) == 0 and room > 3 else 0
         p.stream = p.chunk == 0 and PyArray_SIZE(dy) * size > STREAM
         p.strip = room if p.chunk else p.axis[1].out
         if p.stream:
-            p.strip = min(p.strip, 2 * STRIP // (p.axis[2].out * groups * size))
+            least = p.axis[2].out * p.axis[1].stride * p.axis[2].stride
+            p.strip = min(p.strip, max(SWEPT // (max(row_read(&p, x), p.axis[2].out * groups) * size), NEAR // least))
         p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, max(p.strip, 1)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
         least = CHUNK if p.chunk else LINE
@@ -299,7 +305,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
         if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
             # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
             p.part, want = p.blocks, min(want, 8)
-            p.strip = min(p.strip, max(1, STRIP // (p.axis[2].out * groups * p.out * size)))
+            p.strip = min(p.strip, max(1, GROUPED // (p.axis[2].out * groups * p.out * size)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))

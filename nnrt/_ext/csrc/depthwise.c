@@ -23,15 +23,6 @@ typedef nnrt_stretch stretch;
 /* Upwards, also below zero. */
 static inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 
-/* Asks for the lines that are read and written next. */
-static inline void ahead(const char **x, int64_t x_lines, const char **y, int64_t y_lines)
-{
-    for (; x_lines > 0; x_lines--, *x += 64)
-        __builtin_prefetch(*x, 0, 2);
-    for (; y_lines > 0; y_lines--, *y += 64)
-        __builtin_prefetch(*y, 1, 2);
-}
-
 /* How output j of an axis reads its input. */
 static SMALL nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
 {

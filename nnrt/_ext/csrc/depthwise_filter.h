@@ -44,9 +44,10 @@ typedef struct {
     int64_t window;         /* SPREAD: channels of x that a vector reads */
     const INT (*order)[VBYTES / REAL_BYTES];
     const char *next_x, *next_y; /* EACH: what comes after the strip, or NULL */
+    int64_t area;                /* lines of x to fetch for each of dy; 0: none */
 } K(rectangle);
 
-#define SWEEP_ARGS const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
+#define SWEEP_ARGS K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
 INLINE void K(sweep)(const int kind, const int count, const int vectors, const int edge, SWEEP_ARGS)
 {
     typedef K(vec) V;
@@ -62,6 +63,13 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             if (vectors > 1 && kind != NNRT_SPREAD)
                 d1 = K(load)(dy + VL);
             if (kind == NNRT_EACH) {
+                if (count * vectors > 3 && s->area && (!(j & 7) || j == s->cols)) { /* for eight outputs at a time */
+                    const int64_t bytes = (((j - 1) & 7) + 1) * vectors * VBYTES;
+                    for (const char *end = s->next_x + s->area * bytes; s->next_x < end; s->next_x += 64)
+                        __builtin_prefetch(s->next_x, 0, 2);
+                    for (const char *end = s->next_y + bytes; s->next_y < end; s->next_y += 64)
+                        __builtin_prefetch(s->next_y, 0, 2);
+                }
                 const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line;
                 EACH_SUM(SWEEP_TIMES)
             } else if (kind == NNRT_WIDE) {
@@ -88,7 +96,7 @@ typedef void (*K(sweep_fn))(SWEEP_ARGS);
 #define DEFINE(n, F) static void K(F##_##n)(SWEEP_ARGS) { F(n) }
 #if REAL_BYTES == 4 && VBYTES > 16
 #define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(9, Y)
-#define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
+#define FEW_TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
 #define ALL_CHANNELS(X, Y) X(1, Y) X(4, Y) X(8, Y)
 #define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
@@ -160,8 +168,6 @@ static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, 
                 for (int64_t block = 0, down = CEIL(high - low, rows); block < down * CEIL(u->count, cols); block++) {
                     const int64_t r = low + block % down * rows, c = block / down * cols;
                     s->rows = MIN(rows, high - r), s->cols = MIN(cols, u->count - c);
-                    if (s->next_x)
-                        ahead(&s->next_x, s->rows * s->cols * area, &s->next_y, s->rows * s->cols);
                     const REAL *from = x + (t->reach.at + (r - t->first) * h->stride) * in->row;
                     from += (u->reach.at + c * v->stride) * in->pixel - b0;
                     for (int64_t l = b, width; l < MIN(b + LINE, b1); l += width) {
@@ -173,6 +179,7 @@ static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, 
                             s->line = deep > 1 ? h->dilation * in->row : 3 * s->step;
                             for (int64_t k = 0, taps; k < u->reach.n; k += taps) {
                                 taps = deep > 1 ? 3 : K(at_once)(which, u->reach.n - k);
+                                s->area = s->next_x && i + k == 0 ? area : 0;
                                 K(sweeps)[which][deep * taps](
                                     s, sums + ((t->reach.k + i) * v->taps + u->reach.k + k) * p->lanes + l,
                                     from + l + i * h->dilation * in->row + k * s->step,

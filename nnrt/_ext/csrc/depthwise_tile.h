@@ -4,7 +4,7 @@
 
 #ifndef COUNT
 #define COUNT 8 /* most outputs of a tile; 6 where inputs are broadcast */
-#define CHUNK 4 /* vectors of channels side by side */
+#define CHUNK 16 /* vectors of channels side by side: three rows of a tile's inputs stay in L1 */
 #define LINE (64 / REAL_BYTES) /* channels of a cache line */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
@@ -101,7 +101,17 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
             orders[c][l] = (INT)((l / out * in + c) % VL);
 }
 
-#define TILE_ARGS const K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
+/* Asks for the lines to be read and written next, as many as make up for `bytes` of outputs. A few at a time, between the
+ * arithmetic: more than the queue of misses holds would stop it. */
+INLINE void K(ahead)(K(shared) *s, int64_t bytes)
+{
+    for (const char *end = s->next_x + s->lines_x * bytes; s->next_x < end; s->next_x += 64)
+        __builtin_prefetch(s->next_x, 0, 2);
+    for (const char *end = s->next_y + bytes; s->next_y < end; s->next_y += 64)
+        __builtin_prefetch(s->next_y, 1, 2);
+}
+
+#define TILE_ARGS K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
 
 /* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read first:
  * as far as the compiler knows, stores to y may change it. */
@@ -113,6 +123,8 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, TIL
     const int32_t relu = s->relu;
     const K(mask) mask = K(lanes)(edge ? lanes : VL);
     for (int64_t c = 0; c < lanes; c += vectors * VL) {
+        if (count * vectors > 1 && !edge && s->next_x)
+            K(ahead)(s, count * vectors * VBYTES);
         V w0 = {0}, w1 = {0}, w2, a9;
         if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
@@ -241,7 +253,7 @@ typedef struct {
 static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes, const REAL *x, const REAL *w,
                          const REAL *bias, REAL *y)
 {
-    const int64_t most = kind == NNRT_EACH ? CHUNK * VL : 2 * VL, shared = s->x_tap == s->x_step ? s->taps / 3 : 0;
+    const int64_t shared = s->x_tap == s->x_step ? s->taps / 3 : 0;
     if (kind == NNRT_EACH) {
         s->end = s->ones = s->threes + shared * s->n;
         for (int64_t r = 0; r < s->n; r++)
@@ -253,29 +265,33 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                     s->threes[r * shared + k / 3] = at;
             }
     }
-    for (int64_t c = 0, width; c < lanes; c += width) {
-        const int64_t rest = lanes - c;
-        int which = kind == NNRT_SPREAD ? K(SPREAD) : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
-        width = MIN(rest, rest >= 2 * VL ? 2 * VL : VL);
-        if (kind == NNRT_EACH) {
-            which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
-            width = rest >= VL ? MIN(most, rest / VL * VL) : rest;
-            /* Without inputs in common, whole cache lines are better than more outputs. */
-            if (width >= 2 * VL && !shared)
-                which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
-        }
-        for (int64_t i = 0, n; i < o->across; i += n) {
-            n = K(even)(o->across - i, which == K(EACH_ALL) || which == K(WIDE) ? COUNT : COUNT - 2);
-            while (!K(tiles)[which][n])
-                n--;
-            for (int64_t j = 0; j < o->down; j++) {
-                if (s->next_x)
-                    ahead(&s->next_x, s->lines_x * n * width * REAL_BYTES / 64, &s->next_y, n * width * REAL_BYTES / 64);
-                K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
-                                   bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
+    /* Tile after tile along a row: what is read lies side by side, and the hardware sees that. */
+    const int64_t most = shared || lanes < 2 * VL ? COUNT : COUNT - 2;
+    const int64_t wide = kind == NNRT_EACH && o->across > most ? K(even)(o->across, most) : o->across;
+    for (int64_t i0 = 0; i0 < o->across; i0 += wide)
+        for (int64_t c = 0, width; c < lanes; c += width) {
+            const int64_t rest = lanes - c, i1 = MIN(i0 + wide, o->across);
+            int which = kind == NNRT_SPREAD ? K(SPREAD) : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
+            width = MIN(rest, rest >= 2 * VL ? 2 * VL : VL);
+            if (kind == NNRT_EACH) {
+                which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
+                width = rest >= VL ? MIN(CHUNK * VL, rest / VL * VL) : rest;
+                /* Without inputs in common, whole cache lines are better than more outputs. */
+                if (width >= 2 * VL && !shared)
+                    which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
+            }
+            for (int64_t i = i0, n; i < i1; i += n) {
+                n = K(even)(i1 - i, which == K(EACH_ALL) || which == K(WIDE) ? COUNT : COUNT - 2);
+                while (!K(tiles)[which][n])
+                    n--;
+                for (int64_t j = 0; j < o->down; j++) {
+                    if (s->next_x && kind != NNRT_EACH)
+                        K(ahead)(s, n * width * REAL_BYTES);
+                    K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
+                                       bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
+                }
             }
         }
-    }
 }
 
 /* The plane that is read: x itself, or a copy of what some rows of outputs read of some channels. */
@@ -437,10 +453,11 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
         const nnrt_reach deep = reach_of(d, plane % d->out);
         REAL *y = (REAL *)p->y + plane * h->out * v->out * y_pixel;
         if (p->stream) {
-            const int64_t done = (plane * h->out + last) * v->out * y_pixel, all = p->batch * d->out * h->out * v->out * y_pixel;
-            const int64_t x_all = p->batch * d->in * h->in * in.row;
-            s.next_y = (const char *)((REAL *)p->y + done);
-            s.next_x = (const char *)p->x + (int64_t)((double)done / all * x_all) * REAL_BYTES;
+            nnrt_axis rows;
+            const int64_t top = K(cut_out)(&rows, h, first, last), deepest = deep.at + MAX((deep.n - 1) * d->tap, 0);
+            s.next_y = (const char *)(y + last * v->out * y_pixel);
+            s.next_x = (const char *)((const REAL *)p->x + ((plane / d->out * d->in + deepest) * h->in + MIN(top + rows.in, h->in)) * in.row);
+            const int64_t x_all = d->in * h->in * in.row, all = d->out * h->out * v->out * y_pixel;
             s.lines_x = CEIL(x_all, all);
         }
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
