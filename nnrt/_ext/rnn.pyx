@@ -59,6 +59,8 @@ CELLS = ("tanh", "relu", "gru", "lstm")
 cdef int64_t SHARED_BYTES = 256 << 10, PART_BYTES = 256 << 10
 # Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
 cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
+# Weights that one step reads from the last-level cache for longer than two threads need to meet.
+cdef int64_t STREAMED = 512 << 10
 
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
@@ -124,7 +126,7 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
     a.work.flops = 2.0 * macs
     a.work.bytes = <double>size * rows * (2 * columns + 3 * a.p)
     a.slices = a.parts = 1
-    if macs < ALONE:
+    if macs < ALONE and weights < STREAMED:
         pass
     elif weights >= SHARED_BYTES and panels > 1 and not walks:
         a.slices = ceil_div(a.b, WIDEST)

@@ -40,13 +40,31 @@ def _layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
     input: Tensor [T, B, I] or [N, I], or a table [S, I] of which ids, int64 [T, B] or [N], name the rows; h0: [D, B, P] or None;
     c0: [D, B, H] or None; params: for each direction (W, U, b_ih, b_hh, V), the last three maybe None.
     """
-    source = input.array
-    x = memory.contiguous(source)
-    dtype, count, size, n, batch = x.dtype, len(params), x.shape[-1], int(starts[-1]), int(starts[1])
-    units, p = _sizes(op, cell, params, size, dtype, h0, c0)
+    inputs = (input, h0, c0, *params[0]) if len(params) == 1 else (input, h0, c0, *params[0], *params[1])
+    recorded = on_tape(inputs)
+    x, first_h, first_c = memory.contiguous(input.array), None if h0 is None else h0.array, None if c0 is None else c0.array
+    hn, cn = _empty_states(op, cell, x, first_h, first_c, params, len(params), starts)
+    y, gates, kept, hidden = _walk(cell, x, first_h, first_c, params, starts, ids, recorded, hn, cn)
+    if single:
+        outs = (hn[0],) if cn is None else (hn[0], cn[0])
+    else:
+        outs = (y, hn) if cn is None else (y, hn, cn)
+    if not recorded:
+        return tuple([wrap(out) for out in outs])
+    saved = (cell, starts, ids, input if x is input.array else x, h0, c0, y, gates, kept, hidden, *inputs[3:])
+    if len(outs) == 1:
+        return (record(outs[0], single_backward, inputs, saved),)
+    return record_many(outs, single_backward if single else layer_backward, inputs, saved)
+
+
+def _walk(cell, x, h0, c0, params, starts, ids, recorded, hn, cn):
+    """_layer on arrays: y, and gates, kept and hidden for the backward pass; hn and cn [D, B, ..] are written."""
+    dtype, count, units, p = x.dtype, len(params), (hn if cn is None else cn).shape[2], hn.shape[2]
     rows = GATES[cell] * units
+    lead = x.shape[:-1] if ids is None else ids.shape
+    n = lead[0] if len(lead) == 1 else lead[0] * lead[1]
+    x2 = x.reshape(n, x.shape[-1]) if ids is None and len(lead) > 1 else x
     gates = memory.empty((count, n, rows), dtype)
-    lead, x2 = (x.shape[:-1], x.reshape(n, size)) if ids is None else (ids.shape, x)
     weights, projections, biases = [], [], []
     for d, (w, u, b_ih, b_hh, v) in enumerate(params):
         bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
@@ -57,26 +75,22 @@ def _layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
         weights.append(_packed(u, u.array, GATES[cell], False))
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
-    inputs = (input, h0, c0, *params[0]) if count == 1 else (input, h0, c0, *params[0], *params[1])
-    recorded = on_tape(inputs)
     y = memory.empty((*lead, count * p), dtype)
-    hn = memory.empty((count, batch, p), dtype)
-    cn = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
     kept = memory.empty((count, n, units), dtype) if recorded and rows > units else None
     hidden = memory.empty((count, n, units), dtype) if projections else None
-    first = [
-        None if s is None else memory.contiguous(s.array).reshape(count, batch, k) for s, k in ((h0, p), (c0, units))
-    ]
-    K.recur(y.reshape(n, count * p), hn, cn, gates, kept, hidden, *first, weights, projections, biases, starts, cell)
-    outs = (y, hn, cn) if cn is not None else (y, hn)
-    if single:
-        outs = (hn[0], cn[0]) if cn is not None else (hn[0],)
-    if not recorded:
-        return tuple([wrap(out) for out in outs])
-    saved = (cell, starts, ids, input if x is source else x, h0, c0, y, gates, kept, hidden, *inputs[3:])
-    if len(outs) == 1:
-        return (record(outs[0], single_backward, inputs, saved),)
-    return record_many(outs, single_backward if single else layer_backward, inputs, saved)
+    h0 = None if h0 is None else memory.contiguous(h0).reshape(hn.shape)
+    c0 = None if c0 is None else memory.contiguous(c0).reshape(cn.shape)
+    flat = y if len(lead) == 1 else y.reshape(n, count * p)
+    K.recur(flat, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, starts, cell)
+    return y, gates, kept, hidden
+
+
+def _empty_states(op, cell, x, h0, c0, params, count, starts):
+    """hn [count, B, P] and cn [count, B, H] (None but for lstm), once everything is checked."""
+    units, p = _sizes(op, cell, params, x.shape[-1], x.dtype, h0, c0)
+    batch = int(starts[1])
+    hn = memory.empty((count, batch, p), x.dtype)
+    return hn, memory.empty((count, batch, units), x.dtype) if cell == "lstm" else None
 
 
 def _packed(weight, array, gates, backward):
@@ -207,22 +221,22 @@ def _sizes(op, cell, params, size, dtype, h0, c0):
     w, u, *_, v = params[0]
     units, p = w.array.shape[0] // GATES[cell], u.array.shape[-1]
     rows = GATES[cell] * units
-    want = (("w_ih", (rows, size)), ("w_hh", (rows, p)), ("b_ih", (rows,)), ("b_hh", (rows,)), ("w_hr", (p, units)))
     if v is None and p != units:
         raise RuntimeError(f"{op}: w_hh must have shape ({rows}, {units}) for w_ih {w.array.shape}, got {u.array.shape}")
+    want = ((rows, size), (rows, p), (rows,), (rows,), (p, units))
     for terms in params:
         if (terms[2] is None) != (terms[3] is None):
             raise RuntimeError(f"{op}: wants both biases or none")
-        for t, (name, shape) in zip(terms, want):
-            if t is None:
-                continue
-            if t.array.shape != shape:
-                raise RuntimeError(f"{op}: {name} must have shape {shape}, got {t.array.shape}")
-            if t.array.dtype != dtype:
+        for t, shape in zip(terms, want):
+            if t is not None and (t.array.shape != shape or t.array.dtype != dtype):
+                name = ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")[[one is t for one in terms].index(True)]
+                if t.array.shape != shape:
+                    raise RuntimeError(f"{op}: {name} must have shape {shape}, got {t.array.shape}")
                 raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
-    for name, t in (("h0", h0), ("c0", c0)):
-        if t is not None and t.array.dtype != dtype:
-            raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
+    for s in (h0, c0):
+        if s is not None and s.dtype != dtype:
+            name = "h0" if s is h0 else "c0"
+            raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {s.dtype}")
     if dtype.char not in "fd":
         raise RuntimeError(f"{op}: input must be float32 or float64, got {dtype}")
     return units, p
@@ -248,9 +262,7 @@ def _check_size(op, shape, layers):
 
 
 def _states(op, cell, hx, layers, batch, batched):
-    """The initial states as a list, or None."""
-    if hx is None:
-        return None
+    """The initial states as a list."""
     both, u = (len(layers) * len(layers[0]), batch), layers[0][0][1].array
     if cell != "lstm":
         return [_state(op, "hx", hx, (*both, u.shape[-1]), batched)]
@@ -304,7 +316,7 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         if not batched:
             raise RuntimeError(f"{op}: lengths wants a batch, got input of shape {shape}")
         lengths = _lengths(op, lengths, steps, batch)
-    states = _states(op, cell, hx, layers, batch, batched)
+    states = None if hx is None else _states(op, cell, hx, layers, batch, batched)
     if lengths is None:
         starts = _even(steps, batch)
         if batched and batch_first:
@@ -338,23 +350,47 @@ def packed_recurrent(op, cell, input, sizes, hx, layers, dropout=0.0, training=F
     if len(shape) != 2 or len(sizes) == 0 or (np.diff(sizes) > 0).any() or sizes[-1] < 1 or starts[-1] != len(input.array):
         raise RuntimeError(f"{op}: a PackedSequence with data of shape {shape} cannot have batch_sizes {sizes.tolist()}")
     _check_size(op, shape, layers)
-    states = _states(op, cell, hx, layers, int(sizes[0]), True)
+    states = None if hx is None else _states(op, cell, hx, layers, int(sizes[0]), True)
     y, end = _layers(op, cell, input, states, layers, dropout, training, starts)
     return y, (tuple(end) if cell == "lstm" else end[0])
 
 
 def _layers(op, cell, x, states, layers, dropout, training, starts, ids=None):
     """y and the list of the last states, x and y as _layer's."""
+    h0, c0 = (None, None) if states is None else states if len(states) == 2 else (states[0], None)
+    if len(layers) == 1:
+        x, *end = _layer(op, cell, x, h0, c0, layers[0], starts, ids=ids)
+        return x, end
+    dropout = dropout if training else 0
+    made = None if dropout else _untaped_layers(op, cell, x, h0, c0, layers, starts, ids)
+    if made is not None:
+        return made
     last, count = [], len(layers[0])
     for i, params in enumerate(layers):
-        own = [None, None]
-        if states is not None:
-            own[: len(states)] = states if len(layers) == 1 else [s[i * count : (i + 1) * count] for s in states]
-        if i and dropout and training:
+        own = [None if s is None else s[i * count : (i + 1) * count] for s in (h0, c0)]
+        if i and dropout:
             x = _dropout(x, dropout)
         x, *end = _layer(op, cell, x, *own, params, starts, ids=None if i else ids)
         last.append(end)
-    return x, last[0] if len(layers) == 1 else [cat(s, 0) for s in zip(*last)]
+    return x, [cat(s, 0) for s in zip(*last)]
+
+
+def _untaped_layers(op, cell, x, h0, c0, layers, starts, ids):
+    """_layers where nothing is recorded, or None: each layer reads and writes its part of the states as arrays."""
+    if on_tape((x, h0, c0, *[t for params in layers for terms in params for t in terms])):
+        return None
+    x, count = memory.contiguous(x.array), len(layers[0])
+    h0, c0 = None if h0 is None else h0.array, None if c0 is None else c0.array
+    hn, cn = _empty_states(op, cell, x, h0, c0, layers[0], len(layers) * count, starts)
+    for i, params in enumerate(layers):
+        if i:
+            units, p = _sizes(op, cell, params, x.shape[-1], x.dtype, h0, c0)
+            if p != hn.shape[2] or cn is not None and units != cn.shape[2]:
+                return None
+        part = slice(i * count, (i + 1) * count)
+        own = [None if s is None else s[part] for s in (h0, c0, hn, cn)]
+        x = _walk(cell, x, own[0], own[1], params, starts, None if i else ids, False, own[2], own[3])[0]
+    return wrap(x), [wrap(hn)] if cn is None else [wrap(hn), wrap(cn)]
 
 
 @lru_cache(256)
