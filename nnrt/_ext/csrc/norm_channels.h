@@ -6,8 +6,8 @@
 #define TOUCH(x, stride) nnrt_touch(x, 4, (stride) * (int64_t)sizeof(REAL), w * (int64_t)sizeof(REAL))
 
 /* Mean and Σ (x - mean)² of w columns, carried on over `rows` more rows after `before` of them.
- * Sums run around the mean so far (of the first rows: their own mean): nothing cancels
- * (Chan, Golub and LeVeque, 1983). */
+ * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST rows. These
+ * are part of the run: however far from the others, they keep Σ (x - m)² below RUN / FIRST times the result, give or take one. */
 static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t rows,
                      int64_t stride, int64_t w, int64_t before)
 {
@@ -15,11 +15,11 @@ static void K(carry)(double *restrict mean, double *restrict square, const REAL 
     int64_t r = 0;
     if (!before) {
         memset(m, 0, (size_t)w * sizeof *m);
-        for (; r < rows; r++)
+        for (; r < least(rows, NNRT_NORM_FIRST); r++)
             LOOP(i, w) m[i] += x[r * stride + i];
         LOOP(i, w)
         {
-            m[i] /= (REAL)rows;
+            m[i] /= (REAL)r;
             mean[i] = m[i];
             square[i] = 0;
         }
