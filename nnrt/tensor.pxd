@@ -1,4 +1,7 @@
 cimport cython
+from cpython.object cimport PyObject
+
+from nnrt._ext.runtime cimport keep
 
 
 cdef class Version:
@@ -16,6 +19,9 @@ cdef class Tensor:
     cdef public dict hooks
     cdef object __weakref__
 
+
+cdef inline void keep_array(Tensor t) noexcept:
+    keep(<PyObject *>t.array)
 
 @cython.locals(t=Tensor)
 cpdef Tensor wrap(array)

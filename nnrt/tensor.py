@@ -49,6 +49,9 @@ class Tensor:
         if requires_grad:
             self.requires_grad_(True)
 
+    def __dealloc__(self):
+        keep_array(self)  # noqa: F821  of tensor.pxd: compiled, a tensor leaves a small array to the next one
+
     # attributes
 
     @property

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import nnrt
 from nnrt import config, memory
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +146,28 @@ def test_stats_follow_what_is_alive():
     del b
     memory.empty_cache()
     assert memory.stats()["cached"] == 0
+
+
+def test_a_dead_tensor_leaves_its_array_to_the_next_of_its_shape():
+    x = nnrt.ones(7, 3)
+    memory.empty_cache()
+    start = memory.stats()
+    y = x + x
+    left = id(y.array)
+    del y
+    assert memory.stats()["allocated"] == start["allocated"] and memory.stats()["cached"] > 0
+    other, y = nnrt.ones(3, 7), x + x
+    assert id(other.array) != left and id(y.array) == left
+    held, watched, viewed, frozen = y.array, weakref.ref((x + x).array), (x + x).numpy(), x + x
+    frozen.array.flags.writeable = False
+    del y, frozen
+    new = [x * 3 for _ in range(9)]
+    assert watched() is None and all(t.array is not held and t.array.flags.writeable for t in new)
+    assert (held == 2).all() and (viewed == 2).all()
+    del new, held, viewed
+    with config.use(cache_limit=0):
+        del x
+        assert memory.stats()["cached"] == 0
 
 
 def test_the_limit_bounds_the_cache():
@@ -288,6 +312,7 @@ def sources_only(path):  # as in a build without the extension
         raise ImportError
     return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
 sys.path_hooks.insert(0, sources_only)
+import nnrt
 from nnrt import config, memory
 a = memory.zeros((2, 3), np.float32)
 assert memory.empty_like(a.T).strides == (4, 12)

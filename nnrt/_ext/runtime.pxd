@@ -1,5 +1,6 @@
 # What the drivers in this package share: the launch seam, the level in use and arrays.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from numpy cimport ndarray
 
@@ -52,6 +53,9 @@ cpdef bint alike(ndarray a, ndarray b) noexcept
 cpdef ndarray dense(ndarray a)
 # a itself when C-contiguous, else a C-ordered copy.
 cpdef ndarray contiguous(ndarray a)
+
+# The array of a tensor that dies: kept for the next one of its shape where it is small and nobody else has it.
+cdef void keep(PyObject *array) noexcept
 
 # Whether the calling thread records on the tape; set returns the previous mode.
 cpdef bint grad_enabled() noexcept

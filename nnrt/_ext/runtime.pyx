@@ -5,6 +5,7 @@ The instruction set level is chosen once, when this module is imported, from NNR
 """
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
 from numpy cimport ndarray
 
@@ -66,6 +67,11 @@ cdef extern from "array.h":
     ndarray nnrt_np_strided(ndarray a, cnp.npy_intp offset, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides,
                             int writeable)
     ndarray nnrt_np_clone(ndarray a)
+    void nnrt_np_keep(PyObject *object)
+    void nnrt_np_drop_all()
+    void nnrt_np_count(nnrt_memory_stats *stats)
+    bint nnrt_np_keeps
+    int64_t KEPT_PLACES, KEPT_EACH, KEPT_BYTES
 
 cdef extern from *:
     """
@@ -280,6 +286,10 @@ cpdef ndarray as_nchw(ndarray y, int nd):
     return nnrt_np_strided(y, 0, nd, dims, steps, True)
 
 
+cdef void keep(PyObject *array) noexcept:
+    nnrt_np_keep(array)
+
+
 cdef object _copy_kernel = None
 
 
@@ -346,11 +356,13 @@ def memory_stats():
     whole size classes), hits, misses (allocations served from the cache and from the system)."""
     cdef nnrt_memory_stats s
     nnrt_memory_get(&s)
+    nnrt_np_count(&s)
     return s
 
 
 def empty_cache():
     """Gives all cached blocks back to the system."""
+    nnrt_np_drop_all()
     with nogil:
         nnrt_memory_empty()
 
@@ -433,6 +445,9 @@ def _set_spin_us(int64_t us):
 
 
 def _set_limit(int64_t bytes):
+    global nnrt_np_keeps
+    nnrt_np_drop_all()
+    nnrt_np_keeps = bytes >= KEPT_PLACES * KEPT_EACH * KEPT_BYTES
     nnrt_memory_set_limit(bytes)
 
 

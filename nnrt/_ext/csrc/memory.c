@@ -300,6 +300,8 @@ void *nnrt_realloc(void *at, size_t bytes)
     return moved;
 }
 
+int64_t nnrt_size(void *at) { return (int64_t)header(at)->size; }
+
 void nnrt_memory_get(nnrt_memory_stats *stats)
 {
     lock();

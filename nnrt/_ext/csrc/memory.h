@@ -17,6 +17,7 @@ void *nnrt_alloc(size_t bytes);          /* NULL when memory is out (after empty
 void nnrt_free(void *block, size_t bytes); /* the block knows its size; bytes are a hint */
 /* As realloc; the block keeps its contents and is untouched when NULL comes back. */
 void *nnrt_realloc(void *block, size_t bytes);
+int64_t nnrt_size(void *block);          /* bytes of the block's size class */
 void nnrt_memory_get(nnrt_memory_stats *stats);
 void nnrt_memory_reset_peak(void);
 void nnrt_memory_set_limit(int64_t bytes);
