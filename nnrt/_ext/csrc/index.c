@@ -21,21 +21,20 @@ static void take(const void *args, int64_t begin, int64_t end, void *s)
     int64_t total = p->o * p->n, stop = end * p->rows, each = p->each, ahead = ahead_of(each);
     if (stop > total) stop = total;
     for (int64_t i = begin * p->rows; i < stop; i++) {
-        int64_t o = i / p->n, n = i - o * p->n;
-        const char *row = (const char *)p->x + (o * p->r + p->index[n]) * each;
-        if (p->index[n] < 0) {
-            memset((char *)p->out + i * each, 0, (size_t)each);
-            continue;
-        }
+        const int64_t o = i / p->n, n = i - o * p->n, from = p->index[n];
+        const char *rows = (const char *)p->x + o * p->r * each;
+        char *out = (char *)p->out + i * each;
         if (p->stream && n + ahead < p->n)
             for (int64_t j = 0; j < each; j += 64)
-                __builtin_prefetch((const char *)p->x + (o * p->r + p->index[n + ahead]) * each + j);
-        if (each == 4)
-            memcpy((char *)p->out + i * 4, row, 4);
+                __builtin_prefetch(rows + p->index[n + ahead] * each + j);
+        if (from < 0)
+            memset(out, 0, (size_t)each);
+        else if (each == 4)
+            memcpy(out, rows + from * 4, 4);
         else if (p->stream)
-            nnrt_stream((char *)p->out + i * each, row, each);
+            nnrt_stream(out, rows + from * each, each);
         else
-            memcpy((char *)p->out + i * each, row, (size_t)each);
+            memcpy(out, rows + from * each, (size_t)each);
     }
     if (p->stream)
         nnrt_stream_end();
