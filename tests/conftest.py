@@ -14,9 +14,10 @@ import pytest
 import nnrt
 import tests.cases
 
-# Examples are the same on every run and may take their time on a busy machine; --hypothesis-profile=default searches anew.
-hypothesis.settings.register_profile("repeatable")
-hypothesis.settings.load_profile("repeatable")
+# Examples repeat and may take their time on a busy machine; --hypothesis-profile=search looks for new ones.
+hypothesis.settings.register_profile("repeat", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile("repeat")
 
 # A suite started in the background inherits an ignored SIGINT; the tests of Ctrl-C need the usual one.
 signal.signal(signal.SIGINT, signal.default_int_handler)

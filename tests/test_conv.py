@@ -548,6 +548,7 @@ def test_fft_conv(torch, rng):
         ((2, 3, 50), (4, 3, 21), dict(padding=10, dilation=2)),
         ((3, 50), (4, 3, 21), dict(stride=3)),
         ((2, 4, 12, 13), (6, 2, 9, 3), dict(padding=(4, 9), groups=2, stride=(1, 2))),
+        ((2, 4, 12, 1), (6, 2, 9, 1), dict(groups=2)),
         ((1, 2, 5, 6, 7), (3, 2, 2, 3, 4), dict(padding="same")),
     ]:
         results = []

@@ -67,6 +67,12 @@ def _axes(sizes):
     return [axis for axis in AXES if sizes[axis - 1] > 1] or [3]
 
 
+def _frequencies(sizes):
+    """A spectrum's sizes: of the last axis that is transformed, half suffices."""
+    half = _axes(sizes)[-1]
+    return [n // 2 + 1 if axis == half else n for axis, n in zip(AXES, sizes)]
+
+
 def _transformed(a, sizes):
     """a[N, D, H, W, C] as its spectrum [N, F, F, F, C]."""
     axes = _axes(sizes)
@@ -104,7 +110,7 @@ def _spread(y, g, sizes):
 
 def _filter(w, cell, g, sizes):
     """w's spectrum [F, F, F, G, C/G, O/G]."""
-    shape = (*sizes[:2], sizes[2] // 2 + 1, g.groups, g.w[1], g.w[0] // g.groups)
+    shape = (*_frequencies(sizes), g.groups, g.w[1], g.w[0] // g.groups)
     key = ("fft", sizes, g.dilation, g.groups)
     p = packed(cell, w, key, _transform_filter, lambda: 2 * int(np.prod(shape)), g, sizes)
     return p.view(f"c{2 * w.itemsize}").reshape(shape)
