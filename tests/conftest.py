@@ -1,5 +1,6 @@
 """Fixtures shared by the suite. torch, when installed, is the outside oracle; without it those tests skip."""
 
+import gc
 import importlib
 import pkgutil
 import random
@@ -42,6 +43,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker("oracle")
+
+
+def pytest_collection_finish():
+    gc.freeze()  # a collection of garbage need not walk thousands of tests
 
 
 @pytest.fixture(autouse=True)
