@@ -50,8 +50,9 @@ cdef extern from "depthwise.h" nogil:
 cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
-# each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps.
-cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072
+# each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps. Groups of up to
+# 8 floats: from a quarter of that distance on, a line at a time of so many rows, in tasks of all groups but for at least MIN_TASKS.
+cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072, GROUP_ROWS = 14, MIN_TASKS = 8
 
 # Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes: of outputs, of sums of a filter's gradient,
 # there of NEAR pixels at least, and of narrow groups' sums. Beside their inputs and what comes next L2 holds no more.
@@ -228,17 +229,23 @@ cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, i
 
 cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     """Whether, and how, tasks copy what they read; returns the room for it."""
-    cdef int64_t pixel, high, wide
-    if p.kind != NNRT_EACH or p.groups * size % FAR or p.axis[0].taps > 1 or p.axis[2].stride * p.axis[2].dilation > 1:
+    cdef int64_t group = p.read * size, chunk = CHUNK, high, wide, parts
+    if p.kind == NNRT_WIDE:
+        chunk = LINE // max(group, 1) * group
+    if (p.kind == NNRT_SPREAD or group == 0 or p.groups * group % (FAR if p.kind == NNRT_EACH else FAR // 4) or chunk < 2 * group
+            or p.axis[0].taps > 1 or p.axis[2].stride * p.axis[2].dilation > 1):
         return 0
     wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
-    pixel = CHUNK * wide
-    high = (COPIED // pixel - p.axis[1].taps * p.axis[1].dilation - 1) * p.axis[1].phases // p.axis[1].step
+    high = (COPIED // (chunk * wide) - p.axis[1].taps * p.axis[1].dilation - 1) * p.axis[1].phases // p.axis[1].step
     if high < 4:
         return 0
-    p.chunk = CHUNK // size
+    p.chunk = chunk // size
+    if p.kind == NNRT_WIDE:
+        high = min(high, GROUP_ROWS)
+        parts = ceil_div(MIN_TASKS, p.batch * p.axis[0].out * ceil_div(p.axis[1].out, high))
+        p.part = ceil_div(ceil_div(p.blocks, parts), chunk // group) * (chunk // group)
     p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high)))
-    return COPIED + LINE + CHUNK * p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
+    return COPIED + LINE + chunk * p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
 
 
 cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:

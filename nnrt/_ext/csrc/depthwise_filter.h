@@ -7,7 +7,6 @@
 #define SWEPT 9 /* most sums of a sweep: a filter of 3 x 3 */
 #define NEAR 200 /* cache lines, as many of x and of dy fit in L1 */
 #define CLASH 512 /* bytes from pixel to pixel of which a multiple leaves few lines of L1 for them */
-#define EACH_SUM(X) EACH_OUTPUT(X) X(8, p6, 2)
 /* Here i counts taps (EACH) or channels of x; vectors are channels, and in SPREAD two taps. */
 #define SWEEP_TIMES(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
@@ -54,7 +53,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
     const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     V d1 = {0}, w0 = d1, w1 = d1;
-    EACH_SUM(START)
+    EACH_OUTPUT(START)
     EACH_OUTPUT(ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
         const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
@@ -70,8 +69,9 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
                     for (const char *end = s->next_y + bytes; s->next_y < end; s->next_y += 64)
                         __builtin_prefetch(s->next_y, 0, 2);
                 }
-                const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line;
-                EACH_SUM(SWEEP_TIMES)
+                const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line, *p9 = p0;
+                (void)p9;
+                EACH_OUTPUT(SWEEP_TIMES)
             } else if (kind == NNRT_WIDE) {
                 EACH_OUTPUT(SWEEP_SPLAT)
             } else {
@@ -80,7 +80,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             }
         }
     }
-    EACH_SUM(ADD_UP)
+    EACH_OUTPUT(ADD_UP)
 }
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
@@ -126,6 +126,7 @@ static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
 #undef FEW
 #undef PAIRS
 #undef LEAST
+#undef TEN
 #undef TAPS
 #undef FEW_TAPS
 #undef CHANNELS

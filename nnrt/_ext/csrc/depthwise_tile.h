@@ -3,16 +3,20 @@
  *     y[i, c] = relu?(b[c] + Σ_taps x[tap + i, ..] w[tap, ..]) */
 
 #ifndef COUNT
-#define COUNT 8 /* most outputs of a tile; 6 where inputs are broadcast */
+#define COUNT 8 /* most outputs of a tile; 6 of two vectors */
+#define WIDE_COUNT 10 /* of one vector of a group: with 8, sums wait for each other's end */
 #define CHUNK 16 /* vectors of channels side by side: three rows of a tile's inputs stay in L1 */
 #define LINE (64 / REAL_BYTES) /* channels of a cache line */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
-    X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1)
-/* Input j of a row of three taps, and the outputs that read it through the first, the second and the third; 9: none. */
+    X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1) \
+    X(8, p6, 2) X(9, p9, 0)
+enum { N = 99 }; /* none */
+/* Input j of a row of three taps, and the outputs that read it through the first, the second and the third. */
 #define EACH_INPUT(X)                                                                                   \
-    X(0, 0, 9, 9, p0, 0) X(1, 1, 0, 9, p0, 1) X(2, 2, 1, 0, p0, 2) X(3, 3, 2, 1, p3, 0) X(4, 4, 3, 2, p3, 1) \
-    X(5, 5, 4, 3, p3, 2) X(6, 6, 5, 4, p6, 0) X(7, 7, 6, 5, p6, 1) X(8, 9, 7, 6, p6, 2) X(9, 9, 9, 7, p9, 0)
+    X(0, 0, N, N, p0, 0) X(1, 1, 0, N, p0, 1) X(2, 2, 1, 0, p0, 2) X(3, 3, 2, 1, p3, 0) X(4, 4, 3, 2, p3, 1) \
+    X(5, 5, 4, 3, p3, 2) X(6, 6, 5, 4, p6, 0) X(7, 7, 6, 5, p6, 1) X(8, 8, 7, 6, p6, 2) X(9, 9, 8, 7, p9, 0) \
+    X(10, N, 9, 8, p9, 1) X(11, N, N, 9, p9, 2)
 #define POINTERS const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step; (void)p3, (void)p6, (void)p9;
 
 #define START(i, p, m) V a##i = w0, b##i = w1;
@@ -69,8 +73,8 @@
 #define WRITE_ALL(to, by)                                                                               \
     {                                                                                                   \
         const int64_t step = by;                                                                        \
-        REAL *p0 = to, *p3 = p0 + 3 * step, *p6 = p0 + 6 * step;                                        \
-        (void)p3, (void)p6;                                                                             \
+        REAL *p0 = to, *p3 = p0 + 3 * step, *p6 = p0 + 6 * step, *p9 = p0 + 9 * step;                   \
+        (void)p3, (void)p6, (void)p9;                                                                   \
         EACH_OUTPUT(WRITE)                                                                              \
     }
 #endif
@@ -125,7 +129,7 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, TIL
     for (int64_t c = 0; c < lanes; c += vectors * VL) {
         if (count * vectors > 1 && !edge && s->next_x)
             K(ahead)(s, count * vectors * VBYTES);
-        V w0 = {0}, w1 = {0}, w2, a9;
+        V w0 = {0}, w1 = {0}, w2, aN;
         if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
             w1 = vectors > 1 ? K(load)(bias + c + VL) : w1;
@@ -146,7 +150,7 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, TIL
                 w1 = K(load)(u + VL);
             EACH_OUTPUT(TIMES)
         }
-        (void)a9, (void)b0;
+        (void)aN, (void)b0;
         if (relu) {
             EACH_OUTPUT(NOT_NEGATIVE)
         }
@@ -162,7 +166,7 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
     const int64_t threes = kind == NNRT_WIDE && vectors == 1 && x_tap == step ? s->taps / 3 : 0; /* as above */
-    V w0 = {0}, w1 = {0}, w2, a9;
+    V w0 = {0}, w1 = {0}, w2, aN;
     if (bias) {
         w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
         if (vectors > 1)
@@ -200,7 +204,7 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
             }
         }
     }
-    (void)a9;
+    (void)aN;
     if (s->relu) {
         EACH_OUTPUT(NOT_NEGATIVE)
     }
@@ -215,7 +219,9 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
 #define PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y)
 #define LEAST(X, Y) X(1, Y) X(4, Y)
+#define TEN(X, Y) X(10, Y)
 #else
+#define TEN(X, Y)
 #define PAIRS(X, Y) X(1, Y)
 #define LEAST(X, Y) X(1, Y)
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
@@ -234,11 +240,12 @@ PAIRS(DEFINE, EACH_TWO)
 LEAST(DEFINE, EACH_EDGE)
 FEW(DEFINE, WIDE_TWO)
 COUNTS(DEFINE, WIDE_ONE)
+TEN(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
 enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
-static const K(tile_fn) K(tiles)[][COUNT + 1] = {
+static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
     {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
-    {COUNTS(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
+    {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
 /* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
@@ -281,7 +288,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                     which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
             for (int64_t i = i0, n; i < i1; i += n) {
-                n = K(even)(i1 - i, which == K(EACH_ALL) || which == K(WIDE) ? COUNT : COUNT - 2);
+                n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) ? COUNT : COUNT - 2);
                 while (!K(tiles)[which][n])
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
@@ -410,26 +417,30 @@ static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t p
     }
 }
 
-/* As run_rows, on copies of what the rows read and of their taps, `chunk` channels at a time: side by side neither pixels
+/* As run_rows, on copies of what the rows read and, EACH, of their taps, `chunk` channels at a time: side by side neither pixels
  * nor taps compete for the same lines of L1, as they do where they are a power of two apart, and there are no borders. */
 static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
                           stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
 {
-    const int64_t y_row = in->v.out * p->groups;
+    const int64_t y_row = in->v.out * p->groups * p->out, blocks = p->chunk / p->in;
     nnrt_depthwise_args q = *p;
     K(plane) copy = {.pixel = p->chunk};
     const K(plane) taps = {.x = p->w, .pixel = p->lanes, .h.in = 1, .v.in = in->h.taps * in->v.taps};
     const int64_t top = K(cut_out)(&copy.h, &in->h, first, last), left = K(cut_out)(&copy.v, &in->v, 0, in->v.out);
     const int64_t wide = copy.v.in | 1; /* rows, too */
-    copy.x = room + taps.v.in * p->chunk, copy.row = wide * p->chunk, q.lanes = p->chunk;
+    REAL *const at = room + taps.v.in * p->chunk;
+    copy.x = at, copy.row = wide * p->chunk;
     K(cut)(&copy, stretches);
     memset(room, 0, (size_t)(taps.v.in + copy.h.in * wide) * p->chunk * sizeof(REAL));
-    for (int64_t c = b0; c < b1; c += p->chunk) {
-        const int64_t n = MIN(p->chunk, b1 - c);
-        K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, c, n);
-        K(copy_out)(room + taps.v.in * p->chunk, p->chunk, in, top, copy.h.in, left, wide, c, n);
-        q.w = room - c;
-        K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, c, c + n, y + first * y_row);
+    for (int64_t b = b0; b < b1; b += blocks) {
+        const int64_t n = MIN(blocks, b1 - b);
+        K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * p->in, n * p->in);
+        if (p->kind == NNRT_EACH) {
+            K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, b, n);
+            q.w = room - b, q.lanes = p->chunk;
+        } else
+            copy.x = at - b * p->in;
+        K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, b, b + n, y + first * y_row);
     }
 }
 
