@@ -314,18 +314,19 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
 /* ---- backward ---- */
 
 /* m = o tanh(c)  =>  do = dm tanh(c), dc += dm o (1 - tanh(c)^2)
- * c = f c' + i g  =>  di = dc g, df = dc c', dg = dc i, dc' = dc f */
-INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *restrict dm, REAL *restrict dc, const REAL *restrict g,
-                             const REAL *restrict c, const REAL *restrict before, REAL *restrict da)
+ * c = f c' + i g  =>  di = dc g, df = dc c', dg = dc i, dc' = dc f; dm + dy where dy is given */
+INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *dm, const REAL *dy, REAL *dc, const REAL *g, const REAL *c,
+                             const REAL *before, REAL *da)
 {
-    for (int64_t j = 0; j < n; j++) {
-        const REAL i = g[j], f = g[h + j], m = g[2 * h + j], o = g[3 * h + j], tc = K(tanh)(c[j]);
-        const REAL e = dc[j] + dm[j] * o * (1 - tc * tc);
-        da[j] = e * m * i * (1 - i);
-        da[h + j] = e * before[j] * f * (1 - f);
-        da[2 * h + j] = e * i * (1 - m * m);
-        da[3 * h + j] = dm[j] * tc * o * (1 - o);
-        dc[j] = e * f;
+    for (int64_t j = 0; j < n; j += VL) {
+        const int whole = n - j >= VL;
+        const K(vec) i = GET(g), f = GET(g + h), m = GET(g + 2 * h), o = GET(g + 3 * h), tc = K(tanh_vec)(GET(c));
+        const K(vec) d = dy ? GET(dm) + GET(dy) : GET(dm), e = GET(dc) + d * o * (1 - tc * tc);
+        PUT(da, e * m * i * (1 - i));
+        PUT(da + h, e * GET(before) * f * (1 - f));
+        PUT(da + 2 * h, e * i * (1 - m * m));
+        PUT(da + 3 * h, d * tc * o * (1 - o));
+        PUT(dc, e * f);
     }
 }
 
@@ -374,13 +375,14 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
         REAL *dh = (REAL *)p->dh0 + (d * b + r) * p->p + u;
         const REAL *g = (const REAL *)p->gates + at * K(gates)(p) * h + u;
         const REAL *kept = (const REAL *)p->kept + at * h + u;
-        if (p->dy && !dm)
-            K(add)(n, dh, (const REAL *)p->dy + y);
+        const REAL *dy = p->dy && !dm ? (const REAL *)p->dy + y : NULL;
+        if (dy && p->cell != NNRT_CELL_LSTM)
+            K(add)(n, dh, dy);
         if (p->cell == NNRT_CELL_LSTM) {
             const REAL *c = i < going ? (const REAL *)p->kept + held * h + u
                             : p->c0   ? (const REAL *)p->c0 + (d * b + r) * h + u
                                       : zeros;
-            K(lstm_backward)(n, h, dm ? dm + i * h : dh, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
+            K(lstm_backward)(n, h, dm ? dm + i * h : dh, dy, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
         } else if (p->cell == NNRT_CELL_GRU) {
             const REAL *hp = i < going ? (const REAL *)p->y + y + (p->starts[before] - p->starts[t]) * y_row
                              : p->h0   ? (const REAL *)p->h0 + (d * b + r) * p->p + u
