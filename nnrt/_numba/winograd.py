@@ -21,6 +21,9 @@ _line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at,
 _INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({form: at + 5 * i for i, form in enumerate(_FORMS)} for at in range(5))
 # Transformed tiles of the filter's gradient that stay in L3, and those that a thread takes at a time.
 BLOCK_BYTES, SHARE = 4 << 20, 8
+# Filters whose gradient is turned from taps to filters at a time, a line of floats; elements of a filter from which threads
+# share such copies.
+TURNED, SHARED = 16, 1 << 17
 # As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read seldom,
 # and groups of columns that the products of one block are cut into at most.
 BLOCK, TASK_MACS, LARGE, CUTS = 1728, 4 << 20, 4 << 20, 4
@@ -180,6 +183,15 @@ def _together(function, shares, *args):
     function(*args)
 
 
+def _share(function, tasks, elements):
+    """function(t) for each t below tasks, on all threads where so many elements are worth it."""
+    if elements >= SHARED:
+        threads.share(function, tasks)
+    else:
+        for t in range(tasks):
+            function(t)
+
+
 def _whole(channels, dtype):
     lanes = VECTOR // dtype.itemsize
     return -(-channels // lanes) * lanes
@@ -222,8 +234,7 @@ def _transformed(u, form, depth, columns, matrices):
     # Each tap as panels, then squares of taps to k² matrices of such panels: as they lie in u.
     size, nr = linear.packed_size(depth, columns, u.dtype), linear.gemm_tile(u.dtype)[1]
     taps = memory.empty((r * r, size), u.dtype)
-    for panels, matrix in zip(taps, matrices):
-        linear.pack_b(panels, matrix)
+    _share(lambda t: linear.pack_b(taps[t], matrices[t]), r * r, taps.size)
     panels = size // max(depth * nr, 1)
     squares = taps.reshape(r, r, 1, panels, depth, nr).transpose(2, 3, 4, 0, 1, 5)
     _walk(_FILTER[form], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
@@ -350,7 +361,13 @@ def filter_backward(dw, x, dy, padding, tile, groups=1):
     if dw.size == 0 or dy.size == 0:
         dw[...] = 0
         return
-    dw[:, :, 0] = _sums(_images(x, dy.shape[2:4], padding, form), dy, form, x.shape[4]).transpose(3, 0, 1, 2)
+    taps = _sums(_images(x, dy.shape[2:4], padding, form), dy, form, x.shape[4])
+
+    def turn(t):  # by a copy: lines of taps, a power of two apart, would share few places in the caches
+        some = slice(t * TURNED, t * TURNED + TURNED)
+        dw[some, :, 0] = taps[..., some].copy().transpose(3, 0, 1, 2)
+
+    _share(turn, -(-len(dw) // TURNED), dw.size)
 
 
 # ---- 4x4 filters with stride 2 ----
