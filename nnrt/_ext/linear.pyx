@@ -46,9 +46,9 @@ cdef int64_t BLOCK_BYTES = 256 << 10
 cdef int64_t PANELS = 8
 # Lines of a that are a multiple of this many bytes apart compete for the same places in the caches.
 cdef int64_t A_CLASH = 2048
-# A transposed a is copied where so many panels of b use it (half as many where its rows clash). In place, its tile
-# takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds. Fewer strips of
-# columns than the last have their rows cut, though each task packs b again.
+# A transposed a is copied where so many panels of b use it (half as many where its rows clash, or where it would be SLICED).
+# In place, its tile takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
+# Fewer strips of columns than the last have their rows cut, though each task packs b again.
 cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10, TURNED_STRIPS = 8
 # Such a product in place, of so many elements of c, goes slice by slice along k (dW[128, 128] over 1024 rows loses).
 cdef int64_t SLICE = 256, SLICED = 1 << 15
@@ -217,7 +217,7 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     cdef int64_t down = ceil_div(g.m, ops.mr), across = ceil_div(g.n, ops.nr), wide = across, want, strip
     cdef int64_t a_matrices, a_count, b_matrices, b_count
     cdef double macs = <double>g.batch * g.m * g.n * g.k
-    cdef bint turned = g.a_row == 1 and g.a_col != 1, clash
+    cdef bint turned = g.a_row == 1 and g.a_col != 1, clash, sliced
     cdef bint strips = not serial and down >= STRIP_TILES and (across < STRIP_PANELS and not turned or g.packed_b)
     cdef bint whole_b = strips and not g.packed_b, whole_a
     cdef void *panels_a = NULL
@@ -234,9 +234,10 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             g.b_col == 1 and not turned and not g.packed_b and g.m * g.n * size <= TALL_BYTES):
         return flat_sum(g, ops, size, down, across)
     clash = (g.a_col if turned else g.a_row) * size % A_CLASH == 0
+    sliced = turned and not (g.packed_b or serial) and g.batch == 1 and g.k >= 2 * SLICE and g.m * g.n >= SLICED
     g.pack_a = across >= 4 and g.k >= 32 and g.a_col != 1 and (
-        clash and not turned or turned and across >= (TURNED_PANELS // 2 if clash else TURNED_PANELS))
-    if turned and not (g.pack_a or g.packed_b or serial) and g.batch == 1 and g.k >= 2 * SLICE and g.m * g.n >= SLICED:
+        clash and not turned or turned and across >= (TURNED_PANELS // 2 if clash or sliced else TURNED_PANELS))
+    if sliced and not g.pack_a:
         return in_slices(g, ops, size)
     # depth: equal blocks of k
     g.depth = ops.depth
