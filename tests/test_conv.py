@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import pickle
 import threading
 
@@ -509,8 +510,8 @@ def test_explain_says_what_ran_and_what_would():
 
 @pytest.mark.parametrize("how", ["winograd2", "winograd4", "depthwise", "columns", "fft", "pointwise"])
 def test_every_algorithm_agrees_with_the_direct_one(how, rng):
-    for x, w, options, _ in CHOICES:
-        x = (min(x[0], 2), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
+    for (x, w, options, _), batch in itertools.product(CHOICES, (2, 0)):
+        x = (min(x[0], batch), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
         if np.prod(w) > 1 << 20 or how not in _possible(geometry(x, w, **options), np.dtype(np.float32), "fast"):
             continue
         results = []

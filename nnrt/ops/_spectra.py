@@ -81,14 +81,15 @@ def _transformed(a, sizes):
 
 def _split(spectrum, g):
     """[N, F, F, F, C] as [F, F, F, G, N, C/G]."""
-    return spectrum.reshape(*spectrum.shape[:4], g.groups, -1).transpose(1, 2, 3, 4, 0, 5)
+    return spectrum.reshape(*spectrum.shape[:4], g.groups, spectrum.shape[4] // g.groups).transpose(1, 2, 3, 4, 0, 5)
 
 
 def _merged(product, sizes):
     """The array [N, D, H, W, C] of a spectrum [F, F, F, G, N, C/G]."""
     spectrum = product.transpose(4, 0, 1, 2, 3, 5)
+    spectrum = spectrum.reshape(*spectrum.shape[:4], product.shape[3] * product.shape[5])
     axes = _axes(sizes)
-    return np.fft.irfftn(spectrum.reshape(*spectrum.shape[:4], -1), [sizes[axis - 1] for axis in axes], axes)
+    return np.fft.irfftn(spectrum, [sizes[axis - 1] for axis in axes], axes)
 
 
 def _at(g, sizes):

@@ -221,7 +221,7 @@ def _run_of(g, dtype, once):
         return run
     how = _choice("forward", g, dtype, once)
     w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
-    rows, outputs, sampled = (math.prod(g.y[:-1]), g.y[-1]), g.w[0], g.x[1:4] != g.y[1:4]
+    rows, (outputs, inputs), sampled = math.prod(g.y[:-1]), g.w[:2], g.x[1:4] != g.y[1:4]
     taps_first = g.w[1] == 1 and g.w[0] == groups and not once
     tile = int(how[-1]) if "winograd" in how else 0
 
@@ -229,9 +229,9 @@ def _run_of(g, dtype, once):
         _columns.forward(y, x, _lying(w, cell), b, residual, g, activation)
 
     def pointwise(y, x, w, cell, b, residual, activation):
-        y, a = y.reshape(rows), (_sampled(x, g) if sampled else x).reshape(rows[0], -1)
-        r = None if residual is None else residual.reshape(rows)
-        if once or cell is None or rows[0] < 3:  # one or two rows read a matrix as fast as its packed copy
+        y, a = y.reshape(rows, outputs), (_sampled(x, g) if sampled else x).reshape(rows, inputs)
+        r = None if residual is None else residual.reshape(rows, outputs)
+        if once or cell is None or rows < 3:  # one or two rows read a matrix as fast as its packed copy
             L.gemm(y, a, _lying(w, cell).reshape(w_shape[:2]).T, b, r, 1.0, 0.0, activation)
         else:
             L.gemm_packed(y, a, _packed_matrix(w, cell, g), outputs, b, r, 1.0, 0.0, activation)
