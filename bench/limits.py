@@ -115,6 +115,46 @@ for _ in range(5):
 print(peak() - before)
 """
 
+# How much more a token costs at one length than at another; lengths take turns, for the machine's speed drifts.
+WINDOW = """
+import statistics, time
+import numpy as np, nnrt
+from nnrt.bench.sequences import WINDOWED, _attention_training, _windowed
+rng = np.random.default_rng(0)
+def made(length):
+    arrays = [rng.standard_normal((1, 4, length, 64), dtype=np.float32) for _ in range(4)]
+    return _windowed(_attention_training, length, nnrt, arrays)
+def spread(costs):
+    return 100 * (max(costs) / min(costs) - 1)
+runs = {{length: made(length) for length in WINDOWED}}
+{measure}
+"""
+
+WINDOW_TIME = WINDOW.format(
+    measure="""
+times = {length: [] for length in runs}
+for turn in range(12):
+    for length, run in runs.items():
+        start = time.perf_counter()
+        run()
+        times[length].append((time.perf_counter() - start) / length)
+print(spread([statistics.median(t[2:]) for t in times.values()]))
+"""
+)
+
+WINDOW_MEMORY = WINDOW.format(
+    measure="""
+costs = []
+for length, run in runs.items():
+    run()
+    nnrt.memory.reset_peak()
+    before = nnrt.memory.stats()["allocated"]
+    run()
+    costs.append((nnrt.memory.stats()["peak_allocated"] - before) / length)
+print(spread(costs))
+"""
+)
+
 CHECKS = [
     ("import over numpy's own, ms", IMPORT, 9, 40.0),
     ("first training step over a steady one, ms", FIRST_STEP, 5, 50.0),
@@ -123,6 +163,8 @@ CHECKS = [
     ("the same of an LSTM and attention over sequences of random lengths, MB", SEQUENCE_MEMORY, 1, 5.0),
     # 315: what PyTorch 2.13 needs for the same net and steps
     ("peak of five ResNet-18 steps (8 images of 64 px, Adam) over the start, MB", NET_MEMORY, 1, 315.0),
+    ("time of a token of 4, 8 and 16 thousand under a window of 256, training: spread, %", WINDOW_TIME, 3, 15.0),
+    ("its memory: spread, %", WINDOW_MEMORY, 1, 15.0),
 ]
 
 
