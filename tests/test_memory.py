@@ -312,7 +312,6 @@ def sources_only(path):  # as in a build without the extension
         raise ImportError
     return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
 sys.path_hooks.insert(0, sources_only)
-import nnrt
 from nnrt import config, memory
 a = memory.zeros((2, 3), np.float32)
 assert memory.empty_like(a.T).strides == (4, 12)

@@ -296,8 +296,8 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
         p.stream = p.chunk == 0 and PyArray_SIZE(dy) * size > STREAM
         p.strip = room if p.chunk else p.axis[1].out
         if p.stream:
-            least = p.axis[2].out * p.axis[1].stride * p.axis[2].stride
-            p.strip = min(p.strip, max(SWEPT // (max(row_read(&p, x), p.axis[2].out * groups) * size), NEAR // least))
+            p.strip = min(p.strip, max(SWEPT // (max(row_read(&p, x), p.axis[2].out * groups) * size),
+                                       NEAR // (p.axis[2].out * p.axis[1].stride * p.axis[2].stride)))
         p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, max(p.strip, 1)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
         least = CHUNK if p.chunk else LINE

@@ -45,8 +45,9 @@ def _counting_sort(order, starts, index):
 def take(out, x, index):
     index = index.ravel()
     np.take(x, index, axis=1, out=out, mode="clip")  # the indices are in range; "raise" would copy out
-    if (index < 0).any():
-        out[:, index < 0] = 0
+    absent = index < 0
+    if absent.any():
+        out[:, absent] = 0
 
 
 def gather(out, x, index):

@@ -116,9 +116,11 @@ static PyObject *nnrt_np_new(PyArray_Descr *descr, int nd, const npy_intp *dims,
 {
     npy_intp each = PyDataType_ELSIZE(descr), bytes = each;
     int empty = 0;
-    nnrt_np_place *place = nnrt_np_find(descr, nd, dims);
-    if (!strides && !zero && nnrt_np_holds(place, descr, nd, dims))
-        return (PyObject *)place->arrays[--place->count];
+    if (!strides && !zero) {
+        nnrt_np_place *place = nnrt_np_find(descr, nd, dims);
+        if (nnrt_np_holds(place, descr, nd, dims))
+            return (PyObject *)place->arrays[--place->count];
+    }
     if (each == 0 || PyDataType_HASSUBARRAY(descr)) {
         PyErr_Format(PyExc_TypeError, "empty: dtype %R has no fixed item of its own", descr);
         return NULL;

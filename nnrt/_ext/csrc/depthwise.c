@@ -23,6 +23,9 @@ typedef nnrt_stretch stretch;
 /* Upwards, also below zero. */
 static inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 
+/* Asks for the lines from `at` on, of so many bytes, and goes on behind them. */
+#define FETCH(at, bytes, write) for (const char *end = (at) + (bytes); (at) < end; (at) += 64) __builtin_prefetch(at, write, 2)
+
 /* How output j of an axis reads its input. */
 static SMALL nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
 {

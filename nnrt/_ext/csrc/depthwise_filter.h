@@ -64,10 +64,8 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             if (kind == NNRT_EACH) {
                 if (count * vectors > 3 && s->area && (!(j & 7) || j == s->cols)) { /* for eight outputs at a time */
                     const int64_t bytes = (((j - 1) & 7) + 1) * vectors * VBYTES;
-                    for (const char *end = s->next_x + s->area * bytes; s->next_x < end; s->next_x += 64)
-                        __builtin_prefetch(s->next_x, 0, 2);
-                    for (const char *end = s->next_y + bytes; s->next_y < end; s->next_y += 64)
-                        __builtin_prefetch(s->next_y, 0, 2);
+                    FETCH(s->next_x, s->area * bytes, 0);
+                    FETCH(s->next_y, bytes, 0);
                 }
                 const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line, *p9 = p0;
                 (void)p9;

@@ -109,10 +109,8 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
  * arithmetic: more than the queue of misses holds would stop it. */
 INLINE void K(ahead)(K(shared) *s, int64_t bytes)
 {
-    for (const char *end = s->next_x + s->lines_x * bytes; s->next_x < end; s->next_x += 64)
-        __builtin_prefetch(s->next_x, 0, 2);
-    for (const char *end = s->next_y + bytes; s->next_y < end; s->next_y += 64)
-        __builtin_prefetch(s->next_y, 1, 2);
+    FETCH(s->next_x, s->lines_x * bytes, 0);
+    FETCH(s->next_y, bytes, 1);
 }
 
 #define TILE_ARGS K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes

@@ -131,7 +131,7 @@ INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
 {
     const int64_t part = i % p->parts, s = i / p->parts % p->slices, r0 = p->ragged ? s : s * p->slice;
     const int64_t every = p->ragged ? p->slices : 1;
-    return (K(task)){i / p->parts / p->slices, r0, every, MIN(p->slice, (p->b - r0 + every - 1) / every), part * p->part,
+    return (K(task)){i / p->parts / p->slices, r0, every, MIN(p->slice, CEIL(p->b - r0, every)), part * p->part,
                      MIN((part + 1) * p->part, p->h)};
 }
 
@@ -147,7 +147,7 @@ INLINE int64_t K(live)(const nnrt_rnn_args *p, const K(task) *k, int64_t t)
     if (t < 0 || t == p->t)
         return 0;
     const int64_t n = p->starts[t + 1] - p->starts[t] - k->r0;
-    return n <= 0 ? 0 : MIN(k->rows, (n + k->every - 1) / k->every);
+    return n <= 0 ? 0 : MIN(k->rows, CEIL(n, k->every));
 }
 
 /* The task's rows, columns j0..j1, of state[d, b, n] from another array, NULL: zeros. */
