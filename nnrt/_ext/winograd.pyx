@@ -68,7 +68,7 @@ cdef int64_t TASK_MACS = 128 << 10, TASK_TRANSFORMED = 16 << 10
 cdef int64_t SHARED_BYTES = 1 << 20
 # Transformed filters that are read but once if possible: 3x3 of 512 channels on 7x7 maps, 38 MB, took 16.5 ms in four
 # blocks of 8 tiles and 10.1 in one.
-cdef int64_t LARGE = 4 << 20
+cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 # Transformed tiles of filter_backward: this much, or four times the sums that they go to, up to the second.
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
 # A block of these sums in L2.
@@ -234,13 +234,16 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     # An even number of blocks of tiles; where there are few, the columns are shared out too, by preference if all
     # tasks can read one v. Each block reads u, so that blocks are few where u is large; if only one, columns are shared out
     # whatever v's size: 4x4 taps, 256 to 512 channels on 8x8 maps, took 8.2 ms on two threads as one task, 4.2 as four.
+    # A small u is read by each block: then v is made where it is used.
     cdef const nnrt_gemm_ops *g = p.gemm
     # Groups make tasks of their own.
     cdef int64_t passes = p.spread * p.spread, groups = 1, blocks, shared = 8 if p.groups == 1 else 1
     cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS)), most = BLOCK // k2
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
     blocks = ceil_div(p.last, most)
-    if passes == 1 and p.groups == 1 and (k2 * p.last * p.v_row * size <= SHARED_BYTES or p.last < 2 * least and blocks == 1):
+    if p.last >= 2 * least and p.u_pass * size <= SMALL:
+        groups = 1
+    elif passes == 1 and p.groups == 1 and (k2 * p.last * p.v_row * size <= SHARED_BYTES or p.last < 2 * least and blocks == 1):
         groups = max(1, min(min(ceil_div(tasks, blocks), p.o // g.nr), 4))
     blocks = max(blocks, min(ceil_div(tasks, passes * groups), p.last // least))
     if blocks > 1:
