@@ -26,6 +26,7 @@ CSRC = EXT / "csrc"
 # What a step of a small network runs through: plain Python costs more there than the kernels.
 COMPILED = [
     "nnrt/autograd.py",
+    "nnrt/ops/_conv_fused.py",
     "nnrt/ops/activation.py",
     "nnrt/ops/elementwise.py",
     "nnrt/ops/linear.py",

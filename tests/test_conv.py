@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 import nnrt
 import nnrt.nn.functional as F
 from nnrt import config, nn, registry
+from nnrt.ops._conv_choice import choose_conv, possible
+from nnrt.ops._conv_fused import Fused
 from nnrt.ops._geometry import conv_geometry
 from nnrt.ops._layout import as_nchw, channels_last
-from nnrt.ops.conv import Fused, _possible, choose_conv, fused
+from nnrt.ops.conv import fused
 
 
 def ones(*shape, dtype=np.float32):
@@ -160,7 +162,7 @@ def test_fused_again_notices_whatever_is_different(rng):
     def right(x, w, b, residual=None):
         made[0] += 1
         with nnrt.no_grad():
-            got = again(x, w, b, "relu", residual)
+            got = again.run(x, (w, b), "relu", residual)
             want = fused(x, w, b, padding=1, activation="relu", residual=residual)
         assert got.dtype == x.dtype
         np.testing.assert_array_equal(got.numpy(), want.numpy(), err_msg=f"call {made[0]}")
@@ -177,13 +179,13 @@ def test_fused_again_notices_whatever_is_different(rng):
     right(x, w, b)
     right(x, w.clone(), b)
     with nnrt.no_grad(), pytest.raises(RuntimeError, match="residual"):
-        again(x, w, b, None, y[:1])
+        again.run(x, (w, b), None, y[:1])
     with nnrt.no_grad(), pytest.raises(RuntimeError, match="float32"):
-        again(x.float(), w, b, None)
+        again.run(x.float(), (w, b), None)
     with pytest.raises(RuntimeError, match="no gradient"):
-        again(x.requires_grad_(), w, b, None)
+        again.run(x.requires_grad_(), (w, b), None)
     same = copy.deepcopy(again)
-    assert same.options == again.options and same.known[1] is None
+    assert same.options == again.options and same.known[0] is None
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 5), (2, 3, 4, 5, 6), (1, 1, 1, 1), (0, 3, 4, 5), (2, 0, 4, 5)])
@@ -206,7 +208,7 @@ def test_channels_last_and_back(shape, rng):
 @pytest.fixture
 def packs(monkeypatch):
     """How many filters were packed: a list that grows."""
-    from nnrt.ops import conv as ops
+    from nnrt.ops import _conv_products as ops
 
     made = []
     pack = ops.K.pack_filter
@@ -512,7 +514,7 @@ def test_explain_says_what_ran_and_what_would():
 def test_every_algorithm_agrees_with_the_direct_one(how, rng):
     for (x, w, options, _), batch in itertools.product(CHOICES, (2, 0)):
         x = (min(x[0], batch), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
-        if np.prod(w) > 1 << 20 or how not in _possible(geometry(x, w, **options), np.dtype(np.float32), "fast"):
+        if np.prod(w) > 1 << 20 or how not in possible(geometry(x, w, **options), np.dtype(np.float32), "fast"):
             continue
         results = []
         values = [rng.standard_normal(s) for s in (x, w)]

@@ -54,6 +54,10 @@ cpdef ndarray dense(ndarray a)
 # a itself when C-contiguous, else a C-ordered copy.
 cpdef ndarray contiguous(ndarray a)
 
+# Channels-last memory as [N, D, H, W, C], or None, and back: views.
+cpdef ndarray channels_last(ndarray a)
+cpdef ndarray as_nchw(ndarray y, int nd)
+
 # The array of a tensor that dies: kept for the next one of its shape where it is small and nobody else has it.
 cdef void keep(PyObject *array) noexcept
 

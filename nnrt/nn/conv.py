@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ..autograd import grad_enabled
-from ..ops.conv import Fused
+from ..ops._conv_fused import Fused
 from ..ops.create import empty
 from ..tensor import Tensor
 from . import functional as F
@@ -110,19 +110,23 @@ class _Forward(_Conv):
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode == "zeros" and not grad_enabled() and isinstance(input, Tensor):
-            return self.fused()(input, self.weight, self.bias, None)
+            return self.fused().run(input, (self.weight, self.bias), None)
         if self.padding_mode != "zeros":
             input = F.pad(input, self._around(), self.padding_mode)
             padding = 0
         return self._function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def fused(self) -> Fused:
-        """What computes this convolution together with what follows it, without a gradient; see ops.conv.Fused."""
-        options = (self.stride, self.padding, self.dilation, self.groups)
+        """What computes this convolution together with what follows it, without a gradient; see ops/_conv_fused.py."""
         made = self.__dict__.get("_fused")
-        if made is None or made.options != options:
-            made = self.__dict__["_fused"] = Fused(*options)
+        if made is None:
+            made = self.__dict__["_fused"] = Fused(self.stride, self.padding, self.dilation, self.groups)
         return made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("stride", "padding", "dilation", "groups"):
+            self.__dict__.pop("_fused", None)
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import on_tape
+from ..autograd import grad_enabled, on_tape
 from ..ops.products import linear_activated
 from ..tensor import Tensor
 from . import activation as act
@@ -39,18 +39,18 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
         return None
     if not isinstance(input, Tensor):
         return None
-    weight, bias, vectors, eps = conv.weight, conv.bias, None, 0.0
+    given, eps = (conv.weight, conv.bias), 0.0
     if norm is not None:
         if type(norm) is after and not norm.training and input.ndim == conv.dims + 2:
-            vectors, eps = (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
+            given, eps = (*given, norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
         elif type(norm) is not Identity:
             return None
         if altered(norm):
             return None
-    if on_tape((input, weight, bias, residual, *(vectors or ()))):
+    if grad_enabled() and on_tape((input, residual, *given)):
         return None
     try:
-        return conv.fused()(input, weight, bias, activation, residual, vectors, eps)
+        return conv.fused().run(input, given, activation, residual, eps)
     except RuntimeError:
         if residual is None:
             raise

@@ -19,6 +19,7 @@ from .create import in_order_of
 from .promotion import not_tensors
 
 K = registry.family("shape")
+FILLED = 1 << 17  # up to these bytes filling all of y takes less time than finding its borders
 
 
 def pad(input, pad, mode="constant", value=None):
@@ -32,16 +33,17 @@ def pad(input, pad, mode="constant", value=None):
         raise not_tensors("pad", input=input)
     a = input.array
     amounts = _amounts(a, pad)
-    if mode in ("constant", "circular"):
+    cuts = min(pad, default=0) < 0
+    if cuts and mode in ("constant", "circular"):
         _check_cut(a, amounts)
     if mode != "constant":
         _check_mode(a, pad, amounts, mode, value)
     value = 0 if value is None else value
     if not isinstance(value, (int, float, np.generic)):
         raise TypeError(f"pad: value must be a number, got {type(value).__name__}")
+    if not cuts:
+        return _grown(input, amounts, mode, value)
     grown = [(max(p, 0), max(q, 0)) for p, q in amounts]
-    if grown == amounts:
-        return _grown(input, grown, mode, value)
     if mode in ("constant", "circular"):
         return _grown(_cropped(input, amounts), grown, mode, value)
     return _cropped(_grown(input, grown, mode, value), amounts)  # what is cut off is mirrored all the same
@@ -56,11 +58,16 @@ def _grown(x, amounts, mode, value):
     a = x.array
     y = in_order_of(a, tuple([n + p + q for n, (p, q) in zip(a.shape, amounts)]), a.dtype)
     inner = (*[slice(p, p + n) for n, (p, _) in zip(a.shape, amounts)], ...)
+    small = mode == "constant" and y.nbytes <= FILLED
+    if small:
+        _fill(y, ..., value)
     K.copy(y[inner], a)
-    for window, axis in reversed(_windows(y, inner)):
+    for window, axis in () if small else reversed(_windows(y, inner)):
         n, (p, q) = a.shape[axis], amounts[axis]
         if mode == "constant":
-            _fill(window, axis, p, n, value)
+            rows = window.swapaxes(0, axis)
+            _fill(rows, slice(p), value)
+            _fill(rows, slice(p + n, None), value)
         else:
             for border, source in _copies(window, axis, mode, p, n, q):
                 K.copy(border, np.broadcast_to(source, border.shape))
@@ -93,10 +100,9 @@ def _windows(y, inner):
     return found
 
 
-def _fill(y, axis, p, n, value):
-    rows = y.swapaxes(0, axis)
+def _fill(y, key, value):
     try:
-        rows[:p] = rows[p + n :] = value
+        y[key] = value
     except OverflowError:
         raise RuntimeError(f"pad: value {value} does not fit {y.dtype}") from None
 
@@ -115,7 +121,7 @@ def _copies(y, axis, mode, p, n, q):
 
 def _amounts(a, pad):
     """[(before, behind)] for each axis."""
-    if not isinstance(pad, (tuple, list)) or not all([hasattr(p, "__index__") and not isinstance(p, bool) for p in pad]):
+    if not isinstance(pad, (tuple, list)) or any([type(p) is not int and not _whole(p) for p in pad]):
         raise TypeError(f"pad: pad must be a tuple of ints, got {pad!r}")
     if len(pad) % 2 or len(pad) > 2 * a.ndim:
         raise RuntimeError(
@@ -123,9 +129,12 @@ def _amounts(a, pad):
         )
     amounts = [(0, 0)] * a.ndim
     for i in range(0, len(pad), 2):
-        p, q, axis = pad[i].__index__(), pad[i + 1].__index__(), a.ndim - 1 - i // 2
-        amounts[axis] = p, q
+        amounts[a.ndim - 1 - i // 2] = pad[i].__index__(), pad[i + 1].__index__()
     return amounts
+
+
+def _whole(p):
+    return hasattr(p, "__index__") and not isinstance(p, bool)
 
 
 def _check_cut(a, amounts):

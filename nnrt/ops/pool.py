@@ -309,6 +309,8 @@ def _output_size(op, shape, kernel, stride, padding, dilation, ceil_mode):
 
 def _adaptive_size(op, shape, output_size):
     dims = len(shape) - 2
+    if type(output_size) is int and output_size >= 0:
+        return (output_size,) * dims
     sizes = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
     if len(sizes) not in (1, dims) or not all([s is None or hasattr(s, "__index__") for s in sizes]):
         raise TypeError(f"{op}: output_size must be an int, None or {dims} of them, got {output_size!r}")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ...autograd import no_grad
+from ...ops._conv_fused import Fused
 from ...ops._folded import scale_and_offset
-from ...ops.conv import Fused
 from ...tensor import Tensor, wrap
 from ..container import Sequential
 from ..conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -97,7 +97,7 @@ class FusedConv(Module):
         self.description = conv.extra_repr()
 
     def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        return self.fused(input, self.weight, self.bias, self.activation, residual)
+        return self.fused.run(input, (self.weight, self.bias), self.activation, residual)
 
     def extra_repr(self) -> str:
         return f"{self.description}, activation={self.activation}"

@@ -1,0 +1,185 @@
+"""Which algorithm computes a convolution's products: a pure function of their geometry, and what explain() says of it."""
+
+import math
+
+import numpy as np
+
+from .. import config, registry
+from ._geometry import conv_geometry, ints, transposed_geometry
+
+
+def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False):
+    """The algorithm for one of a convolution's products: a pure function.
+
+    task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
+    settings of these names; once: the filter changes before it is used again, as in training. Returns "pointwise",
+    "depthwise", "winograd2", "winograd4", "columns", "fft" or "direct". The thresholds are where the algorithms crossed on
+    one core with AVX2, in float32.
+    """
+    g = geometry
+    can = possible(g, dtype, precision)
+    if g.op == "fft_conv" and "fft" in can:
+        return "fft"
+    if conv in can:
+        return conv
+    # y's channels per group fill the lanes of the direct forward pass and of the filter's gradient, x's those of the adjoint.
+    lanes, depth = g.w[0] // g.groups, g.w[1]
+    if task == "input":
+        lanes, depth = depth, lanes
+    if precision == "fast" and "fft" in can and _long(task, g, lanes, depth):
+        return "fft"
+    if "depthwise" in can and (lanes < 16 if g.groups > 1 else lanes == depth == 1 and task != "filter"):
+        return "depthwise"
+    if "pointwise" in can:
+        if g.stride == (1, 1, 1):
+            return "direct" if task == "forward" and lanes <= 16 else "pointwise"
+        return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
+    use = "filter" if task == "filter" else "once" if once else "kept"
+    hows = ("direct", "winograd4", "winograd2") + (("columns",) if use != "kept" else ())
+    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
+        hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
+    return min([how for how in hows if how in can], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
+
+
+def possible(g, dtype, precision):
+    """The algorithms that can compute a convolution of this geometry and dtype."""
+    found, whole = ["direct"], min(g.x) and min(g.y)
+    if whole:
+        found.append("fft")
+    if g.w[2:] == (1, 1, 1) and g.padding == (0, 0, 0) and g.groups == 1:
+        found.append("pointwise")
+    elif whole and g.groups == 1:
+        found.append("columns")
+    if g.groups > 1 or g.w[1] == 1:
+        found.append("depthwise")
+    fits = g.groups == 1 or min(g.w[0] // g.groups, g.w[1]) >= 16
+    if precision == "fast" and whole and g.padding[0] == 0 and fits and math.prod(g.dilation) <= 64:
+        square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
+        if square == (1, 3, 3) or strided(g) and single:
+            found += ["winograd4"]
+        if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[0] // g.groups, g.w[1]) >= 16 or strided(g)):
+            found += ["winograd2"]
+    return found
+
+
+def strided(g):
+    """Whether it is one of those with 4 x 4 taps and stride 2 whose phases Winograd takes."""
+    fits = g.w[2:] == (1, 4, 4) and g.stride == (1, 2, 2) and g.dilation == (1, 1, 1)
+    return fits and g.padding[0] == 0 and g.groups == 1 and min(g.w[:2]) >= 16 and min(g.x) > 0 and min(g.y) > 0
+
+
+def _long(task, g, lanes, depth):
+    """Whether a filter along one axis takes longer to sum than to transform, its spectrum below 64 MB of float32."""
+    least = (128 if min(lanes, depth) >= 16 else 1024) << (task == "filter")
+    length = g.x[3] + g.w[4]
+    return g.w[4] >= least and g.w[2:4] == g.stride[:2] == (1, 1) and g.stride[2] == 1 and length * lanes * depth <= 1 << 24
+
+
+# Multiply-adds that an element of the filter is worth, by the megabytes of them: up to 1, 8, 16, more. A filter that is
+# kept is read; one that is used once is packed or transformed first; its gradient is gathered or summed over Winograd's squares.
+_EACH = {
+    "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
+    "columns": {"once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
+    "winograd": {"kept": (2, 2, 4, 11), "once": (2, 3, 16, 40), "filter": (11, 11, 14, 40)},
+    "strided": {"kept": (2, 2, 4, 15), "once": (3, 10, 16, 40), "filter": (11, 16, 30, 60)},
+}
+
+
+def _cost(how, use, g, lanes, depth, dtype):
+    """A model of the time of a product, in multiply-adds at the peak rate."""
+    n, d, h, w, _ = g.y
+    vector = 64 // dtype.itemsize
+    wide = -(-lanes // vector) * vector
+    taps, family = math.prod(g.w[2:]), how.rstrip("24")
+    squares = (int(how[-1]) + g.w[4] - 1) ** 2 if family == "winograd" else taps
+    if family == "winograd" and strided(g):
+        squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
+    size = 4 * squares * depth * lanes * g.groups >> 20
+    each = _EACH[family][use][(size >= 1) + (size >= (8 if g.groups == 1 else 2)) + (size >= 16)] * squares * depth * lanes
+    if "winograd" in how:
+        tile, phases = int(how[-1]), math.prod(g.dilation)
+        tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
+        # Dilated, an element of x and of y is copied, and a phase is two calls.
+        split = 0 if phases == 1 else 10 * n * d * h * w * (depth + lanes) + phases * 200_000
+        # Of groups, the gradients are products of their own.
+        split += 100_000 * (use == "filter" and g.groups > 1)
+        # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
+        return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each + split
+    sums = (1.25 if use == "filter" else 1.15) * n * d * h * w * taps * depth * wide
+    # An element of the columns costs 1 ns to place, a tap a call.
+    return sums + each + (taps * (n * d * h * w * g.w[1] * 40 + 100_000) if how == "columns" else 0)
+
+
+_made = {}  # (task, geometry, dtype, once): algorithm, of the convolutions so far
+
+
+def chosen(task, g, dtype, once):
+    how = _made.get((task, g, dtype, once))
+    if how is None:
+        if len(_made) >= 1 << 14:
+            _made.clear()
+        settings = config.settings
+        how = _made[task, g, dtype, once] = choose_conv(task, g, dtype, settings.conv, settings.precision, once)
+    return how
+
+
+_KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradient are
+    "pointwise": ("linear.gemm",) * 3,
+    "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
+    "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
+    "strided": ("winograd.strided_conv", "winograd.strided_conv_transposed", "winograd.strided_filter_backward"),
+    "columns": ("linear.gemm",) * 3,
+    "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),
+}
+
+
+def explain(op, input=None, weight=None, dtype="float32", **options):
+    """Which algorithms the convolutions of this name have taken, or one of these shapes would take; a text.
+
+    `nnrt.explain("conv2d")`; `nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)`.
+    """
+    if input is None:
+        ran = {}
+        for (task, g, kind, once), how in list(_made.items()):
+            if g.op == op:
+                ran.setdefault((g, kind), {})[task, once] = how
+        lines = [_line(g, kind, hows) for (g, kind), hows in ran.items()]
+        return "\n".join(lines) or f"no {op} has run yet"
+    kind, dims = np.dtype(dtype), len(weight) - 2
+    full = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **options}
+    names = ["stride", "padding", "dilation", "groups"]
+    build = conv_geometry
+    if "transpose" in op:
+        full, build = {"output_padding": 0, **full}, transposed_geometry
+        names.insert(2, "output_padding")
+    if set(full) != set(names):
+        raise TypeError(f"explain: {op} has no option {', '.join(set(full) - set(names))}")
+    values = [v if name == "groups" or isinstance(v, str) else ints(op, name, v) for name in names for v in [full[name]]]
+    g = build(op, dims, tuple(input), tuple(weight), None, *values)
+    first, second = ("input", "forward") if "transpose" in op else ("forward", "input")
+    tasks = [(first, False), (second, True), ("filter", True)]
+    settings = config.settings
+    hows = {(task, once): choose_conv(task, g, kind, settings.conv, settings.precision, once) for task, once in tasks}
+    return _line(g, kind, hows)
+
+
+def _line(g, dtype, hows):
+    first = "input" if "transpose" in g.op else "forward"
+    parts = []
+    for (task, once), how in hows.items():
+        name = {"filter": "filter's gradient", first: "forward in training" if once else "forward"}.get(task, "input's gradient")
+        where = "numpy.fft"
+        if how != "fft":
+            family = "strided" if "winograd" in how and strided(g) else how.rstrip("24")
+            kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
+            where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
+        parts.append(f"{name} {how} ({where})")
+    return f"{g.text}, {dtype}: {'; '.join(parts)}"
+
+
+def _choose_again(_):
+    _made.clear()
+
+
+config.on_change("conv", _choose_again)
+config.on_change("precision", _choose_again)

@@ -1,0 +1,248 @@
+"""A convolution's three products on channels-last arrays, each by the algorithm chosen for it.
+
+    y = x * w + b        x = y *ᵀ w + b        dw = Σ dy x
+
+Filters are packed or transformed in the order in which the algorithm's kernel reads them (`_packed`).
+"""
+
+import math
+
+from .. import config, memory, registry
+from . import _columns, _dilated, _spectra
+from ._conv_choice import chosen, strided
+from ._folded import Folded
+from ._packed import packed
+
+D = registry.family("depthwise")
+K = registry.family("conv")
+L = registry.family("linear")
+W = registry.family("winograd")
+
+bound = {}  # (geometry, dtype, once): what bind made; another dict once settings or back-ends changed
+
+
+def forward(y, x, w, cell, b, residual, g, once, activation=None):
+    """y = act(x * w + b + residual)."""
+    bind(g, y.dtype, once)(w, cell, b, activation)(y, x, residual)
+
+
+def bind(g, dtype, once):
+    """The forward product of a geometry: a function of (w, cell, b, activation) that gives one of (y, x, residual).
+
+    What each call would find out again is found out here, what stays the same with a filter where that is given: the
+    kernel, and the filter as it reads it.
+    """
+    made = bound.get((g, dtype, once))
+    if made is not None:
+        return made
+    how = chosen("forward", g, dtype, once)
+    w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
+    rows, (outputs, inputs), sampled = math.prod(g.y[:-1]), g.w[:2], g.x[1:4] != g.y[1:4]
+    taps_first = g.w[1] == 1 and g.w[0] == groups and not once
+    tile, taps = int(how[-1]) if "winograd" in how else 0, g.w[4]
+    flat = _flat if g.x[1] != 1 else _same
+
+    def columns(w, cell, b, activation):
+        w = _lying(w, cell)
+        return lambda y, x, residual: _columns.forward(y, x, w, b, residual, g, activation)
+
+    def pointwise(w, cell, b, activation):
+        lies = once or cell is None or rows < 3  # one or two rows read a matrix as fast as its packed copy
+        p = _lying(w, cell).reshape(w_shape[:2]).T if lies else _packed_matrix(w, cell, g)
+        gemm, packed = L.gemm, L.gemm_packed
+
+        def product(y, x, residual):
+            y, a = y.reshape(rows, outputs), (_sampled(x, g) if sampled else x).reshape(rows, inputs)
+            r = None if residual is None else residual.reshape(rows, outputs)
+            if lies:
+                gemm(y, a, p, b, r, 1.0, 0.0, activation)
+            else:
+                packed(y, a, p, outputs, b, r, 1.0, 0.0, activation)
+
+        return product
+
+    def depthwise(w, cell, b, activation):
+        w, conv = _taps_first(w, cell, g) if taps_first and cell is not None else _whole(_lying(w, cell), g), D.conv
+        return lambda y, x, residual: conv(y, x, w, b, residual, stride, padding, dilation, groups, activation)
+
+    def direct(w, cell, b, activation):
+        if how == "fft" and activation is None:
+            return lambda y, x, residual: _spectra.forward(y, x, w, cell, b, residual, g)
+        p, conv = _packed_direct(w, cell, g, False), K.conv
+        return lambda y, x, residual: conv(y, x, p, w_shape, b, residual, stride, padding, dilation, groups, activation)
+
+    def strided_winograd(w, cell, b, activation):
+        u, conv = _packed_strided(w, None if once else cell, g, tile, False), W.strided_conv
+        return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, tile, activation)
+
+    def winograd(w, cell, b, activation):
+        u, conv = _packed_winograd(w, cell, g, tile, False), W.conv
+        if dilation[1:] != (1, 1):
+            return lambda y, x, residual: _winograd(flat(y), flat(x), u, b, flat(residual), padding, g, tile, activation)
+        return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, taps, tile, activation, groups)
+
+    if len(bound) >= 1 << 14:
+        bound.clear()
+    named = {"columns": columns, "pointwise": pointwise, "depthwise": depthwise, "direct": direct, "fft": direct}
+    made = bound[g, dtype, once] = named.get(how) or (strided_winograd if strided(g) else winograd)
+    return made
+
+
+def adjoint(x, y, w, cell, b, g, once):
+    """x = y *ᵀ w + b."""
+    how = chosen("input", g, x.dtype, once)
+    if how == "fft":
+        _spectra.adjoint(x, y, w, cell, b, g)
+    elif how == "columns":
+        _columns.adjoint(x, y, w, b, g)
+    elif how == "pointwise":
+        part = x if g.x[1:4] == g.y[1:4] else memory.empty(y.shape[:-1] + x.shape[-1:], x.dtype)
+        L.gemm(_rows(part), _rows(y), w.reshape(g.w[:2]), b, None, 1.0, 0.0, None)
+        if part is not x:
+            x[...] = 0 if b is None else b
+            x[_sample(g)] = part
+    elif how == "depthwise":
+        D.conv_transposed(x, y, _whole(w, g), b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    elif how == "direct":
+        p = _packed_direct(w, cell, g, True)
+        K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    elif strided(g):
+        tile = int(how[-1])
+        u = _packed_strided(w, None if once else cell, g, tile, True)
+        W.strided_conv_transposed(_flat(x), _flat(y), u, b, g.padding, tile)
+    else:
+        tile = int(how[-1])
+        padding = (0, *[(k - 1) * d - p for k, d, p in zip(g.w[3:], g.dilation[1:], g.padding[1:])])
+        _winograd(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, g, tile, None)
+
+
+def _winograd(y, x, u, b, residual, padding, g, tile, activation):
+    """W.conv, of a dilated filter over phases of x."""
+    d = g.dilation[1:]
+    if d == (1, 1):
+        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation, g.groups)
+        return
+    size = y.shape[2:4]
+    z = _dilated.split(x, size, g.w[4] - 1, d, padding[1:])
+    r = None if residual is None else _dilated.split(residual, size, 0, d, (0, 0))
+    parts = memory.empty((len(z), 1, *[-(-s // f) for s, f in zip(size, d)], y.shape[4]), y.dtype)
+    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation, g.groups)
+    _dilated.join(y, parts, d)
+
+
+def filter_grad(dw, x, dy, g):
+    """dw = Σ dy x."""
+    how = chosen("filter", g, x.dtype, True)
+    if how == "fft":
+        _spectra.filter_grad(dw.reshape(g.w), x, dy, g)
+    elif how == "columns":
+        _columns.filter_grad(dw, x, dy, g)
+    elif how == "pointwise":
+        L.gemm(dw.reshape(g.w[:2]), _rows(dy).T, _rows(_sampled(x, g)), None, None, 1.0, 0.0, None)
+    elif how == "depthwise":
+        D.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+    elif how == "direct":
+        K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+    elif strided(g):
+        W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
+    else:
+        x, dy, padding, d = _flat(x), _flat(dy), g.padding, g.dilation[1:]
+        if d != (1, 1):
+            size = dy.shape[2:4]
+            x, padding = _dilated.split(x, size, g.w[4] - 1, d, padding[1:]), (0, 0, 0)
+            dy = _dilated.split(dy, size, 0, d, (0, 0))
+        W.filter_backward(dw.reshape(g.w), x, dy, padding, int(how[-1]), g.groups)
+
+
+def _packed_matrix(w, cell, g):
+    return packed(cell, w, ("matrix", L.pack_b), _pack_matrix, lambda: L.packed_size(g.w[1], g.w[0], w.dtype))
+
+
+def _pack_matrix(p, w):
+    L.pack_b(p, w.reshape(w.shape[:2]).T)
+
+
+def _taps_first(w, cell, g):
+    """A depthwise filter in the order in which its kernel reads it."""
+    p = packed(cell, w, ("taps first",), _turn, lambda: w.size)
+    return p.reshape(*g.w[2:], 1, g.w[0]).transpose(4, 3, 0, 1, 2)
+
+
+def _turn(p, w):
+    p.reshape(-1, len(w))[...] = w.reshape(len(w), -1).T
+
+
+def _packed_direct(w, cell, g, backward):
+    def size():
+        return K.filter_size(g.w, g.groups, w.dtype, backward)
+
+    kind = ("direct", g.stride, g.dilation, g.groups, True) if backward else ("direct", g.groups, False)
+    return packed(cell, w, kind, K.pack_filter, size, g.stride, g.dilation, g.groups, backward)
+
+
+def _packed_winograd(w, cell, g, tile, backward):
+    def size():
+        return g.groups * W.filter_size((g.w[0] // g.groups, *g.w[1:]), w.dtype, tile)
+
+    kind = "winograd", tile, backward, g.groups
+    return packed(cell, w, kind, W.transform_filter, size, tile, backward, g.groups)
+
+
+def _packed_strided(w, cell, g, tile, backward):
+    """In training nothing is kept: DCGAN's step uses a version twice, and 124 of its 341 MB were copies for no gain."""
+    def size():
+        return W.strided_size(g.w, w.dtype, tile)
+
+    return packed(cell, w, ("strided", tile, backward), W.transform_strided, size, tile, backward)
+
+
+def _sample(g):
+    """Where a pointwise convolution looks at x."""
+    return (slice(None), *[slice(0, n * s, s) for n, s in zip(g.y[1:], g.stride)])
+
+
+def _sampled(x, g):
+    return x if g.x[1:4] == g.y[1:4] else memory.contiguous(x[_sample(g)])
+
+
+def _lying(w, cell):
+    """The weight as no algorithm has packed it."""
+    return cell.filter(w) if type(cell) is Folded else w
+
+
+def _whole(w, g):
+    """The weight with three spatial axes."""
+    return memory.contiguous(w).reshape(g.w)
+
+
+def _flat(a):
+    """[N, D, H, W, C] as [N D, 1, H, W, C]."""
+    if a is None or a.shape[1] == 1:
+        return a
+    n, d, h, w, c = a.shape
+    return a.reshape(n * d, 1, h, w, c)
+
+
+def _same(a):
+    return a
+
+
+def _rows(a):
+    """[N, D, H, W, C] as [P, C]."""
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def bias_grad(dy):
+    db = memory.empty(dy.shape[-1:], dy.dtype)
+    L.bias_grad(db, _rows(dy))
+    return db
+
+
+def _drop(*_):
+    global bound
+    bound = {}
+
+
+config.on_change("conv", _drop)
+config.on_change("precision", _drop)
+registry.on_forget(_drop)
