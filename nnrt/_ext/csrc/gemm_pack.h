@@ -49,12 +49,13 @@ static void K(pack_panels)(REAL *dst, int64_t panel_step, const REAL *src, int64
                            int64_t j_stride)
 {
     int64_t j = 0;
-    /* Along the rows of src: a panel's piece of a row is one cache line, too little for prefetching. */
+    /* Along the rows of src: a panel's piece of a row is one cache line, and a few of them are too little for the hardware. */
     if (j_stride == 1 && n >= NR) {
         for (int64_t p = 0; p < k; p++) {
             REAL *d = dst + p * NR;
             const REAL *s = src + p * k_stride;
             for (j = 0; j + NR <= n; j += NR, d += panel_step) {
+                __builtin_prefetch(s + j + 8 * k_stride, 0, 2);
                 K(vec) lo = K(load)(s + j), hi = K(load)(s + j + VL);
                 K(store)(d, lo);
                 K(store)(d + VL, hi);

@@ -99,7 +99,18 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                                                        : a + i * a_row + p * a_col;
                         if (src)
                             tail.src = src + i * tail.src_row + j;
-                        tail.ahead = g->packed_b && t == t0 ? (const char *)bp + NNRT_AHEAD : NULL;
+                        /* c's lines would come one by one when they are stored to. */
+                        for (int64_t r = i; r < i + rows; r++)
+                            __builtin_prefetch(c + r * c_row + j, 1);
+                        /* What comes next: of a packed b the panel; of a, when the first panel meets it, the tile in the rows
+                         * below or, transposed, the next line of each row. */
+                        tail.ahead = NULL;
+                        if (g->packed_b && t == t0)
+                            tail.ahead = (const char *)bp + NNRT_AHEAD, tail.line = 2 * VBYTES;
+                        else if (j == j0 && a_col == 1 && a_row < 2 * k)
+                            tail.ahead = (const char *)(ap + MR * a_row), tail.line = MR * a_row * (int64_t)sizeof(REAL) / k;
+                        else if (j == j0 && a_row == 1 && !a_panels)
+                            tail.ahead = (const char *)ap + 64, tail.line = a_col * (int64_t)sizeof(REAL);
                         K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
                         i += rows;
                     }

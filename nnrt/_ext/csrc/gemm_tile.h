@@ -68,7 +68,7 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE
     const K(mask) mask = K(lanes)(edge ? last : VL);
     V b0 = {0}, b1 = {0};
     const char *ahead = tail->ahead ? tail->ahead : (const char *)b;
-    const int64_t line = tail->ahead ? 2 * VBYTES : 0;
+    const int64_t line = tail->ahead ? tail->line : 0;
     EACH_ROW(DECLARE)
     for (int64_t part = 0;;) {
         const REAL *p = tail->parts ? a + tail->jumps[part] : a;

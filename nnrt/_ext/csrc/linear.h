@@ -78,7 +78,8 @@ typedef struct {
     int64_t src_row;
     const void *bias;
     int32_t relu;
-    const char *ahead;    /* what is fetched meanwhile, as much as b; or NULL */
+    const char *ahead;    /* what is fetched meanwhile, every `line` bytes for each k; or NULL */
+    int64_t line;
     int64_t parts;        /* of k, or 0: one */
     const int64_t *jumps; /* where each part of a starts, in elements */
 } nnrt_tail;

@@ -116,7 +116,7 @@ static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tile
                         int64_t o1, int64_t squares, REAL *m)
 {
     const int64_t count = CEIL(tiles, MR), each = tiles / count, more = tiles % count;
-    nnrt_tail tail = {.alpha = 1};
+    nnrt_tail tail = {.alpha = 1, .line = 2 * VBYTES};
     for (int64_t e = 0; e < squares; e++, v += p->v_step, m += p->m_step)
         for (int64_t j = o0; j < o1; j += NR) {
             const int64_t cols = MIN(o1 - j, NR), width = CEIL(cols, VL) * VL;
