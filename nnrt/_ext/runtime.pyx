@@ -294,7 +294,7 @@ cdef object _copy_kernel = None
 
 
 def set_copy_kernel(kernel):
-    """kernel(out, x) does the copies of dense() and contiguous() from 4096 elements on, numpy's loop those below; those of
+    """kernel(out, x) does the copies of dense() and contiguous() from 1024 elements on, numpy's loop those below; those of
     copy() from 65536 on."""
     global _copy_kernel
     _copy_kernel = kernel
@@ -302,7 +302,7 @@ def set_copy_kernel(kernel):
 
 cdef ndarray _copied(ndarray a):
     cdef ndarray out
-    if _copy_kernel is None or cnp.PyArray_SIZE(a) < 4096:
+    if _copy_kernel is None or cnp.PyArray_SIZE(a) < 1024:
         return nnrt_np_copy(a)
     out = nnrt_np_new(a.dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, 0)
     _copy_kernel(out, a)

@@ -36,6 +36,7 @@ KERNELS = [
     Kernel("shape.copy", "0d", copied((), ())),
     Kernel("shape.copy", "to-nhwc", copied((2, 19, 33, 35), (0, 1, 2, 3), (0, 2, 3, 1))),
     Kernel("shape.copy", "from-nhwc", copied((2, 19, 33, 35), (0, 2, 3, 1))),
+    Kernel("shape.copy", "to-rgb", copied((3, 3, 17, 18), (0, 1, 2, 3), (0, 2, 3, 1))),
     Kernel("shape.copy", "from-rgb", copied((3, 3, 17, 18), (0, 2, 3, 1))),
     Kernel("shape.copy", "reversed-axes", copied((3, 4, 5, 6, 7), (4, 3, 2, 1, 0))),
     Kernel("shape.copy", "gaps", copied((5, 17, 18), (0, 1, 2), step=2)),
