@@ -75,9 +75,18 @@ def test_bad_input(name):
         call(nnrt.ones(2, 6, 5, 4), nnrt.ones(2, 2, 7, 4), nnrt.ones(2, 2, 7, 6))
 
 
-def test_arrays_are_no_tensors():
+def test_other_types_are_named():
+    x = nnrt.ones(2, 3)
     with pytest.raises(TypeError, match="scaled_dot_product_attention: .*key"):
-        attend(nnrt.ones(2, 3), np.ones((2, 3)), nnrt.ones(2, 3))
+        attend(x, np.ones((2, 3)), x)
+    with pytest.raises(TypeError, match="attention: pattern must be one of nn.attention_patterns, got str"):
+        attend(x, x, x, pattern="window")
+    with pytest.raises(TypeError, match="attention: relative must be a pair of Tensors .* got Tensor"):
+        attend(x, x, x, relative=x)
+    with pytest.raises(ValueError, match="BigBird: random_blocks must be an integer of at least 0, got -1"):
+        patterns.BigBird(random_blocks=-1)
+    with pytest.raises(ValueError, match="SlidingWindow: window must be an integer of at least 1, got 2.5"):
+        patterns.SlidingWindow(2.5)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -384,3 +393,7 @@ def test_a_cache_refuses_other_batches_and_widths(rng):
     for shape in ((1, 3, 48), (2, 3, 12), (2, 48)):
         with pytest.raises(ValueError, match=r"KeyValueCache: qkv must be \[2, T, 48\], got shape \("):
             nnrt.nn.KeyValueCache(2, 4, 9, 16).attend(nnrt.zeros(shape))
+    with pytest.raises(RuntimeError, match="KeyValueCache: made for float32, got float64"):
+        nnrt.nn.KeyValueCache(2, 4, 9, 16).attend(nnrt.zeros(2, 3, 48).double())
+    with pytest.raises(ValueError, match="dim must be a multiple of num_heads, got 16 and 3"):
+        nnrt.nn.KeyValueCache(2, 3, 9, 16)

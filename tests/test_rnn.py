@@ -370,7 +370,7 @@ BAD = {
     "no steps unbatched": (lambda: GRU(nnrt.zeros(0, 3)), "at least one step"),
     "no steps first": (lambda: nn.GRU(3, 5, batch_first=True)(nnrt.zeros(2, 0, 3)), "at least one step"),
     "dtype": (lambda: GRU(X.double()), "GRU: arguments must have one dtype, got input float64, w_ih float32"),
-    "state dtype": (lambda: GRU(X, nnrt.zeros(1, 2, 5).double()), "got input float32, h0 float64"),
+    "state dtype": (lambda: GRU(X, nnrt.zeros(1, 2, 5).double()), "got input float32, hx float64"),
     "integers": (lambda: nn.GRU(3, 5)(X.long()), "one dtype, got input int64"),
     "hx": (lambda: GRU(X, nnrt.zeros(1, 3, 5)), r"GRU: hx must have shape \(1, 2, 5\), .* got \(1, 3, 5\)"),
     "hx unbatched": (lambda: GRU(X[:, 0], nnrt.zeros(1, 1, 5)), r"hx must have shape \(1, 5\), .* got \(1, 1, 5\)"),
@@ -390,6 +390,14 @@ BAD = {
     "pack sorted": (lambda: rnn_utils.pack_padded_sequence(X, [1, 4]), r"longest first, with enforce_sorted=True, got \[1, 4\]"),
     "pack 0": (lambda: rnn_utils.pack_padded_sequence(X, [4, 0]), "between 1 and the 4 steps"),
     "pack shape": (lambda: rnn_utils.pack_padded_sequence(X, [4]), r"lengths must have shape \(2,\)"),
+    "pack lengths": (lambda: rnn_utils.pack_padded_sequence(X, [4.0, 2.5]), "lengths must be integers, got float32"),
+    "packed hx": (
+        lambda: GRU(rnn_utils.pack_padded_sequence(X, [1, 4], enforce_sorted=False), nnrt.zeros(1, 3, 5)),
+        r"GRU: hx must have shape \(1, 2, 5\), .* got \(1, 3, 5\)",
+    ),
+    "packed order": (
+        lambda: GRU(rnn_utils.PackedSequence(X[:, 0], nnrt.tensor([2, 2]), nnrt.tensor([1, 1]))), r"each of 2 .* got \[1, 1\]"
+    ),
     "pack rank": (lambda: rnn_utils.pack_padded_sequence(nnrt.zeros(2), [1]), "at least 2 dimensions"),
     "pad": (lambda: rnn_utils.pad_sequence([nnrt.zeros(2, 3), nnrt.zeros(2, 4)]), r"got shapes \(2, 3\) and \(2, 4\)"),
     "pad none": (lambda: rnn_utils.pad_sequence([]), "at least one sequence"),
@@ -425,6 +433,8 @@ def test_bad_input_is_named(name):
         (TypeError, lambda: nn.GRU(3.0, 5), "GRU: input_size must be an integer, got float"),
         (ValueError, lambda: GRU(rnn_utils.pack_sequence([X[:, 0]]), lengths=[4]), "a PackedSequence has its lengths"),
         (ValueError, lambda: rnn_utils.pad_packed_sequence(rnn_utils.pack_sequence([X]), total_length=3), "sequence, 4, got 3"),
+        (TypeError, lambda: rnn_utils.pack_padded_sequence([X], [4]), "input must be a Tensor, got list"),
+        (TypeError, lambda: rnn_utils.pad_packed_sequence(X), "sequence must be a PackedSequence, got Tensor"),
         (ValueError, lambda: rnn_utils.unpad_sequence(X, [1]), "got 1 lengths for 2 sequences"),
     ],
 )  # fmt: skip

@@ -33,6 +33,8 @@ class CharRNN(nn.Module):
         self.out = nn.Linear(hidden, vocab)
 
     def forward(self, ids, state=None):
+        if ids.ndim != 2:
+            raise ValueError(f"CharRNN: ids must be [N, T], got shape {tuple(ids.shape)}")
         ids = ids.transpose(0, 1)  # recurrent layers go by time first
         if self.embedding is None:
             y, state = self.rnn(F.one_hot(ids, self.vocab).to(self.out.weight.dtype), state)

@@ -34,6 +34,8 @@ class Seq2Seq(nn.Module):
     def forward(self, source, target, lengths=None):
         if source.shape[0] != target.shape[0]:
             raise ValueError(f"Seq2Seq: {source.shape[0]} sources came with {target.shape[0]} targets")
+        if target.ndim != 2 or not target.shape[1]:
+            raise ValueError(f"Seq2Seq: target must be [N, T], T > 0, got shape {tuple(target.shape)}")
         state = self.encode(source, lengths)
         embedded = self.dropout(self.target(target))
         outputs = []

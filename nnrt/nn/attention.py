@@ -10,6 +10,7 @@ from ..autograd import grad_enabled
 from ..ops import multihead
 from ..ops.create import empty, zeros
 from ..ops.linear import linear, matmul
+from ..ops.promotion import not_tensors
 from ..ops.sinusoids import check_length
 from ..tensor import Tensor, wrap
 from . import init
@@ -110,6 +111,8 @@ class MultiheadAttention(Module):
     def _check(self, query, key, value):
         wanted = (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim))
         for name, x, size in wanted:
+            if not isinstance(x, Tensor):
+                raise not_tensors("MultiheadAttention", **{name: x})
             if x.ndim != query.ndim or x.ndim not in (2, 3) or x.shape[-1] != size:
                 form = "[N, L, E]" if self.batch_first else "[L, N, E]"
                 raise RuntimeError(
@@ -144,6 +147,8 @@ class KeyValueCache:
     """
 
     def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
+        if dim % num_heads:
+            raise ValueError(f"KeyValueCache: dim must be a multiple of num_heads, got {dim} and {num_heads}")
         self.num_heads = num_heads
         self.length = 0
         self.fixed = False
@@ -185,6 +190,8 @@ class KeyValueCache:
         if x.ndim != 3 or x.shape[0] != n or x.shape[2] != parts * heads * size:
             name = "qkv" if parts == 3 else "y"
             raise ValueError(f"KeyValueCache: {name} must be [{n}, T, {parts * heads * size}], got shape {tuple(x.shape)}")
+        if x.array.dtype != self.seen.array.dtype:
+            raise RuntimeError(f"KeyValueCache: made for {self.seen.array.dtype}, got {x.array.dtype}")
         start = self.length
         check_length("KeyValueCache", start + x.shape[1], room)
         self.length += x.shape[1]
@@ -216,7 +223,7 @@ class AdditiveAttention(Module):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         projected = self.project(keys) if projected is None else projected
         return _read(
-            query, keys if values is None else values, key_padding_mask,
+            self, query, keys, values, key_padding_mask, (self.query.in_features, self.key.in_features),
             lambda q: multihead.additive_scores(self.query(q), projected, self.weight),
         )  # fmt: skip
 
@@ -233,7 +240,7 @@ class BilinearAttention(Module):
         self, query: Tensor, keys: Tensor, values: Tensor | None = None, key_padding_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         return _read(
-            query, keys if values is None else values, key_padding_mask,
+            self, query, keys, values, key_padding_mask, self.weight.shape,
             lambda q: matmul(matmul(q, self.weight), keys.transpose(1, 2)),
         )  # fmt: skip
 
@@ -253,7 +260,7 @@ class DotAttention(Module):
     ) -> tuple[Tensor, Tensor]:
         scale = keys.shape[-1] ** -0.5 if self.scale is None else self.scale
         return _read(
-            query, keys if values is None else values, key_padding_mask,
+            self, query, keys, values, key_padding_mask, (keys.shape[-1],) * 2,
             lambda q: matmul(q * scale, keys.transpose(1, 2)),
         )  # fmt: skip
 
@@ -261,8 +268,18 @@ class DotAttention(Module):
         return f"scale={self.scale}"
 
 
-def _read(query, values, key_padding_mask, scores):
-    """What queries [N, L, D], or one [N, D], read from the values."""
+def _read(module, query, keys, values, key_padding_mask, sizes, scores):
+    """What queries [N, L, D], or one [N, D], read from the values; sizes: D of query and keys."""
+    name = type(module).__name__
+    if not isinstance(query, Tensor) or not isinstance(keys, Tensor):
+        raise not_tensors(name, query=query, keys=keys)
+    fits = query.ndim in (2, 3) and keys.ndim == 3 and query.shape[0] == keys.shape[0]
+    if not fits or (query.shape[-1], keys.shape[-1]) != tuple(sizes):
+        raise RuntimeError(
+            f"{name}: wants query [N, L, {sizes[0]}] or [N, {sizes[0]}] and keys [N, S, {sizes[1]}], got shapes "
+            f"{tuple(query.shape)} and {tuple(keys.shape)}"
+        )
+    values = keys if values is None else values
     if query.ndim == 3:
         return multihead.attend(scores(query), values, key_padding_mask)
     context, weights = multihead.attend(scores(query.unsqueeze(1)), values, key_padding_mask)
@@ -288,6 +305,8 @@ class PrimerAttention(Module):
         self.proj = Linear(dim, dim, bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 3 or input.shape[2] != self.dim:
+            raise RuntimeError(f"PrimerAttention: wants [N, T, {self.dim}], got shape {tuple(input.shape)}")
         x = self.conv(self.qkv(input).transpose(1, 2))[:, :, : input.shape[1]].transpose(1, 2)
         p = self.dropout if self.training else 0.0
         return linear(multihead.self_attention(x, self.num_heads, p, True), self.proj.weight, self.proj.bias)

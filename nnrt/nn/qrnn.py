@@ -169,7 +169,8 @@ class QRNN(_Layers):
         """(c [L D, B, C] or None, the layers' last inputs or None)"""
         if hx is None:
             return None, None
-        if not isinstance(hx, (tuple, list)) or len(hx) != 2 or len(hx[1]) != self.num_layers:
+        pair = isinstance(hx, (tuple, list)) and len(hx) == 2
+        if not pair or not isinstance(hx[1], (tuple, list)) or len(hx[1]) != self.num_layers:
             raise RuntimeError(f"QRNN: hx must be a pair: c, and the last inputs of each of {self.num_layers} layers")
         c = self._state("c of hx", hx[0], (self.num_layers * (1 + self.bidirectional), batch, self.hidden_size), batched)
         sizes = [inputs for _, d, _, inputs in self._directions() if d == 0]

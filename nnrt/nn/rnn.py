@@ -14,7 +14,7 @@ from . import init
 from .linear import _check_sizes
 from .module import Module
 from .parameter import Parameter
-from .utils.rnn import PackedSequence, _permuted
+from .utils.rnn import PackedSequence
 
 
 class RNNBase(Module):
@@ -104,11 +104,11 @@ class RNNBase(Module):
         name = type(self).__name__
         if lengths is not None:
             raise ValueError(f"{name}: a PackedSequence has its lengths; lengths must be None")
-        hx = _permuted(hx, input.sorted_indices)
+        order = None if input.sorted_indices is None else input.sorted_indices.array
         y, last = ops.packed_recurrent(
-            name, self._cell, input.data, input.batch_sizes.array, hx, self._layers(), self.dropout, self.training
+            name, self._cell, input.data, input.batch_sizes.array, hx, self._layers(), self.dropout, self.training, order
         )
-        return input._replace(data=y), _permuted(last, input.unsorted_indices)
+        return input._replace(data=y), last
 
     def over(self, input: Tensor, hx: Any, lengths: Any, ids: Tensor | None = None) -> Any:
         """forward of a Tensor; with ids of the rows that they name in a table: see ops.rnn.recurrent."""

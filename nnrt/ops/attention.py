@@ -18,6 +18,7 @@ from . import random
 from .arrange import repeat_interleave
 from .elementwise import add, mul
 from .linear import matmul
+from .patterns import Pattern
 from .promotion import cast, not_tensors, sum_to
 from .shape import transpose
 
@@ -68,6 +69,8 @@ def scaled_dot_product_attention(
     if alibi is not None and alibi is not False:
         slopes = _slopes(alibi, h, q.dtype)
     if pattern is not None:
+        if not isinstance(pattern, Pattern):
+            raise TypeError(f"{OP}: pattern must be one of nn.attention_patterns, got {type(pattern).__name__}")
         parts = pattern.parts(length, k.shape[2], bool(is_causal))
         is_causal = False
     bias = None
@@ -141,6 +144,8 @@ def _slopes(alibi, heads, dtype):
 
 
 def _relative(relative, size, width, dtype):
+    if not isinstance(relative, (tuple, list)) or len(relative) != 2:
+        raise TypeError(f"{OP}: relative must be a pair of Tensors (keys, values), got {type(relative).__name__}")
     keys, values = relative
     for name, t, wanted in (("keys", keys, size), ("values", values, width)):
         if t is None and name == "values":

@@ -19,7 +19,7 @@ from .create import zeros
 from .elementwise import add
 from .join import cat
 from .linear import affine, linear, matmul
-from .promotion import not_tensors
+from .promotion import cast, not_tensors
 from .random import dropout
 from .softmax import softmax
 from .transformer import fits, projected_attention
@@ -71,8 +71,7 @@ def multi_head_attention(
         mask = _both(mask, wrap(_ahead(length, key.shape[1])), query.dtype)
         is_causal = False
     if more and mask is not None:
-        a = mask.array
-        mask = wrap(np.concatenate([a, np.zeros(a.shape[:-1] + (more,), a.dtype)], -1))
+        mask = cat((mask, wrap(np.zeros((*mask.shape[:-1], more), mask.array.dtype))), -1)
     if need_weights:
         scores = matmul(q * (1 / math.sqrt(q.shape[-1])), k.transpose(-2, -1))
         if mask is not None:
@@ -130,7 +129,7 @@ def _mask(op, n, heads, length, keys, padding, mask, dtype):
     """Both masks as one that broadcasts to [N, H, L, S], or None."""
     made = None
     if mask is not None:
-        _check_mask(op, "attn_mask", mask)
+        mask = _checked(op, "attn_mask", mask, dtype)
         shape = tuple(mask.shape)
         if shape == (n * heads, length, keys):
             made = mask.reshape(n, heads, length, keys)
@@ -141,17 +140,19 @@ def _mask(op, n, heads, length, keys, padding, mask, dtype):
             raise RuntimeError(f"{op}: attn_mask has shape {shape}, wanted {wanted}: [L, S] or [N H, L, S]")
     if padding is None:
         return made
-    _check_mask(op, "key_padding_mask", padding)
+    padding = _checked(op, "key_padding_mask", padding, dtype)
     if tuple(padding.shape) != (n, keys):
         raise RuntimeError(f"{op}: key_padding_mask has shape {tuple(padding.shape)}, wanted ({n}, {keys}): [N, S]")
     return _both(made, padding.reshape(n, 1, 1, keys), dtype)
 
 
-def _check_mask(op, name, mask):
+def _checked(op, name, mask, dtype):
+    """The mask, a float32 one converted to dtype."""
     if not isinstance(mask, Tensor):
         raise not_tensors(op, **{name: mask})
-    if mask.array.dtype.kind not in "bf":
-        raise RuntimeError(f"{op}: {name} must be bool or floating, got {mask.array.dtype}")
+    if mask.array.dtype not in (bool, dtype, np.float32):
+        raise RuntimeError(f"{op}: {name} must be bool or {dtype} as query is, got {mask.array.dtype}")
+    return mask if mask.array.dtype.kind == "b" else cast(mask, dtype)
 
 
 def _both(a, b, dtype):
@@ -186,10 +187,13 @@ def attend(scores, values, key_padding_mask=None):
     if tuple(values.shape[:2]) != (n, keys):
         raise RuntimeError(f"attend: values {tuple(values.shape)} must be [{n}, {keys}, V] as the keys of the scores")
     if key_padding_mask is not None:
-        _check_mask("attend", "key_padding_mask", key_padding_mask)
+        if not isinstance(key_padding_mask, Tensor):
+            raise not_tensors("attend", key_padding_mask=key_padding_mask)
         if tuple(key_padding_mask.shape) != (n, keys):
             got = tuple(key_padding_mask.shape)
             raise RuntimeError(f"attend: key_padding_mask has shape {got}, wanted ({n}, {keys})")
+        if key_padding_mask.array.dtype != bool:
+            raise RuntimeError(f"attend: key_padding_mask must be bool, got {key_padding_mask.array.dtype}")
         scores = scores.masked_fill(key_padding_mask.unsqueeze(1), -math.inf)
     weights = softmax(scores, -1)
     return matmul(weights, values), weights

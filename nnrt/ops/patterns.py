@@ -93,10 +93,10 @@ def _remainders(length, step):
     return [np.arange(r, length, step) for r in range(min(step, max(length, 1)))]
 
 
-def _at_least(name, **values):
+def _at_least(name, least=1, **values):
     for argument, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}: {argument} must be at least 1, got {value}")
+        if not hasattr(value, "__index__") or value < least:
+            raise ValueError(f"{name}: {argument} must be an integer of at least {least}, got {value!r}")
 
 
 def _in_window(i, j, window, dilation, causal):
@@ -213,6 +213,7 @@ class BigBird(Pattern):
 
     def __post_init__(self):
         _at_least("BigBird", block=self.block, window=self.window)
+        _at_least("BigBird", 0, global_blocks=self.global_blocks, random_blocks=self.random_blocks)
 
     def pieces(self, length):
         size, count = self.block, -(-length // self.block)

@@ -235,7 +235,7 @@ def _sizes(op, cell, params, size, dtype, h0, c0):
                 raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {t.array.dtype}")
     for s in (h0, c0):
         if s is not None and s.dtype != dtype:
-            name = "h0" if s is h0 else "c0"
+            name = ("h0" if s is h0 else "c0") if cell == "lstm" else "hx"
             raise RuntimeError(f"{op}: arguments must have one dtype, got input {dtype}, {name} {s.dtype}")
     if dtype.char not in "fd":
         raise RuntimeError(f"{op}: input must be float32 or float64, got {dtype}")
@@ -343,15 +343,26 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
     return y, (tuple(end) if cell == "lstm" else end[0])
 
 
-def packed_recurrent(op, cell, input, sizes, hx, layers, dropout=0.0, training=False):
-    """recurrent of what a PackedSequence holds: input [N, I], sizes [T]: how many sequences have each step. y: [N, D P]."""
+def packed_recurrent(op, cell, input, sizes, hx, layers, dropout=0.0, training=False, order=None):
+    """recurrent of what a PackedSequence holds: input [N, I], sizes [T]: how many sequences have each step. y: [N, D P].
+
+    order: which sequence of the states given and returned is the longest, the second, ... (None: they are sorted).
+    """
     starts = np.concatenate(([0], np.cumsum(sizes)))
     shape = input.array.shape
     if len(shape) != 2 or len(sizes) == 0 or (np.diff(sizes) > 0).any() or sizes[-1] < 1 or starts[-1] != len(input.array):
         raise RuntimeError(f"{op}: a PackedSequence with data of shape {shape} cannot have batch_sizes {sizes.tolist()}")
     _check_size(op, shape, layers)
     states = None if hx is None else _states(op, cell, hx, layers, int(sizes[0]), True)
+    if order is not None:
+        if not np.array_equal(np.sort(order), np.arange(sizes[0])):
+            raise RuntimeError(f"{op}: sorted_indices must name each of {sizes[0]} sequences once, got {order.tolist()}")
+        order = memory.contiguous(order.astype(np.int64))
+        back = np.argsort(order)
+        states = None if states is None else [_reordered(s, order, back) for s in states]
     y, end = _layers(op, cell, input, states, layers, dropout, training, starts)
+    if order is not None:
+        end = [_reordered(s, back, order) for s in end]
     return y, (tuple(end) if cell == "lstm" else end[0])
 
 

@@ -16,9 +16,11 @@ def sinusoids(length, dim, dtype=None):
 
 
 def add_positions(op, x, table, start):
-    """x [..., T, D] + table[start : start + T]; ValueError where the table ends before."""
+    """x [..., T, D] + table[start : start + T]; ValueError where the table has no such rows."""
     if x.ndim < 2 or x.shape[-1] != table.shape[1]:
         raise RuntimeError(f"{op}: wants [..., T, {table.shape[1]}], got shape {tuple(x.shape)}")
+    if start < 0:
+        raise ValueError(f"{op}: start must not be negative, got {start}")
     check_length(op, start + x.shape[-2], table.shape[0])
     return x + table[start : start + x.shape[-2]]
 

@@ -243,7 +243,7 @@ class _Report(Callback):
 
     def on_step_end(self, trainer, step, loss):
         if step % self.every == 0:
-            self.show(f"step {step}, {loss / math.log(2):.2f} bits per character", step)
+            self.show(f"step {step}, {loss / math.log(2):.2f} bits per character, perplexity {math.exp(loss):.2f}", step)
 
     def on_epoch_end(self, trainer, row):
         for name in ("loss", "val_loss"):

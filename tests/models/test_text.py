@@ -313,6 +313,12 @@ def test_bert_learns_to_fill_in_what_is_hidden(rng):
         ),
         (lambda: models.GMLP(5, 4, 1, 8)(nnrt.zeros(1, 5, dtype=nnrt.int64)), ValueError, r"must be \[N, 4\], got .*\(1, 5\)"),
         (lambda: models.TextCNN(5)(nnrt.zeros(1, 4, dtype=nnrt.int64)), ValueError, r"T at least 5, got shape \(1, 4\)"),
+        (lambda: models.CharRNN(5)(nnrt.zeros(3, dtype=nnrt.int64)), ValueError, r"CharRNN: ids must be .* got shape \(3,\)"),
+        (
+            lambda: models.Seq2Seq(5, 5)(nnrt.zeros(2, 3, dtype=nnrt.int64), nnrt.zeros(2, 0, dtype=nnrt.int64)),
+            ValueError,
+            r"target must be \[N, T\], T > 0, got shape \(2, 0\)",
+        ),
         (lambda: models.Seq2Seq(5, 5, hidden=5), ValueError, "hidden must be even, got 5"),
         (
             lambda: models.Seq2Seq(5, 5)(nnrt.zeros(2, 3, dtype=nnrt.int64), nnrt.zeros(3, 3, dtype=nnrt.int64)),

@@ -236,6 +236,18 @@ def test_primer_attention_is_causal_and_convolves_before_it_attends(rng):
         (lambda: nn.LearnedPositions(4, 8)(nnrt.ones(1, 9, 4)), ValueError, "LearnedPositions: .*length 9 came"),
         (lambda: nn.LearnedPositions(4, 8)(nnrt.ones(1, 5, 3)), RuntimeError, r"wants \[..., T, 4\], got shape \(1, 5, 3\)"),
         (lambda: nn.MoE(4, 3, 4), ValueError, "k must be within 1 and num_experts = 3, got 4"),
+        (lambda: nn.SinusoidalPositions(4, 8)(nnrt.ones(1, 5, 4), -1), ValueError, "start must not be negative, got -1"),
+        (lambda: nn.PrimerAttention(4, 2)(nnrt.ones(3, 4)), RuntimeError, r"wants \[N, T, 4\], got shape \(3, 4\)"),
+        (
+            lambda: nn.BilinearAttention(4, 3)(nnrt.ones(2, 3), nnrt.ones(2, 5, 3)),
+            RuntimeError,
+            r"BilinearAttention: wants query \[N, L, 4\] or \[N, 4\] and keys \[N, S, 3\], got shapes \(2, 3\)",
+        ),
+        (
+            lambda: nn.DotAttention()(nnrt.ones(2, 4), nnrt.ones(2, 3, 4), key_padding_mask=nnrt.zeros(2, 3)),
+            RuntimeError,
+            "key_padding_mask must be bool, got float32",
+        ),
         (lambda: nn.PrimerAttention(5, 2), ValueError, "dim must be a multiple of num_heads, got 5 and 2"),
         (
             lambda: nn.DotAttention()(nnrt.ones(2, 4), nnrt.ones(2, 3, 4), key_padding_mask=nnrt.zeros(2, 4)),

@@ -97,6 +97,13 @@ def test_multihead_attention_is_torchs(name, torch):
     agree(torch, lambda nn: nn.MultiheadAttention(8, 2, **options), call, arrays)
 
 
+def test_a_mask_has_a_gradient_beside_keys_that_are_added(torch):
+    def call(library, module, x, mask):
+        return module(x, x, x, attn_mask=mask)
+
+    agree(torch, lambda nn: nn.MultiheadAttention(6, 3, add_bias_kv=True, add_zero_attn=True), call, numbers((4, 2, 6), (4, 4)))
+
+
 def test_multihead_attention_of_a_single_sequence(torch):
     def call(library, module, q, k):
         return module(q, k, k, key_padding_mask=library.tensor([False, True, False]))
@@ -215,8 +222,14 @@ X = nnrt.ones(4, 2, 8)
         (
             lambda: nn.MultiheadAttention(8, 2)(X, X, X, key_padding_mask=nnrt.zeros(2, 4, dtype=nnrt.int64)),
             RuntimeError,
-            "key_padding_mask must be bool or floating, got int64",
+            "key_padding_mask must be bool or float32 as query is, got int64",
         ),
+        (
+            lambda: nn.MultiheadAttention(8, 2)(X, X, X, attn_mask=nnrt.zeros(4, 4).double()),
+            RuntimeError,
+            "attn_mask must be bool or float32 as query is, got float64",
+        ),
+        (lambda: nn.MultiheadAttention(8, 2)(X.numpy(), X, X), TypeError, "query must be a Tensor, got ndarray"),
         (lambda: nn.TransformerEncoderLayer(8, 2, activation="tanh"), RuntimeError, "activation must be 'relu'"),
         (lambda: nn.Transformer(8, 2, 1, 1)(X, X[:, :1]), RuntimeError, "must have one batch size, in dim 1"),
         (lambda: nn.Transformer(6, 2, 1, 1)(X, X), RuntimeError, "must end in d_model = 6"),

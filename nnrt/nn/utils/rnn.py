@@ -13,6 +13,7 @@ from ...ops import rnn as ops
 from ...ops.create import as_tensor, from_numpy, full
 from ...ops.index import index_select
 from ...ops.join import cat, stack
+from ...ops.promotion import not_tensors
 from ...tensor import Tensor
 
 
@@ -84,15 +85,6 @@ def _pad(packed, value, steps=None):
     return ops.pad_rows(packed.data, _rows(lengths, steps), steps, batch, value), lengths
 
 
-def _permuted(states, order):
-    """A state [layers, B, size], or a pair of them, with its sequences in another order."""
-    if states is None or order is None:
-        return states
-    if isinstance(states, (tuple, list)):
-        return tuple([index_select(s, 1, order) for s in states])
-    return index_select(states, 1, order)
-
-
 def pack_padded_sequence(
     input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -101,7 +93,12 @@ def pack_padded_sequence(
     lengths: of each sequence, 1 to T; longest first unless enforce_sorted is False. Raises RuntimeError.
     """
     op = "pack_padded_sequence"
-    lengths = as_tensor(lengths).array.astype(np.int64)
+    if not isinstance(input, Tensor):
+        raise not_tensors(op, input=input)
+    lengths = as_tensor(lengths).array
+    if lengths.dtype.kind not in "iu" and lengths.size:
+        raise RuntimeError(f"{op}: lengths must be integers, got {lengths.dtype}")
+    lengths = lengths.astype(np.int64)
     if input.ndim < 2:
         raise RuntimeError(f"{op}: input must have at least 2 dimensions, got shape {tuple(input.shape)}")
     x = input.transpose(0, 1) if batch_first else input
@@ -133,6 +130,8 @@ def pad_packed_sequence(
 
     padding_value: what lies behind a sequence's end; total_length: T where it is to be more than the longest.
     """
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"pad_packed_sequence: sequence must be a PackedSequence, got {type(sequence).__name__}")
     longest = len(sequence.batch_sizes.array)
     if total_length is not None and total_length < longest:
         raise ValueError(
