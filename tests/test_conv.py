@@ -602,3 +602,20 @@ def test_random_shapes_agree_with_the_specification(data):
     tol = 2e-4 if dtype == np.float32 else 1e-10
     for got, want in zip(*results):
         np.testing.assert_allclose(got, want, rtol=tol, atol=tol * (1 + abs(want).max(initial=0)))
+
+
+def test_a_gradient_that_bypasses_the_caches_is_that_of_its_images():
+    """From 16 MB on."""
+    nnrt.manual_seed(0)
+    x, w = nnrt.randn(2, 16, 264, 512), nnrt.randn(16, 1, 3, 3)
+    options = {"stride": 2, "padding": 1, "groups": 16}
+    dy = nnrt.randn(2, 16, 132, 256)
+
+    def gradient(x, dy):
+        x = x.contiguous(memory_format=nnrt.channels_last).detach().requires_grad_()
+        F.conv2d(x, w, **options).backward(dy)
+        return x.grad.numpy()
+
+    whole = gradient(x, dy)
+    for i in range(2):
+        np.testing.assert_array_equal(whole[i : i + 1], gradient(x[i : i + 1], dy[i : i + 1]))

@@ -16,6 +16,7 @@ from nnrt._ext.runtime cimport (
 
 import numpy as np
 
+from nnrt._ext.linear import bias_grad
 from nnrt._ref.conv import conv as _ref_conv
 from nnrt._ref.linear import ACTIVATIONS
 
@@ -71,6 +72,7 @@ cdef extern from "conv.h" nogil:
         const void *x
         const void *dy
         void *sums
+        void *totals
         int64_t images, groups
         int64_t in_ "in"[3]
         int64_t x_channels
@@ -86,7 +88,9 @@ cdef extern from "conv.h" nogil:
     ctypedef struct nnrt_conv_gather:
         nnrt_work work
         const void *sums
+        const void *totals
         void *dw
+        void *db
         int64_t chunks, groups, taps, inputs, outputs, length
     ctypedef struct nnrt_conv_pack:
         nnrt_work work
@@ -550,7 +554,7 @@ cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype
 
 
 cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, box, whole, cin = a.x_channels // a.groups
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, room, box, whole, cin = a.x_channels // a.groups
     cdef int64_t per = ceil_div(a.y_channels // a.groups, a.gemm.nr), all_panels = a.groups * per
     cdef int rc
     a.joined = cin < NNRT_CONV_WIDTH + (a.groups > 1) and a.step[2] == 1
@@ -566,16 +570,19 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
     strips = ceil_div(all_panels, a.panels)
     a.chunk = ceil_div(a.blocks, max(1, 8 // strips))
     chunks = ceil_div(a.blocks, a.chunk)
-    a.sums = take(chunks * each)
+    room = chunks * (each + a.y_channels * size)
+    a.sums = take(room)
     if a.sums == NULL:
         return -1
+    if last.db != NULL:
+        last.totals = a.totals = <char *>a.sums + chunks * each
     box = ((a.taps[0] - 1) * a.step[0] + 1) * ((a.rows - 1) * a.stride[1] + (a.taps[1] - 1) * a.step[1] + 1)
     box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * ceil_div(a.panels, per) * ceil_div(cin, a.width) * a.width
     a.work.scratch = (a.rows * 8 + 63) // 64 * 64 + (a.panels * a.rows * a.cols * a.gemm.nr + box) * size
     rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * strips)
     if rc == 0:
         rc = gather(last, a.sums, chunks, dtype)
-    give(a.sums, chunks * each)
+    give(a.sums, room)
     return rc
 
 
@@ -620,9 +627,9 @@ cdef int sum_patches(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexc
     return rc
 
 
-def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, stride, padding, dilation,
+def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, stride, padding, dilation,
                     int64_t groups):
-    """dw[O, C/G, KD, KH, KW] = the gradient of conv's filter; see nnrt._ref.conv."""
+    """dw[O, C/G, KD, KH, KW] = the gradient of conv's filter, db[O] or None that of its bias; see nnrt._ref.conv."""
     cdef nnrt_conv_sums a
     cdef nnrt_conv_gather last
     cdef int dtype = dtype_code(dw), i, rc
@@ -644,9 +651,14 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
             or PyArray_DIMS(dw)[1] * groups != a.x_channels):
         raise ValueError(f"filter_backward: x {np.shape(x)} and dy {np.shape(dy)} do not give {np.shape(dw)} "
                          f"in {groups} groups")
-    if PyArray_SIZE(dw) == 0:
-        return
-    if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0:
+    cdef bint tiled = a.out[2] >= (LEAST_COLUMNS if groups == 1 else 4) and PyArray_SIZE(dw) * PyArray_SIZE(x) > 0
+    if db is not None:
+        check("filter_backward", "db", db, dtype, 1)
+        if not tiled or PyArray_SIZE(dy) == 0 or PyArray_SIZE(db) != a.y_channels:
+            bias_grad(db, dy.reshape(-1, a.y_channels))
+        else:
+            last.db = PyArray_DATA(db)
+    if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0 or PyArray_SIZE(dw) == 0:
         dw[...] = 0
         return
     last.dw, last.groups, last.taps = PyArray_DATA(dw), groups, volume(a.taps)
@@ -656,9 +668,6 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     a.work.flops = 2.0 * a.images * volume(a.out) * PyArray_SIZE(dw)
     a.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(dy)) * (4 if dtype == NNRT_F32 else 8)
     with nogil:
-        if a.out[2] < (LEAST_COLUMNS if groups == 1 else 4):
-            rc = sum_patches(&a, &last, dtype)
-        else:
-            rc = sum_tiles(&a, &last, dtype)
+        rc = sum_tiles(&a, &last, dtype) if tiled else sum_patches(&a, &last, dtype)
     if rc != 0:
         raise MemoryError(f"filter_backward: no memory for what {np.shape(dw)} needs besides")

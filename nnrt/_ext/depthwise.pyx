@@ -11,8 +11,13 @@ from nnrt._ext.runtime cimport dtype_code, give, isa_level, launch, nnrt_kernel,
 
 import numpy as np
 
+from nnrt._ext.linear import bias_grad
 from nnrt._ref.linear import ACTIVATIONS
 
+
+cdef extern from "stream.h" nogil:
+    enum:
+        NNRT_STREAM_BYTES
 
 cdef extern from "depthwise.h" nogil:
     enum:
@@ -32,9 +37,10 @@ cdef extern from "depthwise.h" nogil:
         nnrt_axis axis[3]
         int64_t batch, kind, groups, out, blocks, together, lanes, repeat, part, strip, chunk, stream
         int64_t read "in"
-        int32_t activation, transposed
+        int32_t activation, past, transposed
         const nnrt_kernel *finish
         void *packed
+        void *db
         int64_t packed_count, splits
     ctypedef struct nnrt_depthwise_table:
         nnrt_kernel pack[2]
@@ -185,6 +191,9 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.work.scratch += copied(&p, size)
     if p.chunk == 0:
         stream(&p, y, x, count * size, size)
+        # Strided, a tile writes whole lines; kernel `finish` would read them again.
+        p.past = (p.kind == NNRT_EACH and p.axis[2].stride > 1 and PyArray_SIZE(y) * size >= NNRT_STREAM_BYTES
+                  and groups * size % 64 == 0 and <size_t>p.y % 64 == 0 and residual is None and activation in (None, "relu"))
     p.packed = NULL if turned else take(count * size)
     if p.packed == NULL and not turned:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
@@ -270,14 +279,25 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray w not None, 
     run("conv_transposed", x, y, w, b, residual, stride, padding, dilation, groups, activation, True)
 
 
-def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, tuple stride, tuple padding,
+cdef bint all_seen(const nnrt_axis *a) noexcept:
+    """Whether every output meets an input with some tap."""
+    return a.dilation == 1 and a.padding < a.taps and (a.out - 1) * a.stride - a.padding < a.size
+
+
+def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, tuple stride, tuple padding,
                     tuple dilation, int64_t groups):
-    """dw[O, C/G, KD, KH, KW]."""
+    """dw[O, C/G, KD, KH, KW]; db[O] or None."""
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(dw)
     cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, wide, least
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
     cdef double macs
+    term("filter_backward", db, dy, 4, code)
+    if db is not None:
+        if p.kind == NNRT_EACH and PyArray_SIZE(dy) > 0 and all_seen(&p.axis[0]) and all_seen(&p.axis[1]) and all_seen(&p.axis[2]):
+            p.db = PyArray_DATA(db)
+        else:
+            bias_grad(db, dy.reshape(-1, groups * p.out))
     if PyArray_SIZE(dw) == 0:
         return
     if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0:
@@ -288,7 +308,7 @@ def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None
     want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
     if p.kind == NNRT_EACH:
         p.lanes = ceil_div(groups, lanes) * lanes
-        p.packed_count = taps * p.lanes
+        p.packed_count = (taps + 1) * p.lanes
         # Where pixels compete for L1, x is copied, small x already from 512 B on; else large arrays are fetched ahead by strips.
         wide = (reach(&p.axis[2], p.axis[2].out) + 1) * CHUNK
         room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1

@@ -14,7 +14,7 @@ from numba import types
 
 from . import threads
 from .compiled import array, typed
-from .linear import THREAD_MACS, _activate, _give, _take
+from .linear import THREAD_MACS, _activate, _give, _take, bias_grad
 from .native import MR, VECTOR, address, load, stack, store, sums
 
 # Multiply-adds of a task: a call from Python costs some 10 us.
@@ -54,8 +54,10 @@ def conv_transposed(x, y, p, shape, b, residual, stride, padding, dilation, grou
     _run(x, y, p, shape, _sides(shape, groups, True), b, residual, axes, groups, activation)
 
 
-def filter_backward(dw, x, dy, stride, padding, dilation, groups):
-    """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w."""
+def filter_backward(dw, db, x, dy, stride, padding, dilation, groups):
+    """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w; db[o] = Σ_{n, o} dy[n, o, o], or None."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
     if not (dw.size and dy.size and x.size):
         dw[...] = 0
         return

@@ -87,11 +87,13 @@ def _at(a, n, d, h, w):
     return address(a) + n * a.strides[0] + d * a.strides[1] + h * a.strides[2] + w * a.strides[3]
 
 
-def filter_backward(dw, x, dy, stride, padding, dilation, groups):
-    """dw[O, C/G, KD, KH, KW] of conv."""
+def filter_backward(dw, db, x, dy, stride, padding, dilation, groups):
+    """dw[O, C/G, KD, KH, KW] of conv, and db[O] or None."""
     if dw.shape[1] > 1 or len(dw) > groups:
-        wide.filter_backward(dw, x, dy, stride, padding, dilation, groups)
+        wide.filter_backward(dw, db, x, dy, stride, padding, dilation, groups)
         return
+    if db is not None:
+        wide.bias_grad(db, dy.reshape(-1, dy.shape[4]))
     dw[...] = 0
     if not (dw.size and x.size and dy.size):
         return

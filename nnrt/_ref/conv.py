@@ -50,9 +50,11 @@ def conv_transposed(x: Out, y, p, shape, b, residual, stride, padding, dilation,
     x[...] = _finished(total, b, residual, activation)
 
 
-def filter_backward(dw: Out, x, dy, stride, padding, dilation, groups):
-    """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w."""
+def filter_backward(dw: Out, db: Out, x, dy, stride, padding, dilation, groups):
+    """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w; db[o] = Σ_{n, o} dy[n, o, o], or None."""
     dw[...] = 0
+    if db is not None:
+        np.sum(dy, axis=(0, 1, 2, 3), out=db)
     for tap, i, o in _taps(x, dy, dw.shape, stride, padding, dilation):
         if groups == 1:
             dw[tap] = np.tensordot(dy[o], x[i], ((0, 1, 2, 3), (0, 1, 2, 3)))

@@ -2,7 +2,7 @@
 
     conv             y[i, o] = act(Σ_kc x[i s - p + k d, g(o) C/G + c] w[o, c, k] + b[o] + residual[i, o])
     conv_transposed  x[j, g C/G + c] = act(Σ_ok y[i, o] w[o, c, k] + b[..] + residual[j, ..]),  j = i s - p + k d
-    filter_backward  dw[o, c, k] = Σ_i x[i s - p + k d, g(o) C/G + c] dy[i, o]
+    filter_backward  dw[o, c, k] = Σ_i x[i s - p + k d, g(o) C/G + c] dy[i, o],  db[o] = Σ_i dy[i, o]
 
 Legend: N batch, D H W the input's axes, OD OH OW the output's, KD KH KW the filter's; C input channels, O output
 channels, G groups, g(o) the group of o. Activations are x[N, D, H, W, C] and y[N, OD, OH, OW, O], C-contiguous,
@@ -35,9 +35,11 @@ def conv_transposed(x: Out, y, w, b, residual, stride, padding, dilation, groups
     _finish(x, total, b, residual, activation)
 
 
-def filter_backward(dw: Out, x, dy, stride, padding, dilation, groups):
-    """dw[O, C/G, KD, KH, KW] of conv."""
+def filter_backward(dw: Out, db: Out, x, dy, stride, padding, dilation, groups):
+    """dw[O, C/G, KD, KH, KW] of conv, and db[O] or None."""
     dw[...] = 0
+    if db is not None:
+        np.sum(dy, axis=(0, 1, 2, 3), dtype=np.float64, out=db)
     for k, i, j in _taps(dy, x, dw, stride, padding, dilation):
         parts = np.einsum("ndhwgo,ndhwgc->goc", _split(dy[i], groups), _split(x[j], groups), dtype=np.float64)
         dw[(..., *k)] = parts.reshape(dw.shape[:2])

@@ -130,9 +130,11 @@ def _winograd(y, x, u, b, residual, padding, g, tile, activation):
     _dilated.join(y, parts, d)
 
 
-def filter_grad(dw, x, dy, g):
-    """dw = Σ dy x."""
+def filter_grad(dw, x, dy, g, db=None):
+    """dw = Σ dy x, and db = Σ dy unless it is None."""
     how = chosen("filter", g, x.dtype, True)
+    if db is not None and how not in ("depthwise", "direct"):  # which sum dy where they read it
+        L.bias_grad(db, _rows(dy))
     if how == "fft":
         _spectra.filter_grad(dw.reshape(g.w), x, dy, g)
     elif how == "columns":
@@ -140,9 +142,9 @@ def filter_grad(dw, x, dy, g):
     elif how == "pointwise":
         L.gemm(dw.reshape(g.w[:2]), _rows(dy).T, _rows(_sampled(x, g)), None, None, 1.0, 0.0, None)
     elif how == "depthwise":
-        D.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+        D.filter_backward(dw.reshape(g.w), db, x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif how == "direct":
-        K.filter_backward(dw.reshape(g.w), x, dy, g.stride, g.padding, g.dilation, g.groups)
+        K.filter_backward(dw.reshape(g.w), db, x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif strided(g):
         W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
     else:

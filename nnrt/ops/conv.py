@@ -105,8 +105,9 @@ def conv_backward(node, dy):
         dx = dx if batched else dx[0]
     if node.needs(1):
         dw = memory.empty(w.shape, w.dtype)
-        filter_grad(dw, xl, dyl, g)
-    if node.needs(2):
+        db = memory.empty(dyl.shape[-1:], dyl.dtype) if node.needs(2) else None
+        filter_grad(dw, xl, dyl, g, db)
+    elif node.needs(2):
         db = bias_grad(dyl)
     return dx, dw, db
 

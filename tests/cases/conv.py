@@ -48,7 +48,8 @@ def geometry(n, size, c, o, k, stride=1, padding=0, dilation=1, groups=1, far=()
         return args
 
     def filter_backward(rng, dtype):
-        return [Output(w), normal(rng, dtype, x), normal(rng, dtype, y), stride, padding, dilation, groups]
+        db = None if "r" in terms else Output(w[:1])
+        return [Output(w), db, normal(rng, dtype, x), normal(rng, dtype, y), stride, padding, dilation, groups]
 
     label = f"{x} {y} {w} s{stride} p{padding} d{dilation} g{groups} {terms} {act or ''}"
     many = np.sqrt(n * np.prod(out))

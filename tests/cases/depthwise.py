@@ -40,7 +40,8 @@ def geometry(n, size, c, o, groups, filter, stride=1, padding=0, dilation=1, far
         return [Output(x), *inputs, normal(rng, dtype, x, "r" in terms), s, p, d, groups, act]
 
     def filter_backward(rng, dtype):
-        return [Output(w), normal(rng, dtype, x), normal(rng, dtype, y), s, p, d, groups]
+        db = None if "r" in terms else Output(w[:1])
+        return [Output(w), db, normal(rng, dtype, x), normal(rng, dtype, y), s, p, d, groups]
 
     label = f"{x}-{y}-{w} s{s} p{p} d{d} g{groups} {act or ''} {terms}{' turned' if turned else ''}"
     many = np.sqrt(n * np.prod(out))

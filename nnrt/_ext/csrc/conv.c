@@ -234,6 +234,24 @@ static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_
         }
 }
 
+/* to[cols] (+)= the sum of n rows. */
+static __attribute__((cold, noinline)) void K(add_rows)(REAL *to, const REAL *src, int64_t step, int64_t n, int64_t cols, int fresh)
+{
+    int64_t j = 0;
+    for (; j + VL <= cols; j += VL) {
+        K(vec) a = fresh ? (K(vec)){0} : K(load)(to + j), b = {0};
+        for (int64_t i = 0; i + 2 <= n; i += 2)
+            a += K(load)(src + i * step + j), b += K(load)(src + (i + 1) * step + j);
+        K(store)(to + j, n % 2 ? a + b + K(load)(src + (n - 1) * step + j) : a + b);
+    }
+    for (; j < cols; j++) {
+        REAL a = fresh ? 0 : to[j];
+        for (int64_t i = 0; i < n; i++)
+            a += src[i * step + j];
+        to[j] = a;
+    }
+}
+
 static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
 {
     const nnrt_gemm_ops *g = a->gemm;
@@ -281,6 +299,13 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                         i++, j = 0;
                 }
             }
+        for (int64_t h = 0; h < high && a->totals; h++)
+            for (int64_t q = q0; q < q1; q++) {
+                const int64_t o = q / per * cout + q % per * NR;
+                const REAL *src = there ? dy + h * a->out[2] * a->y_channels + o : panels + ((q - q0) * high + h) * wide * NR;
+                K(add_rows)((REAL *)a->totals + chunk * a->y_channels + o, src, there ? a->y_channels : NR, wide,
+                            MIN(NR, cout - q % per * NR), h == 0 && b == chunk * a->chunk);
+            }
         /* The next block's dy, which follows in memory, comes while this one is summed. */
         const char *ahead = (const char *)(dy + high * wide * a->y_channels);
         const int64_t across_w = a->joined ? 1 : a->taps[2], taps = a->taps[0] * a->taps[1] * across_w;
@@ -320,6 +345,8 @@ static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *s
     const int64_t size = a->taps * a->inputs, each = size * a->outputs, chunk = a->groups * each;
     const int64_t pieces = CEIL(size, a->length), blocks = pieces * CEIL(a->outputs, NNRT_CONV_ROWS);
     REAL *lines = scratch;
+    if (begin == 0 && a->db)
+        K(add_rows)(a->db, a->totals, a->groups * a->outputs, a->chunks, a->groups * a->outputs, 1);
     for (int64_t t = begin; t < end; t++) {
         const int64_t group = t / blocks * each, o0 = t % blocks / pieces * NNRT_CONV_ROWS, count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
         const int64_t e0 = t % pieces * a->length, length = MIN(a->length, size - e0);

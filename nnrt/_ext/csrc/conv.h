@@ -64,7 +64,7 @@ typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
     const void *x, *dy;
-    void *sums;
+    void *sums, *totals; /* totals[chunk, y_channels]: of dy alone, or NULL */
     int64_t images, groups;
     int64_t in[3], x_channels, out[3], y_channels;
     int64_t taps[3], stride[3], step[3], first[3];
@@ -76,11 +76,11 @@ typedef struct {
     int64_t panels;        /* of nr channels of dy per task */
 } nnrt_conv_sums;
 
-/* dw[group, outputs, inputs, taps] = sum over chunks of sums[chunk, group, taps, inputs, outputs]. */
+/* dw[group, outputs, inputs, taps] = sum over chunks of sums[chunk, group, taps, inputs, outputs], db = that of totals. */
 typedef struct {
     nnrt_work work;
-    const void *sums;
-    void *dw;
+    const void *sums, *totals;
+    void *dw, *db; /* db: or NULL */
     int64_t chunks, groups, taps, inputs, outputs; /* inputs and outputs of a group */
     int64_t length; /* of a piece of a row of dw */
 } nnrt_conv_gather;

@@ -5,6 +5,7 @@
 
 #include "depthwise.h"
 #include "linear.h"
+#include "stream.h"
 
 /* What surrounds the loops over elements: small before fast, and one copy of it. */
 #define SMALL __attribute__((cold, noinline))
@@ -159,10 +160,12 @@ static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, vo
         REAL *sums = p->packed, *dw = p->y;
         if (p->kind == NNRT_EACH) {
             for (int64_t s = 1; s < p->splits; s++)
-                for (int64_t k = 0; k < taps; k++)
+                for (int64_t k = 0; k <= taps; k++)
                     for (int64_t c = block; c < block + count; c++)
                         sums[k * p->lanes + c] += sums[s * p->packed_count + k * p->lanes + c];
             K(flip)(dw + block * taps, taps, sums + block, p->lanes, count, taps);
+            if (p->db)
+                memcpy((REAL *)p->db + block, sums + taps * p->lanes + block, (size_t)count * sizeof(REAL));
             continue;
         }
         const int64_t each = p->in * taps * p->lanes, group = p->in * p->out * taps;

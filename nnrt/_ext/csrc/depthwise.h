@@ -49,10 +49,11 @@ typedef struct {
     int64_t part, strip;      /* blocks and rows of a task */
     int64_t chunk;            /* EACH: channels copied at a time, or 0 */
     int64_t stream;           /* whether to fetch ahead: the arrays are larger than L2 */
-    int32_t activation;
+    int32_t activation, past; /* past: whether whole lines of y bypass the caches */
     const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */
     /* pack, and its inverse gather */
-    void *packed;         /* like w; sums of filter_backward: [splits, like w] */
+    void *packed;         /* like w; sums of filter_backward: [splits, like w; EACH: a row more, of dy] */
+    void *db;             /* EACH: sums of dy, or NULL */
     int64_t packed_count; /* elements of it, or of one of its splits */
     int32_t transposed;
     int64_t splits;       /* parts of the pixels that are summed apart */

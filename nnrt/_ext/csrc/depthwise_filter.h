@@ -44,6 +44,7 @@ typedef struct {
     const INT (*order)[VBYTES / REAL_BYTES];
     const char *next_x, *next_y; /* EACH: what comes after the strip, or NULL */
     int64_t area;                /* lines of x to fetch for each of dy; 0: none */
+    REAL *totals, *total;        /* EACH: sums of dy, of all channels and of those of a sweep, or NULL */
 } K(rectangle);
 
 #define SWEEP_ARGS K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
@@ -52,7 +53,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
     typedef K(vec) V;
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
     const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
-    V d1 = {0}, w0 = d1, w1 = d1;
+    V d1 = {0}, w0 = d1, w1 = d1, total0 = d1, total1 = d1;
     EACH_OUTPUT(START)
     EACH_OUTPUT(ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
@@ -69,6 +70,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
                 }
                 const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line, *p9 = p0;
                 (void)p9;
+                total0 += d0, total1 += d1;
                 EACH_OUTPUT(SWEEP_TIMES)
             } else if (kind == NNRT_WIDE) {
                 EACH_OUTPUT(SWEEP_SPLAT)
@@ -79,6 +81,11 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
         }
     }
     EACH_OUTPUT(ADD_UP)
+    if (kind == NNRT_EACH && s->total) {
+        K(store)(s->total, K(load)(s->total) + total0);
+        if (vectors > 1)
+            K(store)(s->total + VL, K(load)(s->total + VL) + total1);
+    }
 }
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
@@ -124,6 +131,7 @@ static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
 #undef FEW
 #undef PAIRS
 #undef LEAST
+#undef PAST
 #undef TEN
 #undef TAPS
 #undef FEW_TAPS
@@ -151,13 +159,14 @@ static SMALL void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t
 
 /* Channels b0..b1-1 that read their own: rows first..last-1 of dy, of which row 0 is at dy. A cache line of the channels
  * of so many pixels that they stay in L1, and the three rows of three taps of a filter of 3 x 3 in one sweep; but where
- * pixels compete for the same lines, a row of taps for two vectors, which uses a line at once. */
+ * pixels compete for the same lines, and of strided inputs from memory, a row of taps for two vectors, which uses a line at once. */
 static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, const K(plane) *in, REAL *sums, const REAL *x,
                                  const REAL *dy, int64_t first, int64_t last, int64_t b0, int64_t b1)
 {
     const nnrt_axis *h = &in->h, *v = &in->v;
-    const int64_t area = h->stride * v->stride, apart = in->pixel * REAL_BYTES % CLASH == 0;
-    const int64_t near = MAX(apart ? NEAR / area : NEAR / area * LINE / in->pixel, 24);
+    const int64_t area = h->stride * v->stride, wide = s->next_x && v->stride > 1;
+    const int64_t apart = wide || in->pixel * REAL_BYTES % CLASH == 0;
+    const int64_t near = wide ? 1 << 20 : MAX(apart ? NEAR / area : NEAR / area * LINE / in->pixel, 24);
     s->x_row = h->stride * in->row, s->x_col = v->stride * in->pixel, s->step = v->dilation * in->pixel;
     for (int64_t b = b0; b < b1; b += LINE)
         for (const stretch *t = in->down; t < in->across; t++) {
@@ -179,6 +188,7 @@ static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, 
                             for (int64_t k = 0, taps; k < u->reach.n; k += taps) {
                                 taps = deep > 1 ? 3 : K(at_once)(which, u->reach.n - k);
                                 s->area = s->next_x && i + k == 0 ? area : 0;
+                                s->total = s->totals && i + k == 0 ? s->totals + l : NULL;
                                 K(sweeps)[which][deep * taps](
                                     s, sums + ((t->reach.k + i) * v->taps + u->reach.k + k) * p->lanes + l,
                                     from + l + i * h->dilation * in->row + k * s->step,
@@ -280,7 +290,7 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
         const int64_t split = t % p->splits, b0 = t / p->splits * p->part, b1 = MIN(b0 + p->part, p->blocks);
         REAL *sums = (REAL *)p->packed + split * p->packed_count;
         if (p->kind == NNRT_EACH)
-            for (int64_t k = 0; k < taps * d->taps; k++)
+            for (int64_t k = 0; k <= taps * d->taps; k++)
                 memset(sums + k * p->lanes + b0, 0, (size_t)(CEIL(b1, VL) * VL - b0) * sizeof(REAL));
         else
             memset(sums + b0 * each, 0, (size_t)((b1 - b0) * each) * sizeof(REAL));
@@ -294,7 +304,7 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                 in.x = (const REAL *)p->x + at * h->in * x_row;
                 if (p->kind == NNRT_EACH) {
                     REAL *to = sums + kd * taps * p->lanes;
-                    s.sum = p->lanes;
+                    s.sum = p->lanes, s.totals = p->db && i == 0 ? sums + taps * d->taps * p->lanes : NULL;
                     if (p->stream) { /* what comes after the strip, to be had in L2 by then */
                         s.next_y = (const char *)(dy + last * y_row);
                         s.next_x = (const char *)(in.x + (last * h->stride - h->padding + (h->taps - 1) * h->dilation) * x_row);

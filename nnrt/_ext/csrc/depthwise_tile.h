@@ -63,11 +63,13 @@ enum { N = 99 }; /* none */
 /* Stores by lanes take some 20 operations on AMD. */
 #define WRITE(i, p, m)                                                                                  \
     if (count > i) {                                                                                    \
-        if (edge && lanes < VL)                                                                         \
+        if (past)                                                                                       \
+            K(store_past)(p + m * step, a##i), K(store_past)(p + m * step + VL, b##i);                  \
+        else if (edge && lanes < VL)                                                                    \
             K(store_lanes)(p + m * step, mask, a##i);                                                   \
         else                                                                                            \
             K(store)(p + m * step, a##i);                                                               \
-        if (vectors > 1)                                                                                \
+        if (vectors > 1 && !past)                                                                       \
             K(store)(p + m * step + VL, b##i);                                                          \
     }
 #define WRITE_ALL(to, by)                                                                               \
@@ -87,7 +89,7 @@ typedef struct {
     int64_t x_tap, w_tap, w_in;   /* from tap to tap, and from one channel read to the next in w */
     int64_t x_step, y_step;       /* from output to output */
     int64_t in, window;           /* channels read by a lane; SPREAD: by a vector */
-    int32_t relu;
+    int32_t relu, past;
     const char *next_x, *next_y;  /* what comes after these rows, to be had in L2 by then */
     int64_t lines_x;              /* 64 B lines to read for each that is written */
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
@@ -105,19 +107,32 @@ static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t ou
             orders[c][l] = (INT)((l / out * in + c) % VL);
 }
 
+/* A store that bypasses the caches. */
+INLINE void K(store_past)(REAL *p, K(vec) v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_si512((void *)p, (__m512i)v);
+#elif defined(__AVX2__)
+    _mm256_stream_si256((__m256i *)p, (__m256i)v);
+#else
+    K(store)(p, v);
+#endif
+}
+
 /* Asks for the lines to be read and written next, as many as make up for `bytes` of outputs. A few at a time, between the
  * arithmetic: more than the queue of misses holds would stop it. */
-INLINE void K(ahead)(K(shared) *s, int64_t bytes)
+INLINE void K(ahead)(K(shared) *s, int64_t bytes, int past)
 {
     FETCH(s->next_x, s->lines_x * bytes, 0);
-    FETCH(s->next_y, bytes, 1);
+    if (!past)
+        FETCH(s->next_y, bytes, 1);
 }
 
 #define TILE_ARGS K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
 
 /* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read first:
  * as far as the compiler knows, stores to y may change it. */
-INLINE void K(each_tile)(const int count, const int vectors, const int edge, TILE_ARGS)
+INLINE void K(each_tile)(const int count, const int vectors, const int edge, const int past, TILE_ARGS)
 {
     typedef K(vec) V;
     const int64_t step = s->x_step, w_tap = s->w_tap, y_step = s->y_step;
@@ -126,7 +141,7 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, TIL
     const K(mask) mask = K(lanes)(edge ? lanes : VL);
     for (int64_t c = 0; c < lanes; c += vectors * VL) {
         if (count * vectors > 1 && !edge && s->next_x)
-            K(ahead)(s, count * vectors * VBYTES);
+            K(ahead)(s, count * vectors * VBYTES, past);
         V w0 = {0}, w1 = {0}, w2, aN;
         if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
@@ -163,6 +178,7 @@ INLINE void K(group_tile)(const int kind, const int count, const int vectors, co
     const int64_t step = s->x_step;
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
+    const int past = 0;
     const int64_t threes = kind == NNRT_WIDE && vectors == 1 && x_tap == step ? s->taps / 3 : 0; /* as above */
     V w0 = {0}, w1 = {0}, w2, aN;
     if (bias) {
@@ -217,17 +233,20 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
 #define PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y)
 #define LEAST(X, Y) X(1, Y) X(4, Y)
+#define PAST(X, Y) X(1, Y) X(6, Y)
 #define TEN(X, Y) X(10, Y)
 #else
 #define TEN(X, Y)
 #define PAIRS(X, Y) X(1, Y)
 #define LEAST(X, Y) X(1, Y)
+#define PAST(X, Y)
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
 #define FEW(X, Y) X(1, Y) X(4, Y)
 #endif
-#define EACH_TWO(n) K(each_tile)(n, 2, 0, s, x, w, bias, y, lanes);
-#define EACH_FULL(n) K(each_tile)(n, 1, 0, s, x, w, bias, y, lanes);
-#define EACH_EDGE(n) K(each_tile)(n, 1, 1, s, x, w, bias, y, lanes);
+#define EACH_PAST(n) K(each_tile)(n, 2, 0, 1, s, x, w, bias, y, lanes);
+#define EACH_TWO(n) K(each_tile)(n, 2, 0, 0, s, x, w, bias, y, lanes);
+#define EACH_FULL(n) K(each_tile)(n, 1, 0, 0, s, x, w, bias, y, lanes);
+#define EACH_EDGE(n) K(each_tile)(n, 1, 1, 0, s, x, w, bias, y, lanes);
 #define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, y, lanes);
 #define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, y, lanes);
 #define SPREAD_ONE(n) K(group_tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, y, lanes);
@@ -235,14 +254,15 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define LIST(n, F) [n] = K(F##_##n),
 COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
+PAST(DEFINE, EACH_PAST)
 LEAST(DEFINE, EACH_EDGE)
 FEW(DEFINE, WIDE_TWO)
 COUNTS(DEFINE, WIDE_ONE)
 TEN(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
-enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
 static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
-    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {FEW(LIST, SPREAD_ONE)},
+    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {PAST(LIST, EACH_PAST)}, {FEW(LIST, SPREAD_ONE)},
     {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
 };
 
@@ -283,7 +303,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                 width = rest >= VL ? MIN(CHUNK * VL, rest / VL * VL) : rest;
                 /* Without inputs in common, whole cache lines are better than more outputs. */
                 if (width >= 2 * VL && !shared)
-                    which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
+                    which = s->past && K(tiles)[K(EACH_BYPASS)][1] ? K(EACH_BYPASS) : K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
             for (int64_t i = i0, n; i < i1; i += n) {
                 n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) ? COUNT : COUNT - 2);
@@ -291,7 +311,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
                     if (s->next_x && kind != NNRT_EACH)
-                        K(ahead)(s, n * width * REAL_BYTES);
+                        K(ahead)(s, n * width * REAL_BYTES, 0);
                     K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
                                        bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
                 }
@@ -450,7 +470,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
     const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, y_pixel = p->groups * p->out;
     stretch *stretches = scratch;
     row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(v));
-    K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
+    K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .relu = p->activation == NNRT_ACT_RELU && !p->residual, .past = p->past};
     K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
     if (p->kind == NNRT_SPREAD)
         K(orders)(s.order, p->in, p->out);
@@ -488,4 +508,6 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
             p->finish->fn(&g, 0, 1, NULL);
         }
     }
+    if (p->past)
+        nnrt_stream_end();
 }
