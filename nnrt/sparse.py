@@ -20,6 +20,7 @@ class SparseRows:
 
     def __init__(self, rows, values, shape, coalesced=False):
         shape = tuple(shape)
+        rows, values = np.asarray(rows), np.asarray(values)
         if values.shape != (rows.size,) + shape[1:]:
             raise ValueError(
                 f"SparseRows: values of shape {values.shape} do not fit {rows.size} rows of {shape}"

@@ -299,6 +299,12 @@ class Tensor:
     def __rshift__(self, other):
         return compare.bitwise_right_shift(self, other)
 
+    def __rlshift__(self, other):
+        return compare.bitwise_left_shift(other, self)
+
+    def __rrshift__(self, other):
+        return compare.bitwise_right_shift(other, self)
+
     def __eq__(self, other):
         return compare.eq(self, other)
 
@@ -333,6 +339,30 @@ class Tensor:
 
     def __itruediv__(self, other):
         return inplace.div_(self, other) if inplace.free(self, other) else _div(self, other)
+
+    def __ifloordiv__(self, other):
+        return inplace.floor_divide_(self, other) if inplace.free(self, other) else self // other
+
+    def __imod__(self, other):
+        return inplace.remainder_(self, other) if inplace.free(self, other) else self % other
+
+    def __ipow__(self, other, modulo=None):
+        return inplace.pow_(self, other) if inplace.free(self, other) else self**other
+
+    def __iand__(self, other):
+        return inplace.bitwise_and_(self, other)
+
+    def __ior__(self, other):
+        return inplace.bitwise_or_(self, other)
+
+    def __ixor__(self, other):
+        return inplace.bitwise_xor_(self, other)
+
+    def __ilshift__(self, other):
+        return inplace.bitwise_left_shift_(self, other)
+
+    def __irshift__(self, other):
+        return inplace.bitwise_right_shift_(self, other)
 
     # indexing
 
@@ -411,20 +441,20 @@ class Tensor:
     def cpu(self):
         return self
 
-    def new_zeros(self, *size, dtype=None, requires_grad=False):
-        return create.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        return create.zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_ones(self, *size, dtype=None, requires_grad=False):
-        return create.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        return create.ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_full(self, size, fill_value, dtype=None, requires_grad=False):
-        return create.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    def new_full(self, size, fill_value, dtype=None, device=None, requires_grad=False):
+        return create.full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_empty(self, *size, dtype=None, requires_grad=False):
-        return create.empty(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+        return create.empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
-    def new_tensor(self, data, dtype=None, requires_grad=False):
-        return create.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+    def new_tensor(self, data, dtype=None, device=None, requires_grad=False):
+        return create.tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def __array__(self, dtype=None, copy=None):
         array = self.numpy()

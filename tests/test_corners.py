@@ -116,3 +116,67 @@ def test_hinges_leave_the_other_side_out():
 def test_the_first_of_no_element():
     with pytest.raises(RuntimeError, match="topk: k must be"):
         nnrt.topk(nnrt.tensor(1.0), 0)
+
+
+def test_operators_in_place_change_what_others_see():
+    import operator as op
+
+    for change, x, other, want in [
+        (op.ifloordiv, [7, -7], 2, [3, -4]), (op.imod, [7, -7], 4, [3, 1]), (op.ipow, [2, 3], 2, [4, 9]),
+        (op.iand, [6, 5], 3, [2, 1]), (op.ior, [6, 5], 1, [7, 5]), (op.ixor, [6, 5], 7, [1, 2]),
+        (op.ilshift, [1, 3], 2, [4, 12]), (op.irshift, [4, 13], 2, [1, 3]),
+    ]:  # fmt: skip
+        t = nnrt.tensor(x)
+        view = t.view(2)
+        assert change(t, other) is t and view.tolist() == want
+    assert (1 << nnrt.tensor([1, 3])).tolist() == [2, 8] and (16 >> nnrt.tensor([1, 3])).tolist() == [8, 2]
+    x = nnrt.ones(2, requires_grad=True)
+    y = x * 3
+    y **= 2
+    y.sum().backward()
+    assert x.grad.tolist() == [18, 18]
+
+
+def test_cosine_similarity_repeats_what_has_size_1_along_dim():
+    x, y = nnrt.ones(1, 2, 3), nnrt.ones(2, 1, 3)
+    assert nnrt.allclose(F.cosine_similarity(x, y, dim=-2), nnrt.ones(2, 3))
+    assert nnrt.allclose(F.cosine_similarity(nnrt.ones(2, 3), nnrt.ones(3), dim=1), nnrt.ones(2))
+
+
+def test_unsigned_numbers_wrap_around():
+    x = nnrt.tensor([5, 7], dtype=nnrt.uint8)
+    assert nnrt.sub(x, x, alpha=2).tolist() == [251, 249] and nnrt.add(x, x, alpha=-1).tolist() == [0, 0]
+    assert nnrt.full_like(x, -9).tolist() == [247, 247]
+    assert x.index_add(0, nnrt.tensor([0]), x[:1], alpha=-1).tolist() == [0, 7]
+
+
+def test_integer_ranges_drop_fractions_first():
+    assert nnrt.arange(3.1, dtype=nnrt.int64).tolist() == [0, 1, 2]
+    assert nnrt.arange(3.1, dtype=nnrt.int32).tolist() == [0, 1, 2, 3]
+    assert nnrt.arange(0.1, -7.9, -4.0, dtype=nnrt.int64).tolist() == [0, -4]
+    assert nnrt.linspace(4.3, 0, 3, dtype=nnrt.int64).tolist() == [4, 2, 0]
+
+
+def test_keywords_that_torch_has():
+    x = nnrt.arange(4.0).reshape(2, 2)
+    assert x.flip(dims=(0, 1)).tolist() == [[3, 2], [1, 0]]
+    assert x.new_zeros(1, device=x.device).tolist() == [0] and x.new_full((1,), 3, device="cpu").tolist() == [3]
+    assert nnrt.cdist(x, x, 2.0, "use_mm_for_euclid_dist").diagonal().tolist() == [0, 0]
+    assert [t.shape for t in nnrt.atleast_2d(nnrt.tensor(1.0), x)] == [(1, 1), (2, 2)]
+
+
+def test_numbers_through_losses_and_dropout():
+    assert F.alpha_dropout(nnrt.tensor(1.0), 0.5).shape == ()
+    x = nnrt.ones(3)
+    assert F.cosine_embedding_loss(x, x, nnrt.tensor(-1.0), reduction="none").item() == pytest.approx(1)
+    loss = nnrt.nn.GaussianNLLLoss()(nnrt.zeros(4, 3), nnrt.zeros(4, 3), nnrt.ones(1, 3))
+    assert loss.item() == 0
+
+
+def test_indices_of_numbers():
+    assert nnrt.gather(nnrt.tensor(3.0), 0, nnrt.tensor([0])).shape == (1,)
+    assert nnrt.take_along_dim(nnrt.arange(6.0).reshape(2, 3), nnrt.tensor([[-1], [0]]), 1).tolist() == [[2], [3]]
+    x = nnrt.zeros(2, 2)
+    x[True, 1, 0] = 5
+    x[0, False, 0] = 7
+    assert x.tolist() == [[0, 0], [5, 0]]

@@ -11,11 +11,12 @@ from .promotion import as_tensor
 from .shape import axes_of, axis_of
 
 
-def flip(input, *dims):
-    """A copy with the order along the axes dims reversed."""
+def flip(input, *axes, dims=None):
+    """A copy with the order along some axes reversed: flip(0, 1), flip((0, 1)) or flip(dims=(0, 1))."""
     input = as_tensor("flip", input)
     a = input.array
-    dims = axes_of("flip", dims[0] if len(dims) == 1 else dims, a.ndim)
+    dims = axes if dims is None else dims
+    dims = axes_of("flip", dims[0] if type(dims) is tuple and len(dims) == 1 else dims, a.ndim)
     key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
     y = memory.empty_like(a)
     y[...] = a[key]

@@ -293,7 +293,10 @@ def ones_like(input, dtype=None, device=None, requires_grad=False):
 def full_like(input, fill_value, dtype=None, device=None, requires_grad=False):
     """fill_value in input's shape, dtype and memory order."""
     made = like("full_like", input, dtype, device, requires_grad)
-    made.array.fill(fill_value.item() if isinstance(fill_value, Tensor) else fill_value)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if made.array.dtype.kind == "u" and type(value) is builtins.int:
+        value = np.int64(value).astype(made.array.dtype)  # wraps around
+    made.array.fill(value)
     return made
 
 
@@ -307,8 +310,9 @@ def eye(n, m=None, dtype=None, device=None, requires_grad=False):
 def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=False):
     """start, start + step, ... below end (above, for a negative step); arange(end) starts at 0.
 
-    int64 when all three are integers, else the default dtype; each value is start + i * step,
-    worked out in float64. Raises RuntimeError for step 0 or a step away from end.
+    int64 when all three are integers, else the default dtype; each value is start + i * step, worked out in
+    float64. For an integer dtype start and step lose their fractions first (for int64 end too, as in torch).
+    Raises RuntimeError for step 0 or a step away from end.
     """
     check_device("arange", device)
     if end is None:
@@ -320,13 +324,17 @@ def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=Fal
         if dtype is None
         else as_dtype("arange", dtype)
     )
-    if step == 0:
-        raise RuntimeError("arange: step must not be 0")
     if not all(map(math.isfinite, (start, end, step))):
         raise RuntimeError(f"arange: wants finite bounds, got start={start}, end={end}, step={step}")
+    if dtype == np.int64 and not integral:
+        start, end, step, integral = builtins.int(start), builtins.int(end), builtins.int(step), True
+    if step == 0:
+        raise RuntimeError("arange: step must not be 0")
     if (end - start) * (1 if step > 0 else -1) < 0:
         raise RuntimeError(f"arange: step={step} does not lead from start={start} to end={end}")
     count = -((start - end) // step) if integral else math.ceil((end - start) / step)
+    if dtype.kind in "iu":
+        start, step, integral = builtins.int(start), builtins.int(step), True
     exact = np.arange(count, dtype=np.int64 if integral else np.float64)
     exact *= step
     exact += start
@@ -340,7 +348,10 @@ def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
     check_device("linspace", device)
     dtype = get_default_dtype() if dtype is None else as_dtype("linspace", dtype)
     array = memory.empty((_steps("linspace", steps),), dtype)
-    store(array, np.linspace(_number(start), _number(end), steps))
+    ends = _number(start), _number(end)
+    if dtype.kind in "iu":
+        ends = map(builtins.int, ends)
+    store(array, np.linspace(*ends, steps))
     return _finished("linspace", array, requires_grad)
 
 

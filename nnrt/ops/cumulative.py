@@ -102,6 +102,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     if n < 0:
         raise RuntimeError(f"diff: n must be at least 0, got {n}")
     dim = axis_of("diff", dim, input.array.ndim)
+    if n == 0:
+        return input
     parts = [t for t in (prepend, input, append) if t is not None]
     if len(parts) > 1:
         input = cat(parts, dim)

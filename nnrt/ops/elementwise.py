@@ -124,6 +124,8 @@ def _axpy(op, x, other, alpha):
         raise RuntimeError(f"{op}: alpha must be an integer for {out.dtype} tensors, got {alpha}")
     if op == "sub":
         alpha = -alpha
+    if out.dtype.kind == "u":
+        alpha = int(np.int64(alpha).astype(out.dtype))  # wraps around
     K.axpy(out, array_of(a), array_of(b), alpha)
     return record(
         out,

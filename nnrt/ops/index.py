@@ -206,7 +206,7 @@ def setitem(base, key, value):
         value = np.int64(value).astype(a.dtype)  # wraps around
     try:
         basic, advanced = parsed(key, a.ndim)
-        target = a if basic is None else a[basic]
+        target = a if basic is None else a[(*basic, ...) if Ellipsis not in basic else basic]  # never a scalar
         with np.errstate(invalid="ignore"):
             target[... if advanced is None else advanced] = value
     except IndexError as error:
@@ -323,11 +323,12 @@ def gather(input, dim, index, sparse_grad=False):
     input = as_tensor("gather", input)
     a = input.array
     dim = axis_of("gather", dim, a.ndim)
+    given = None if a.ndim else indices_of("gather", index).shape
     index = index_like("gather", index, a, dim)
     if index is None:
         return record(memory.empty((0,), a.dtype), gather_backward, (input,), (a.shape, 0, None))
     if not a.ndim:
-        return shape.reshape(gather(shape.reshape(input, 1), 0, index.reshape(1)), ())
+        return shape.reshape(gather(shape.reshape(input, 1), 0, index.reshape(1)), given)
     check_range("gather", index, a.shape[dim], dim)
     out = memory.empty(index.shape, a.dtype)
     K.gather(folded(out, dim), folded3(a, index, dim), folded(index, dim))
@@ -394,5 +395,5 @@ def take_along_dim(input, indices, dim=None):
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
     common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
     input = shape.expand(input, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
-    index = np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :])
+    index = np.broadcast_to(_wrapped(index, a.shape[dim]), common[:dim] + (index.shape[dim],) + common[dim + 1 :])
     return gather(input, dim, wrap(index))

@@ -209,7 +209,8 @@ _STORING = {
     trigonometry: "tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg",
     elementwise: "subtract multiply divide true_divide",
     binary: "floor_divide remainder fmod atan2 copysign hypot gcd lcm ldexp xlogy heaviside nextafter",
-    compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not",
+    compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
+    "bitwise_left_shift bitwise_right_shift",
     ternary: "clip clamp_min clamp_max",
     products: "addmm addmv addbmm baddbmm",
     cumulative: "cumsum cumprod",

@@ -16,6 +16,7 @@ from .loss import reduced, refuse_legacy
 from .pointwise import binary_cross_entropy_with_logits
 from .promotion import as_tensor
 from .reduce import mean, sum
+from .shape import axis_of, broadcast_shapes, expand, unsqueeze
 from .statistics import vector_norm
 
 # ---- densities ----
@@ -44,7 +45,7 @@ def poisson_nll_loss(
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """The negative log-likelihood of target under N(input, var), var at least eps.
 
-    var: input's shape, that without the last axis, or with size 1 there (or a number). ValueError for
+    var: input's shape, that without the last axis, or with size 1 on one axis (or a number). ValueError for
     another shape or a negative variance. full adds log(2π)/2.
     """
     input = as_tensor("gaussian_nll_loss", input)
@@ -53,10 +54,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     v, shape = var.array, input.array.shape
     if v.shape != shape:
         if v.shape == shape[:-1]:
-            from .shape import unsqueeze
-
             var = unsqueeze(var, -1)
-        elif v.ndim != len(shape) or v.shape[:-1] != shape[:-1] or v.shape[-1] != 1:
+        elif v.ndim != len(shape) or [m for m, n in zip(v.shape, shape) if m != n] != [1]:
             raise ValueError(f"gaussian_nll_loss: var of shape {v.shape} does not go with input of shape {shape}")
     if (v < 0).any():
         raise ValueError("gaussian_nll_loss: var has a negative entry")
@@ -74,10 +73,16 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
-    x1 = as_tensor("cosine_similarity", x1)
-    norm1 = ternary.clamp(vector_norm(x1, 2, dim, True), eps)
-    norm2 = ternary.clamp(vector_norm(x2, 2, dim, True), eps)
-    return sum(E.mul(E.div(x1, norm1), E.div(x2, norm2)), dim)
+    x1, x2 = as_tensor("cosine_similarity", x1), as_tensor("cosine_similarity", x2)
+    common = broadcast_shapes(x1.array.shape, x2.array.shape)
+    dim = axis_of("cosine_similarity", dim, len(common))
+    units = []
+    for x in (x1, x2):
+        size = (1,) * (len(common) - x.array.ndim) + x.array.shape
+        if size != common:  # the norms are those of what is repeated along dim
+            x = expand(x, size[:dim] + (common[dim],) + size[dim + 1 :])
+        units.append(E.div(x, ternary.clamp(vector_norm(x, 2, dim, True), eps)))
+    return sum(E.mul(*units), dim)
 
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
@@ -85,8 +90,11 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
 
 
-def cdist(x1, x2, p=2.0):
-    """|x1_i - x2_j|_p for all rows i of x1 [..., P, M] and j of x2 [..., R, M]: [..., P, R]."""
+def cdist(x1, x2, p=2.0, compute_mode=None):
+    """|x1_i - x2_j|_p for all rows i of x1 [..., P, M] and j of x2 [..., R, M]: [..., P, R].
+
+    compute_mode is accepted and not used: the differences are always formed, as torch's most exact mode does.
+    """
     return vector_norm(E.sub(as_tensor("cdist", x1).unsqueeze(-2), as_tensor("cdist", x2).unsqueeze(-3)), p, -1)
 
 
@@ -286,4 +294,4 @@ def _rows(op, x, target, target_axes):
 
 
 def _where(target, value, dtype):
-    return wrap((target.array == value).astype(dtype))
+    return wrap(np.asarray(target.array == value, dtype))

@@ -443,5 +443,5 @@ def _alpha_dropped(x, shape, p, generator):
     keep = _keep(shape, x.array.dtype, p, generator)
     a = 1 / math.sqrt((1 - p) * (1 + p * _ALPHA**2))
     b = -a * _ALPHA * p
-    scale, shift = keep * a, (1 - keep) * (a * _ALPHA) + b
+    scale, shift = np.asarray(keep * a), np.asarray((1 - keep) * (a * _ALPHA) + b)
     return elementwise.add(elementwise.mul(x, wrap(scale)), wrap(shift))

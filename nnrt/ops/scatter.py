@@ -288,7 +288,7 @@ def index_add(input, dim, index, source, alpha=1):
     scaled = None
     if alpha != 1:
         scaled = memory.empty((index.size,), a.dtype)
-        scaled.fill(alpha)
+        scaled.fill(np.int64(alpha).astype(a.dtype) if a.dtype.kind == "u" else alpha)  # wraps around
     scattered(folded(out, dim), folded(a, dim), scaled, folded(b, dim), index)
     return record(
         out.reshape(input.array.shape), index_add_backward, (input, source), (dim, index, alpha, source.array.shape)

@@ -181,20 +181,26 @@ def unsqueeze(input, dim):
     return viewed(input, a[(slice(None),) * dim + (None,)], reshape_backward, (a.shape,))
 
 
-def atleast_1d(x):
-    """x with at least one axis."""
+def atleast_1d(x, *more):
+    """x with at least one axis; of several, or of a sequence: a tuple."""
+    if more or isinstance(x, (list, tuple)):
+        return tuple([atleast_1d(t) for t in ((x, *more) if more else x)])
     x = as_tensor("atleast_1d", x)
     return reshape(x, 1) if x.array.ndim == 0 else x
 
 
-def atleast_2d(x):
-    """x with at least two axes, new ones in front."""
+def atleast_2d(x, *more):
+    """x with at least two axes, new ones in front; of several, or of a sequence: a tuple."""
+    if more or isinstance(x, (list, tuple)):
+        return tuple([atleast_2d(t) for t in ((x, *more) if more else x)])
     x = as_tensor("atleast_2d", x)
     return unsqueeze(atleast_1d(x), 0) if x.array.ndim < 2 else x
 
 
-def atleast_3d(x):
-    """x with at least three axes: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
+def atleast_3d(x, *more):
+    """x with at least three axes: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1); of several: a tuple."""
+    if more or isinstance(x, (list, tuple)):
+        return tuple([atleast_3d(t) for t in ((x, *more) if more else x)])
     x = as_tensor("atleast_3d", x)
     return unsqueeze(atleast_2d(x), -1) if x.array.ndim < 3 else x
 
