@@ -55,7 +55,8 @@ def batch_norm_activated(
     op = "batch_norm"
     if activation not in (None, "relu"):
         raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
-    if training or not _vectors_fit(input, running_mean, running_var, weight, bias):
+    fit = _vectors_fit(input, running_mean, running_var, weight, bias)
+    if not fit or training and (running_mean.requires_grad or running_var.requires_grad):
         _checked(op, input, weight, bias)
         _check_running(op, running_mean, running_var, input.array.dtype, input.array.shape[1], not training)
     a = input.array

@@ -9,6 +9,8 @@ y lies in memory as x does. x is copied into it, then axis after axis, innermost
 what already stands there; the gradient goes the same way back, adding.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import memory, registry
@@ -32,7 +34,10 @@ def pad(input, pad, mode="constant", value=None):
     if not isinstance(input, Tensor):
         raise not_tensors("pad", input=input)
     a = input.array
-    amounts = _amounts(a, pad)
+    if not isinstance(pad, (tuple, list)):
+        raise _not_ints(pad)
+    pad = tuple([p if type(p) is int else _whole(p, pad) for p in pad])
+    amounts = _amounts(a.shape, pad)
     cuts = min(pad, default=0) < 0
     if cuts and mode in ("constant", "circular"):
         _check_cut(a, amounts)
@@ -43,7 +48,7 @@ def pad(input, pad, mode="constant", value=None):
         raise TypeError(f"pad: value must be a number, got {type(value).__name__}")
     if not cuts:
         return _grown(input, amounts, mode, value)
-    grown = [(max(p, 0), max(q, 0)) for p, q in amounts]
+    grown = tuple([(max(p, 0), max(q, 0)) for p, q in amounts])
     if mode in ("constant", "circular"):
         return _grown(_cropped(input, amounts), grown, mode, value)
     return _cropped(_grown(input, grown, mode, value), amounts)  # what is cut off is mirrored all the same
@@ -56,8 +61,8 @@ def _cropped(x, amounts):
 
 def _grown(x, amounts, mode, value):
     a = x.array
-    y = in_order_of(a, tuple([n + p + q for n, (p, q) in zip(a.shape, amounts)]), a.dtype)
-    inner = (*[slice(p, p + n) for n, (p, _) in zip(a.shape, amounts)], ...)
+    size, inner = _frame(a.shape, amounts)
+    y = in_order_of(a, size, a.dtype)
     small = mode == "constant" and y.nbytes <= FILLED
     if small:
         _fill(y, ..., value)
@@ -119,22 +124,34 @@ def _copies(y, axis, mode, p, n, q):
     return [(b.swapaxes(0, axis), s.swapaxes(0, axis)) for b, s in pairs]
 
 
-def _amounts(a, pad):
-    """[(before, behind)] for each axis."""
-    if not isinstance(pad, (tuple, list)) or any([type(p) is not int and not _whole(p) for p in pad]):
-        raise TypeError(f"pad: pad must be a tuple of ints, got {pad!r}")
-    if len(pad) % 2 or len(pad) > 2 * a.ndim:
+@lru_cache(1024)
+def _amounts(shape, pad):
+    """((before, behind), ...) for each axis."""
+    if len(pad) % 2 or len(pad) > 2 * len(shape):
         raise RuntimeError(
-            f"pad: pad must hold two amounts for each of up to {a.ndim} axes of a tensor of shape {a.shape}, got {len(pad)}"
+            f"pad: pad must hold two amounts for each of up to {len(shape)} axes of a tensor of shape {shape}, got {len(pad)}"
         )
-    amounts = [(0, 0)] * a.ndim
+    amounts = [(0, 0)] * len(shape)
     for i in range(0, len(pad), 2):
-        amounts[a.ndim - 1 - i // 2] = pad[i].__index__(), pad[i + 1].__index__()
-    return amounts
+        amounts[len(shape) - 1 - i // 2] = pad[i], pad[i + 1]
+    return tuple(amounts)
 
 
-def _whole(p):
-    return hasattr(p, "__index__") and not isinstance(p, bool)
+def _whole(p, pad):
+    if not hasattr(p, "__index__") or isinstance(p, bool):
+        raise _not_ints(pad)
+    return p.__index__()
+
+
+def _not_ints(pad):
+    return TypeError(f"pad: pad must be a tuple of ints, got {pad!r}")
+
+
+@lru_cache(1024)
+def _frame(shape, amounts):
+    """(y's shape, where x stands in it)."""
+    size = tuple([n + p + q for n, (p, q) in zip(shape, amounts)])
+    return size, (*[slice(p, p + n) for n, (p, _) in zip(shape, amounts)], ...)
 
 
 def _check_cut(a, amounts):
