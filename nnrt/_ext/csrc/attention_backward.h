@@ -4,10 +4,13 @@
 static const REAL *K(rows_of)(const K(attention_block) *c, REAL *room, const nnrt_attention_array *x, int64_t size)
 {
     const int64_t step = K(apart)(size);
-    if (x->step[2] == step && !(c->a->part && c->a->part->q_index))
+    const int index = c->a->part && c->a->part->q_index;
+    if (x->step[2] == step && !index)
         return K(row_of)(x, c->b, c->h, c->rows[0]);
-    for (int64_t i = 0; i < c->count; i++)
-        K(scale_row)(room + i * step, K(row_of)(x, c->b, c->h, c->rows[i]), size, 1, 0);
+    for (int64_t i = 0, n; i < c->count; i += n) {
+        n = index ? 1 : c->count;
+        K(copy_rows)(room + i * step, step, K(row_of)(x, c->b, c->h, c->rows[i]), x->step[2], n, size);
+    }
     return room;
 }
 

@@ -82,13 +82,17 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
     c->k = K(row_of)(&a->k, c->b, g, cols[0]), c->k_step = a->k.step[2];
     c->v = K(row_of)(&a->v, c->b, g, cols[0]), c->v_step = a->v.step[2];
     if (index || (c->k_step != a->size && c->panels > 1)) {
-        for (int64_t r = 0; r < run->count; r++)
-            K(scale_row)(k + r * a->size, K(row_of)(&a->k, c->b, g, cols[r]), a->size, 1, 0);
+        for (int64_t r = 0, n; r < run->count; r += n) {
+            n = index ? 1 : run->count;
+            K(copy_rows)(k + r * a->size, a->size, K(row_of)(&a->k, c->b, g, cols[r]), c->k_step, n, a->size);
+        }
         c->k = k, c->k_step = a->size;
     }
     if (index || (c->v_step != a->width && c->panels > 1)) {
-        for (int64_t r = 0; r < run->count; r++)
-            K(scale_row)(v + r * a->width, K(row_of)(&a->v, c->b, g, cols[r]), a->width, 1, 0);
+        for (int64_t r = 0, n; r < run->count; r += n) {
+            n = index ? 1 : run->count;
+            K(copy_rows)(v + r * a->width, a->width, K(row_of)(&a->v, c->b, g, cols[r]), c->v_step, n, a->width);
+        }
         c->v = v, c->v_step = a->width;
     }
 }
@@ -192,8 +196,10 @@ static void K(attention_forward)(const void *args, int64_t begin, int64_t end, v
             K(scale_row)(K(row_of)(&a->out, b, c.h, c.rows[i]), sums.out + i * a->width, a->width, scale, 0);
             if (a->mass.data)
                 K(scale_row)(K(row_of)(&a->mass, b, c.h, c.rows[i]), sums.by_distance + i * width, width, scale, 0);
+            if (lse && i % NR == 0)
+                K(normalisers)(c.top + i, c.sum + i);
             if (lse)
-                lse[c.rows[i]] = c.sum[i] == 0 ? (REAL)-INFINITY : c.top[i] + K(log)(c.sum[i]);
+                lse[c.rows[i]] = c.top[i];
         }
     }
 }

@@ -67,6 +67,27 @@ FAST static void K(scale_row)(REAL *y, const REAL *x, int64_t n, REAL scale, int
         y[i] = again ? x[i] * scale + y[i] : x[i] * scale;
 }
 
+/* y[rows][n] = x, whose rows are x_step apart, those of y y_step. */
+FAST static void K(copy_rows)(REAL *y, int64_t y_step, const REAL *x, int64_t x_step, int64_t rows, int64_t n)
+{
+    for (; rows > 0; rows--, y += y_step, x += x_step) {
+        int64_t i = 0;
+        for (; i + 2 * VL <= n; i += 2 * VL) {
+            const K(vec) u = K(load)(x + i), v = K(load)(x + i + VL);
+            K(store)(y + i, u), K(store)(y + i + VL, v);
+        }
+        for (; i < n; i++)
+            y[i] = x[i];
+    }
+}
+
+/* top[NR] + log sum, -inf where the sum is 0. */
+FAST static void K(normalisers)(REAL *restrict top, const REAL *restrict sum)
+{
+    for (int64_t l = 0; l < NR; l++)
+        top[l] = sum[l] == 0 ? (REAL)-INFINITY : top[l] + K(log)(sum[l]);
+}
+
 static void K(zero_row)(REAL *y, int64_t n)
 {
     int64_t i = 0;
