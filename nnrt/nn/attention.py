@@ -86,22 +86,11 @@ class MultiheadAttention(Module):
         key_padding_mask [N, S]; attn_mask [L, S] or [N num_heads, L, S]; is_causal: attn_mask (if any) is the causal one.
         """
         self._check(query, key, value)
-        single = query.ndim == 2
-        if single:
-            query, key, value = _together(lambda x: x.unsqueeze(0), query, key, value)
-            key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-        elif not self.batch_first:
-            query, key, value = _together(lambda x: x.transpose(0, 1), query, key, value)
-        if is_causal and not need_weights and key_padding_mask is None:
-            attn_mask = None  # it says the same
-        y, weights = multihead.multi_head_attention(
-            query, key, value, self.num_heads, self._in_weights(), self.in_proj_bias, self.out_proj.weight,
+        return multihead.attend_in_order(
+            query, key, value, self.batch_first, self.num_heads, self._in_weights(), self.in_proj_bias, self.out_proj.weight,
             self.out_proj.bias, self.bias_k, self.bias_v, self.add_zero_attn, self.dropout if self.training else 0.0,
-            key_padding_mask, attn_mask, is_causal and attn_mask is None, need_weights, average_attn_weights,
+            key_padding_mask, attn_mask, is_causal, need_weights, average_attn_weights,
         )  # fmt: skip
-        if single:
-            return y.squeeze(0), None if weights is None else weights.squeeze(0)
-        return y if self.batch_first else y.transpose(0, 1), weights
 
     def _in_weights(self):
         if self._qkv_same_embed_dim:
@@ -126,14 +115,6 @@ class MultiheadAttention(Module):
 
     def extra_repr(self) -> str:
         return f"embed_dim={self.embed_dim}, num_heads={self.num_heads}, batch_first={self.batch_first}"
-
-
-def _together(function, query, key, value):
-    """function of each, calling it once for what is one tensor: the projections look for that."""
-    q = function(query)
-    k = q if key is query else function(key)
-    v = q if value is query else k if value is key else function(value)
-    return q, k, v
 
 
 class KeyValueCache:

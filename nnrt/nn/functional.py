@@ -62,6 +62,7 @@ from ..ops.margin import (
     triplet_margin_with_distance_loss,
 )
 from ..ops.masks import one_hot
+from ..ops.multihead import multi_head_attention_forward
 from ..ops.norm import (
     add_layer_norm,
     add_rms_norm,

@@ -89,6 +89,68 @@ def multi_head_attention(
     return y, weights
 
 
+def attend_in_order(
+    query, key, value, batch_first, num_heads, in_weights, in_bias, out_weight, out_bias, bias_k, bias_v, add_zero_attn,
+    dropout_p, key_padding_mask, attn_mask, is_causal, need_weights, average_attn_weights,
+):  # fmt: skip
+    """multi_head_attention with time first unless batch_first, or without N for a single sequence.
+
+    is_causal: attn_mask, if any, is the causal one.
+    """
+    single = query.ndim == 2
+    if single:
+        query, key, value = _together(lambda x: x.unsqueeze(0), query, key, value)
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
+    elif not batch_first:
+        query, key, value = _together(lambda x: x.transpose(0, 1), query, key, value)
+    if is_causal and not need_weights and key_padding_mask is None:
+        attn_mask = None  # it says the same
+    y, weights = multi_head_attention(
+        query, key, value, num_heads, in_weights, in_bias, out_weight, out_bias, bias_k, bias_v, add_zero_attn, dropout_p,
+        key_padding_mask, attn_mask, is_causal and attn_mask is None, need_weights, average_attn_weights,
+    )  # fmt: skip
+    if single:
+        return y.squeeze(0), None if weights is None else weights.squeeze(0)
+    return y if batch_first else y.transpose(0, 1), weights
+
+
+def multi_head_attention_forward(
+    query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn, dropout_p,
+    out_proj_weight, out_proj_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None,
+    use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None, static_k=None, static_v=None,
+    average_attn_weights=True, is_causal=False,
+):  # fmt: skip
+    """nn.MultiheadAttention as a function: query [L, N, E], key [S, N, Ek], value [S, N, Ev], or without N.
+
+    in_proj_weight [3E, E], or with use_separate_proj_weight q_proj_weight [E, E], k_proj_weight [E, Ek] and v_proj_weight
+    [E, Ev]. Other arguments as multi_head_attention's. NotImplementedError for static_k and static_v, RuntimeError for shapes
+    that do not fit.
+    """
+    op = "multi_head_attention_forward"
+    if static_k is not None or static_v is not None:
+        raise NotImplementedError(f"{op}: static_k and static_v must be None")
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
+    if not all([isinstance(x, Tensor) for x in (query, key, value)]):
+        raise not_tensors(op, query=query, key=key, value=value)
+    if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim or query.shape[-1] != embed_dim_to_check:
+        got = ", ".join([str(tuple(x.shape)) for x in (query, key, value)])
+        raise RuntimeError(
+            f"{op}: query, key and value must be [L, N, E] or [L, E], query with E = {embed_dim_to_check}, got shapes {got}"
+        )
+    return attend_in_order(
+        query, key, value, False, num_heads, weights, in_proj_bias, out_proj_weight, out_proj_bias, bias_k, bias_v, add_zero_attn,
+        dropout_p if training else 0.0, key_padding_mask, attn_mask, is_causal, need_weights, average_attn_weights,
+    )  # fmt: skip
+
+
+def _together(function, query, key, value):
+    """function of each, calling it once for what is one tensor: the projections look for that."""
+    q = function(query)
+    k = q if key is query else function(key)
+    v = q if value is query else k if value is key else function(value)
+    return q, k, v
+
+
 def _looking(mask):
     """A mask whose bools are True where a query looks."""
     return wrap(~mask.array) if mask is not None and mask.array.dtype.kind == "b" else mask

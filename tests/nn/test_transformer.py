@@ -104,6 +104,19 @@ def test_a_mask_has_a_gradient_beside_keys_that_are_added(torch):
     agree(torch, lambda nn: nn.MultiheadAttention(6, 3, add_bias_kv=True, add_zero_attn=True), call, numbers((4, 2, 6), (4, 4)))
 
 
+@pytest.mark.parametrize("sizes", [(6, 6), (5, 7)])
+def test_multihead_attention_as_a_function(sizes, torch):
+    def call(library, m, q, k, v):
+        return library.nn.functional.multi_head_attention_forward(
+            q, k, v, 6, 3, m.in_proj_weight, m.in_proj_bias, m.bias_k, m.bias_v, False, 0.5, m.out_proj.weight, m.out_proj.bias,
+            training=False, key_padding_mask=library.tensor(padded(2, 3)), use_separate_proj_weight=sizes != (6, 6),
+            q_proj_weight=m.q_proj_weight, k_proj_weight=m.k_proj_weight, v_proj_weight=m.v_proj_weight,
+        )  # fmt: skip
+
+    arrays = numbers((4, 2, 6), (3, 2, sizes[0]), (3, 2, sizes[1]))
+    agree(torch, lambda nn: nn.MultiheadAttention(6, 3, add_bias_kv=True, kdim=sizes[0], vdim=sizes[1]), call, arrays)
+
+
 def test_multihead_attention_of_a_single_sequence(torch):
     def call(library, module, q, k):
         return module(q, k, k, key_padding_mask=library.tensor([False, True, False]))
