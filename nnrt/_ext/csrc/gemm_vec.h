@@ -102,6 +102,19 @@ INLINE void K(store_lanes)(REAL *p, K(mask) n, K(vec) v)
 }
 #endif
 
+/* The first n lanes, or all of them where n is more. */
+INLINE K(vec) K(load_some)(const REAL *p, int64_t n)
+{
+    return n < VL ? K(load_lanes)(p, K(lanes)(n)) : K(load)(p);
+}
+INLINE void K(store_some)(REAL *p, int64_t n, K(vec) v)
+{
+    if (n < VL)
+        K(store_lanes)(p, K(lanes)(n), v);
+    else
+        K(store)(p, v);
+}
+
 /* max(v, 0) that keeps NaN. */
 INLINE K(vec) K(relu_vec)(K(vec) v)
 {

@@ -172,14 +172,13 @@ INLINE void K(put)(REAL *restrict to, const REAL *restrict from, int64_t n)
         memcpy(to, from, sizeof(REAL) * n);
 }
 
-#define GET(a) (whole ? K(load)((a) + j) : K(load_lanes)((a) + j, K(lanes)(n - j)))
-#define PUT(a, v) (whole ? K(store)((a) + j, v) : K(store_lanes)((a) + j, K(lanes)(n - j), v))
+#define GET(a) K(load_some)((a) + j, n - j)
+#define PUT(a, v) K(store_some)((a) + j, n - j, v)
 
 /* c = f c' + i g, h = o tanh(c); gates in place */
 INLINE void K(lstm_state)(int64_t n, REAL *s, REAL *c, REAL *h)
 {
     for (int64_t j = 0; j < n; j += VL) {
-        const int whole = n - j >= VL;
         const K(vec) i = K(sigmoid_vec)(K(load)(s + j)), f = K(sigmoid_vec)(K(load)(s + NR + j));
         const K(vec) g = K(tanh_vec)(K(load)(s + 2 * NR + j)), o = K(sigmoid_vec)(K(load)(s + 3 * NR + j));
         const K(vec) now = f * GET(c) + i * g;
@@ -196,7 +195,6 @@ INLINE void K(lstm_state)(int64_t n, REAL *s, REAL *c, REAL *h)
 INLINE void K(gru_state)(int64_t n, REAL *s, const REAL *a, const REAL *before, REAL *h)
 {
     for (int64_t j = 0; j < n; j += VL) {
-        const int whole = n - j >= VL;
         const K(vec) r = K(sigmoid_vec)(K(load)(s + j)), z = K(sigmoid_vec)(K(load)(s + NR + j));
         const K(vec) m = K(tanh_vec)(GET(a) + r * K(load)(s + 2 * NR + j));
         K(store)(s + j, r);
@@ -319,7 +317,6 @@ INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *dm, const REAL *d
                              const REAL *before, REAL *da)
 {
     for (int64_t j = 0; j < n; j += VL) {
-        const int whole = n - j >= VL;
         const K(vec) i = GET(g), f = GET(g + h), m = GET(g + 2 * h), o = GET(g + 3 * h), tc = K(tanh_vec)(GET(c));
         const K(vec) d = dy ? GET(dm) + GET(dy) : GET(dm), e = GET(dc) + d * o * (1 - tc * tc);
         PUT(da, e * m * i * (1 - i));

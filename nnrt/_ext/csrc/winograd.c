@@ -45,19 +45,6 @@ const nnrt_winograd_table NNRT_SYM(winograd) = {
 #define ELEMENT_BYTES REAL_BYTES
 #include "transpose.h"
 
-/* The first n lanes, or all. */
-INLINE K(vec) K(load_some)(const REAL *p, int64_t n)
-{
-    return n < VL ? K(load_lanes)(p, K(lanes)(n)) : K(load)(p);
-}
-INLINE void K(store_some)(REAL *p, int64_t n, K(vec) v)
-{
-    if (n < VL)
-        K(store_lanes)(p, K(lanes)(n), v);
-    else
-        K(store)(p, v);
-}
-
 /* Elements from one matrix of a panel of u to the next, and before the panel of column j. */
 INLINE int64_t K(u_step)(int64_t depth, int64_t width)
 {
