@@ -13,7 +13,10 @@ class Function:
     them; backward gets one gradient per output and returns one per argument of forward (None
     where there is none). `ctx.save_for_backward(*tensors)` keeps tensors for `ctx.saved_tensors`;
     `ctx.needs_input_grad` is a tuple of bool; `ctx.mark_non_differentiable(*outputs)` excludes outputs.
+    With a static setup_context(ctx, inputs, output), which then does all that concerns ctx, forward has no ctx.
     """
+
+    setup_context = None
 
     @classmethod
     def apply(cls, *args):
@@ -62,9 +65,18 @@ class Context:
         """These outputs get no gradient."""
         self._constant = tuple(outputs)
 
+    def mark_dirty(self, *inputs):
+        """Refused: the tape does not record changes in place."""
+        raise NotImplementedError("mark_dirty: changes in place are not recorded on the tape; return a new tensor from forward")
+
     def set_materialize_grads(self, value):
         """Whether backward gets zeros (default) or None for an output that was not used."""
         self.materialize_grads = bool(value)
+
+
+def once_differentiable(function):
+    """function itself: no backward pass is differentiated here. For code written for torch."""
+    return function
 
 
 def apply(function, args):
@@ -72,7 +84,11 @@ def apply(function, args):
     inputs = tuple(a if isinstance(a, Tensor) else None for a in args)
     ctx = Context(inputs)
     with autograd.no_grad():
-        result = function.forward(ctx, *args)
+        if function.setup_context is None:
+            result = function.forward(ctx, *args)
+        else:
+            result = function.forward(*args)
+            function.setup_context(ctx, args, result)
     several = isinstance(result, tuple)
     outs = result if several else (result,)
     for position, out in enumerate(outs):
@@ -81,30 +97,37 @@ def apply(function, args):
     if autograd.is_grad_enabled() and any(ctx.needs_input_grad):
         # An input handed through becomes a tensor of its own: attaching must not take the input off its place.
         outs = tuple(out.detach() if any(out is x for x in inputs) else out for out in outs)
-        live = tuple(out for out in outs if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant))
-        if live:
-            autograd.attach(live, _Backward(function, live), inputs, (ctx,))
+        places = [
+            i for i, out in enumerate(outs) if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant)
+        ]
+        if places:
+            autograd.attach(tuple([outs[i] for i in places]), _Backward(function, outs, places), inputs, (ctx,))
     return outs if several else outs[0]
 
 
 class _Backward:
     """The backward function of one application. The tape keeps ctx, and lets go of it as of any saved memory."""
 
-    def __init__(self, function, outs):
+    def __init__(self, function, outs, places):
         self.function = function
+        self.places = places  # of the differentiable outputs among all
         self.like = [(out.array.shape, out.array.dtype) for out in outs]
         self.__name__ = function.__name__
 
     def __call__(self, node, *dys):
         (ctx,) = node.saved
         grads = []
-        for dy, (shape, dtype) in zip(dys, self.like):
+        given = dict(zip(self.places, dys))
+        for i, (shape, dtype) in enumerate(self.like):
+            dy = given.get(i)
             if dy is None and ctx.materialize_grads:
                 dy = memory.zeros(shape, dtype)
             grads.append(None if dy is None else wrap(dy))
         with autograd.no_grad():
             result = self.function.backward(ctx, *grads)
         result = result if isinstance(result, tuple) else (result,)
+        if len(result) > len(node.targets) and all(g is None for g in result[len(node.targets) :]):
+            result = result[: len(node.targets)]  # arguments that were left out have no gradients
         if len(result) != len(node.targets):
             raise RuntimeError(
                 f"{self.__name__}.backward: returned {len(result)} gradients for the {len(node.targets)} arguments of forward"

@@ -1,6 +1,7 @@
 """Whether the ops of this thread are recorded: no_grad and its relatives, which nnrt.autograd makes public."""
 
 import functools
+import inspect
 
 try:
     from ._ext.runtime import grad_enabled
@@ -35,6 +36,8 @@ class _Mode:
 
     def __call__(self, function):
         enabled = self.enabled
+        if inspect.isgeneratorfunction(function):
+            return _each_step(function, enabled)
 
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
@@ -42,6 +45,34 @@ class _Mode:
                 return function(*args, **kwargs)
 
         return wrapped
+
+
+def _each_step(function, enabled):
+    """A generator function whose body runs in the mode, and what it yields to in the caller's."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        steps = function(*args, **kwargs)
+        resume, given = steps.send, None
+        try:
+            while True:
+                try:
+                    with _Mode(enabled):
+                        value = resume(given)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    given = yield value
+                    resume = steps.send
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    resume, given = steps.throw, error
+        finally:
+            with _Mode(enabled):
+                steps.close()
+
+    return wrapped
 
 
 class no_grad(_Mode):

@@ -39,9 +39,25 @@ def run_node_hooks(node, dys):
     return slots[0] if node.outputs == 1 else slots
 
 
+class Afterwards:
+    """A hook that gets a leaf once its .grad is complete."""
+
+    def __init__(self, hook):
+        self.hook = hook
+
+
+def run_afterwards(leaf):
+    """Calls what register_post_accumulate_grad_hook was given."""
+    for hook in list(leaf.hooks.values()):
+        if isinstance(hook, Afterwards):
+            hook.hook(leaf)
+
+
 def run_hooks(hooks, g):
     """The gradient g, or what the hooks made of it: TypeError or RuntimeError for what cannot stand for it."""
     for hook in list(hooks.values()):
+        if isinstance(hook, Afterwards):
+            continue
         changed = hook(wrap(g) if isinstance(g, ndarray) else g)
         if changed is None:
             continue

@@ -24,9 +24,9 @@ import numpy as np
 from numpy import generic, ndarray
 
 from . import _anomaly, config, registry
-from ._anomaly import detect_anomaly
+from ._anomaly import detect_anomaly, set_detect_anomaly
 from ._grad_mode import enable_grad, grad_enabled, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from ._hooks import Handle, run_hooks, run_node_hooks
+from ._hooks import Afterwards, Handle, run_afterwards, run_hooks, run_node_hooks
 from .memory import alike, copy, empty, empty_like
 from .tensor import Tensor, Version, wrap
 
@@ -120,14 +120,14 @@ def record(out, backward, inputs, saved=()):
 def on_tape(inputs):
     """Whether an op on this tuple of Tensors or None is to be recorded."""
     for x in inputs:
-        if x is not None and x.requires_grad:
+        if x is not None and x._requires_grad:
             return grad_enabled()
     return False
 
 
 def tracked(a, b):
     """on_tape((a, b)): hot ops ask before they make the tuples for record()."""
-    return (a.requires_grad or b.requires_grad) and grad_enabled()
+    return (a._requires_grad or b._requires_grad) and grad_enabled()
 
 
 def record_many(outs, backward, inputs, saved=()):
@@ -155,14 +155,14 @@ def attach(outs, backward, inputs, saved):
     if len(outs) == 1:
         out = outs[0]
         out.node = node
-        out.requires_grad = True
+        out._requires_grad = True
     else:
         for index, out in enumerate(outs):
             made = Output.__new__(Output)
             made.node = node
             made.index = index
             out.node = made
-            out.requires_grad = True
+            out._requires_grad = True
     if not saved:
         node.saved_arrays = ()
         node.versions = None
@@ -199,7 +199,7 @@ def version_of(t):
 
 
 def target_of(t):
-    if t is None or not t.requires_grad:
+    if t is None or not t._requires_grad:
         return None
     return t if t.node is None else t.node
 
@@ -219,6 +219,8 @@ def backward(tensors, grad_tensors=None, retain_graph=False, create_graph=False,
     for leaf, g in zip(inputs, found):
         if g is not None:
             accumulate(leaf, g.array if isinstance(g, Tensor) else g, True)
+            if leaf.hooks:
+                run_afterwards(leaf)
 
 
 def sequence(x):
@@ -261,7 +263,7 @@ def walk_from(op, tensors, grads, retain_graph, create_graph, wanted):
 
 
 def _root(op, t):
-    if not t.requires_grad:
+    if not t._requires_grad:
         raise RuntimeError(f"{op}: the tensor does not require a gradient: no input of its ops had requires_grad=True")
     return target_of(t)
 
@@ -309,6 +311,7 @@ class Walk:
         if self.hooked is not None:
             for leaf, g in self.hooked.items():
                 accumulate(leaf, run_hooks(leaf.hooks, g), False)
+                run_afterwards(leaf)
 
     def visit(self, node, dys):
         """Runs one node's backward function and hands on what it returns."""
@@ -412,25 +415,31 @@ def added(a, b):
 
 def accumulate(leaf, g, owned):
     """leaf.grad += g, the only place where gradients are accumulated."""
-    before = leaf.grad
+    before = leaf._grad
     if before is None:
         if not isinstance(g, ndarray):
-            leaf.grad = g
+            leaf._grad = g
             return
         if not owned:
             g = copy(g)
-        leaf.grad = wrap(g)
+        leaf._grad = wrap(g)
     elif isinstance(before, Tensor) and isinstance(g, ndarray):
         held = before
+        if not alike(held.array, g):
+            raise RuntimeError(
+                f"backward: .grad has shape {held.array.shape} and dtype {held.array.dtype}, "
+                f"what is to be added {g.shape} and {g.dtype}"
+            )
         K.add(held.array, held.array, g)
         if held.version is not None:
             held.version.value += 1
     else:
         total = added(before.array if isinstance(before, Tensor) else before, g)
-        leaf.grad = wrap(total) if isinstance(total, ndarray) else total
+        leaf._grad = wrap(total) if isinstance(total, ndarray) else total
 
 
 # These need the tape above.
+from . import _function as function  # noqa: E402
 from ._function import Function  # noqa: E402
 from ._grad import grad  # noqa: E402
 from ._gradcheck import gradcheck  # noqa: E402

@@ -85,7 +85,13 @@ class inference_mode(_Mode):
 class set_grad_enabled(_Mode):
     def __init__(self, mode: bool) -> None: ...
 
-def detect_anomaly(mode: bool = True) -> Any: ...
+class set_detect_anomaly:
+    def __init__(self, mode: bool, check_nan: bool = True) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+class detect_anomaly(set_detect_anomaly):
+    def __init__(self, check_nan: bool = True) -> None: ...
 
 class Function:
     @classmethod
@@ -104,4 +110,9 @@ def gradcheck(
     raise_exception: bool = True,
     directions: int = 2,
     seed: int = 0,
+    *,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    fast_mode: bool = False,
 ) -> bool: ...

@@ -12,9 +12,9 @@ cdef class Version:
 
 cdef class Tensor:
     cdef public object array
-    cdef public object grad
+    cdef public object _grad
     cdef public object node
-    cdef public bint requires_grad
+    cdef public bint _requires_grad
     cdef public Version version
     cdef public dict hooks
     cdef object __weakref__

@@ -41,8 +41,8 @@ class Tensor:
     def __init__(self, data=(), requires_grad=False):
         made = create.tensor(data)
         self.array = made.array
-        self.requires_grad = False
-        self.grad = None
+        self._requires_grad = False
+        self._grad = None
         self.node = None
         self.version = None
         self.hooks = None
@@ -158,6 +158,26 @@ class Tensor:
 
     # the tape
 
+    @property
+    def requires_grad(self):
+        """Whether gradients with respect to this tensor are wanted. Set by :meth:`requires_grad_`'s rules."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        self.requires_grad_(value)
+
+    @property
+    def grad(self):
+        """The gradient that backward passes have accumulated: a Tensor of this shape and dtype, SparseRows, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            _check_grad(self, value)
+        self._grad = value
+
     def backward(self, gradient=None, retain_graph=False, create_graph=False, inputs=None):
         """Accumulates d<self, gradient>/d leaf into .grad of every leaf that requires it.
 
@@ -173,7 +193,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad_: only floating tensors can require gradients, this one is {self.dtype}")
         if not requires_grad and self.node is not None:
             raise RuntimeError("requires_grad_: a result of a recorded op cannot stop requiring gradients; use detach()")
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         return self
 
     def detach(self):
@@ -183,12 +203,12 @@ class Tensor:
     def detach_(self):
         """Takes this tensor off the tape."""
         self.node = None
-        self.requires_grad = False
+        self._requires_grad = False
         return self
 
     def retain_grad(self):
         """Keeps the gradient of a non-leaf in .grad."""
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise RuntimeError("retain_grad: the tensor does not require a gradient")
         if self.node is not None:
             key = ~(self.node.index if isinstance(self.node, autograd.Output) else 0)
@@ -203,7 +223,7 @@ class Tensor:
 
         Returns a handle with remove().
         """
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise RuntimeError("register_hook: the tensor does not require a gradient")
         if self.node is None:
             if self.hooks is None:
@@ -212,6 +232,14 @@ class Tensor:
         if isinstance(self.node, autograd.Output):
             return self.node.node.add_hook(self.node.index, hook)
         return self.node.add_hook(0, hook)
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """Calls hook(tensor) when a backward pass has added all it has to this leaf's .grad. Returns a handle with remove()."""
+        if not self._requires_grad or self.node is not None:
+            raise RuntimeError("register_post_accumulate_grad_hook: wants a leaf that requires a gradient")
+        if self.hooks is None:
+            self.hooks = {}
+        return autograd.Handle(self.hooks, autograd.Afterwards(hook))
 
     # operators
 
@@ -391,7 +419,7 @@ class Tensor:
 
     def numpy(self):
         """The memory as an array, no copy; refused on the tape, as in torch."""
-        if self.requires_grad:
+        if self._requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
         autograd.version_of(self).lent = True
         return self.array.view()
@@ -514,7 +542,18 @@ class Tensor:
         return create.describe(self)
 
 
-_FIELDS = frozenset(("array", "grad", "node", "requires_grad", "version", "hooks"))
+_FIELDS = frozenset(("array", "_grad", "node", "_requires_grad", "version", "hooks"))
+
+
+def _check_grad(t, value):
+    """TypeError or RuntimeError for what cannot be t's gradient."""
+    if not isinstance(value, Tensor) and not getattr(value, "is_sparse", False):
+        raise TypeError(f"grad: wants a Tensor or None, got {type(value).__name__}")
+    if tuple(value.shape) != t.array.shape or value.dtype != t.array.dtype:
+        raise RuntimeError(
+            f"grad: a gradient of shape {tuple(value.shape)} and dtype {value.dtype} does not fit a tensor of shape "
+            f"{t.array.shape} and dtype {t.array.dtype}"
+        )
 
 
 def attributes_of(t):
@@ -526,9 +565,9 @@ def wrap(array):
     """A leaf Tensor over an array, which it does not copy."""
     t = Tensor.__new__(Tensor)
     t.array = array
-    t.grad = None
+    t._grad = None
     t.node = None
-    t.requires_grad = False
+    t._requires_grad = False
     t.version = None
     t.hooks = None
     return t

@@ -348,7 +348,7 @@ def test_function_without_graph_and_with_mistakes():
     class Count(Wrong):
         @staticmethod
         def backward(ctx, dy):
-            return dy, None
+            return dy, dy
 
     with pytest.raises(RuntimeError, match="returned 2 gradients for the 1 arguments"):
         Count.apply(x).backward()
@@ -371,8 +371,8 @@ def test_function_with_several_outputs_and_constants():
             return x * 2, x * 3, sign
 
         @staticmethod
-        def backward(ctx, da, db):
-            assert db is not None and not db.numpy().any()
+        def backward(ctx, da, db, dsign):
+            assert db is not None and not db.numpy().any() and not dsign.numpy().any()
             return da * 2 + db * 3
 
     x = leaf(1.0, -2.0)
@@ -492,3 +492,92 @@ def test_two_threads_walk_one_retained_graph():
         t.join()
     for r in results:
         np.testing.assert_array_equal(r, results[0])
+
+
+def test_what_cannot_be_a_gradient():
+    x = leaf(1.0, 2.0)
+    for bad, error, text in [
+        (nnrt.ones(3), RuntimeError, r"shape \(3,\).*does not fit a tensor of shape \(2,\)"),
+        (nnrt.ones(2, dtype=nnrt.float64 if x.dtype == np.float32 else nnrt.float32), RuntimeError, "dtype"),
+        (3.0, TypeError, "got float"),
+    ]:
+        with pytest.raises(error, match=text):
+            x.grad = bad
+    assert x.grad is None
+    (x * 1).sum().backward()
+    x.data = nnrt.ones(3, dtype=x.dtype)
+    with pytest.raises(RuntimeError, match=r"\.grad has shape \(2,\)"):
+        (x * 1).sum().backward()
+    with pytest.raises(RuntimeError, match="int64"):
+        nnrt.tensor([1, 2]).requires_grad = True
+    with pytest.raises(RuntimeError, match="detach"):
+        (x * 1).requires_grad = False
+
+
+def test_hooks_after_accumulation():
+    x, seen = leaf(1.0, 2.0), []
+    handle = x.register_post_accumulate_grad_hook(lambda t: seen.append((t is x, t.grad.tolist())))
+    (x * 2 + x).sum().backward()
+    (x * 2).sum().backward(inputs=[x])
+    assert seen == [(True, [3, 3]), (True, [5, 5])]
+    nnrt.autograd.grad((x * 2).sum(), x)
+    handle.remove()
+    x.sum().backward()
+    assert len(seen) == 2
+    with pytest.raises(RuntimeError, match="leaf"):
+        (x * 2).register_post_accumulate_grad_hook(print)
+
+
+def test_functions_as_torch_writes_them_now():
+    class Scale(nnrt.autograd.Function):
+        @staticmethod
+        def forward(x, k=2, flag=None):
+            return x * k
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.k = inputs[1]
+
+        @staticmethod
+        @nnrt.autograd.function.once_differentiable
+        def backward(ctx, dy):
+            return dy * ctx.k, None, None
+
+    x = leaf(1.0, 2.0)
+    Scale.apply(x, 3).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+    assert nnrt.autograd.gradcheck(Scale.apply, (nnrt.ones(2, dtype=nnrt.float64, requires_grad=True), 3), fast_mode=True)
+
+
+def test_grad_modes_of_generators():
+    @nnrt.no_grad()
+    def steps():
+        given = yield nnrt.is_grad_enabled()
+        try:
+            yield given, nnrt.is_grad_enabled()
+        except KeyError:
+            yield nnrt.is_grad_enabled()
+        return "end"
+
+    it = steps()
+    assert next(it) is False and nnrt.is_grad_enabled()
+    assert it.send(7) == (7, False) and nnrt.is_grad_enabled()
+    assert it.throw(KeyError()) is False and nnrt.is_grad_enabled()
+    with pytest.raises(StopIteration, match="end"):
+        next(it)
+
+
+def test_anomaly_detection_is_switched():
+    nnrt.autograd.set_detect_anomaly(True)
+    try:
+        with pytest.raises(RuntimeError, match="forward pass of log made a NaN"):
+            leaf(-1.0).log()
+        with nnrt.autograd.detect_anomaly(check_nan=False):
+            leaf(-1.0).log().sum().backward()
+        with nnrt.autograd.set_detect_anomaly(False):
+            leaf(-1.0).log()
+        with pytest.raises(RuntimeError, match="NaN"):
+            leaf(-1.0).log()
+    finally:
+        nnrt.autograd.set_detect_anomaly(False)
+    leaf(-1.0).log()

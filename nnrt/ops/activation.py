@@ -21,7 +21,7 @@ SELU_SCALE = 1.0507009873554805
 
 def _target(x, inplace):
     """The output array: x's own when inplace is asked for and the tape does not need x."""
-    if inplace and not (x.requires_grad and grad_enabled()):
+    if inplace and not (x._requires_grad and grad_enabled()):
         return x.array
     return empty_like(x.array)
 

@@ -394,8 +394,8 @@ def rebuild(kind, array, requires_grad, attributes):
     """What unpickling and deepcopy call: a Tensor of class `kind` around the array."""
     made = kind.__new__(kind)
     made.array = array
-    made.grad = None
     made.node = None
+    made.grad = None
     made.version = None
     made.hooks = None
     made.requires_grad = requires_grad

@@ -156,7 +156,7 @@ def mul(input, other):
             K.mul(out, left.array, right.array)
             if not tracked(left, right):
                 return wrap(out)
-            saved = (left if right.requires_grad else None, right if left.requires_grad else None)
+            saved = (left if right._requires_grad else None, right if left._requires_grad else None)
             return record(out, mul_backward, (left, right), saved)
     a, b = operands("mul", input, other)
     u, v = array_of(a), array_of(b)

@@ -20,7 +20,7 @@ from .promotion import as_tensor
 def viewed(base, array, backward, saved):
     """The Tensor of a view `array` of base's memory, recorded on the tape where base needs it."""
     t = view_of(base, array)
-    if base.requires_grad and grad_enabled():
+    if base._requires_grad and grad_enabled():
         attach((t,), backward, (base,), saved)
     return t
 
