@@ -133,6 +133,34 @@ def test_nan_and_equal_values_are_as_in_torch(torch):
             np.testing.assert_array_equal(g.numpy(), w.numpy())
 
 
+def test_windows_far_larger_than_the_image():
+    x = nnrt.ones(1, 1, 3, 4, requires_grad=True)
+    kernel, padding = 2**31 - 1, 2**30 - 1
+    y = F.max_pool2d(x.detach(), kernel, 1, padding)
+    np.testing.assert_array_equal(y.numpy(), np.ones((1, 1, 3, 4)))
+    F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.ones((1, 1, 3, 4)), rtol=1e-6)
+
+
+def test_a_window_of_zeros_has_no_gradient_in_a_p_norm(torch):
+    a = np.array([0, 0, 0, 0, 3, 4, -1, 0], np.float32).reshape(1, 1, 2, 4)
+    for p in (1, 2, 3.5):
+        x, z = nnrt.tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+        F.lp_pool2d(x.abs(), p, (1, 2)).sum().backward()
+        torch.nn.functional.lp_pool2d(z.abs(), p, (1, 2)).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), z.grad.numpy(), rtol=1e-6)
+
+
+def test_images_without_channels(torch):
+    a = np.zeros((2, 0, 4, 4), np.float32)
+    for library in (torch, nnrt):
+        f, x = library.nn.functional, library.tensor(a, requires_grad=True)
+        ys = f.adaptive_avg_pool2d(x, 3), f.grid_sample(x, library.zeros(2, 3, 5, 2), align_corners=False)
+        assert [tuple(y.shape) for y in ys] == [(2, 0, 3, 3), (2, 0, 3, 5)]
+    sum(y.sum() for y in ys).backward()
+    assert x.grad.shape == a.shape
+
+
 def test_unpool_inverts_pool(rng):
     x = nnrt.from_numpy(rng.standard_normal((2, 3, 7, 9)))
     y, index = F.max_pool2d(x, 2, return_indices=True)
@@ -194,8 +222,16 @@ BAD = {
     "stride": (lambda: F.avg_pool2d(X, 2, (1, 0)), RuntimeError, r"avg_pool2d: stride must be at least 1, got \(1, 0\)"),
     "dilation": (lambda: F.max_pool2d(X, 2, dilation=0), RuntimeError, "max_pool2d: dilation must be at least 1, got 0"),
     "negative": (lambda: F.max_pool2d(X, 2, padding=-1), RuntimeError, "max_pool2d: padding must be at least 0, got -1"),
-    "padding": (lambda: F.max_pool2d(X, 2, padding=2), RuntimeError, "max_pool2d: padding 2 is more than half .* spans 2"),
+    "padding": (lambda: F.max_pool2d(X, 2, padding=2), RuntimeError, r"padding \(2, 2\) is more than half of .*\(2, 2\)"),
+    "dilated": (lambda: F.max_pool1d(X[0], 2, padding=2, dilation=3), RuntimeError, "more than half of kernel_size"),
     "large": (lambda: F.max_pool2d(X, 7), RuntimeError, r"max_pool2d: input .*6\) is too small for kernel_size \(7, 7\)"),
+    "huge kernel": (lambda: F.avg_pool2d(X, 2**62, 1, 2**61), RuntimeError, r"kernel_size must be below 2\*\*31, got 4611"),
+    "huge windows": (lambda: F.max_pool3d(X, 2**31 - 1, 1, 2**30 - 1), RuntimeError, "max_pool3d: windows of .* are too large"),
+    "huge output": (lambda: F.adaptive_avg_pool2d(X, 2**40), RuntimeError, "adaptive_avg_pool2d: the result's shape .* beyond"),
+    "divisors": (lambda: F.avg_pool2d(X, 2, divisor_override=1.5), TypeError, "divisor_override must be an int or None, got 1.5"),
+    "norm": (lambda: F.lp_pool2d(X, "2", 2), TypeError, "lp_pool2d: norm_type must be a number, got '2'"),
+    "no norm": (lambda: F.lp_pool2d(X, 0, 2), ZeroDivisionError, "lp_pool2d: norm_type must not be 0"),
+    "output type": (lambda: F.max_unpool2d(X, INDEX, 2, output_size=12), TypeError, "output_size must be a tuple of ints, got 1"),
     "divisor": (lambda: F.avg_pool2d(X, 2, divisor_override=0), RuntimeError, "avg_pool2d: divisor_override must not be zero"),
     "empty": (lambda: F.max_pool2d(nnrt.ones(2, 0, 4, 4), 2), RuntimeError, "max_pool2d: no dimension but the batch"),
     "bool": (lambda: F.max_pool2d(X > 0, 2), RuntimeError, "max_pool2d: wants a numeric tensor, got bool"),

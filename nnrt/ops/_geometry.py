@@ -107,7 +107,7 @@ def _limited(op, shape, itemsize=8):
     count = itemsize
     for size in shape:
         count *= size
-    if max(shape) >= 1 << 63 or count >= 1 << 63:
+    if max(shape, default=0) >= 1 << 63 or count >= 1 << 63:
         raise RuntimeError(f"{op}: the result's shape {shape} is beyond what memory can address")
 
 

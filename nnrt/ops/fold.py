@@ -11,6 +11,7 @@ from itertools import product
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
+from ._geometry import _limited
 from .promotion import not_tensors
 
 copies, sums = registry.family("shape"), registry.family("elementwise")
@@ -30,6 +31,8 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
         raise RuntimeError(f"unfold: input must be [N, C, H, W] or [C, H, W] with elements, got shape {x.shape}")
     geometry = _geometry("unfold", kernel_size, dilation, padding, stride)
     blocks = _blocks("unfold", x.shape[-2:], geometry)
+    if max(blocks) >= 1 << 16:
+        _limited("unfold", (*x.shape[:-2], *geometry[0], *blocks))
     return record(_unfolded(x, blocks, geometry), unfold_backward, (input,), (x.shape, blocks, geometry))
 
 

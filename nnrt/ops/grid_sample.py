@@ -12,6 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
+from ._geometry import _limited
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .create import sizes_of
 from .linear import matmul
@@ -71,8 +72,8 @@ def _check(x, g, mode):
         )
     if x.dtype != g.dtype or x.dtype.kind != "f":
         raise RuntimeError(f"grid_sample: input and grid must be of one floating dtype, got {x.dtype} and {g.dtype}")
-    if 0 in x.shape[1:]:
-        raise RuntimeError(f"grid_sample: input must have channels and pixels, got shape {x.shape}")
+    if 0 in x.shape[2:]:
+        raise RuntimeError(f"grid_sample: input must have pixels, got shape {x.shape}")
     if math.prod(x.shape[2:]) >= 1 << 31:
         raise RuntimeError(f"grid_sample: images must have less than 2**31 pixels, got shape {x.shape}")
     if mode == "bicubic" and x.ndim == 5:
@@ -95,6 +96,7 @@ def affine_grid(theta, size, align_corners=None):
         )
     if theta.array.dtype.kind != "f":
         raise ValueError(f"affine_grid: theta must be of a floating dtype, got {theta.array.dtype}")
+    _limited("affine_grid", (size[0], *size[2:], axes))
     lines = [np.linspace(-1, 1, n) * (1 if align_corners else (n - 1) / n) if n > 1 else np.zeros(1) for n in size[2:]]
     base = np.stack([*np.meshgrid(*lines, indexing="ij")[::-1], np.ones(size[2:])], -1).astype(theta.array.dtype)
     grid = matmul(wrap(base.reshape(-1, axes + 1)), transpose(theta, 1, 2))

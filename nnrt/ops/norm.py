@@ -126,6 +126,8 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """
     op = "group_norm"
     a, c = _checked(op, input, weight, bias)
+    if not hasattr(num_groups, "__index__"):
+        raise TypeError(f"{op}: num_groups must be an int, got {num_groups!r}")
     if num_groups <= 0:
         raise RuntimeError(f"{op}: num_groups must be greater than 0, got {num_groups}")
     if c % num_groups:
@@ -438,6 +440,8 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
         raise not_tensors(op, input=input)
     if input.ndim < 3:
         raise ValueError(f"{op}: wants at least 3 dimensions [N, C, ...], got input of shape {tuple(input.shape)}")
+    if not hasattr(size, "__index__"):
+        raise TypeError(f"{op}: size must be an int, got {size!r}")
     if size < 1:
         raise RuntimeError(f"{op}: size must be positive, got {size}")
     if input.array.size == 0:

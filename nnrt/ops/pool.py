@@ -17,9 +17,11 @@ from .. import memory, registry
 from .._ref.pool import taps
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
+from ._geometry import _limited
 from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .binary import pow
 from .elementwise import mul
+from .masks import masked_fill
 from .promotion import not_tensors
 
 K = registry.family("pool")
@@ -133,11 +135,13 @@ def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size)
     a, at = _batched(op, dims, x), indices.array
     if at.dtype != np.int64 or at.shape != x.array.shape:
         raise RuntimeError(
-            f"{op}: indices must be int64 of x's shape {x.array.shape}, got {at.dtype} of shape {at.shape}"
+            f"{op}: indices must be int64 of input's shape {x.array.shape}, got {at.dtype} of shape {at.shape}"
         )
     kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding, half=False)
     size = [(i - 1) * s - 2 * p + k for i, k, s, p in zip(a.shape[2:], kernel, stride, padding)]
     if output_size is not None:
+        if not isinstance(output_size, (tuple, list)):
+            raise TypeError(f"{op}: output_size must be a tuple of ints, got {output_size!r}")
         wanted = tuple(output_size)[-dims:]
         if len(output_size) not in (dims, dims + 2) or any([abs(w - i) >= s for w, i, s in zip(wanted, size, stride)]):
             raise ValueError(
@@ -147,6 +151,7 @@ def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size)
         size = wanted
     if min(size) < 1:
         raise RuntimeError(f"{op}: output of size {tuple(size)} is too small")
+    _limited(op, (*a.shape[:2], *size))
     b, index = channels_last(a), _last(at, dims)
     y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
     bad = memory.empty((1,), np.int64)
@@ -192,6 +197,8 @@ def avg_pool3d(
 def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad, divisor):
     a = _batched(op, dims, x, floating=True)
     kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding)
+    if divisor is not None and not hasattr(divisor, "__index__"):
+        raise TypeError(f"{op}: divisor_override must be an int or None, got {divisor!r}")
     if divisor == 0:
         raise RuntimeError(f"{op}: divisor_override must not be zero")
     size = _output_size(op, a.shape, kernel, stride, padding, _ONES, ceil_mode)
@@ -215,7 +222,7 @@ def adaptive_avg_pool3d(input, output_size):
 
 
 def _adaptive_avg_pool(op, dims, x, output_size):
-    a = _batched(op, dims, x, floating=True)
+    a = _batched(op, dims, x, floating=True, channels=0)
     return _average(x, a, _adaptive_size(op, a.shape, output_size), (None, _ONES, _ZEROS, True, None))
 
 
@@ -252,22 +259,29 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 
 def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
-    count = math.prod(_tuple(f"lp_pool{dims}d", "kernel_size", kernel_size, dims, least=1))
-    mean = average(pow(x, norm_type), kernel_size, stride, 0, ceil_mode)
-    return pow(mul(mean, count), 1 / norm_type)
+    op = f"lp_pool{dims}d"
+    if not isinstance(x, Tensor):
+        raise not_tensors(op, input=x)
+    if not isinstance(norm_type, (int, float)):
+        raise TypeError(f"{op}: norm_type must be a number, got {norm_type!r}")
+    if norm_type == 0:
+        raise ZeroDivisionError(f"{op}: norm_type must not be 0")
+    count = math.prod(_tuple(op, "kernel_size", kernel_size, dims, least=1))
+    total = mul(average(pow(x, norm_type), kernel_size, stride, 0, ceil_mode), count)
+    return pow(masked_fill(total, total == 0, 0), 1 / norm_type)  # where all is 0 the root's slope is infinite: none passes
 
 
 # ---- arguments ----
 
 
-def _batched(op, dims, x, floating=False):
-    """x's array as (N, C, *spatial)."""
+def _batched(op, dims, x, floating=False, channels=1):
+    """x's array as (N, C, *spatial), with at least so many channels."""
     if not isinstance(x, Tensor):
         raise not_tensors(op, input=x)
     a = x.array
     if a.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {a.shape}")
-    if 0 in a.shape[-dims - 1 :]:
+    if 0 in a.shape[-dims:] or a.shape[-dims - 1] < channels:
         raise RuntimeError(f"{op}: no dimension but the batch may be empty, got shape {a.shape}")
     if a.dtype.kind == "b" or floating and a.dtype.kind != "f":
         raise RuntimeError(f"{op}: wants a {'floating' if floating else 'numeric'} tensor, got {a.dtype}")
@@ -282,6 +296,8 @@ def _tuple(op, name, value, dims, least):
     values = tuple([v.__index__() for v in values])
     if min(values) < least:
         raise RuntimeError(f"{op}: {name} must be at least {least}, got {value!r}")
+    if max(values) >= 1 << 31:
+        raise RuntimeError(f"{op}: {name} must be below 2**31, got {value!r}")
     return values * dims if len(values) == 1 else values
 
 
@@ -294,22 +310,23 @@ def _sizes(op, dims, kernel_size, stride, padding, half=True):
 def _output_size(op, shape, kernel, stride, padding, dilation, ceil_mode):
     size = []
     for i, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation):
-        extent = d * (k - 1) + 1
-        if p > extent // 2:
-            raise RuntimeError(f"{op}: padding {p} is more than half of the window, which spans {extent}")
-        o = (i + 2 * p - extent + (s - 1 if ceil_mode else 0)) // s + 1
+        if p > k // 2:
+            raise RuntimeError(f"{op}: padding {padding} is more than half of kernel_size {kernel}")
+        o = (i + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil_mode else 0)) // s + 1
         size.append(o - 1 if ceil_mode and (o - 1) * s >= i + p else o)
     if min(size) < 1:
         raise RuntimeError(
             f"{op}: input of shape {shape} is too small for kernel_size {kernel}, dilation {dilation[: len(kernel)]}"
             f" and padding {padding}: the output's size would be {tuple(size)}"
         )
+    if math.prod(kernel) >= 1 << 62:
+        raise RuntimeError(f"{op}: windows of kernel_size {kernel} are too large")
     return tuple(size)
 
 
 def _adaptive_size(op, shape, output_size):
     dims = len(shape) - 2
-    if type(output_size) is int and output_size >= 0:
+    if type(output_size) is int and 0 <= output_size < 1 << 16:
         return (output_size,) * dims
     sizes = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
     if len(sizes) not in (1, dims) or not all([s is None or hasattr(s, "__index__") for s in sizes]):
@@ -318,6 +335,8 @@ def _adaptive_size(op, shape, output_size):
     sizes = tuple([i if s is None else s.__index__() for s, i in zip(sizes, shape[2:])])
     if min(sizes) < 0:
         raise RuntimeError(f"{op}: output_size must not be negative, got {output_size!r}")
+    if max(sizes) >= 1 << 16:
+        _limited(op, (*shape[:2], *sizes))
     return sizes
 
 

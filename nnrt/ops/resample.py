@@ -21,6 +21,7 @@ import numpy as np
 from .. import registry
 from ..autograd import record
 from ..tensor import Tensor
+from ._geometry import _limited
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .promotion import not_tensors
 
@@ -96,7 +97,7 @@ def upsample_bilinear(input, size=None, scale_factor=None):
 @lru_cache(256)
 def band(kind, n, out, scale, align_corners, dtype):
     """The matrix [out, n] of an axis; scale: the scale factor, or None for out / n."""
-    if kind == "linear" and out == n:
+    if out == n and kind in ("linear", "antialiased linear", "antialiased cubic"):
         scale = None  # as in torch, where sizes match, whatever the factor
     if kind.startswith("nearest"):
         first = _nearest(kind, n, out, scale)
@@ -251,8 +252,10 @@ def _sizes(shape, size, scale_factor, recompute, area):
         if not all([hasattr(s, "__index__") for s in size]):
             raise TypeError(f"interpolate: size must be an int or one for each axis, got {tuple(size)}")
         size = [s.__index__() for s in size]
-    if min(size) < 1 or 0 in shape[1:]:
+    if min(size) < 1 or 0 in shape[2 if area else 1 :]:
         raise RuntimeError(f"interpolate: sizes must be at least 1, got {tuple(size)} for input of shape {shape}")
+    if max(size) >= 1 << 16:
+        _limited("interpolate", (*shape[:2], *size))
     return size, scales
 
 

@@ -85,6 +85,7 @@ OPS = [
     interpolated((2, 3, 2, 3), mode="nearest", scale_factor=1.3),
     # Not torch's gradients: they belong to another forward pass, which has the sizes for the factor.
     interpolated((2, 3, 6), grad=(), mode="nearest", scale_factor=1.1),
+    *[interpolated(IMAGE, grad=(), mode=m, scale_factor=(1.1, 1.7), antialias=True) for m in ("bilinear", "bicubic")],
     interpolated((1, 2, 6, 2, 6), grad=(), mode="nearest", scale_factor=(1.7, 2.5, 1.1)),
     interpolated((2, 3, 2, 3), mode="bilinear", scale_factor=(1.3, 2)),
     op("interpolate-nhwc", lambda t, x: t.nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=2), (2, 4, 5, 3)),

@@ -80,7 +80,9 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     p->units = rows * p->blocks * p->chunks;
     p->group = p->cols * each < NNRT_POOL_TASK ? NNRT_POOL_TASK / (p->cols * each) : 1;
     int64_t width = p->backward ? nnrt_pool_outputs(a + 2, p->cols) : p->sums ? nnrt_pool_inputs(a + 2, p->cols) : p->cols;
-    int64_t lines = p->backward ? nnrt_pool_outputs(a, 1) * nnrt_pool_outputs(a + 1, 1) : a[0].taps * a[1].taps;
+    int64_t lines = 1;
+    for (int i = 0; i < 2; i++) /* taps outside are no lines, however many */
+        lines *= p->backward ? nnrt_pool_outputs(a + i, 1) : a[i].taps < a[i].in ? a[i].taps : a[i].in;
     p->buffer = (width * p->chunk * bytes + 63) / 64 * 64;
     p->lines = lines;
     lines += p->backward ? p->cols * nnrt_pool_outputs(a + 2, 1) : 0;
