@@ -27,7 +27,7 @@ def products(x, w, dy, how):
             W.transform_filter(u, w, how, backward)
             W.conv(out, a, u, None, None, PAD, 3, how, None)
     if how == "direct":
-        D.filter_backward(dw, x, dy, ONE, PAD, ONE, 1)
+        D.filter_backward(dw, None, x, dy, ONE, PAD, ONE, 1)
     else:
         W.filter_backward(dw, x, dy, PAD, how)
     return y, dx, dw

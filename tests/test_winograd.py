@@ -216,7 +216,7 @@ def test_strided_agrees_with_the_plain_sums(backend, dtype, tile, shape, rng):
     x8, w8, dy8 = (a.astype(np.float64) for a in (x, w, dy))
     y, dx, dw = (np.zeros_like(a) for a in (dy8, x8, w8))
     reference.conv_transposed(dx, dy8, w8.ravel(), w.shape, db.astype(np.float64), None, *plain, None)
-    reference.filter_backward(dw, x8, dy8, *plain)
+    reference.filter_backward(dw, None, x8, dy8, *plain)
     for act in (None, "relu", "gelu") if shape == STRIDED[3] else ("relu",):
         got = strided(kernels(backend), x, w, dy, b, dy, db, padding, tile, act)
         reference.conv(y, x8, w8.ravel(), w.shape, b.astype(np.float64), dy8, *plain, act)
