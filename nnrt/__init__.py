@@ -74,6 +74,7 @@ from .ops.compare import (
 from .ops.arrange import (
     diag,
     diag_embed,
+    diagflat,
     flip,
     fliplr,
     flipud,
@@ -113,12 +114,13 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
-from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff, logcumsumexp
+from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid
 from .ops.einsum import chain_matmul, einsum, kron, tensordot
 from .ops.binary import (
     arctan2,
     atan2,
     copysign,
+    float_power,
     floor_divide,
     fmax,
     fmin,
@@ -177,8 +179,8 @@ from .ops.join import (
     vstack,
 )
 from .ops.linear import matmul
-from .ops.masks import argwhere, bucketize, masked_fill, masked_scatter, masked_select, nonzero, searchsorted
-from .ops.products import addbmm, addmm, addmv, baddbmm, bmm, dot, ger, inner, mm, mv, outer
+from .ops.masks import argwhere, bucketize, isin, masked_fill, masked_scatter, masked_select, nonzero, searchsorted, unravel_index
+from .ops.products import addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, ger, inner, mm, mv, outer, vdot
 from .ops.promotion import can_cast, promote_types, result_type
 from .ops.random import (
     Generator,
@@ -216,10 +218,12 @@ from .ops.reduce import (
 )
 from .ops.statistics import (
     count_nonzero,
+    dist,
     logsumexp,
     nanmean,
     nansum,
     norm,
+    renorm,
     std,
     std_mean,
     var,
@@ -234,6 +238,7 @@ from .ops.parts import (
     narrow,
     select,
     split,
+    split_with_sizes,
     tensor_split,
     unbind,
 )

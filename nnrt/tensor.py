@@ -499,6 +499,8 @@ class Tensor:
         return convert.array_function(function, args, kwargs)
 
     def __dlpack__(self, **kwargs):
+        if self.requires_grad:
+            raise BufferError("__dlpack__: a tensor that requires a gradient is not exported; pass tensor.detach()")
         array = self.numpy()
         if min(array.strides, default=0) < 0:  # torch ends the process over them
             raise BufferError("__dlpack__: the tensor's strides are negative, pass a copy: .contiguous()")
@@ -615,6 +617,7 @@ from .ops import (  # noqa: E402
     convert,
     create,
     cumulative,
+    einsum,
     elementwise,
     index,
     inplace,
@@ -641,7 +644,7 @@ _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.
 
 _WITH_METHODS = (
     elementwise, unary, trigonometry, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
-    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace, convert,
+    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace, convert, einsum,
 )  # fmt: skip
 # What torch has as functions alone.
 _NO_METHODS = ("bucketize", "linear", "linear_activated", "one_hot", "poisson", "rand_like", "randint_like", "randn_like")

@@ -19,9 +19,11 @@ OTHERS = {
     "baddbmm": (np.ones((1, 3, 5)), np.ones((1, 5, 4))), "masked_scatter": (X > 0, Y), "index_fill": (0, ONE, 2.0),
     "index_copy": (0, ONE, Y[:1]), "index_put": ((ONE,), Y[:1]), "scatter_reduce": (0, np.zeros((3, 4), int), Y, "sum"),
     "cumsum": (1,), "cumprod": (0,), "clip": (-0.5, 0.5), "clamp_min": (0.1,), "clamp_max": (0.1,), "tril": (-1,), "triu": (1,),
+    "addr": (np.ones(3), np.ones(4)), "renorm": (2.0, 0, 0.5),
 }  # fmt: skip
 SELVES = {"addmv": X[0], "baddbmm": X[None]}
 NEED_INTEGERS = ("gcd", "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
+NEED_INTEGERS += ("bitwise_left_shift", "bitwise_right_shift")
 TWO = {"elementwise", "binary", "compare"}
 
 
@@ -66,6 +68,15 @@ def test_samples_in_place():
     assert abs(x.exponential_(2.0).mean().item() - 0.5) < 0.02 and x.min().item() > 0
     assert x.random_(3).unique().tolist() == [0, 1, 2] and x.random_(2, 4).unique().tolist() == [2, 3]
     assert nnrt.empty(50, dtype=nnrt.uint8).random_().max().item() > 100
+    y = x.double()
+    assert abs(y.log_normal_(0.5, 0.3).log().mean().item() - 0.5) < 0.02 and abs(y.log().std().item() - 0.3) < 0.02
+    y.cauchy_(2.0, 0.5)
+    assert abs(y.median().item() - 2) < 0.05 and abs((y < 1.5).double().mean().item() - 0.25) < 0.02
+    assert abs(x.geometric_(0.3).mean().item() - 1 / 0.3) < 0.1 and x.min().item() == 1
+    assert nnrt.empty(3, dtype=nnrt.int64).geometric_(1e-300).tolist() == [2**63 - 1] * 3
+    for name, arguments in (("geometric_", (1.0,)), ("cauchy_", (0.0, 0.0)), ("log_normal_", (0.0, -1.0))):
+        with pytest.raises(RuntimeError, match=f"^{name}: .*, got"):
+            getattr(x, name)(*arguments)
 
 
 def test_questions_and_conversions():
@@ -80,6 +91,62 @@ def test_questions_and_conversions():
     assert (nnrt.pi, nnrt.e, nnrt.inf) == (math.pi, math.e, math.inf) and nnrt.nan != nnrt.nan
     for make in (nnrt.zeros, nnrt.ones, nnrt.empty, nnrt.rand, nnrt.randn):
         assert make(size=(2, 3)).shape == (2, 3)
+
+
+INTEGERS = np.arange(12).reshape(3, 4) % 5
+COMPUTED = [
+    ("cross", (Y.T, X.T, 1)), ("cross", (X[:, :1], Y[:, 1:2], 0)), ("vdot", (X[0], Y[0])), ("addr", (X, X[:, 0], Y[0])),
+    ("dist", (X, Y[0], 3)), ("renorm", (X, 2.0, -1, 0.7)), ("diagflat", (X.T, -2)), ("float_power", (INTEGERS + 1, -2)),
+    ("float_power", (2, X)), ("trapezoid", (X, Y[0])), ("trapezoid", (X, Y, None, 0)), ("trapezoid", (INTEGERS,)),
+    ("trapezoid", (np.zeros((2, 0)),)), ("isin", (INTEGERS, np.array([1, 3]))), ("isin", (X, 0.9)), ("isin", (INTEGERS[:0], X)),
+    ("unravel_index", (INTEGERS, (2, 3))), ("unravel_index", (np.array(3), 4)), ("split_with_sizes", (X, [1, 3], 1)),
+    ("einsum", (X, [0, 30], Y, [..., 30], [..., 0])), ("einsum", (X, [1, 0])), ("kron", (X, Y[:2])), ("diff", (X, 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, args", COMPUTED)
+def test_functions_give_what_torchs_give(name, args, torch):
+    named = {"dim": args[3]} if name == "trapezoid" and len(args) > 3 else {}
+    args = args[:2] if named else args
+    got, want = (getattr(lib, name)(*tensors(args, lib), **named) for lib in (nnrt, torch))
+    for y, t in zip(*((v if isinstance(v, tuple) else (v,)) for v in (got, want))):
+        assert y.dtype == t.numpy().dtype
+        np.testing.assert_allclose(y.numpy(), t.numpy(), rtol=1e-9, atol=1e-14)
+    floating = [isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in args]
+    floats = [nnrt.tensor(a, requires_grad=True) for a, f in zip(args, floating) if f]
+    if floats and not isinstance(got, tuple) and got.dtype == "float64" and got.numel():
+
+        def function(*xs):
+            xs = iter(xs)
+            return getattr(nnrt, name)(*(next(xs) if f else a for a, f in zip(args, floating)), **named)
+
+        assert nnrt.autograd.gradcheck(function, floats)
+
+
+def test_functions_refuse():
+    x = nnrt.zeros(2, 3, requires_grad=True)
+    assert nnrt.diff(x, 0) is not x and x.diagflat().shape == (6, 6) and x.kron(x).shape == (4, 9)
+    for call, text in (
+        (lambda: nnrt.cross(x, x, 0), "cross: axis 0 must have size 3"), (lambda: nnrt.vdot(x[0], x[0, :2]), "vdot: .* 3 and 2"),
+        (lambda: nnrt.trapezoid(x, x[0, :2]), "x has 2 points, y 3 samples"),
+        (lambda: x.renorm(0, 0, 1.0), "renorm: wants p > 0"), (lambda: nnrt.dist(x.long(), x.long()), "dist: wants floating"),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=text):
+            call()
+    with pytest.raises(IndexError, match="unravel_index: index 6"):
+        nnrt.unravel_index(nnrt.tensor([6]), (2, 3))
+    with pytest.raises(ValueError, match="einsum: axes must be lists"):
+        nnrt.einsum(x, [0, 52])
+    for export in (nnrt.from_dlpack, np.from_dlpack):
+        with pytest.raises(BufferError, match=r"dlpack.*: .* pass tensor.detach\(\)"):
+            export(x)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float16"])
+def test_linear_of_rare_dtypes(dtype, torch):
+    x, w, b = (INTEGERS[None].astype(dtype), INTEGERS[:2].astype(dtype), np.ones(2, dtype))
+    want = torch.nn.functional.linear(*tensors((x, w, b), torch))
+    assert F.linear(*tensors((x, w, b))).tolist() == want.tolist() and F.linear(*tensors((x, w))).dtype == dtype
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, 2.0, 3.0, math.inf])
@@ -130,8 +197,8 @@ WITHOUT = {
     "compute_mode", "cudnn_enabled", "pickle_module", "pickle_load_args", "pickle_protocol", "kwargs",
 }  # fmt: skip
 OTHERWISE = {
-    "alpha_dropout", "dropout", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diag_embed", "isfinite", "isinf",
-    "lstm", "msort", "permute", "swapaxes", "swapdims", "topk", "where", "xlogy",
+    "alpha_dropout", "dropout", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "diag_embed", "isfinite", "isin",
+    "isinf", "lstm", "msort", "permute", "split_with_sizes", "swapaxes", "swapdims", "topk", "where", "xlogy",
 }  # fmt: skip
 
 

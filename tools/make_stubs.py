@@ -137,7 +137,7 @@ RETURNS = {
     "Any": "size stride item tolist type",
     "np.ndarray[Any, Any]": "numpy",
     "Handle": "register_hook",
-    "tuple[Tensor, ...]": "split chunk tensor_split unbind hsplit vsplit dsplit aminmax var_mean std_mean "
+    "tuple[Tensor, ...]": "split split_with_sizes chunk tensor_split unbind hsplit vsplit dsplit aminmax var_mean std_mean "
     "sort topk "
     "kthvalue mode cummax cummin",
     "Any ": "max min median nanmedian nonzero unique unique_consecutive norm",

@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import Handle
 from ..tensor import Tensor
 from . import _hooks, _state
-from .parameter import Parameter, is_lazy
+from .parameter import Buffer, Parameter, is_lazy
 
 PARAMETER, BUFFER, TRANSIENT, MODULE = 1, 2, 3, 4  # TRANSIENT: a buffer that is not saved
 _NOUN = {PARAMETER: "parameter", BUFFER: "buffer", TRANSIENT: "buffer", MODULE: "module"}
@@ -79,6 +79,9 @@ class Module:
             return
         if isinstance(value, Module):
             self._register(name, value, MODULE)
+            return
+        if isinstance(value, Buffer):
+            self._register(name, value, BUFFER if value.persistent else TRANSIENT)
             return
         kind = self._kinds.get(name)
         if kind is None:

@@ -62,14 +62,26 @@ class UninitializedParameter(Parameter):
 
 
 class Buffer(Tensor):
-    """What an UninitializedBuffer becomes: a Tensor like any other."""
+    """A tensor that a Module registers as a buffer when it is assigned as an attribute.
+
+    `Buffer(data, persistent=True)`: data is a Tensor or numpy array, whose memory is shared; persistent: whether
+    state_dict holds it. Raises TypeError for other data.
+    """
+
+    persistent = True
+
+    def __init__(self, data=None, *, persistent: bool = True):
+        if data is not None and not isinstance(data, (Tensor, np.ndarray)):
+            raise TypeError(f"Buffer: data must be a Tensor or a numpy array, not {type(data).__name__}")
+        Parameter.__init__(self, data, isinstance(data, Tensor) and data.requires_grad)
+        self.persistent = persistent
 
 
 class UninitializedBuffer(Buffer):
     """A buffer whose shape is known only when its module first sees an input."""
 
     def __init__(self, device=None, dtype=None):
-        Parameter.__init__(self, empty(0, device=device, dtype=dtype), False)
+        super().__init__(empty(0, device=device, dtype=dtype))
 
     def materialize(self, shape, dtype=None):
         """Becomes a Buffer of this shape with values not yet set."""

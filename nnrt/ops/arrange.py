@@ -202,6 +202,11 @@ def diag(input, diagonal=0):
     return shape.clone(parts.diagonal(input, diagonal))
 
 
+def diagflat(input, offset=0):
+    """All elements of input as diagonal `offset` of a square matrix of zeros."""
+    return diag_embed(shape.ravel(as_tensor("diagflat", input)), offset)
+
+
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     """The last axis of input as the diagonals of square planes (dim1, dim2) of zeros."""
     input = as_tensor("diag_embed", input)

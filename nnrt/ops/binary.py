@@ -11,7 +11,18 @@ from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import unary
 from .elementwise import gradient, mul
-from .promotion import array_of, float_operands, operands, result, shape_of, sum_to, tensor_of
+from .promotion import (
+    array_of,
+    as_operand,
+    common_type,
+    converted,
+    float_operands,
+    operands,
+    result,
+    shape_of,
+    sum_to,
+    tensor_of,
+)
 
 K = registry.family("elementwise")
 
@@ -106,6 +117,16 @@ def pow(input, exponent):
     K.pow(out, u, v)
     needs_b = isinstance(b, Tensor) and b.requires_grad
     return record(out, pow_backward, (tensor_of(a), tensor_of(b)), (a, b, out if needs_b else None))
+
+
+def float_power(input, exponent):
+    """:func:`pow` in float64, whatever the dtypes: integers have negative powers here."""
+    a, b = as_operand(input), as_operand(exponent)
+    if not (isinstance(a, Tensor) or isinstance(b, Tensor)):
+        raise TypeError(f"float_power: wants at least one Tensor, got {type(a).__name__} and {type(b).__name__}")
+    common_type("float_power", a, b)  # refuses what is no number
+    dtype = np.dtype(np.float64)
+    return pow(converted(a, dtype), converted(b, dtype))
 
 
 def pow_backward(node, dy):

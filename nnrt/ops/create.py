@@ -67,6 +67,8 @@ def from_numpy(array):
 def from_dlpack(ext_tensor):
     """A tensor that shares the memory of an object with __dlpack__ (torch or JAX tensor, numpy array)."""
     if isinstance(ext_tensor, Tensor):
+        if ext_tensor.requires_grad:
+            raise BufferError("from_dlpack: a tensor that requires a gradient is not exported; pass tensor.detach()")
         return view_of(ext_tensor, ext_tensor.numpy())
     if not hasattr(ext_tensor, "__dlpack__"):
         raise TypeError(f"from_dlpack: wants an object with __dlpack__, got {type(ext_tensor).__name__}")

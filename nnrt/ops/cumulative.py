@@ -14,11 +14,12 @@ from ..autograd import record
 from ..tensor import wrap
 from ._axes import axis_of
 from .compare import logical_xor
-from .elementwise import sub
+from .elementwise import add, mul, sub
 from .join import cat
 from .parts import narrow
 from .promotion import as_tensor
-from .reduce import select_backward
+from .reduce import select_backward, sum
+from .shape import clone, reshape
 
 K = registry.family("reduce")
 
@@ -94,7 +95,8 @@ def logcumsumexp_backward(node, dy):
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """n times over, each element along dim but the first, less the one before it. Bools are compared.
 
-    prepend, append: tensors that are first joined on along dim. RuntimeError for n < 0 or a 0-d input.
+    prepend, append: tensors that are first joined on along dim. n = 0: a copy of input alone.
+    RuntimeError for n < 0 or a 0-d input.
     """
     input = as_tensor("diff", input)
     if input.array.ndim == 0:
@@ -103,7 +105,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         raise RuntimeError(f"diff: n must be at least 0, got {n}")
     dim = axis_of("diff", dim, input.array.ndim)
     if n == 0:
-        return input
+        return clone(input)
     parts = [t for t in (prepend, input, append) if t is not None]
     if len(parts) > 1:
         input = cat(parts, dim)
@@ -112,6 +114,38 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         rows = input.array.shape[dim]
         input = minus(narrow(input, dim, min(rows, 1), max(rows - 1, 0)), narrow(input, dim, 0, max(rows - 1, 0)))
     return input
+
+
+def trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The integral along dim by the trapezoidal rule: Σ (y_i + y_i+1) / 2 (x_i+1 - x_i). 0 for fewer than two samples.
+
+    y: at least 1-d; x: where the samples are, 1-d of dim's size, or broadcast against y; dx: their distance
+    instead (1 by default). Raises RuntimeError for both, for a 0-d y, for bools and for shapes that do not fit.
+    """
+    y = as_tensor("trapezoid", y)
+    if not y.array.ndim:
+        raise RuntimeError("trapezoid: y must have at least 1 dimension, got a 0-d tensor")
+    if x is not None and dx is not None:
+        raise RuntimeError("trapezoid: x and dx say the same thing; pass one of them")
+    if y.array.dtype.kind == "b":
+        raise RuntimeError("trapezoid: y must be of numbers, got bool")
+    dim = axis_of("trapezoid", dim, y.array.ndim)
+    n = y.array.shape[dim]
+    if x is not None:
+        x = as_tensor("trapezoid", x)
+        if x.array.ndim == 1:
+            if x.array.shape != (n,):
+                raise RuntimeError(f"trapezoid: x has {x.array.size} points, y {n} samples along dim {dim}")
+            x = reshape(x, (n,) + (1,) * (y.array.ndim - 1 - dim))
+        axis = dim - y.array.ndim  # from the end: x may have fewer axes
+        if not -axis <= x.array.ndim <= y.array.ndim or x.array.shape[axis] != n:
+            raise RuntimeError(f"trapezoid: x of shape {x.array.shape} does not fit y of shape {y.array.shape} along dim {dim}")
+    pairs = max(n - 1, 0)
+    both = add(narrow(y, dim, 0, pairs), narrow(y, dim, n - pairs, pairs))
+    if x is None:
+        return mul(sum(both, dim), 0.5 if dx is None else 0.5 * dx)
+    step = sub(narrow(x, axis, n - pairs, pairs), narrow(x, axis, 0, pairs))
+    return mul(sum(mul(both, step), axis), 0.5)
 
 
 def _cumulative(op, kernel, x, dim):

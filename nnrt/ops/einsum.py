@@ -5,6 +5,8 @@ in the result are batch, axes in both and not in the result are summed, the othe
 right. The gradient is that of the permutations, reshapes and the product.
 """
 
+import string
+
 import numpy as np
 
 from ..tensor import Tensor
@@ -19,9 +21,13 @@ def einsum(equation, *operands):
 
     As torch's and numpy's: an ellipsis stands for broadcast axes, a name twice in one operand is
     its diagonal, without "->" the result has the names that occur once, in alphabetical order.
-    Several operands are contracted pair by pair along numpy's greedy path. Raises ValueError for
-    a malformed equation, RuntimeError for sizes that do not fit.
+    Several operands are contracted pair by pair along numpy's greedy path. Instead of letters, lists of numbers (0 to 25
+    for A to Z, then a to z) and ... may follow every operand, with the result's at the end:
+    einsum(a, [0, 1, 2], b, [0, 2, 3], [0, 1, 3]). Raises ValueError for a malformed equation, RuntimeError for sizes that
+    do not fit.
     """
+    if isinstance(equation, (Tensor, np.ndarray)):
+        equation, operands = _from_numbers(equation, *operands)
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     if not isinstance(equation, str):
@@ -51,6 +57,26 @@ def einsum(equation, *operands):
     for i in missing:
         x = x.unsqueeze(i)
     return x.expand([sizes[n] for n in result]) if missing else x
+
+
+def _from_numbers(*given):
+    """(equation, operands) of operands that are each followed by a list of axis numbers, perhaps with the result's at the end."""
+
+    def term(axes):
+        letters = ""
+        for axis in axes if isinstance(axes, (list, tuple)) else [axes]:
+            if axis is Ellipsis:
+                letters += "..."
+            elif hasattr(axis, "__index__") and 0 <= axis.__index__() < 52:
+                letters += string.ascii_uppercase[axis] if axis < 26 else string.ascii_lowercase[axis - 26]  # order kept
+            else:
+                raise ValueError(f"einsum: axes must be lists of numbers from 0 to 51 and ..., got {axes!r}")
+        return letters
+
+    if len(given) == 1:
+        raise ValueError("einsum: wants a list of axes after every operand, got none")
+    equation = ",".join([term(axes) for axes in given[1::2]])
+    return equation if len(given) % 2 == 0 else equation + "->" + term(given[-1]), given[: len(given) // 2 * 2 : 2]
 
 
 def _parse(equation, operands):

@@ -7,7 +7,7 @@ first, so that an error leaves x as it was. All raise RuntimeError where x or an
 
 import numpy as np
 
-from .. import autograd
+from .. import autograd, memory
 from ..tensor import Tensor, bump
 from . import (
     activation,
@@ -22,6 +22,7 @@ from . import (
     random,
     scatter,
     shape,
+    statistics,
     ternary,
     trigonometry,
     unary,
@@ -212,10 +213,11 @@ _STORING = {
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
     "bitwise_left_shift bitwise_right_shift",
     ternary: "clip clamp_min clamp_max",
-    products: "addmm addmv addbmm baddbmm",
+    products: "addmm addmv addr addbmm baddbmm",
     cumulative: "cumsum cumprod",
     arrange: "tril triu",
     masks: "masked_scatter",
+    statistics: "renorm",
     scatter: "index_fill index_copy index_put scatter_reduce",
 }
 for _family, _names in _STORING.items():
@@ -313,6 +315,67 @@ def exponential_(x, lambd=1.0, generator=None):
     random.uniform_into(x.array, 0.0, 1.0, generator)
     least = np.finfo(x.array.dtype).eps / 2
     return _assign("exponential_", x, None, lambda: np.maximum(-np.log1p(-x.array), least) / lambd)
+
+
+def log_normal_(x, mean=1.0, std=2.0, generator=None):
+    """Overwrites with samples of exp(N(mean, std^2)). RuntimeError for std < 0."""
+    if not std >= 0:
+        raise RuntimeError(f"log_normal_: std must not be negative, got {std}")
+
+    @np.errstate(over="ignore")
+    def sampled():
+        made = memory.empty(x.array.shape, x.array.dtype)
+        random.normal_into(made, mean, std, generator)
+        return np.exp(made, out=made)
+
+    return _assign("log_normal_", _floating("log_normal_", x), None, sampled)
+
+
+def cauchy_(x, median=0.0, sigma=1.0, generator=None):
+    """Overwrites with samples of the density sigma / (π (sigma² + (x - median)²)). RuntimeError for sigma <= 0."""
+    if not sigma > 0:
+        raise RuntimeError(f"cauchy_: sigma must be positive, got {sigma}")
+
+    @np.errstate(over="ignore")
+    def sampled():
+        return (median + sigma * np.tan(np.pi * (_uniform64(x, generator) - 0.5))).astype(x.array.dtype)
+
+    return _assign("cauchy_", _floating("cauchy_", x), None, sampled)
+
+
+def geometric_(x, p, generator=None):
+    """Overwrites with samples of how many trials of probability p the first success takes: k with p (1 - p)^(k - 1).
+
+    Any dtype but bool; what an integer cannot hold becomes its largest. RuntimeError otherwise and unless 0 < p < 1.
+    """
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: p must be within 0 and 1, both left out, got {p}")
+    dtype = x.array.dtype
+    if dtype.kind == "b":
+        raise RuntimeError("geometric_: wants a tensor of numbers, got bool")
+
+    def sampled():
+        trials = np.maximum(np.ceil(np.log1p(-_uniform64(x, generator)) / np.log1p(-p)), 1)
+        if dtype.kind in "iu":
+            top = np.iinfo(dtype).max
+            trials[trials >= top] = 0  # the largest int64 is no float
+            return np.where(trials > 0, trials.astype(dtype), top)
+        return trials.astype(dtype)
+
+    return _assign("geometric_", x, None, sampled)
+
+
+def _uniform64(x, generator):
+    """Samples of U[0, 1) of x's shape, float64 whatever x is: tails need the small steps."""
+    made = memory.empty(x.array.shape, np.float64)
+    random.uniform_into(made, 0.0, 1.0, generator)
+    return made
+
+
+def _floating(op, x):
+    if x.array.dtype.kind != "f":
+        raise RuntimeError(f"{op}: wants a floating tensor, got {x.array.dtype}")
+    return x
 
 
 def random_(x, start=0, end=None, *, generator=None):

@@ -26,7 +26,7 @@ def linear(input, weight, bias=None):
     """y = x Wᵀ + b.
 
     input: [..., K]; weight: [N, K]; bias: [N] or None; result: [..., N]. All of one floating
-    dtype. Raises RuntimeError for sizes or dtypes that do not fit.
+    dtype, or of one integer dtype. Raises RuntimeError for sizes or dtypes that do not fit.
     """
     try:
         x, w = input.array, weight.array
@@ -39,7 +39,13 @@ def linear(input, weight, bias=None):
         return matmul(input, weight)
     if x.dtype != w.dtype or (b is not None and b.dtype != x.dtype):
         _refuse_dtypes("linear", input=x, weight=w, bias=b)
-    y = affine(rows_of(x), w, b)
+    try:
+        y = affine(rows_of(x), w, b)
+    except TypeError:
+        if x.dtype.char in "fd":
+            raise
+        y = matmul(input, weight.t())  # rare dtypes
+        return y if bias is None else y + bias
     if x.ndim != 2:
         y = y.reshape(*x.shape[:-1], len(w))
     return record(y, linear_backward, (input, weight, bias), (input, weight))

@@ -1,13 +1,16 @@
 """Masks, and where things are: masked_select, masked_fill, nonzero, one_hot, search."""
 
+import math
+
 import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import elementwise, shape
+from .create import sizes_of
 from .index import check_range, indices_of
-from .promotion import as_tensor
+from .promotion import array_of, as_tensor, operands
 
 E = registry.family("elementwise")
 
@@ -131,6 +134,33 @@ def one_hot(tensor, num_classes=-1):
     out = memory.zeros(index.shape + (num_classes,), np.int64)
     np.put_along_axis(out, index[..., None], 1, axis=-1)
     return wrap(out)
+
+
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Which elements are among test_elements, as bools of elements' shape; with invert which are not.
+
+    One of the two may be a number. assume_unique: a promise that neither repeats itself, which saves sorting. NaN equals nothing.
+    """
+    a, b = operands("isin", elements, test_elements)
+    return wrap(np.asarray(np.isin(array_of(a), array_of(b), assume_unique=assume_unique, invert=invert)))
+
+
+def unravel_index(indices, shape):
+    """Coordinates of elements by their place in C order: one int64 tensor of indices' shape for every axis of shape.
+
+    shape: sizes, or one. Raises RuntimeError for indices that are no integers and for sizes below 0, IndexError for one outside.
+    """
+    indices = as_tensor("unravel_index", indices)
+    if indices.array.dtype.kind not in "iu":
+        raise RuntimeError(f"unravel_index: indices must be integers, got {indices.array.dtype}")
+    sizes = sizes_of("unravel_index", (shape.tolist() if isinstance(shape, Tensor) else shape,))
+    rest = memory.contiguous(indices.array.astype(np.int64, copy=False))
+    check_range("unravel_index", rest, math.prod(sizes), 0)
+    found = []
+    for size in reversed(sizes):
+        rest, place = np.divmod(rest, max(size, 1))
+        found.append(wrap(np.asarray(place)))
+    return tuple(found[::-1])
 
 
 def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):

@@ -266,6 +266,13 @@ def split(tensor, split_size_or_sections, dim=0):
     return _cut(tensor, dim, sizes)
 
 
+def split_with_sizes(input, split_sizes, dim=0):
+    """:func:`split` into the sizes listed. TypeError for one number."""
+    if hasattr(split_sizes, "__index__"):
+        raise TypeError(f"split_with_sizes: split_sizes must be a sequence of integers, got {split_sizes}")
+    return split(input, split_sizes, dim)
+
+
 def _cut(x, dim, sizes):
     lead = (slice(None),) * dim
     keys = []

@@ -2,8 +2,11 @@
 
 from .. import memory
 from ..tensor import wrap
+from ._axes import axis_of
+from .arrange import roll
 from .linear import affine, matmul, rows_of
 from .promotion import as_tensor
+from .shape import broadcast_tensors
 
 
 def mm(input, mat2):
@@ -29,8 +32,37 @@ def mv(input, vec):
 
 def dot(input, other):
     """Σ_k x_k other_k of two vectors."""
-    input, other = _of_dims("dot", input, 1, other, 1)
+    return _dot("dot", input, other)
+
+
+def vdot(input, other):
+    """:func:`dot`, which conjugates what is complex: nothing here."""
+    return _dot("vdot", input, other)
+
+
+def _dot(op, input, other):
+    input, other = _of_dims(op, input, 1, other, 1)
+    if input.shape != other.shape:
+        raise RuntimeError(f"{op}: vectors must be of one length, got {input.shape[0]} and {other.shape[0]}")
     return matmul(input, other)
+
+
+def cross(input, other, dim=None):
+    """The vector product along dim, of size 3: perpendicular to both, as long as the area between them.
+
+    dim: by default the first axis of size 3. Shapes have equally many axes and broadcast. RuntimeError otherwise.
+    """
+    input, other = as_tensor("cross", input), as_tensor("cross", other)
+    a, b = input.array.shape, other.array.shape
+    if len(a) != len(b):
+        raise RuntimeError(f"cross: input and other must have equally many dimensions, got shapes {a} and {b}")
+    if dim is None and 3 not in a:
+        raise RuntimeError(f"cross: input has no axis of size 3, got shape {a}")
+    dim = a.index(3) if dim is None else axis_of("cross", dim, len(a))
+    if not a or a[dim] != 3 or b[dim] != 3:
+        raise RuntimeError(f"cross: axis {dim} must have size 3 in both, got shapes {a} and {b}")
+    input, other = broadcast_tensors(input, other)
+    return roll(input, -1, dim) * roll(other, -2, dim) - roll(input, -2, dim) * roll(other, -1, dim)
 
 
 def inner(input, other):
@@ -62,6 +94,12 @@ def addmm(input, mat1, mat2, beta=1, alpha=1):
 def addmv(input, mat, vec, beta=1, alpha=1):
     """beta * input + alpha * mat @ vec."""
     return _plus(input, mv(mat, vec), beta, alpha)
+
+
+def addr(input, vec1, vec2, beta=1, alpha=1):
+    """beta * input + alpha * vec1 vec2ᵀ, vectors [M] and [N]; input broadcasts to [M, N]."""
+    vec1, vec2 = _of_dims("addr", vec1, 1, vec2, 1)
+    return _plus(input, outer(vec1, vec2), beta, alpha)
 
 
 def addbmm(input, batch1, batch2, beta=1, alpha=1):

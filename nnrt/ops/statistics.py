@@ -10,7 +10,8 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, record_many
 from ..tensor import wrap
-from ._axes import arrange, axes_of, expand, reduced_shape
+from . import elementwise, shape, ternary
+from ._axes import arrange, axes_of, axis_of, expand, reduced_shape
 from .promotion import as_tensor
 from .reduce import sum_array
 
@@ -173,6 +174,33 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
     K.norm(y, b, outer, n, inner, p)
     return record(y, norm_backward, (x,), (x if b is x.array else b, y, outer, n, inner, p, x.array.dtype))
+
+
+def dist(input, other, p=2):
+    """|input - other|_p over all elements, a 0-d tensor. Shapes broadcast. RuntimeError for integers."""
+    difference = elementwise.sub(as_tensor("dist", input), other)
+    if difference.array.dtype.kind != "f":
+        raise RuntimeError(f"dist: wants floating tensors, got {difference.array.dtype}")
+    return vector_norm(difference, p)
+
+
+def renorm(input, p, dim, maxnorm):
+    """input with every slice along dim whose p-norm is above maxnorm scaled down to it; the others are as they were.
+
+    input: at least 2-d, floating; p > 0; maxnorm >= 0. RuntimeError otherwise.
+    """
+    input = as_tensor("renorm", input)
+    a = input.array
+    if a.ndim < 2 or a.dtype.kind != "f":
+        raise RuntimeError(f"renorm: input must be floating with at least 2 dimensions, got {a.dtype} of shape {a.shape}")
+    if not p > 0 or not maxnorm >= 0:
+        raise RuntimeError(f"renorm: wants p > 0 and maxnorm >= 0, got p={p} and maxnorm={maxnorm}")
+    dim = axis_of("renorm", dim, a.ndim)
+    if not a.size:
+        return shape.clone(input)
+    norms = vector_norm(input, p, [i for i in range(a.ndim) if i != dim], True)
+    scale = elementwise.div(maxnorm, elementwise.add(norms, 1e-7))  # torch's
+    return elementwise.mul(input, ternary.where(wrap(norms.array > maxnorm), scale, 1.0))
 
 
 def norm_backward(node, dy):

@@ -1,5 +1,6 @@
 """state_dict and load_state_dict: torch's keys and layouts, all or nothing."""
 
+import copy
 from collections import OrderedDict
 
 import numpy as np
@@ -224,6 +225,17 @@ def test_extra_state():
         other.load_state_dict({k: v for k, v in state.items() if "extra" not in k})
     with pytest.raises(RuntimeError, match='Unexpected.*"0._extra_state"'):
         nn.Sequential(nn.Linear(1, 1)).load_state_dict(state)
+
+
+def test_buffers_by_assignment():
+    m = nn.Module()
+    m.a, m.b = nn.Buffer(nnrt.ones(2)), nn.Buffer(np.zeros(1), persistent=False)
+    assert list(m.state_dict()) == ["a"] and [n for n, _ in m.named_buffers()] == ["a", "b"] and not list(m.parameters())
+    assert list(copy.deepcopy(m).state_dict()) == ["a"] and not copy.deepcopy(m).b.persistent
+    m.a, m.b = nnrt.zeros(2), nn.Buffer(nnrt.ones(1))
+    assert list(m.state_dict()) == ["a", "b"] and m.a.tolist() == [0, 0]
+    with pytest.raises(TypeError, match="Buffer: data must be a Tensor or a numpy array, not list"):
+        nn.Buffer([1])
 
 
 def test_state_hooks():
