@@ -167,6 +167,8 @@ class _Encoder:
         return self.known[id(obj)][1]
 
     def _add(self, array):
+        if not isinstance(array, np.ndarray):  # of a lazy module
+            raise TypeError(f"save: obj{''.join(self.place)} has no shape yet: call its module with an input first")
         if safetensors.NAMES.get(array.dtype.newbyteorder("<")) is None:
             known = ", ".join(map(str, safetensors.NAMES))
             raise TypeError(f"save: obj{''.join(self.place)} has dtype {array.dtype}; saved are {known}")

@@ -53,8 +53,7 @@ def load_state_dict(module, state_dict, strict, assign):
         )
     state = Loading(state_dict)
     state.assign = assign
-    for t in (*module.parameters(), *module.buffers()):
-        state.own.add(id(_memory_of(t.array)))
+    state.own.update(id(_memory_of(t.array)) for t in (*module.parameters(), *module.buffers()) if not is_lazy(t))
     missing, unexpected, errors, visited = [], [], [], []
     odd = [key for key in state if not isinstance(key, str)]
     for key in odd:

@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import Handle
 from ..tensor import Tensor
 from . import _hooks, _state
-from .parameter import Buffer, Parameter, is_lazy
+from .parameter import Buffer, Parameter, convert, is_lazy
 
 PARAMETER, BUFFER, TRANSIENT, MODULE = 1, 2, 3, 4  # TRANSIENT: a buffer that is not saved
 _NOUN = {PARAMETER: "parameter", BUFFER: "buffer", TRANSIENT: "buffer", MODULE: "module"}
@@ -343,7 +343,9 @@ class Module:
         """Replaces the memory of each parameter, gradient and buffer by fn of it; shared ones stay shared."""
         for parameter in self.parameters():
             for t in (parameter, parameter.grad):
-                if isinstance(t, Tensor):
+                if is_lazy(t):
+                    convert(t, fn)
+                elif isinstance(t, Tensor):
                     made = fn(t.detach())
                     if made.array is not t.array:  # the tape need not hear of what is as it was
                         t.data = made
@@ -352,7 +354,7 @@ class Module:
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     if id(buffer) not in made:
-                        made[id(buffer)] = fn(buffer)
+                        made[id(buffer)] = convert(buffer, fn) if is_lazy(buffer) else fn(buffer)
                     module.__dict__[name] = made[id(buffer)]
         return self
 

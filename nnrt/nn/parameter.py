@@ -5,7 +5,7 @@ import numpy as np
 from .. import memory
 from ..autograd import version_of
 from ..ops.create import empty, rebuild
-from ..tensor import Tensor, Version, attributes_of, bump
+from ..tensor import Tensor, Version, attributes_of, bump, wrap
 
 
 class Parameter(Tensor):
@@ -45,11 +45,46 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{plain!r}"
 
 
+class UninitializedArray:
+    """Stands where a tensor without a shape has its array: it has a dtype, and to ask for more is an error."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __getattr__(self, name):
+        raise RuntimeError(
+            "this parameter or buffer of a lazy module has no shape and no values yet: call the module with an input first"
+        )
+
+    def __array__(self, dtype=None, copy=None):
+        return self.shape
+
+    def __getitem__(self, key):
+        return self.shape
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        return UninitializedArray, (self.dtype,)
+
+    def copy(self, order="K"):
+        return self
+
+
+def _waiting(device, dtype):
+    """A tensor without a shape."""
+    return wrap(UninitializedArray(empty(0, device=device, dtype=dtype).dtype))
+
+
 class UninitializedParameter(Parameter):
-    """A parameter whose shape is known only when its module first sees an input (lazy modules)."""
+    """A parameter whose shape is known only when its module first sees an input (lazy modules).
+
+    RuntimeError where its shape or values are read before.
+    """
 
     def __init__(self, requires_grad: bool = True, device=None, dtype=None):
-        super().__init__(empty(0, device=device, dtype=dtype), requires_grad)
+        super().__init__(_waiting(device, dtype), requires_grad)
 
     def materialize(self, shape, dtype=None):
         """Becomes a Parameter of this shape with values not yet set."""
@@ -78,10 +113,10 @@ class Buffer(Tensor):
 
 
 class UninitializedBuffer(Buffer):
-    """A buffer whose shape is known only when its module first sees an input."""
+    """A buffer whose shape is known only when its module first sees an input; until then as UninitializedParameter."""
 
     def __init__(self, device=None, dtype=None):
-        super().__init__(empty(0, device=device, dtype=dtype))
+        super().__init__(_waiting(device, dtype))
 
     def materialize(self, shape, dtype=None):
         """Becomes a Buffer of this shape with values not yet set."""
@@ -96,3 +131,9 @@ class UninitializedBuffer(Buffer):
 def is_lazy(parameter) -> bool:
     """Whether the tensor still waits for its shape."""
     return isinstance(parameter, (UninitializedParameter, UninitializedBuffer))
+
+
+def convert(parameter, fn):
+    """Gives a tensor without a shape the dtype that fn gives others; returns it."""
+    parameter.array = UninitializedArray(fn(empty(0, dtype=parameter.dtype)).dtype)
+    return parameter

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import memory
 from ..autograd import Handle, enable_grad
+from ..nn.parameter import is_lazy
 from ..tensor import Tensor, bump, wrap
 from ._gather import update_all
 
@@ -82,7 +83,7 @@ class Optimizer:
                 raise TypeError(f"{self._name}: params[{i}] must be a Tensor, got {type(p).__name__}")
             if not p.is_leaf:
                 raise ValueError(f"{self._name}: params[{i}] is the result of an op, not a leaf")
-            if not p.array.flags.writeable:
+            if not is_lazy(p) and not p.array.flags.writeable:
                 raise ValueError(f"{self._name}: params[{i}] has read-only memory (expanded, or lent by an array): clone() it")
         seen = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):

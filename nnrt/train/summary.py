@@ -21,6 +21,7 @@ from typing import Any
 
 from ..autograd import no_grad
 from ..nn.module import Module
+from ..nn.parameter import is_lazy
 from ..ops.create import zeros
 from ..tensor import Tensor
 
@@ -130,7 +131,7 @@ def summary(model: Module, input: Any = None, *, dtype: Any = None, **kwargs: An
         calls = _run(model, args, kwargs)
     seen = set()
     for name, module in model.named_modules():
-        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen and not is_lazy(p)]
         seen.update(map(id, own))
         rows[module] = Row(
             name,
@@ -145,7 +146,7 @@ def summary(model: Module, input: Any = None, *, dtype: Any = None, **kwargs: An
                 _note(rows[module], module, shapes, output)
                 rows[module].receptive_field = seen_of_input
     shapes = () if args is None else tuple(tuple(a.shape) for a in args if isinstance(a, Tensor))
-    return Summary(list(rows.values()), sum(b.nbytes for b in model.buffers()), shapes)
+    return Summary(list(rows.values()), sum(b.nbytes for b in model.buffers() if not is_lazy(b)), shapes)
 
 
 def _run(model, args, kwargs):

@@ -1,6 +1,7 @@
 """state_dict and load_state_dict: torch's keys and layouts, all or nothing."""
 
 import copy
+import pickle
 from collections import OrderedDict
 
 import numpy as np
@@ -269,6 +270,25 @@ def test_lazy_parameters_load_before_and_after_their_shape_is_known():
     x = nnrt.randn(4, 3)
     np.testing.assert_array_equal(lazy(x).detach().numpy(), full(x).detach().numpy())
     assert type(lazy) is nn.Linear and lazy.in_features == 3
+
+
+def test_lazy_parameters_have_nothing_to_read_before_the_first_call():
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+    optimizer = nnrt.optim.SGD(lazy.parameters(), lr=0.1)
+    optimizer.step()
+    assert nnrt.summary(lazy).parameters == 0
+    with pytest.raises(TypeError, match="'0.weight'. has no shape yet"):
+        nnrt.save(lazy.state_dict(), "never.nnrt")
+    for t in (lazy[0].weight, lazy[1].running_mean):
+        for read in (lambda t: t.shape, nnrt.numel, lambda t: t.tolist(), lambda t: t + 1, lambda t: t[0], nnrt.mean):
+            with pytest.raises((RuntimeError, TypeError), match="call the module with an input first|UninitializedArray"):
+                read(t)
+    for made in (lazy, copy.deepcopy(lazy), pickle.loads(pickle.dumps(lazy))):
+        assert repr(made.double()[0].weight) == "<UninitializedParameter>" and made[0].weight.dtype == nnrt.float64
+        made(nnrt.ones(4, 2, dtype=nnrt.float64)).sum().backward()
+        assert made[0].weight.shape == (3, 2) and made[1].running_var.dtype == nnrt.float64
+    optimizer.step()
+    np.testing.assert_allclose(lazy[1].bias.detach().numpy(), -0.4)
 
 
 def test_states_interchange_with_torch(torch):
