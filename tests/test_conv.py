@@ -108,6 +108,7 @@ def test_other_types_are_named(call, message):
         (lambda: nn.LazyConv2d(4, 3, groups=2)(X), "the input's 3 channels must be divisible by groups = 2"),
         (lambda: nn.Conv2d(3, 4, 3, groups=0), "groups must be positive, got 0"),
         (lambda: nn.Conv2d(-3, 4, 3), "in_channels must not be negative"),
+        (lambda: nn.Conv2d(2**40, 2**40, 3), r"Conv2d: its weight of shape \(1099511627776, 1099511627776, 3, 3\)"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size must be one integer or 2"),
         (lambda: nn.Conv2d(3, 4, 0), "kernel_size must be positive"),
         (lambda: nn.Conv2d(3, 4, 3, padding="full"), "padding must be 'same', 'valid' or numbers, got 'full'"),

@@ -146,3 +146,12 @@ def test_nothing_leaks_into_other_pixels():
     assert np.isnan(F.interpolate(x, (2, 2), mode="area").numpy()).sum() == 1
     assert np.isnan(F.interpolate(x, (7, 7), mode="bilinear", align_corners=True).numpy()).sum() == 4
     assert np.signbit(F.interpolate(-nnrt.zeros(1, 1, 3), scale_factor=2).numpy()).all()
+
+
+@pytest.mark.parametrize("backend", ["ref", *BACKENDS])
+def test_areas_may_come_to_nothing(backend):
+    with registry.using(backend, "ref"):
+        x = nnrt.randn(2, 3, 4, 5, requires_grad=True)
+        y = F.interpolate(x, (0, 2), mode="area")
+        y.sum().backward()
+    assert y.shape == (2, 3, 0, 2) and (x.grad.numpy() == 0).all()

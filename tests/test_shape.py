@@ -179,6 +179,7 @@ ERRORS = [
     (lambda x: x.expand(3, 3), RuntimeError, r"expand: .*\(2, 3\) cannot be expanded to \(3, 3\)"),
     (lambda x: x.expand(-1, 2, 3), RuntimeError, "expand"),
     (lambda x: x.expand(3), RuntimeError, "expand"),
+    (lambda x: x.expand(2**63, 2, 3), RuntimeError, "expand: .* more elements or axes"),
     (lambda x: x.select(0, 2), IndexError, "select: index 2 is out of range for dim 0"),
     (lambda x: x.narrow(1, 1, 3), RuntimeError, "narrow: 3 elements from 1"),
     (lambda x: x.narrow(1, 9, 1), IndexError, "narrow"),

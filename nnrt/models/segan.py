@@ -2,7 +2,8 @@
 
     1 x T -> 64 x T/4 -> 128 x T/16 -> 256 x T/64 -> 512 x T/256 -> 256 x T/64 -> 128 x T/16 -> 64 x T/4 -> 1 x T
 
-Noisy speech becomes clean speech. Here without the latent noise, with skips that are added; 10,671,361 parameters.
+Noisy speech becomes clean speech. 10,671,361 parameters. The paper has eleven levels of stride 2, up to 1024 channels,
+PReLU, latent noise and skips that are concatenated; here are four of stride 4, ReLU, no noise and skips that are added.
 """
 
 from .. import nn

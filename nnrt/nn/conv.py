@@ -15,7 +15,7 @@ from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .lazy import LazyModuleMixin
-from .linear import _check_sizes, _init_bias
+from .linear import _check_sizes, _empty_weight, _init_bias
 from .module import Module
 from .parameter import Parameter, UninitializedParameter
 
@@ -58,7 +58,7 @@ class _Conv(Module):
             raise ValueError(f"{name}: kernel_size must be positive, got {kernel_size}")
         if padding == "same" and max(self.stride) > 1:
             raise ValueError(f"{name}: padding='same' wants stride 1, got {stride}")
-        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype, device=device))
+        self.weight = _empty_weight(name, *self._weight_shape(), dtype=dtype, device=device)
         self.register_parameter("bias", Parameter(empty(out_channels, dtype=dtype, device=device)) if bias else None)
         self.reset_parameters()
 

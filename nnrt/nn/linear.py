@@ -40,7 +40,7 @@ class Linear(Module):
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(empty(out_features, in_features, dtype=dtype, device=device))
+        self.weight = _empty_weight("Linear", out_features, in_features, dtype=dtype, device=device)
         self.register_parameter(
             "bias", Parameter(empty(out_features, dtype=dtype, device=device)) if bias else None
         )
@@ -147,6 +147,13 @@ def _init_bias(bias, fan_in):
     if bias is not None:
         bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
         init.uniform_(bias, -bound, bound)
+
+
+def _empty_weight(layer, *shape, dtype, device):
+    try:
+        return Parameter(empty(*shape, dtype=dtype, device=device))
+    except ValueError:
+        raise ValueError(f"{layer}: its weight of shape {shape} has more bytes than can be addressed") from None
 
 
 def _check_sizes(layer, **sizes):

@@ -127,7 +127,7 @@ def transposed_band(*axis):
 def _step(n, out, scale, align_corners):
     if align_corners:
         return (n - 1) / (out - 1) if out > 1 else 0.0
-    return 1 / scale if scale else n / out
+    return 1 / scale if scale else n / max(out, 1)
 
 
 def _nearest(kind, n, out, scale):
@@ -158,7 +158,7 @@ def _area(n, out, step, align_corners):
     o = np.arange(out)
     first, stop = o * n // out, -(-(o + 1) * n // out)
     count = (stop - first)[:, None]
-    return first, (np.arange(count.max()) < count) / count
+    return first, (np.arange(count.max(initial=1)) < count) / count
 
 
 def _antialiased(kernel, radius, n, out, step, align_corners):
@@ -252,7 +252,7 @@ def _sizes(shape, size, scale_factor, recompute, area):
         if not all([hasattr(s, "__index__") for s in size]):
             raise TypeError(f"interpolate: size must be an int or one for each axis, got {tuple(size)}")
         size = [s.__index__() for s in size]
-    if min(size) < 1 or 0 in shape[2 if area else 1 :]:
+    if min(size) < (0 if area else 1) or 0 in shape[2 if area else 1 :]:
         raise RuntimeError(f"interpolate: sizes must be at least 1, got {tuple(size)} for input of shape {shape}")
     if max(size) >= 1 << 16:
         _limited("interpolate", (*shape[:2], *size))

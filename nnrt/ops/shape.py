@@ -318,7 +318,12 @@ def expand(x, *size):
     if lead < 0:
         raise RuntimeError(f"expand: a tensor of shape {sizes} cannot be expanded to {size}")
     wanted = tuple(wanted)
-    b = memory.strided(a, 0, wanted, tuple(strides), wanted == sizes)
+    try:
+        b = memory.strided(a, 0, wanted, tuple(strides), wanted == sizes)
+    except (OverflowError, ValueError):
+        raise RuntimeError(
+            f"expand: a tensor of shape {sizes} cannot be expanded to {wanted}: more elements or axes than an array can have"
+        ) from None
     return viewed(x, b, expand_backward, (sizes,))
 
 
