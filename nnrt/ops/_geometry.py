@@ -102,7 +102,7 @@ def _wide(values, fill):
     return (fill,) * (3 - len(values)) + values
 
 
-def _limited(op, shape, itemsize=8):
+def check_addressable(op, shape, itemsize=8):
     """RuntimeError for a result that no memory can hold."""
     count = itemsize
     for size in shape:
@@ -135,7 +135,7 @@ def conv_geometry(op, dims, x, w, b, stride, padding, dilation, groups):
             )
         out = tuple([(n - r) // s + 1 for n, r, s in zip(padded, reach, stride)])
     batch = x[0] if len(x) == dims + 2 else 1
-    _limited(op, (batch, w[0], *out))
+    check_addressable(op, (batch, w[0], *out))
     text = _text(op, x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return _geometry(op, text, (batch, w[1] * groups), sizes, (batch, w[0]), out, w, stride, front, dilation, groups)
 
@@ -160,7 +160,7 @@ def transposed_geometry(op, dims, x, w, b, stride, padding, output_padding, dila
     batch = x[0] if len(x) == dims + 2 else 1
     if min(out) < 0:
         raise RuntimeError(f"{op}: padding {padding} leaves nothing of the output: its size would be {out}")
-    _limited(op, (batch, w[1] * groups, *out))
+    check_addressable(op, (batch, w[1] * groups, *out))
     text = _text(op, x, w, stride=stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation)
     return _geometry(op, text, (batch, w[1] * groups), out, (batch, w[0]), sizes, w, stride, padding, dilation, groups)
 

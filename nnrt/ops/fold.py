@@ -11,7 +11,7 @@ from itertools import product
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
-from ._geometry import _limited
+from ._geometry import check_addressable
 from .promotion import not_tensors
 
 copies, sums = registry.family("shape"), registry.family("elementwise")
@@ -32,7 +32,7 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     geometry = _geometry("unfold", kernel_size, dilation, padding, stride)
     blocks = _blocks("unfold", x.shape[-2:], geometry)
     if max(blocks) >= 1 << 16:
-        _limited("unfold", (*x.shape[:-2], *geometry[0], *blocks))
+        check_addressable("unfold", (*x.shape[:-2], *geometry[0], *blocks))
     return record(_unfolded(x, blocks, geometry), unfold_backward, (input,), (x.shape, blocks, geometry))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
-from ._geometry import _limited
+from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .create import sizes_of
 from .linear import matmul
@@ -96,7 +96,7 @@ def affine_grid(theta, size, align_corners=None):
         )
     if theta.array.dtype.kind != "f":
         raise ValueError(f"affine_grid: theta must be of a floating dtype, got {theta.array.dtype}")
-    _limited("affine_grid", (size[0], *size[2:], axes))
+    check_addressable("affine_grid", (size[0], *size[2:], axes))
     lines = [np.linspace(-1, 1, n) * (1 if align_corners else (n - 1) / n) if n > 1 else np.zeros(1) for n in size[2:]]
     base = np.stack([*np.meshgrid(*lines, indexing="ij")[::-1], np.ones(size[2:])], -1).astype(theta.array.dtype)
     grid = matmul(wrap(base.reshape(-1, axes + 1)), transpose(theta, 1, 2))

@@ -17,7 +17,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
 from . import parts
-from ._geometry import _limited
+from ._geometry import check_addressable
 from .create import in_order_of
 from .promotion import not_tensors
 
@@ -152,7 +152,7 @@ def _not_ints(pad):
 def _frame(shape, amounts):
     """(y's shape, where x stands in it)."""
     size = tuple([n + p + q for n, (p, q) in zip(shape, amounts)])
-    _limited("pad", size)
+    check_addressable("pad", size)
     return size, (*[slice(p, p + n) for n, (p, _) in zip(shape, amounts)], ...)
 
 

@@ -17,7 +17,7 @@ from .. import memory, registry
 from .._ref.pool import taps
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
-from ._geometry import _limited
+from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .binary import pow
 from .elementwise import mul
@@ -151,7 +151,7 @@ def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size)
         size = wanted
     if min(size) < 1:
         raise RuntimeError(f"{op}: output of size {tuple(size)} is too small")
-    _limited(op, (*a.shape[:2], *size))
+    check_addressable(op, (*a.shape[:2], *size))
     b, index = channels_last(a), _last(at, dims)
     y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
     bad = memory.empty((1,), np.int64)
@@ -336,7 +336,7 @@ def _adaptive_size(op, shape, output_size):
     if min(sizes) < 0:
         raise RuntimeError(f"{op}: output_size must not be negative, got {output_size!r}")
     if max(sizes) >= 1 << 16:
-        _limited(op, (*shape[:2], *sizes))
+        check_addressable(op, (*shape[:2], *sizes))
     return sizes
 
 

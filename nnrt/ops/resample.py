@@ -21,7 +21,7 @@ import numpy as np
 from .. import registry
 from ..autograd import record
 from ..tensor import Tensor
-from ._geometry import _limited
+from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .promotion import not_tensors
 
@@ -255,7 +255,7 @@ def _sizes(shape, size, scale_factor, recompute, area):
     if min(size) < (0 if area else 1) or 0 in shape[2 if area else 1 :]:
         raise RuntimeError(f"interpolate: sizes must be at least 1, got {tuple(size)} for input of shape {shape}")
     if max(size) >= 1 << 16:
-        _limited("interpolate", (*shape[:2], *size))
+        check_addressable("interpolate", (*shape[:2], *size))
     return size, scales
 
 
