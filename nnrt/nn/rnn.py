@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ops import rnn as ops
 from ..ops.create import empty
-from ..ops.rnn import GATES
+from ..ops.recurrence import GATES
 from ..tensor import Tensor
 from . import init
 from .linear import _check_sizes

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops import rnn as ops
 from ...ops.create import as_tensor, from_numpy, full
 from ...ops.index import index_select
 from ...ops.join import cat, stack
 from ...ops.promotion import not_tensors
+from ...ops.ragged import existing_rows, pack_rows, pad_rows
 from ...tensor import Tensor
 
 
@@ -66,23 +66,13 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     return from_numpy(out)
 
 
-def _rows(lengths, steps):
-    """The rows of [T, B] that exist, in the order in which they are packed."""
-    return np.flatnonzero(np.arange(steps)[:, None] < lengths[None, :])
-
-
-def _pack(x, lengths):
-    """[T, B, ...] and sorted lengths -> [sum of lengths, ...]."""
-    return ops.pack_rows(x, _rows(lengths, x.shape[0]))
-
-
 def _pad(packed, value, steps=None):
     """[T, B, ...] of a PackedSequence, its sequences still sorted, and their lengths."""
     sizes = packed.batch_sizes.array
     batch = int(sizes[0])
     steps = len(sizes) if steps is None else steps
     lengths = (sizes[:, None] > np.arange(batch)).sum(0)
-    return ops.pad_rows(packed.data, _rows(lengths, steps), steps, batch, value), lengths
+    return pad_rows(packed.data, existing_rows(lengths, steps), steps, batch, value), lengths
 
 
 def pack_padded_sequence(
@@ -120,7 +110,7 @@ def pack_padded_sequence(
             f"{op}: lengths must be sorted, longest first, with enforce_sorted=True, got {lengths.tolist()}"
         )
     sizes = (lengths > np.arange(lengths[0])[:, None]).sum(1)
-    return PackedSequence(_pack(x, lengths), from_numpy(sizes), order)
+    return PackedSequence(pack_rows(x, existing_rows(lengths, steps)), from_numpy(sizes), order)
 
 
 def pad_packed_sequence(
