@@ -70,11 +70,14 @@ class GPT(nn.Module):
         check_ids(type(self).__name__, ids, self.positions, count)
         with evaluating(self):
             caches = self.caches(ids.shape[0], ids.shape[1] + count)
-            for cache in caches or ():
-                cache.fixed = True
-            made, new, ended = [ids], ids, None
-            for _ in range(count):
-                logits = self.forward(new if caches else cat(made, 1), caches)[:, -1]
+            made, new, ended, decoder = [ids], ids, None, None
+            for i in range(count):
+                if i == 1 and caches:
+                    decoder = self._decoder(caches)
+                if decoder is None:
+                    logits = self.forward(new if caches else cat(made, 1), caches)[:, -1]
+                else:
+                    logits = decoder(new.flatten())
                 new = draw(logits, temperature, top_k, top_p, generator).unsqueeze(1)
                 if stop is not None:
                     new = new if ended is None else new.masked_fill(ended, stop)
@@ -83,6 +86,32 @@ class GPT(nn.Module):
                 if stop is not None and bool(ended.all()):
                     break
         return cat(made, 1)
+
+    def _decoder(self, caches):
+        """What gives logits [N, vocab] for one token [N] more; None where a module is not the one that its place is for."""
+        kinds = Block, Attention, FeedForward, nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.GELU
+        kinds += nn.ModuleDict, nn.ModuleList
+        parts = [m for m in self.modules() if m is not self]
+        if not all([any([plain(kind, m) for kind in kinds]) and "forward" not in vars(m) for m in parts]):
+            return None
+        t = self.transformer
+        if type(self).forward is not GPT.forward or t.wte.max_norm is not None or t.wte.weight.array.dtype.char not in "fd":
+            return None
+        from ..ops.decoder import Decoder
+
+        def affine(linear):
+            return linear.weight, linear.bias
+
+        def scaled(norm):
+            return norm.weight, norm.bias, norm.eps
+
+        blocks, layers = list(t.h), []
+        for block, after in zip(blocks, [*[block.ln_1 for block in blocks[1:]], t.ln_f]):
+            attn, mlp = block.attn, block.mlp
+            up = affine(mlp.c_fc), "gelu" if mlp.act.approximate == "none" else "gelu_tanh", affine(mlp.c_proj)
+            layers.append((affine(attn.c_attn), affine(attn.c_proj), scaled(block.ln_2), *up, scaled(after)))
+        first, rooms = scaled(blocks[0].ln_1), [cache.seen for cache in caches]
+        return Decoder(t.wte.weight, t.wpe.weight, first, layers, affine(self.lm_head), rooms, caches[0].length)
 
     def caches(self, n, length):
         """An nn.KeyValueCache for each layer, for n sequences of at most this length; None: there is no such thing here."""

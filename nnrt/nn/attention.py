@@ -123,8 +123,6 @@ class KeyValueCache:
     attend(qkv [N, T, 3 dim]) -> [N, T, dim]: attention of T tokens more to themselves and all before them, which then
     count as seen. layer(...): that with what stands around it in a decoder. `length`: how many have been. Nothing is
     differentiated. ValueError where the room does not suffice and for another n or dim.
-
-    `fixed`: set it where nothing happens to the modules between calls of layer, which then looks at them once.
     """
 
     def __init__(self, n: int, num_heads: int, room: int, dim: int, dtype: Any = None) -> None:
@@ -132,8 +130,6 @@ class KeyValueCache:
             raise ValueError(f"KeyValueCache: dim must be a multiple of num_heads, got {dim} and {num_heads}")
         self.num_heads = num_heads
         self.length = 0
-        self.fixed = False
-        self._arguments = None
         self.seen = zeros(2, n, num_heads, room, dim // num_heads, dtype=dtype)
 
     def attend(self, qkv: Tensor) -> Tensor:
@@ -146,20 +142,16 @@ class KeyValueCache:
         x + down(activation(up(norm(x)))), first normalised by `after`, then as it is. All but x and y are modules; those
         which are Linear, GELU and LayerNorm without hooks are not called, but what they do is done with fewer calls.
         """
-        arguments = self._arguments
-        if arguments is None:
-            parts = qkv, out, norm, up, activation, down, after
-            kinds = Linear, Linear, LayerNorm, Linear, GELU, Linear, LayerNorm
-            if grad_enabled() or any([type(m) is not kind or m._hooks is not None for m, kind in zip(parts, kinds)]):
-                x = x + out(self.attend(qkv(y)))
-                x = x + down(activation(up(norm(x))))
-                return after(x), x
-            own = [t for m in parts if m is not activation for t in (m.weight, m.bias)]
-            own = [None if t is None else memory.contiguous(t.array) for t in own]
-            kind = "gelu" if activation.approximate == "none" else "gelu_tanh"
-            arguments = own[0:2], own[2:4], (*own[4:6], norm.eps), own[6:8], kind, own[8:10], (*own[10:12], after.eps)
-            if self.fixed:
-                self._arguments = arguments
+        parts = qkv, out, norm, up, activation, down, after
+        kinds = Linear, Linear, LayerNorm, Linear, GELU, Linear, LayerNorm
+        if grad_enabled() or any([type(m) is not kind or m._hooks is not None for m, kind in zip(parts, kinds)]):
+            x = x + out(self.attend(qkv(y)))
+            x = x + down(activation(up(norm(x))))
+            return after(x), x
+        own = [t for m in parts if m is not activation for t in (m.weight, m.bias)]
+        own = [None if t is None else memory.contiguous(t.array) for t in own]
+        kind = "gelu" if activation.approximate == "none" else "gelu_tanh"
+        arguments = own[0:2], own[2:4], (*own[4:6], norm.eps), own[6:8], kind, own[8:10], (*own[10:12], after.eps)
         start = self._taken(y, 1)
         x, y = memory.contiguous(x.array), memory.contiguous(y.array)
         y, x = multihead.decoder_layer(x, y, self.seen.array, start, *arguments)
