@@ -163,16 +163,21 @@ INLINE K(block) K(block_of)(const nnrt_winograd_args *p, int64_t t)
 static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(block) w, REAL *s, int64_t e0, int64_t e1)
 {
     const int64_t phases = p->step * p->step;
-    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = p->s_row};
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = p->s_row, .line = NR * sizeof(REAL)};
     for (int64_t e = e0; e < e1; e++) {
         const REAL *v = (const REAL *)p->v + e * p->v_step + w.group * phases * p->v_set;
-        const REAL *q = (const REAL *)p->q + e * p->q_step + w.group * p->q_set;
+        const REAL *q = (const REAL *)p->q + e * p->q_step + w.group * p->q_set, *first = v + w.c0 / NR * p->v_panel;
         for (int64_t o = w.o0; o < w.o1; o += NR) {
             const int64_t high = MIN(w.o1 - o, NR), count = CEIL(high, MR);
             for (int64_t phase = 0; phase < phases; phase++)
                 for (int64_t c = w.c0; c < w.c1; c += NR) {
                     const REAL *b = v + phase * p->v_set + c / NR * p->v_panel;
-                    for (int64_t k = 0, i = 0, rows; k < count; k++, i += rows) {
+                    /* Panels are too short for the hardware to foresee: the first tile asks for the next one. */
+                    const REAL *next = c + NR < w.c1 ? b + p->v_panel : first + (phase + 1) * p->v_set;
+                    if (c + NR >= w.c1 && phase + 1 == phases)
+                        next = o + NR < w.o1 ? q + (o / NR + 1) * p->q_panel : first + p->v_step;
+                    tail.ahead = (const char *)next;
+                    for (int64_t k = 0, i = 0, rows; k < count; k++, i += rows, tail.ahead = NULL) {
                         REAL *to = s + e * p->s_step + (o - w.o0 + i) * p->s_row + phase * w.width + c - w.c0;
                         rows = high / count + (k < high % count);
                         tail.src = p->first ? to : NULL;
