@@ -28,7 +28,6 @@ from .errors import FormatError
 
 TREE = "nnrt.tree"
 VERSION = "1"
-ZIP = b"PK\x03\x04"
 
 
 def save(obj, f):
@@ -53,8 +52,8 @@ def save(obj, f):
 def load(f, map_location=None, *, weights_only=True, mmap=False):
     """What :func:`save` wrote. f: a path, or a binary file open for reading.
 
-    Also reads plain safetensors files (a dict of Tensors) and the .pt files of torch.save as far as
-    they hold tensors in containers (see :mod:`nnrt.io.torch_pt`). Loading runs no code from the file.
+    Also reads plain safetensors files (a dict of Tensors) and the .pt files of torch.save, also those from
+    before torch 1.6, as far as they hold tensors in containers (see :mod:`nnrt.io.torch_pt`). Loading runs no code from the file.
     map_location: None or "cpu". weights_only is accepted for torch's sake: nothing else is ever
     loaded. mmap: see :class:`nnrt.io.safe_open`. Raises FormatError (a ValueError) for a file that
     is damaged or of another kind.
@@ -65,13 +64,13 @@ def load(f, map_location=None, *, weights_only=True, mmap=False):
         raise ValueError("load: weights_only=False would run code from the file, which nnrt never does")
     if hasattr(f, "read"):
         path, data = getattr(f, "name", "<file>"), f.read()
-        if data[:4] == ZIP:
+        if _is_torchs(data[:16]):
             return _torch_pt().load_bytes(data, path)
         arrays, metadata = safetensors.load_arrays(data, path)
         return _structure(path, arrays, metadata)
     with open(f, "rb") as file:
-        zipped = file.read(4) == ZIP
-    if zipped:
+        head = file.read(16)
+    if _is_torchs(head):
         return _torch_pt().load_file(f)
     with safetensors.safe_open(f, mmap) as file:
         arrays = {name: file.get_array(name) for name in file.keys()}
@@ -82,6 +81,10 @@ def _torch_pt():
     from . import torch_pt
 
     return torch_pt
+
+
+def _is_torchs(head):
+    return head[:1] in (b"P", b"\x80") and _torch_pt().recognised(head)
 
 
 def _structure(path, arrays, metadata):

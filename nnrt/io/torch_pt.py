@@ -5,6 +5,10 @@ for pickle's stack machine; <name>/data/<key> hold the bytes of the storages. Th
 interpreter for the instructions and the few names that a structure of tensors needs (state_dicts,
 checkpoints of optimisers): it calls nothing that the file names, and refuses what it does not know.
 
+Files from before torch 1.6, among them published weights, are pickles one after the other: a magic
+number, 1001, what the system was, the structure, the keys of the storages; then the storages, each as
+its number of elements, int64, and their bytes, little-endian.
+
 Storages that tensors share are shared here too. Strides are kept.
 """
 
@@ -46,7 +50,15 @@ DTYPES = {
     "uint8": np.uint8,
     "bool": np.bool_,
 }
+ZIP = b"PK\x03\x04"
+MAGIC = 0x1950A86A20F9469CFC6C
+OLD = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little") + b"."
 MAX_PICKLE = 1 << 28  # bytes of data.pkl: structure only, the numbers lie in other records
+
+
+def recognised(head):
+    """Whether a file that starts with these 16 bytes may be one of torch.save."""
+    return head.startswith((ZIP, OLD))
 
 
 def load_file(path):
@@ -67,8 +79,11 @@ def load_bytes(data, path="<bytes>"):
 
 def _load(path, file):
     try:
+        if file.read(len(OLD)) == OLD:
+            return _OldFile(path, OLD + file.read()).load()
         with zipfile.ZipFile(file) as archive:
-            return _Machine(path, _Records(path, archive)).run()
+            records = _Records(path, archive)
+            return _Machine(path, records.read("data.pkl", MAX_PICKLE), records).run()
     except FormatError:
         raise
     # What zipfile, numpy and the machine raise when offsets, opcodes or operands are nonsense.
@@ -123,16 +138,15 @@ _MARK = object()
 class _Machine:
     """Pickle's stack machine, protocols 2 to 5, as far as structures of tensors go."""
 
-    def __init__(self, path, records):
+    def __init__(self, path, code, records=None):
         self.path = path
         self.records = records
         self.storages = {}
-        self.code = records.read("data.pkl", MAX_PICKLE)
+        self.code = code
         self.at = 0
-        self.stack = []
-        self.memo = {}
 
     def run(self):
+        self.stack, self.memo = [], {}
         while True:
             op = self.take(1)
             if op == b".":
@@ -151,7 +165,7 @@ class _Machine:
     def take(self, n):
         piece = self.code[self.at : self.at + n]
         if len(piece) != n:
-            raise FormatError(self.path, "truncated: data.pkl ends too early")
+            raise FormatError(self.path, "truncated: its pickle ends too early")
         self.at += n
         return piece
 
@@ -246,9 +260,11 @@ class _Machine:
 
     def persistent(self):
         """("storage", type, key, location, elements) -> the elements as an array of one axis."""
-        kind, storage, key, _, count = self.pop()
+        kind, storage, key, _, count, *part = self.pop()
         if kind != "storage" or not isinstance(storage, _Name) or not storage.text.startswith("torch."):
             raise self.bad("a reference to what is no storage")
+        if any(p is not None for p in part):
+            raise self.bad("a reference to a part of a storage")
         key = str(key)
         if key not in self.storages:
             self.storages[key] = storage.text, self.read_storage(key, STORAGES[storage.text[6:]], count)
@@ -257,26 +273,31 @@ class _Machine:
             raise self.bad(f"storage {key} is both {known} and {storage.text}")
         self.push(array)
 
-    def read_storage(self, key, dtype, count):
-        bf16 = dtype == "bf16"
-        dtype = np.dtype("<u2" if bf16 else dtype)
+    def read_storage(self, key, kind, count):
+        dtype = self.stored(key, kind, count)
         if self.records.big:
             dtype = dtype.newbyteorder(">")
-        if type(count) is not int or not 0 <= count <= sys.maxsize // dtype.itemsize:
-            raise self.bad(f"storage {key} of {count!r} elements")
         wanted = count * dtype.itemsize
         data = bytearray(self.records.read(f"data/{key}", wanted))
         if len(data) != wanted:
             problem = f"storage {key} takes {wanted} bytes, its record has {len(data)}"
             raise FormatError(self.path, problem)
-        if dtype.kind == "b":
-            bytes_ = np.frombuffer(data, np.uint8)
-            if bytes_.size and bytes_.max() > 1:
-                raise FormatError(self.path, f"storage {key}: bool has the value {bytes_.max()}")
-        array = np.frombuffer(data, dtype)
-        if bf16:
+        return self.elements(key, kind, np.frombuffer(data, dtype))
+
+    def stored(self, key, kind, count):
+        """The dtype of a storage's bytes."""
+        dtype = np.dtype("<u2" if kind == "bf16" else kind)
+        if type(count) is not int or not 0 <= count <= sys.maxsize // dtype.itemsize:
+            raise self.bad(f"storage {key} of {count!r} elements")
+        return dtype
+
+    def elements(self, key, kind, array):
+        """What lay in the file as an array to use, a copy only where it must be."""
+        if kind == "bf16":
             return (array.astype(np.uint32) << 16).view(np.float32)
-        return array.astype(dtype.newbyteorder("="), copy=False)
+        if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+            raise FormatError(self.path, f"storage {key}: bool has the value {array.view(np.uint8).max()}")
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     # what the names mean
 
@@ -322,6 +343,37 @@ class _Machine:
         if encoding != "latin1":
             raise self.bad(f"bytes in {encoding!r}")
         return text.encode("latin1")
+
+
+class _OldFile(_Machine):
+    """A file from before torch 1.6. Its storages come after the structure that refers to them."""
+
+    wanted = 0  # bytes of storages
+
+    def load(self):
+        if self.run() != MAGIC or self.run() != 1001:
+            raise FormatError(self.path, "not of the format that torch.save wrote before torch 1.6")
+        self.run()
+        result, kinds = self.run(), self.storages
+        for key in self.run():
+            text, array = kinds[key]
+            kind, count = STORAGES[text[6:]], self.number("<q")
+            dtype = self.stored(key, kind, count)
+            data = self.take(count * dtype.itemsize)
+            if count != array.size:
+                raise FormatError(self.path, f"storage {key} takes {array.size} elements, its record has {count}")
+            array[...] = self.elements(key, kind, np.frombuffer(data, dtype))
+            del kinds[key]
+        if kinds:
+            raise FormatError(self.path, f"truncated: it has no storage {next(iter(kinds))!r}")
+        return result
+
+    def read_storage(self, key, kind, count):
+        dtype = self.stored(key, kind, count)
+        self.wanted += count * dtype.itemsize
+        if self.wanted > len(self.code):
+            raise FormatError(self.path, f"truncated: its storages take {self.wanted} bytes")
+        return np.zeros(count, np.float32 if kind == "bf16" else dtype.newbyteorder("="))
 
 
 _CALLS = {

@@ -4,9 +4,11 @@
 
     3 x 224 x 224 -> 64 x 56 x 56 -> block 1 at 56 -> block 2 at 28 -> block 3 at 14 -> block 4 at 7 -> num_classes
 
-k: growth rate. Between blocks a transition halves channels (1x1) and size. Parameter names are torchvision's.
+k: growth rate. Between blocks a transition halves channels (1x1) and size. Parameter names are torchvision's;
+those of its published files (norm.1 for norm1) load, too.
 """
 
+import re
 from collections import OrderedDict
 
 from .. import cat, nn
@@ -52,6 +54,12 @@ class DenseNet(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
         kaiming(self, "fan_in")
         nn.init.zeros_(self.classifier.bias)
+
+    def _load_from_state_dict(self, state_dict, *args):
+        # The files that torchvision publishes have norm.1 for norm1.
+        for key in list(state_dict):
+            state_dict[re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, *args)
 
     def forward(self, x):
         x = F.relu(self.features(x), inplace=True)

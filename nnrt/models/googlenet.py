@@ -8,7 +8,7 @@ torchvision's.
 
 from collections import namedtuple
 
-from .. import cat, nn
+from .. import as_tensor, cat, nn
 from ..nn import functional as F
 from ._layers import rectified
 
@@ -28,6 +28,8 @@ MODULES = (
 )
 AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}  # the head that looks at the output of a module
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours
+
 GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ["logits", "aux_logits2", "aux_logits1"])
 
 
@@ -36,10 +38,13 @@ class GoogLeNet(nn.Module):
 
     aux_logits: two more heads on inner modules. While training the output is then GoogLeNetOutputs, all three
     scores; the paper adds their losses with weight 0.3. kernel: of the "5x5" branch; torchvision has 3, the paper 5.
+    transform_input: images come normalised with MEAN and STD and are brought to (x - 0.5) / 0.5, with which the weights
+    that torchvision publishes were trained.
     """
 
-    def __init__(self, num_classes=1000, aux_logits=True, dropout=0.2, dropout_aux=0.7, kernel=3):
+    def __init__(self, num_classes=1000, aux_logits=True, dropout=0.2, dropout_aux=0.7, kernel=3, transform_input=False):
         super().__init__()
+        self.transform_input = transform_input
         self.conv1 = BasicConv2d(3, 64, 7, stride=2, padding=3)
         self.maxpool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.conv2 = BasicConv2d(64, 64, 1)
@@ -58,6 +63,9 @@ class GoogLeNet(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.01)
 
     def forward(self, x):
+        if self.transform_input:
+            mean, std = (as_tensor(a, dtype=x.dtype)[:, None, None] for a in (MEAN, STD))
+            x = (x * std + mean - 0.5) / 0.5
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         extra = {}

@@ -11,7 +11,7 @@ from ..nn import functional as F
 
 
 class SEGANGenerator(nn.Module):
-    """[N, 1, T] -> [N, 1, T], T divisible by pooling ** len(enc_fmaps); the kernel is odd."""
+    """[N, 1, T] -> [N, 1, T], T divisible by pooling ** len(enc_fmaps); kwidth is pooling or more."""
 
     def __init__(self, enc_fmaps=(64, 128, 256, 512), kwidth=31, pooling=4):
         super().__init__()
@@ -49,8 +49,9 @@ class UpConv1dBlock(nn.Module):
     def __init__(self, ninp, fmap, kwidth, stride, act=True):
         super().__init__()
         self.deconv = nn.ConvTranspose1d(ninp, fmap, kwidth, stride, padding=(kwidth - stride) // 2)
+        self.stride = stride
         self.act = act
 
     def forward(self, x):
-        y = self.deconv(x)[:, :, :-1]  # of an odd kernel, one sample more than T * stride
+        y = self.deconv(x)[:, :, : x.shape[-1] * self.stride]  # of an odd kernel and an even stride, one sample more
         return F.relu(y, inplace=True) if self.act else y

@@ -103,9 +103,9 @@ def test_what_torch_saves(torch, tmp_path):
         "dtype": torch.float32,
         "device": torch.device("cpu"),
     }
-    for protocol in (2, 4, 5):
+    for protocol, zipped in ((2, True), (4, True), (5, True), (2, False)):
         path = tmp_path / f"{protocol}.pt"
-        torch.save(saved, path, pickle_protocol=protocol)
+        torch.save(saved, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
         got = nnrt.load(path)
         assert list(got) == list(saved) and list(got["model"]) == list(saved["model"])
         for key, tensor in saved["model"].items():
@@ -209,16 +209,41 @@ def _zip(records):
     return buffer.getvalue()
 
 
+def old(program, storages, keys=(b"0",)):
+    """A file from before torch 1.6."""
+    listed = hand(b"](", *(text(key.decode()) for key in keys), b"e")
+    return torch_pt.OLD + hand(b"M\xe9\x03") + hand(b"}") + program + listed + storages
+
+
+SIX = (6).to_bytes(8, "little") + FLOATS.tobytes()
 WHOLE = archive(one_tensor(), DATA)
+OLD = old(one_tensor(), SIX)
+
+
+def test_files_from_before_archives():
+    np.testing.assert_array_equal(load(OLD).array, FLOATS.reshape(2, 3))
+    for data, message in (
+        (OLD[:-1], "truncated"),
+        (OLD[:30], "truncated"),
+        (old(one_tensor(), SIX, ()), "no storage '0'"),
+        (old(one_tensor(), SIX + SIX, (b"0", b"0")), "damaged"),
+        (old(one_tensor((1,), (1,), 0, 5), SIX), "takes 5 elements, its record has 6"),
+        (old(one_tensor(count=1 << 40), SIX), "truncated: its storages take"),
+        (old(hand(b"cos\nsystem\n", text("echo"), b"\x85R"), SIX), "needs os.system"),
+        (torch_pt.OLD + hand(b"N"), "before torch 1.6"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            load(data)
 
 
 @settings(max_examples=400)
 @given(st.lists(st.tuples(st.integers(4, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-def test_damaged_archives_never_crash(changes):
-    data = bytearray(WHOLE)
-    for at, value in changes:
-        data[at] = value
-    survives(bytes(data))
+def test_damaged_files_never_crash(changes):
+    for whole in (WHOLE, OLD):
+        data = bytearray(whole)
+        for at, value in changes:
+            data[at % len(whole)] = value
+        survives(bytes(data))
 
 
 opcodes = st.sampled_from([*torch_pt._STEPS, b".", b"i", b"\x81"])

@@ -1,5 +1,6 @@
 """Every model: its size, its names, one step of training, and its results beside torch's."""
 
+import re
 import subprocess
 import sys
 import zlib
@@ -127,6 +128,35 @@ def test_parameter_counts(name, options, count):
 def test_names_and_shapes_are_torchvisions(name):
     state = [(key, tuple(value.shape)) for key, value in counted(name, {}).state_dict().items()]
     assert zlib.crc32(repr(state).encode()) == TORCHVISION[name]
+
+
+def test_published_files_of_densenet_load():
+    # Their keys have norm.1 for norm1 and lack num_batches_tracked.
+    model = counted("DenseNet", {"growth_rate": 2, "block_config": (1, 2), "num_init_features": 4, "num_classes": 3})
+    published = {
+        re.sub(r"(denselayer.\.\w+)([12])", r"\1.\2", key): nnrt.full_like(value, i)
+        for i, (key, value) in enumerate(model.state_dict().items())
+        if "num_batches" not in key
+    }
+    assert "features.denseblock2.denselayer2.conv.1.weight" in published
+    model.load_state_dict(published)
+    for mine, theirs in zip((v for k, v in model.state_dict().items() if "num_batches" not in k), published.values()):
+        np.testing.assert_array_equal(mine.array, theirs.array)
+
+
+def test_googlenet_takes_images_in_either_normalisation(rng):
+    model = models.googlenet(num_classes=3, aux_logits=False).eval()
+    x = rng.random((1, 3, 16, 16), np.float32)
+    mean, std = (np.float32(a)[:, None, None] for a in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    want = model(nnrt.tensor(2 * x - 1)).detach().array
+    model.transform_input = True
+    np.testing.assert_allclose(model(nnrt.tensor((x - mean) / std)).detach().array, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
+def test_segan_with_any_kernel_and_pooling():
+    for kwidth, pooling in ((31, 5), (8, 4), (8, 3), (5, 5)):
+        x = nnrt.zeros(1, 1, 4 * pooling**2)
+        assert models.SEGANGenerator((2, 3), kwidth, pooling)(x).shape == x.shape
 
 
 def loss_of(output, x, rng):
