@@ -45,7 +45,7 @@ def _count(least):
         except (TypeError, ValueError):
             count = least - 1
         if not least <= count < 1 << 31 or isinstance(value, (bool, float)):
-            raise ValueError(f"an integer of at least {least}")
+            raise ValueError(f"an integer of at least {least} and below 2**31")
         return count
 
     return parse
@@ -216,6 +216,12 @@ def _default(row):
 
 
 settings = Settings(os.environ)
+
+
+def unknown_variables():
+    """Variables of the environment whose name says NNRT_ and that no setting reads: spelling mistakes, mostly."""
+    known = {row.variable for row in TABLE}
+    return sorted(name for name in os.environ if name.startswith("NNRT_") and name not in known)
 
 
 def environment(**changes):

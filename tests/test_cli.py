@@ -293,6 +293,9 @@ def test_damaged_runs_are_named(whole, tmp_path, capsys):
         (["train", "digits", "--hidden", "3,x"], "got 'x'"),
         (["train", "digits", "--model", "cnn9"], "invalid choice: 'cnn9'"),
         (["train", "digits", "--seed", "-3"], "at least 0"),
+        (["train", "digits", "--seed", "9" * 20], "at least 0 and below 2**63, got"),
+        (["bench", "--seconds", "nan"], "wanted a number above 0 to 600, got 'nan'"),
+        (["bench", "--rounds", "0"], "wanted an integer of at least 1, got '0'"),
         (["predict", "runs/digits"], "required: image"),
     ],
 )
@@ -370,6 +373,7 @@ def test_info(tmp_path):
         "NNRT_CACHE_LIMIT",
     ):
         assert word in out
+    assert "no setting of that name" not in out
     assert ("ISA" in out and "GEMM tiles" in out and "L2" in out) or "extension    not built" in out
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnrt import config, limits
+from nnrt.runtime.info import report
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,7 +67,7 @@ def test_an_empty_variable_counts_as_unset():
     [
         ("NUM_THREADS", "0", "an integer of at least 1"),
         ("NUM_THREADS", "many", "an integer of at least 1"),
-        ("NUM_THREADS", "99999999999", "an integer of at least 1"),
+        ("NUM_THREADS", "99999999999", "an integer of at least 1 and below 2**31"),
         ("ISA", "sse9", "one of baseline, avx2, avx512, neon"),
         ("BACKEND", "cython,fortran", "a comma-separated list of cython, numba, ref"),
         ("BACKEND", ",", "a comma-separated list of cython, numba, ref"),
@@ -83,6 +84,12 @@ def test_bad_values_name_the_variable_what_came_and_what_is_wanted(name, text, w
     with pytest.raises(ValueError) as error:
         settings(**{f"NNRT_{name}": text})
     assert f"NNRT_{name}={text!r}: wanted {wanted}" in str(error.value)
+
+
+def test_variables_that_nothing_reads_are_shown(monkeypatch):
+    monkeypatch.setenv("NNRT_NUMTHREADS", "3")
+    assert "NNRT_NUMTHREADS" in config.unknown_variables() and "NNRT_ISA" not in config.unknown_variables()
+    assert report().endswith("set, but no setting of that name is known: NNRT_NUMTHREADS")
 
 
 def test_a_bad_variable_stops_the_import():

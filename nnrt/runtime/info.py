@@ -27,6 +27,8 @@ def report():
     rows = [(row.variable, _text(row.value), row.meaning) for row in config.describe()]
     wide = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines += [f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {meaning}" for name, value, meaning in rows]
+    if unknown := config.unknown_variables():
+        lines.append(f"set, but no setting of that name is known: {', '.join(unknown)}")
     return "\n".join(lines)
 
 

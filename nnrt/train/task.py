@@ -31,8 +31,9 @@ def integer(least):
             value = int(text)
         except ValueError:
             value = least - 1
+        limit = " and below 2**63" if value > least else ""
         if not least <= value < 1 << 63:
-            raise argparse.ArgumentTypeError(f"wanted an integer of at least {least}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"wanted an integer of at least {least}{limit}, got {text!r}")
         return value
 
     return parse
