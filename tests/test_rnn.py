@@ -181,6 +181,45 @@ def test_a_changed_weight_is_packed_anew():
     assert not np.allclose(after.numpy()[1:], before.numpy()[1:]) and np.array_equal(after.numpy()[0], before.numpy()[0])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "batch_first": True, "bias": False}, {"proj_size": 4}])
+def test_calls_that_repeat_without_a_gradient_are_those_with_one(kind, options, rng):
+    if kind != "LSTM" and "proj_size" in options:
+        return
+    layer = layer_of(nnrt, kind, 3, 5, num_layers=2, **options)
+    x = nnrt.tensor(rng.standard_normal((2, 1, 3)).astype(np.float32))
+
+    def same(x, state=None):
+        want = layer(x, state)
+        for _ in range(3):
+            with nnrt.no_grad():
+                got = layer(x, state)
+            for a, b in zip((got[0], *states_of(got[1])), (want[0], *states_of(want[1])), strict=True):
+                agree(a, b, 0)
+                assert not a.requires_grad
+        return as_states(kind, [s.detach() for s in states_of(want[1])])
+
+    state = same(x)
+    same(x, state)
+    same(x[:1])
+    same(nnrt.cat([x, x]))
+    same(x[0])
+    with nnrt.no_grad():
+        for p in layer.parameters():
+            p.mul_(1.5)
+    same(x, state)
+    layer.weight_hh_l1 = nn.Parameter(nnrt.zeros_like(layer.weight_hh_l1))
+    same(x, state)
+    lent = layer.weight_ih_l0.detach().numpy()
+    for _ in range(2):
+        lent += 1
+        same(x, state)
+    layer.double()
+    with nnrt.no_grad(), pytest.raises(RuntimeError, match="one dtype"):
+        layer(x)
+    same(x.double())
+
+
 def test_dropout_acts_between_layers_in_training():
     with pytest.warns(UserWarning, match="dropout=0.5 acts between layers"):
         nn.GRU(3, 5, dropout=0.5)
@@ -266,8 +305,9 @@ def test_ten_threads_share_a_layer():
     wrong = []
 
     def work():
-        for _ in range(20):
-            y = layer(x)[0]
+        for i in range(20):
+            with nnrt.set_grad_enabled(i % 7 == 0):
+                y = layer(x)[0]
             if not np.array_equal(y.detach().numpy(), want):
                 wrong.append(y)
 

@@ -6,7 +6,9 @@ import math
 import warnings
 from typing import Any
 
+from ..autograd import grad_enabled
 from ..ops import rnn as ops
+from ..ops._recurrent_bound import Bound
 from ..ops.create import empty
 from ..ops.recurrence import GATES
 from ..tensor import Tensor
@@ -80,6 +82,7 @@ class RNNBase(Module):
                     setattr(self, f"{name}_l{layer}{suffix}", parameter)
                 kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
                 self._names[-1].append([f"{kind}_l{layer}{suffix}" if kind in shapes else None for kind in kinds])
+        self._weights = [n for layer in self._names for names in layer for n in names if n is not None]
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -112,15 +115,33 @@ class RNNBase(Module):
 
     def over(self, input: Tensor, hx: Any, lengths: Any, ids: Tensor | None = None) -> Any:
         """forward of a Tensor; with ids of the rows that they name in a table: see ops.rnn.recurrent."""
-        return ops.recurrent(
-            type(self).__name__, self._cell, input, hx, self._layers(), self.dropout, self.training, self.batch_first, lengths,
-            ids,
-        )  # fmt: skip
+        cell, first, own = self._cell, self.batch_first, self.__dict__
+        repeats = lengths is None and ids is None and not grad_enabled() and not (self.training and self.dropout)
+        if repeats:
+            bound = own.get("_bound") or own.setdefault("_bound", Bound())
+            given = tuple([own[n] for n in self._weights])
+            made = bound.run(cell, input, hx, given, first)
+            if made is not None:
+                return made
+        else:
+            own.pop("_bound", None)  # a step of training changes the weights
+        layers = self._layers()
+        y, end = ops.recurrent(
+            type(self).__name__, cell, input, hx, layers, self.dropout, self.training, first, lengths, ids
+        )
+        if repeats:
+            bound.learn(cell, input, end, given, layers, first)
+        return y, end
 
     def _layers(self):
         """Of each layer, of each direction: W, U, b_ih, b_hh, V."""
         own = self.__dict__
         return [[tuple([None if n is None else own[n] for n in names]) for names in layer] for layer in self._names]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_bound", None)
+        return state
 
     def macs(self, input_shapes, output_shape):
         steps = math.prod(input_shapes[0][:-1])

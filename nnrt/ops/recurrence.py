@@ -34,7 +34,7 @@ def layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
     recorded = on_tape(inputs)
     x, first_h, first_c = memory.contiguous(input.array), None if h0 is None else h0.array, None if c0 is None else c0.array
     hn, cn = empty_states(op, cell, x, first_h, first_c, params, len(params), starts)
-    y, gates, kept, hidden = walk(cell, x, first_h, first_c, params, starts, ids, recorded, hn, cn)
+    y, gates, kept, hidden = walk(cell, x, first_h, first_c, terms_of(cell, params), starts, ids, recorded, hn, cn)
     if single:
         outs = (hn[0],) if cn is None else (hn[0], cn[0])
     else:
@@ -47,24 +47,20 @@ def layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
     return record_many(outs, single_backward if single else layer_backward, inputs, saved)
 
 
-def walk(cell, x, h0, c0, params, starts, ids, recorded, hn, cn):
-    """layer on arrays: y, and gates, kept and hidden for the backward pass; hn and cn [D, B, ..] are written."""
-    dtype, count, units, p = x.dtype, len(params), (hn if cn is None else cn).shape[2], hn.shape[2]
+def walk(cell, x, h0, c0, terms, starts, ids, recorded, hn, cn):
+    """layer on arrays, with terms of terms_of: y, and gates, kept and hidden for the backward pass; hn and cn are written."""
+    products, weights, projections, biases = terms
+    dtype, count, units, p = x.dtype, len(products), (hn if cn is None else cn).shape[2], hn.shape[2]
     rows = GATES[cell] * units
     lead = x.shape[:-1] if ids is None else ids.shape
     n = lead[0] if len(lead) == 1 else lead[0] * lead[1]
     x2 = x.reshape(n, x.shape[-1]) if ids is None and len(lead) > 1 else x
     gates = memory.empty((count, n, rows), dtype)
-    weights, projections, biases = [], [], []
-    for d, (w, u, b_ih, b_hh, v) in enumerate(params):
-        bias = None if b_ih is None else _joined(cell, units, b_ih.array, b_hh.array, biases)
+    for d, (w, bias) in enumerate(products):
         product = gates[d] if ids is None else memory.empty((len(x2), rows), dtype)
-        LINEAR.gemm(product, x2, w.array.T, bias, None, 1.0, 0.0, None)
+        LINEAR.gemm(product, x2, w, bias, None, 1.0, 0.0, None)
         if ids is not None:
             INDEX.take(gates[d : d + 1], product[None], ids)
-        weights.append(_packed(u, u.array, GATES[cell], False))
-        if v is not None:
-            projections.append(_packed(v, v.array, 1, False))
     y = memory.empty((*lead, count * p), dtype)
     kept = memory.empty((count, n, units), dtype) if recorded and rows > units else None
     hidden = memory.empty((count, n, units), dtype) if projections else None
@@ -73,6 +69,18 @@ def walk(cell, x, h0, c0, params, starts, ids, recorded, hn, cn):
     flat = y if len(lead) == 1 else y.reshape(n, count * p)
     K.recur(flat, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, starts, cell)
     return y, gates, kept, hidden
+
+
+def terms_of(cell, params):
+    """What a layer's kernels take of its weights: for each direction (Wᵀ, bias), packed U and V, and gru's biases inside of n."""
+    products, weights, projections, biases = [], [], [], []
+    for w, u, b_ih, b_hh, v in params:
+        bias = None if b_ih is None else _joined(cell, b_ih.array, b_hh.array, biases)
+        products.append((w.array.T, bias))
+        weights.append(_packed(u, u.array, GATES[cell], False))
+        if v is not None:
+            projections.append(_packed(v, v.array, 1, False))
+    return products, weights, projections, biases
 
 
 def empty_states(op, cell, x, h0, c0, params, count, starts):
@@ -91,11 +99,11 @@ def _packed(weight, array, gates, backward):
     )  # fmt: skip
 
 
-def _joined(cell, units, b_ih, b_hh, biases):
+def _joined(cell, b_ih, b_hh, biases):
     """What is added to W x: both biases, but for gru's inside of n, which goes to `biases`."""
     if cell != "gru":
         return b_ih + b_hh
-    bias = b_ih.copy()
+    bias, units = b_ih.copy(), len(b_ih) // 3
     bias[: 2 * units] += b_hh[: 2 * units]
     biases.append(memory.contiguous(b_hh[2 * units :]))
     return bias

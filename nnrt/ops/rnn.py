@@ -16,7 +16,7 @@ from .join import cat
 from .promotion import not_tensors
 from .ragged import checked_lengths, longest_first, pack_rows, pad_rows, reordered
 from .random import dropout as _dropout
-from .recurrence import checked_sizes, empty_states, layer, walk
+from .recurrence import checked_sizes, empty_states, layer, terms_of, walk
 
 
 def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_first=False, lengths=None, ids=None):
@@ -51,7 +51,7 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         lengths = checked_lengths(op, lengths, steps, batch)
     states = None if hx is None else _states(op, cell, hx, layers, batch, batched)
     if lengths is None:
-        starts = _even(steps, batch)
+        starts = even_starts(steps, batch)
         if batched and batch_first:
             x, ids = (x.transpose(0, 1), None) if ids is None else (x, memory.contiguous(ids.T))
     else:
@@ -129,12 +129,12 @@ def _untaped_layers(op, cell, x, h0, c0, layers, starts, ids):
                 return None
         part = slice(i * count, (i + 1) * count)
         own = [None if s is None else s[part] for s in (h0, c0, hn, cn)]
-        x = walk(cell, x, own[0], own[1], params, starts, None if i else ids, False, own[2], own[3])[0]
+        x = walk(cell, x, own[0], own[1], terms_of(cell, params), starts, None if i else ids, False, own[2], own[3])[0]
     return wrap(x), [wrap(hn)] if cn is None else [wrap(hn), wrap(cn)]
 
 
 @lru_cache(256)
-def _even(steps, batch):
+def even_starts(steps, batch):
     """`starts` of sequences that have every step."""
     return np.arange(steps + 1) * batch
 
@@ -223,9 +223,9 @@ def _step(op, cell, input, states, w_ih, w_hh, b_ih, b_hh):
     params = [(w_ih, w_hh, b_ih, b_hh, None)]
     h0, c0 = states if len(states) == 2 else (states[0], None)
     if batched:
-        return layer(op, cell, input, h0, c0, params, _even(1, shape[0]), True)
+        return layer(op, cell, input, h0, c0, params, even_starts(1, shape[0]), True)
     h0, c0 = [None if s is None else s.unsqueeze(0) for s in (h0, c0)]
-    return tuple([s.squeeze(0) for s in layer(op, cell, input.unsqueeze(0), h0, c0, params, _even(1, 1), True)])
+    return tuple([s.squeeze(0) for s in layer(op, cell, input.unsqueeze(0), h0, c0, params, even_starts(1, 1), True)])
 
 
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
