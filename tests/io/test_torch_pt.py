@@ -224,7 +224,7 @@ def test_files_from_before_archives():
     np.testing.assert_array_equal(load(OLD).array, FLOATS.reshape(2, 3))
     for data, message in (
         (OLD[:-1], "truncated"),
-        (OLD[:30], "truncated"),
+        (OLD[:24], "truncated"),
         (old(one_tensor(), SIX, ()), "no storage '0'"),
         (old(one_tensor(), SIX + SIX, (b"0", b"0")), "damaged"),
         (old(one_tensor((1,), (1,), 0, 5), SIX), "takes 5 elements, its record has 6"),
