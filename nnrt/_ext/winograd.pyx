@@ -236,9 +236,10 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     # whatever v's size: 4x4 taps, 256 to 512 channels on 8x8 maps, took 8.2 ms on two threads as one task, 4.2 as four.
     # A small u is read by each block: then v is made where it is used.
     cdef const nnrt_gemm_ops *g = p.gemm
-    # Groups make tasks of their own.
+    # Groups make tasks of their own, of fewer tiles: what lies beside them, the next group's, stays in L2.
     cdef int64_t passes = p.spread * p.spread, groups = 1, blocks, shared = 8 if p.groups == 1 else 1
-    cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS)), most = BLOCK // k2
+    cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS))
+    cdef int64_t most = BLOCK // k2 // (1 if p.groups == 1 else 3)
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
     blocks = ceil_div(p.last, most)
     if p.last >= 2 * least and p.u_pass * size <= SMALL:

@@ -277,10 +277,12 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         const REAL *dy = (const REAL *)a->dy + (((n * a->out[0] + od) * a->out[1] + h0) * a->out[2] + w0) * a->y_channels;
         const int64_t box_rows = (high - 1) * a->stride[1] + reach[1], box_cols = (wide - 1) * a->stride[2] + reach[2];
         const int64_t row = box_cols * a->width, plane = box_rows * row, block = reach[0] * plane;
-        for (int64_t i = g0; i < g1; i++)
+        /* groups of whole blocks at once: their pixels are stretches of memory */
+        const int64_t many = cin % NNRT_CONV_WIDTH ? 1 : g1 - g0;
+        for (int64_t i = g0; i < g1; i += many)
             K(copy_blocks)(box + (i - g0) * per_group * block, a->width, x, a->in, a->x_channels,
                            a->first[0] + od * a->stride[0], reach[0], a->first[1] + h0 * a->stride[1], box_rows,
-                           a->first[2] + w0 * a->stride[2], box_cols, i * cin, cin);
+                           a->first[2] + w0 * a->stride[2], box_cols, i * cin, many * cin);
         tail.parts = high;
         for (int64_t h = 0; h < high; h++)
             jumps[h] = h * a->stride[1] * row;
@@ -306,10 +308,12 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                 K(add_rows)((REAL *)a->totals + chunk * a->y_channels + o, src, there ? a->y_channels : NR, wide,
                             MIN(NR, cout - q % per * NR), h == 0 && b == chunk * a->chunk);
             }
-        /* The next block's dy, which follows in memory, comes while this one is summed. */
-        const char *ahead = (const char *)(dy + high * wide * a->y_channels);
+        /* The next block's dy, which follows in memory, comes while this one is summed; of groups the task's part of each pixel. */
         const int64_t across_w = a->joined ? 1 : a->taps[2], taps = a->taps[0] * a->taps[1] * across_w;
-        const int64_t each = CEIL(high * wide * a->y_channels * (int64_t)sizeof(REAL), taps * (q1 - q0) * per_group);
+        const int64_t pixel = a->y_channels * sizeof(REAL), step = a->groups > 1 ? pixel : 64;
+        const int64_t run = a->groups > 1 ? (g1 - g0) * cout * sizeof(REAL) : 64;
+        const int64_t each = CEIL(CEIL(high * wide * pixel, step), taps * (q1 - q0) * per_group) * step;
+        const char *ahead = (const char *)(dy + high * wide * a->y_channels + g0 * cout);
         for (int64_t q = q0; q < q1; q++)
             for (int64_t c0 = 0; c0 < cin; c0 += a->width)
                 for (int64_t tap = 0; tap < taps; tap++) {
@@ -319,8 +323,9 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                     const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
                                    + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
                     REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
-                    for (const char *stop = ahead + each; ahead < stop; ahead += 64)
-                        __builtin_prefetch(ahead, 0, 2);
+                    for (const char *stop = ahead + each; ahead < stop; ahead += step)
+                        for (int64_t i = 0; i < run; i += 64)
+                            __builtin_prefetch(ahead + i, 0, 2);
                     for (int64_t i = 0; i < tiles; i++) {
                         const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
                         tail.src = b > chunk * a->chunk ? sum + c * cout : NULL;

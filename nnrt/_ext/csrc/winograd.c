@@ -122,12 +122,13 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
                     K(transform_input) transform, K(transform_output) finish)
 {
     const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
-    const int64_t each = tasks * p->spread * p->spread; /* of a group */
     REAL *room = m + squares * p->m_step, *own = room + side * MAX(MAX(p->depth, p->x_pixel), side * VL);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t t0 = t % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
-        const int64_t o = t % groups * p->group, last = MIN(o + p->group, p->o);
-        const int64_t set = t / each, down = t % each / tasks / p->spread, right = t / tasks % p->spread;
+        /* groups, whose pixels share lines and pages, follow one another */
+        const int64_t set = t % p->groups, s = t / p->groups;
+        const int64_t t0 = s % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t o = s % groups * p->group, last = MIN(o + p->group, p->o);
+        const int64_t down = s / tasks / p->spread, right = s / tasks % p->spread;
         int64_t pad_h = p->pad_h, pad_w = p->pad_w;
         const REAL *u = (const REAL *)p->u + set * p->u_pass;
         if (p->spread > 1) { /* the taps that these pixels meet, and where */

@@ -65,7 +65,7 @@ typedef struct {
     nnrt_kernel filter;  /* tasks: groups x ceil(columns/nr) x ceil(depth/part) */
     nnrt_kernel input;   /* v of x; tasks: ceil(tiles/block) */
     nnrt_kernel output;  /* q of dy; the same */
-    nnrt_kernel conv;    /* tasks: groups x spread² x ceil(tiles/block) x ceil(o/group) */
+    nnrt_kernel conv;    /* tasks: spread² x ceil(tiles/block) x ceil(o/group) x groups */
     nnrt_kernel sum;     /* s += q^T v; tasks: groups x blocks of o x blocks of c x ceil(k²/squares) */
     nnrt_kernel finish;  /* dw = G^T s G; tasks: blocks */
 } nnrt_winograd_ops;

@@ -54,6 +54,7 @@
             for (int64_t set = 0; set < phases * s->groups; set++) {                                                   \
                 const REAL *rows[from];                                                                                \
                 int64_t inside[2], pixel = s->step * s->pixel;                                                         \
+                const int64_t ahead = s->groups < p->groups ? c : M * pixel;                                           \
                 K(square)(p, s, t, set % phases, from, zeros, rows, inside);                                           \
                 for (int64_t e = 0; e < c; e += VL) {                                                                  \
                     int64_t at = set / phases * c + e;                                                                 \
@@ -70,8 +71,8 @@
             }                                                                                                          \
     }
 #define ROOM(c) (KS * (c))
-/* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's. */
-#define PIXEL(i, j) (__builtin_prefetch(rows[i] + (j + M) * pixel + at), K(load)(rows[i] + j * pixel + at))
+/* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's, of groups the next group's. */
+#define PIXEL(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), K(load)(rows[i] + j * pixel + at))
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step, value)
 #if R < 5
 TRANSFORM(transform_x, bt, KS)
@@ -87,6 +88,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
 {
     const int64_t spread = p->spread, high = CEIL(p->oh - down, spread), wide = CEIL(p->ow - right, spread);
     const int64_t pixel = spread * p->y_pixel, line = p->ow * pixel, m_step = p->m_step;
+    const int64_t ahead = p->groups > 1 ? p->o : M * pixel;
     const int relu = p->relu;
     K(vec) half[6][6];
     for (int64_t t = t0; t < t1; t++, m += p->m_row) {
@@ -108,7 +110,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
         if (relu)                                                               \
             z = K(relu_vec)(z);                                                 \
         K(store_some)(y + to, n, z);                                            \
-        __builtin_prefetch(y + to + M * pixel, 1);                              \
+        __builtin_prefetch(y + to + ahead, 1);                                  \
     }
             BOTH_WAYS(at, KS, M, half, 0, KS, rows, PRODUCT, PUT_Y)
         }
