@@ -114,7 +114,7 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
-from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid
+from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid, trapz
 from .ops.einsum import chain_matmul, einsum, kron, tensordot
 from .ops.binary import (
     arctan2,

@@ -136,6 +136,7 @@ def test_places_that_are_no_numbers_are_harmless(mode, padding_mode):
     grid = nnrt.tensor([[[[np.nan, 0.0], [np.inf, 0.0], [-np.inf, 1e30], [0.0, 0.0]]]])
     y = F.grid_sample(nnrt.ones(1, 2, 3, 3), grid, mode, padding_mode)
     assert y.shape == (1, 2, 1, 4) and (y[..., 3].numpy() == 1).all()
+    assert np.allclose(y[..., 0].numpy(), padding_mode != "zeros", atol=1e-6)
 
 
 def test_nothing_leaks_into_other_pixels():

@@ -72,6 +72,10 @@ class UninitializedArray:
         return self
 
 
+# Compiled code says "expected numpy.ndarray, got" and this.
+UninitializedArray.__name__ = "an array of a lazy module, without shape and values yet: call the module with an input first"
+
+
 def _waiting(device, dtype):
     """A tensor without a shape."""
     return wrap(UninitializedArray(empty(0, device=device, dtype=dtype).dtype))

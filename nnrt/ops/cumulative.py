@@ -148,6 +148,9 @@ def trapezoid(y, x=None, *, dx=None, dim=-1):
     return mul(sum(mul(both, step), axis), 0.5)
 
 
+trapz = trapezoid
+
+
 def _cumulative(op, kernel, x, dim):
     a, y, outer, n, inner = _prepare(op, x, dim, None, False)
     index = memory.empty(a.shape, np.int64)

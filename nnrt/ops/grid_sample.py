@@ -29,7 +29,8 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     """input (N, C, H, W) at the places grid (N, OH, OW, 2), as (N, C, OH, OW); (N, C, D, H, W) takes (N, OD, OH, OW, 3).
 
     mode: "bilinear" (also in volumes), "nearest", "bicubic" (images). padding_mode: "zeros", "border", "reflection".
-    align_corners: default False. RuntimeError for shapes or dtypes that do not fit, ValueError for other modes.
+    align_corners: default False. A place that is NaN is outside: 0 with "zeros", else some pixel of the image.
+    RuntimeError for shapes or dtypes that do not fit, ValueError for other modes.
     """
     if not isinstance(input, Tensor) or not isinstance(grid, Tensor):
         raise not_tensors("grid_sample", input=input, grid=grid)

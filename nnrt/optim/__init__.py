@@ -3,7 +3,7 @@
 | file | holds |
 |--|--|
 | optimizer.py | Optimizer: parameter groups, state, checkpoints |
-| sgd.py, adam.py, adaptive.py, sparse_adam.py, lbfgs.py | the rules |
+| sgd.py, adam.py, adaptive.py, matrix.py, sparse_adam.py, lbfgs.py | the rules |
 | lr_scheduler/ | learning-rate schedules |
 | swa_utils.py | averages of weights, imported when first named |
 | _gather.py, _rows.py | from parameters to the lists a fused kernel takes |
@@ -15,6 +15,7 @@ from . import lr_scheduler
 from .adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .adaptive import Adadelta, Adagrad, RMSprop, Rprop
 from .lbfgs import LBFGS
+from .matrix import Adafactor, Muon
 from .optimizer import Optimizer
 from .sgd import ASGD, SGD
 from .sparse_adam import SparseAdam
@@ -23,11 +24,13 @@ __all__ = [
     "ASGD",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "LBFGS",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

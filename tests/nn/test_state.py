@@ -281,7 +281,7 @@ def test_lazy_parameters_have_nothing_to_read_before_the_first_call():
         nnrt.save(lazy.state_dict(), "never.nnrt")
     for t in (lazy[0].weight, lazy[1].running_mean):
         for read in (lambda t: t.shape, nnrt.numel, lambda t: t.tolist(), lambda t: t + 1, lambda t: t[0], nnrt.mean):
-            with pytest.raises((RuntimeError, TypeError), match="call the module with an input first|UninitializedArray"):
+            with pytest.raises((RuntimeError, TypeError), match="call the module with an input first"):
                 read(t)
     for made in (lazy, copy.deepcopy(lazy), pickle.loads(pickle.dumps(lazy))):
         assert repr(made.double()[0].weight) == "<UninitializedParameter>" and made[0].weight.dtype == nnrt.float64

@@ -45,11 +45,27 @@ OPTIONS = [
     ("Rprop", dict(lr=0.1, etas=(0.4, 1.5), step_sizes=(1e-2, 0.5), maximize=True)),
     ("ASGD", dict(lr=0.1)),
     ("ASGD", dict(lr=0.1, lambd=0.1, alpha=0.6, t0=5, weight_decay=0.1, maximize=True)),
+    ("Adafactor", {}),
+    ("Adafactor", dict(lr=0.5, beta2_decay=-0.3, eps=(1e-2, 0.1), d=1.5, weight_decay=0.1, maximize=True)),
+    ("Muon", {}),
+    ("Muon", dict(lr=0.1, momentum=0.6, nesterov=False, adjust_lr_fn="match_rms_adamw", ns_steps=3, eps=1e-3)),
 ]
 IDS = [f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items())}" for name, options in OPTIONS]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 TOL = {np.float32: (2e-5, 2e-6), np.float64: (1e-11, 1e-12)}
 ROUGH = {np.float32: (2e-5, 1e-5), np.float64: (1e-5, 1e-7)}  # torch keeps mu_product, eta and mu in float32
+
+
+# torch's Adafactor divides by the elements of an empty parameter.
+SHAPES_OF = {"Adafactor": [*SHAPES[:-1], (3, 1)], "Muon": [(4, 3), (3, 5), (2, 2), (1, 4), (6, 1)]}
+
+
+@pytest.fixture(autouse=True)
+def unrounded(request, monkeypatch):
+    """torch's Muon orthogonalises in bfloat16; here it keeps its dtype."""
+    if "torch" in request.fixturenames:
+        torch = request.getfixturevalue("torch")
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
 
 
 def pair(torch, rng, dtype, shapes=SHAPES):
@@ -78,7 +94,7 @@ def assert_same(ours, theirs, name, dtype, what):
 @DTYPES
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
 def test_steps(torch, rng, name, options, dtype):
-    ours, theirs = pair(torch, rng, dtype)
+    ours, theirs = pair(torch, rng, dtype, SHAPES_OF.get(name, SHAPES))
     a, b = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
     for step in range(STEPS):
         skip = {1} if step in (0, 3) else {0, 2} if step == 5 else set()
@@ -90,7 +106,7 @@ def test_steps(torch, rng, name, options, dtype):
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
 def test_state_dict_has_torch_keys_shapes_and_values(torch, rng, name, options):
-    ours, theirs = pair(torch, rng, np.float32)
+    ours, theirs = pair(torch, rng, np.float32, SHAPES_OF.get(name, SHAPES))
     a, b = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
     for steps in (0, 1, 3):
         for _ in range(steps):
@@ -110,7 +126,7 @@ def test_state_dict_has_torch_keys_shapes_and_values(torch, rng, name, options):
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
 def test_resumes_from_torch(torch, rng, name, options):
-    ours, theirs = pair(torch, rng, np.float32)
+    ours, theirs = pair(torch, rng, np.float32, SHAPES_OF.get(name, SHAPES))
     b = getattr(torch.optim, name)(theirs, **options)
     for _ in range(4):
         set_gradients(torch, rng, ours, theirs, {3})
@@ -128,7 +144,7 @@ def test_resumes_from_torch(torch, rng, name, options):
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
 def test_torch_resumes_from_ours(torch, rng, name, options):
-    ours, theirs = pair(torch, rng, np.float32)
+    ours, theirs = pair(torch, rng, np.float32, SHAPES_OF.get(name, SHAPES))
     a = getattr(optim, name)(ours, **options)
     for _ in range(4):
         set_gradients(torch, rng, ours, theirs, {3})
@@ -174,8 +190,9 @@ def test_groups_and_changed_options(torch, rng, name):
 
 def test_defaults_are_those_of_torch(torch):
     for name in [*dict.fromkeys(name for name, _ in OPTIONS), "LBFGS", "SparseAdam"]:
-        a = getattr(optim, name)([nnrt.from_numpy(np.zeros(1, np.float32))])
-        b = getattr(torch.optim, name)([torch.zeros(1)])
+        shape = (1, 1) if name == "Muon" else (1,)
+        a = getattr(optim, name)([nnrt.from_numpy(np.zeros(shape, np.float32))])
+        b = getattr(torch.optim, name)([torch.zeros(shape)])
         assert a.defaults == b.defaults, name
         assert repr(a) == repr(b)
 
@@ -206,6 +223,13 @@ BAD = [
     ("SparseAdam", dict(lr=-0.1)),
     ("LBFGS", dict(lr=-0.1)),
     ("Adam", dict(foreach=True, fused=True)),
+    ("Adafactor", dict(beta2_decay=0.1)),
+    ("Adafactor", dict(d=0.5)),
+    ("Adafactor", dict(eps=(-1.0, 1e-3))),
+    ("Adafactor", dict(eps=(None, -1.0))),
+    ("Muon", dict(momentum=-0.1)),
+    ("Muon", dict(adjust_lr_fn="other")),
+    ("Muon", {}),
 ]
 
 
