@@ -229,7 +229,6 @@ from .ops.statistics import (
     var,
     var_mean,
 )
-from .ops.rnn import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
 from .ops.scatter import index_add, index_copy, index_fill, index_put, scatter, scatter_add, scatter_reduce
 from .ops.parts import (
     as_strided,
@@ -354,6 +353,8 @@ _LAZY_FROM |= {"cdist": ".ops.margin"} | dict.fromkeys(
         "pairwise_distance", "pdist", "rms_norm",
     ),
     ".nn.functional",
+) | dict.fromkeys(
+    ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"), ".ops.rnn"
 )  # fmt: skip
 
 
