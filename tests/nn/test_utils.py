@@ -179,3 +179,52 @@ def test_two_weights_of_a_module_are_normalised():
     utils.parametrize.remove_parametrizations(m, "a")
     assert utils.parametrize.is_parametrized(m, "b") and isinstance(m.a, nn.Parameter)
     np.testing.assert_allclose(m(x).tolist(), [[4.0, 4.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, sizes, shape",
+    [("Linear", (5, 4), (3, 5)), ("Conv2d", (2, 4, 3), (2, 2, 5, 5)), ("ConvTranspose1d", (3, 2, 3), (2, 3, 4))],
+)
+def test_spectral_norm_agrees_with_torch(torch, name, sizes, shape, rng):
+    theirs = torch.nn.utils.spectral_norm(getattr(torch.nn, name)(*sizes).double(), n_power_iterations=2)
+    ours = utils.spectral_norm(getattr(nn, name)(*sizes).double(), n_power_iterations=2)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict({k: nnrt.from_numpy(v.numpy().copy()) for k, v in theirs.state_dict().items()})
+    for training in (True, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = rng.standard_normal(shape)
+        y, want = ours(nnrt.tensor(x)), theirs(torch.tensor(x))
+        np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), rtol=1e-10, atol=1e-12)
+        ours.zero_grad()
+        theirs.zero_grad()
+        y.square().sum().backward()
+        want.square().sum().backward()
+        np.testing.assert_allclose(ours.weight_orig.grad.numpy(), theirs.weight_orig.grad.numpy(), rtol=1e-9, atol=1e-10)
+        for key, value in ours.state_dict().items():
+            np.testing.assert_allclose(value.numpy(), theirs.state_dict()[key].numpy(), rtol=1e-10, atol=1e-12)
+    utils.remove_spectral_norm(ours)
+    torch.nn.utils.remove_spectral_norm(theirs)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    np.testing.assert_allclose(ours.weight.detach().numpy(), theirs.weight.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_spectral_norm_brings_the_largest_singular_value_to_1():
+    nnrt.manual_seed(0)
+    layer = utils.spectral_norm(nn.Conv2d(3, 6, 3), n_power_iterations=50)
+    loss = layer(nnrt.ones(1, 3, 4, 4)).sum() - layer(nnrt.zeros(1, 3, 4, 4)).sum()
+    loss.backward()
+    assert abs(np.linalg.norm(layer.weight.detach().numpy().reshape(6, -1), 2) - 1) < 1e-5
+    assert [key for key, _ in layer.named_parameters()] == ["bias", "weight_orig"]
+    for made in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        net, x = nn.Sequential(made, nn.BatchNorm2d(6), nn.ReLU()).eval(), nnrt.ones(1, 3, 4, 4)
+        with nnrt.no_grad():
+            np.testing.assert_allclose(net(x).numpy(), net[2](net[1](layer.eval()(x))).numpy(), atol=1e-5)
+    for wrong, message in (
+        (lambda: utils.spectral_norm(layer), "normalised already"),
+        (lambda: utils.spectral_norm(nn.ReLU()), "no parameter 'weight'"),
+        (lambda: utils.spectral_norm(nn.Linear(2, 2), n_power_iterations=0), "at least 1, got 0"),
+        (lambda: utils.remove_spectral_norm(nn.Linear(2, 2)), "not normalised"),
+    ):
+        with pytest.raises((ValueError, RuntimeError), match=message):
+            wrong()
