@@ -56,6 +56,7 @@ CELLS = ("tanh", "relu", "gru", "lstm")
 # From this many bytes of recurrent weights on, units are shared out, in an even number of parts of at least so many. One
 # thread takes the same time either way; two take 108 instead of 139 us (LSTM of 128 units, batch 1, 30 steps), 270 instead
 # of 507 (256 units). Parts of half the size make rows too short for the gates' gradients (256 units: a tenth of the walk).
+# Two directions are tasks already: twice as many, and each has its weights in L2.
 cdef int64_t SHARED_BYTES = 256 << 10, PART_BYTES = 256 << 10
 # Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
 cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
@@ -128,7 +129,7 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
     a.slices = a.parts = 1
     if macs < ALONE and weights < STREAMED:
         pass
-    elif weights >= SHARED_BYTES and panels > 1 and not walks:
+    elif weights >= SHARED_BYTES * a.d and panels > 1 and not walks:
         a.slices = ceil_div(a.b, WIDEST)
         a.parts = max(2, min(panels, weights // PART_BYTES, 16) // 2 * 2)
     else:
