@@ -98,8 +98,8 @@ def _parser():
         "--select", default="", metavar="WORDS", help="rows whose name contains one of these, comma-separated"
     )
     bench.add_argument("--threads", default="1,2", help="thread counts, comma-separated (default: 1,2)")
-    bench.add_argument("--rounds", type=integer(1), default=5, help="how often the peers take turns (default: 5)")
-    bench.add_argument("--seconds", type=number(0, 600, above=True), default=0.15, help="time per peer and round (default: 0.15)")
+    bench.add_argument("--rounds", type=integer(1), default=15, help="how often the peers take turns (default: 15)")
+    bench.add_argument("--seconds", type=number(0, 600, above=True), default=0.05, help="time per peer and round (default: 0.05)")
     bench.add_argument("--peers", help="comma-separated; default: all that are installed")
     bench.add_argument("--out", metavar="DIR", help="write report.json, report.md and report.png there")
     bench.add_argument("--list", action="store_true", help="list the rows and stop")

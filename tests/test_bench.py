@@ -43,7 +43,7 @@ def test_a_wrong_result_is_not_timed(tmp_path):
     one = np.ones((2, 2), np.float32)
     workers = {"nnrt": Fixed([one], 1.0), "torch": Fixed([one * 2], 0.1), "numpy": Fixed([one], 2.0)}
     times, wrong, limits = compare.compared(ROW, workers, tmp_path, 2, 0.0)
-    assert times == {"nnrt": 1.0, "numpy": 2.0} and limits == {"fma": 1e11}
+    assert times == {"nnrt": [1.0, 1.0], "numpy": [2.0, 2.0]} and limits == {"fma": [1e11, 1e11]}
     assert "differs from nnrt's by 1" in wrong["torch"]
 
 
@@ -78,14 +78,24 @@ def test_slow_peers_take_part_in_fewer_rounds(tmp_path, monkeypatch):
     for enough, rounds in ((1e-9, 1), (60.0, 4)):
         worker.asked = []
         monkeypatch.setattr(compare, "ENOUGH", enough)
-        assert compare.compared(ROW, {"nnrt": worker}, tmp_path, 4, 0.0) == ({"nnrt": 1.0}, {}, {"fma": 1e11})
+        found = compare.compared(ROW, {"nnrt": worker}, tmp_path, 4, 0.0)
+        assert found == ({"nnrt": [1.0] * rounds}, {}, {"fma": [1e11] * rounds})
         assert worker.asked == ["run"] + ["time", "peak"] * rounds
+
+
+def test_ratios_and_fractions_are_those_of_a_round():
+    slowing = [0.01, 0.01, 0.02, 0.02]  # the machine halves its speed; the peer sits out the last round
+    made = compare.entry(ROW, 1, {"nnrt": slowing, "torch": [0.03, 0.03, 0.06]}, {}, {"fma": [2e11, 2e11, 1e11, 1e11]})
+    assert made["ratio"] == {"torch": pytest.approx(3.0)} and made["of_fma"] == pytest.approx(0.5)
+    assert made["seconds"] == {"nnrt": 0.015, "torch": 0.03} and made["limits"] == {"fma": 1.5e11}
 
 
 def test_report_leads_with_losses(tmp_path):
     rows = [
-        compare.entry(ROW, 1, {"nnrt": 0.02, "torch": 0.04, "numpy": 0.01}, {}, {"fma": 1e11}),
-        compare.entry(Workload("fine", "step", None, None, bytes=3e8), 2, {"nnrt": 0.01, "torch": 0.03}, {}, {"copy": 3e10}),
+        compare.entry(ROW, 1, {"nnrt": [0.02], "torch": [0.04], "numpy": [0.01], "jax": []}, {"jax": "no"}, {"fma": [1e11]}),
+        compare.entry(
+            Workload("fine", "step", None, None, bytes=3e8), 2, {"nnrt": [0.01], "torch": [0.03]}, {}, {"copy": [3e10]}
+        ),
     ]
     made = {
         "machine": {"cpu": "c", "cores": 2, "isa": "avx2", "versions": {"nnrt": "0"}}, "missing": ["jax"],
@@ -96,7 +106,7 @@ def test_report_leads_with_losses(tmp_path):
     paths = report.write(made, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "row, 1 thread(s): 0.50 of numpy's speed" in text and "left out: jax" in text
-    assert "beside each row: 1 thread(s): 100 to 100 GFLOP/s FMA; 2 thread(s): 30 to 30 GB/s copy." in text
+    assert "in that round: 1 thread(s): 100 to 100 GFLOP/s FMA; 2 thread(s): 30 to 30 GB/s copy." in text
     assert json.loads((tmp_path / "report.json").read_text())["rows"][0]["name"] == "row"
     assert (len(paths) == 3) == bool(importlib.util.find_spec("matplotlib"))
 

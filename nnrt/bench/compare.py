@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import operator
 import os
 import select
 import signal
@@ -18,8 +19,9 @@ import numpy as np
 from ..config import environment
 from .workloads import NEEDS, all_workloads
 
-ROUNDS = 5
-SECONDS = 0.15
+# Many short turns: what the machine does for a second or two then meets every peer alike.
+ROUNDS = 15
+SECONDS = 0.05
 # A peer that needs longer than this for a row, compilation included, is left out of it.
 PATIENCE = 180.0
 # Who has been timed for this long, in seconds of a row, sits out its other rounds.
@@ -112,8 +114,8 @@ def limits_of(row):
 
 
 def compared(row, workers, folder, rounds, seconds):
-    """One row over rounds in which the peers take turns: median seconds per peer, what went wrong, and the medians of the row's
-    limits. They are measured in each round, because machines change their speed within minutes."""
+    """One row over rounds in which the peers take turns: what each round measured of a peer (median seconds) and of the row's
+    limits, as lists, and what went wrong."""
     good, wrong = verified(row, workers, folder)
     times = {peer: [] for peer in good}
     spent = dict.fromkeys(good, 0.0)
@@ -131,11 +133,17 @@ def compared(row, workers, folder, rounds, seconds):
         for of, rates in limits.items() if turn else ():
             answer = workers["nnrt"].ask(do="peak", of=of)
             rates += [answer["peak"]] if "peak" in answer else []
-    return medians(times), wrong, medians(limits)
+    return times, wrong, limits
 
 
 def medians(lists):
     return {key: statistics.median(values) for key, values in lists.items() if values}
+
+
+def median_of(compare, *lists):
+    """The median of what compare makes of each round. A machine changes its speed within seconds: values of one round share it,
+    the medians of two lists may not."""
+    return statistics.median(map(compare, *lists))
 
 
 def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, show=print):
@@ -163,18 +171,19 @@ def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, s
 
 
 def entry(row, threads, times, wrong, limits):
-    """One row of the report as plain data."""
-    made = {"name": row.name, "group": row.group, "threads": threads, "seconds": times, "wrong": wrong, "limits": limits}
+    """One row of the report as plain data, from what `compared` returns."""
+    times, limits = ({key: values for key, values in lists.items() if values} for lists in (times, limits))
+    made = {"name": row.name, "group": row.group, "threads": threads, "wrong": wrong}
+    made |= {"seconds": medians(times), "limits": medians(limits)}
     ours = times.get("numba" if row.group == "numba" else "nnrt")
     others = {p: t for p, t in times.items() if p not in ("nnrt", "numba")}
     if ours:
         if others:
-            best = min(others, key=others.get)
-            made["ratio"] = {p: t / ours for p, t in others.items()}
-            made["best"] = best
+            made["ratio"] = {p: median_of(operator.truediv, t, ours) for p, t in others.items()}
+            made["best"] = min(made["ratio"], key=made["ratio"].get)
         for of, work in (("fma", row.flops), ("copy", row.bytes)):
             if of in limits:
-                made[f"of_{of}"] = work / ours / limits[of]
+                made[f"of_{of}"] = median_of(lambda t, rate, work=work: work / t / rate, ours, limits[of])
     return made
 
 

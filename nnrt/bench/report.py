@@ -44,8 +44,8 @@ def markdown(report):
         "# Comparison",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}; {versions}. Medians of alternating rounds, "
-        "each library in a process of its own; ratios are the peer's time over nnrt's (above 1: nnrt is faster). "
-        "Fractions are of limits measured beside each row: " + "; ".join(ranges(report["rows"])) + ".",
+        "each library in a process of its own; ratios are the peer's time over nnrt's in the same round (above 1: nnrt is "
+        "faster), fractions are of limits measured in that round: " + "; ".join(ranges(report["rows"])) + ".",
         "",
     ]
     if report["missing"]:
