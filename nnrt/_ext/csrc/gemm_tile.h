@@ -13,9 +13,9 @@
 #define STEP(i, p, s)                                                                                   \
     if (rows > i) {                                                                                     \
         V t = K(splat)(p[s * a_row]);                                                                   \
-        x##i += t * b0;                                                                                 \
+        x##i = K(add_product)(x##i, t, b0);                                                             \
         if (vectors > 1)                                                                                \
-            y##i += t * b1;                                                                             \
+            y##i = K(add_product)(y##i, t, b1);                                                         \
     }
 #define STEP_Y(i, p, s)                                                                                 \
     if (rows > i)                                                                                       \
@@ -62,7 +62,7 @@
 #endif
 
 /* last: columns in the last vector, when edge. */
-INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE_ARGS)
+INLINE void K(tile_body)(const int rows, const int vectors, const int edge, const int by_four, TILE_ARGS)
 {
     typedef K(vec) V;
     const K(mask) mask = K(lanes)(edge ? last : VL);
@@ -86,6 +86,25 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, TILE
                 b += 2 * b_row;
             }
         }
+        if (by_four) {
+            for (; left > 3; left -= 4) {
+                if (line)
+                    for (int u = 0; u < 4; u++, ahead += line) {
+                        __builtin_prefetch(ahead);
+                        if (VBYTES > 32)
+                            __builtin_prefetch(ahead + 64);
+                    }
+#pragma GCC unroll 4
+                for (int u = 0; u < 4; u++) {
+                    b0 = K(load)(b + u * b_row);
+                    b1 = K(load)(b + u * b_row + VL);
+                    EACH_ROW(STEP)
+                    A_NEXT
+                }
+                b += 4 * b_row;
+            }
+        }
+#pragma GCC unroll 1
         for (; left > 0; left--) {
             if (vectors > 1 && !edge) {
                 __builtin_prefetch(ahead);
@@ -133,15 +152,15 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define TILE(r)                                                                                         \
     static void K(tile_##r##_two)(TILE_ARGS)                                                            \
     {                                                                                                   \
-        K(tile_body)(r, 2, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+        K(tile_body)(r, 2, 0, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }                                                                                                   \
     static void K(tile_##r##_two_edge)(TILE_ARGS)                                                       \
     {                                                                                                   \
-        K(tile_body)(r, 2, 1, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+        K(tile_body)(r, 2, 1, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }                                                                                                   \
     static void K(tile_##r##_one)(TILE_ARGS)                                                            \
     {                                                                                                   \
-        K(tile_body)(r, 1, 1, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                      \
+        K(tile_body)(r, 1, 1, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }
 #define ENTRY(r) {K(tile_##r##_two), K(tile_##r##_two_edge), K(tile_##r##_one)},
 
@@ -154,11 +173,31 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #endif
 
 EACH_HEIGHT(TILE)
+#if VBYTES == 32
+/* Whole tiles whose rows or columns of a lie side by side take four k at a time, at addresses of [pointer + constant]: a core
+ * that shares its front end with another thread waits for each instruction beside the multiply-adds. Of few k, stretches of
+ * four and what is left take longer. */
+#define BY_FOUR(r)                                                                                      \
+    static void K(tile_##r##_along)(TILE_ARGS)                                                          \
+    {                                                                                                   \
+        K(tile_body)(r, 2, 0, 1, k, a, a_row, 1, b, b_row, c, c_row, tail, last);                       \
+    }                                                                                                   \
+    static void K(tile_##r##_across)(TILE_ARGS)                                                         \
+    {                                                                                                   \
+        K(tile_body)(r, 2, 0, 1, k, a, 1, a_col, b, b_row, c, c_row, tail, last);                       \
+    }
+BY_FOUR(5)
+BY_FOUR(6)
+#undef BY_FOUR
+/* [rows - MR + 1][a_col == 1, a_row == 1] */
+static const K(tile_fn) K(tiles_by_four)[2][2] = {{K(tile_5_along), K(tile_5_across)}, {K(tile_6_along), K(tile_6_across)}};
+#else
 /* A packed panel of a: constant strides, so every address is [pointer + constant]. */
 static void K(tile_packed)(TILE_ARGS)
 {
-    K(tile_body)(MR, 2, 0, k, a, 1, A_STEP, b, b_row, c, c_row, tail, last);
+    K(tile_body)(MR, 2, 0, 0, k, a, 1, A_STEP, b, b_row, c, c_row, tail, last);
 }
+#endif
 
 /* [rows - 1][two vectors; two, the second partly used; one, partly or fully used] */
 static const K(tile_fn) K(tiles_table)[MR][3] = {EACH_HEIGHT(ENTRY)};
@@ -167,10 +206,15 @@ INLINE void K(tile)(int64_t rows, int64_t cols, int64_t k, const REAL *a, int64_
                     const REAL *b, int64_t b_row, REAL *c, int64_t c_row, const nnrt_tail *tail)
 {
     if (cols == NR) {
+        K(tile_fn) whole = K(tiles_table)[rows - 1][0];
+#if VBYTES == 32
+        if (k >= 32 && rows >= MR - 1 && (a_col == 1 || a_row == 1))
+            whole = K(tiles_by_four)[rows - MR + 1][a_col != 1];
+#else
         if (rows == MR && a_row == 1 && a_col == A_STEP)
-            K(tile_packed)(k, a, a_row, a_col, b, b_row, c, c_row, tail, VL);
-        else
-            K(tiles_table)[rows - 1][0](k, a, a_row, a_col, b, b_row, c, c_row, tail, VL);
+            whole = K(tile_packed);
+#endif
+        whole(k, a, a_row, a_col, b, b_row, c, c_row, tail, VL);
     } else if (cols > VL)
         K(tiles_table)[rows - 1][1](k, a, a_row, a_col, b, b_row, c, c_row, tail, cols - VL);
     else

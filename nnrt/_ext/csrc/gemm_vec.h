@@ -50,6 +50,19 @@ typedef REAL K(loose_quad) __attribute__((vector_size(16), aligned(sizeof(REAL))
 INLINE K(vec) K(load)(const REAL *p) { return *(const K(loose) *)p; }
 INLINE void K(store)(REAL *p, K(vec) v) { *(K(loose) *)p = v; }
 INLINE K(vec) K(splat)(REAL x) { return x - (K(vec)){0}; }
+/* sum + a b. In loops of many sums gcc otherwise lets results take a's register and moves or spills sums. */
+INLINE K(vec) K(add_product)(K(vec) sum, K(vec) a, K(vec) b)
+{
+#if defined(__FMA__) && VBYTES == 32
+    if (sizeof(REAL) == 4)
+        __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    else
+        __asm__("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
+#else
+    return sum + a * b;
+#endif
+}
 
 /* The first n lanes of a vector, 1 <= n <= VL: memory behind them is not touched. */
 #if defined(__AVX512F__)
