@@ -26,7 +26,7 @@ cdef extern from "pool.h" nogil:
         nnrt_pool_axis axis[3]
         int64_t n, c
         int64_t size[3]
-        int backward, sums, wide, stream, include_pad
+        int backward, sums, wide, stream, include_pad, ahead
         double divisor
     ctypedef struct nnrt_pool_table:
         nnrt_kernel max_pool[2]
@@ -73,6 +73,11 @@ cdef int fill(nnrt_pool_args *args, bint backward, ndarray to, ndarray source, n
     args.stream = (
         PyArray_NBYTES(to) >= NNRT_STREAM_BYTES and args.c * each % 32 == 0 and <size_t>args.to % 32 == 0
     )
+    # Windows of many lines the hardware foresees; more at a time would fill the queue of misses.
+    args.ahead = source is not None and PyArray_NBYTES(source) >= NNRT_STREAM_BYTES
+    args.ahead &= args.axis[1].stride * args.axis[2].stride * args.c * each <= 4096
+    for a in range(1, 3):
+        args.ahead &= 0 < args.axis[a].stride <= min(args.axis[a].taps, 2)
     span(&args.work.out[0], to)
     return 0
 

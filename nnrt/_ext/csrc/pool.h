@@ -23,6 +23,7 @@ typedef struct {
     int64_t group, units;           /* `group` units make a task */
     int64_t buffer, lines;          /* bytes of the sums, lines of a unit at most */
     int backward, sums, wide, stream, include_pad; /* at is int32; `to` bypasses the caches */
+    int ahead; /* forward: rows are asked for, which come from memory */
     double divisor;                 /* 0: the count */
 } nnrt_pool_args;
 
