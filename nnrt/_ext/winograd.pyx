@@ -18,6 +18,12 @@ from nnrt._ref.linear import ACTIVATIONS
 
 
 cdef extern from "winograd.h" nogil:
+    ctypedef struct nnrt_winograd_filter:
+        nnrt_work work
+        void *u
+        const void *w
+        int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part, u_group, w_group
+        int32_t rotate
     ctypedef struct nnrt_winograd_args:
         nnrt_work work
         const nnrt_gemm_ops *gemm
@@ -30,23 +36,18 @@ cdef extern from "winograd.h" nogil:
         const void *u
         const void *bias
         const void *residual
+        const nnrt_winograd_filter *filter
         int64_t u_pass
         void *dw
         int32_t relu
         int64_t first, last, block, group, chunk
         void *v
         void *q
-        int64_t v_row, v_step, v_panel, v_set, q_step, q_panel, q_set, m_row, m_step
+        int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step
         int64_t rows, panels, squares
         void *s
         int64_t s_row, s_step, s_block
         int32_t complete
-    ctypedef struct nnrt_winograd_filter:
-        nnrt_work work
-        void *u
-        const void *w
-        int64_t depth, columns, depth_step, column_step, whole, rows, u_pass, part, u_group, w_group
-        int32_t rotate
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, sum, finish
     ctypedef struct nnrt_winograd_table:
@@ -71,6 +72,8 @@ cdef int64_t SHARED_BYTES = 1 << 20
 cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 # Transformed tiles of filter_backward: this much, or four times the sums that they go to, up to the second.
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
+# Columns of a filter in training that a task transforms for itself.
+cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
 cdef int64_t SUMS_BYTES = 208 << 10
 
@@ -114,29 +117,40 @@ cdef int64_t panels(int64_t depth, int64_t columns, int64_t size) noexcept:
     return columns // ops.nr * apart(depth * ops.nr, size) + apart(depth * whole(columns % ops.nr, ops.vl), size)
 
 
-cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward,
-                   int64_t groups=1) except -1:
-    cdef nnrt_winograd_filter p
-    cdef int dtype = dtype_code(w), rc
+cdef int fill_filter(nnrt_winograd_filter *p, ndarray w, int64_t phases, int64_t k2, bint backward, int64_t groups) except -1:
+    # All but u; returns the dtype.
+    cdef int dtype = dtype_code(w)
     cdef int64_t o = PyArray_DIMS(w)[0] // groups, c = PyArray_DIMS(w)[1], size = 4 if dtype == NNRT_F32 else 8
     cdef int64_t taps = PyArray_DIMS(w)[3] * PyArray_DIMS(w)[4]
-    if o * c == 0:
-        return 0
-    memset(&p, 0, sizeof(p))
-    p.u, p.w, p.rotate = PyArray_DATA(u), PyArray_DATA(w), backward
+    memset(p, 0, sizeof(p[0]))
+    p.w, p.rotate = PyArray_DATA(w), backward
     if backward:
         p.depth, p.columns, p.depth_step, p.column_step = o, c, taps * c, taps
         p.whole, p.u_pass = o, k2 * panels(o, c, size)
     else:
         p.depth, p.columns, p.depth_step, p.column_step = c, o, taps, taps * c
         p.whole, p.rows = phases * c, c
-    p.u_group, p.w_group = PyArray_SIZE(u) // groups, o * c * taps
-    p.part = p.depth if o * c < 1024 else min(p.depth, 64)
+    p.w_group, p.part = o * c * taps, max(1, p.depth)
     p.work.bytes = <double>groups * o * c * size * (taps + phases * k2)
     p.work.flops = 144.0 * groups * o * c
+    return dtype
+
+
+cdef int launch_filter(nnrt_winograd_filter *p, const nnrt_winograd_ops *ops, int64_t groups, int dtype) noexcept nogil:
+    if p.depth * p.columns >= 1024:
+        p.part = min(p.depth, 64)
+    return launch_nogil(&ops.filter, p, groups * ceil_div(p.columns, linear_table().dtype[dtype].nr) * ceil_div(p.depth, p.part))
+
+
+cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t phases, int64_t k2, bint backward,
+                   int64_t groups=1) except -1:
+    cdef nnrt_winograd_filter p
+    cdef int dtype = fill_filter(&p, w, phases, k2, backward, groups), rc
+    if p.depth * p.columns == 0:
+        return 0
+    p.u, p.u_group = PyArray_DATA(u), PyArray_SIZE(u) // groups
     with nogil:
-        rc = launch_nogil(&ops.filter, &p,
-                          groups * ceil_div(p.columns, linear_table().dtype[dtype].nr) * ceil_div(p.depth, p.part))
+        rc = launch_filter(&p, ops, groups, dtype)
     if rc != 0:
         raise MemoryError("winograd.transform_filter: out of memory")
     return 0
@@ -180,13 +194,18 @@ def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, 
 
 
 cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
-             ndarray residual, activation) except -1:
+             ndarray residual, activation, bint backward=False) except -1:
+    # u: transformed, or the filter itself, of a convolution with stride 2.
+    cdef nnrt_winograd_filter f
     cdef nnrt_gemm act
     cdef int code = ACTIVATIONS.index(activation), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     if p.last * p.o == 0:
         return 0
     p.u, p.u_pass = PyArray_DATA(u), PyArray_SIZE(u) // p.groups if p.groups > 1 else k2 * panels(p.depth, p.o, size)
+    if u.ndim == 5:
+        fill_filter(&f, u, 4, k2, backward, 1)
+        p.filter = &f
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
@@ -194,9 +213,11 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     p.work.bytes = <double>size * (p.n * p.h * p.w * p.x_pixel + PyArray_SIZE(y) + PyArray_SIZE(u))
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
-    plan_conv(p, k2, size)
     with nogil:
-        rc = launch_conv(p, ops, k2, size)
+        if p.filter != NULL:
+            rc = launch_once(p, &f, ops, k2, size)
+        else:
+            rc = launch_conv(p, ops, k2, size)
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
             act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.y_pixel, p.y, p.y_pixel
@@ -209,11 +230,57 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     return 0
 
 
+cdef int launch_once(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_winograd_ops *ops, int64_t k2,
+                     int64_t size) noexcept nogil:
+    # With the filter itself, of which each task transforms its columns, or with all of it where that stays in cache.
+    cdef int64_t passes = p.spread * p.spread, nr = p.gemm.nr, each = passes * k2 * apart(p.depth * nr, size), bytes, i
+    cdef nnrt_winograd_args first
+    cdef int rc = 0
+    p.v_step = apart(p.last * p.v_row, size)
+    p.v_pass = k2 * p.v_step
+    bytes = passes * p.v_pass * size
+    if passes * p.u_pass * size < LARGE or bytes > MOST_TRANSFORMED:
+        bytes = passes * p.u_pass * size
+        f.u = take(bytes)
+        if f.u == NULL:
+            return -1
+        rc = launch_filter(f, ops, 1, NNRT_F32)
+        p.u, p.filter = f.u, NULL
+        if rc == 0:
+            rc = launch_conv(p, ops, k2, size)
+        give(f.u, bytes)
+        return rc
+    p.block = p.last
+    p.group = min(max(1, ONCE_BYTES // (each * size)), max(1, ceil_div(p.o, nr) // 4)) * nr
+    p.chunk = p.m_row = min(CHUNK, p.group)
+    p.m_step = apart(p.block * p.m_row, size)
+    p.v = take(bytes)
+    if p.v == NULL:
+        return -1
+    first = p[0]
+    first.work.flops, first.work.bytes, first.work.out[0].count = 0, p.v_pass * size, 0
+    first.block = ceil_div(p.last, max(1, min(8, k2 * p.last * p.depth // TASK_TRANSFORMED)))
+    first.work.scratch = size * 6 * max(p.step * p.x_pixel, 6 * p.gemm.vl)
+    for i in range(passes):
+        if passes > 1:
+            first.pad_h, first.pad_w = 1 - (i // 2 + p.pad_h) // 2, 1 - (i % 2 + p.pad_w) // 2
+        first.v = <char *>p.v + i * p.v_pass * size
+        if rc == 0:
+            rc = launch_nogil(&ops.input, &first, ceil_div(p.last, first.block))
+    p.work.scratch = size * (k2 * p.m_step + 6 * max(max(p.depth, p.x_pixel), 6 * p.gemm.vl) + p.group // nr * each)
+    if rc == 0:
+        rc = launch_nogil(&ops.conv, p, ceil_div(p.o, p.group))
+    give(p.v, bytes)
+    return rc
+
+
 cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size) noexcept nogil:
-    cdef int64_t tasks = p.groups * p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group)
-    cdef int64_t bytes = k2 * p.v_step * size
+    cdef int64_t tasks, bytes
     cdef nnrt_winograd_args first
     cdef int rc
+    plan_conv(p, k2, size)
+    tasks = p.groups * p.spread * p.spread * ceil_div(p.last, p.block) * ceil_div(p.o, p.group)
+    bytes = k2 * p.v_step * size
     if p.group >= p.o or p.spread > 1:
         return launch_nogil(&ops.conv, p, tasks)
     # v is made before: its columns are shared out.
@@ -379,7 +446,7 @@ def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u no
     cdef nnrt_winograd_args p
     if not fill_strided(&p, y, x, padding, tile, 1, 2):
         return _ref.strided_conv_transposed(x, y, u, b, padding, tile)
-    run(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None)
+    run(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None, True)
 
 
 def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):

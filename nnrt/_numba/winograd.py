@@ -400,16 +400,26 @@ def _phases(x, size, padding, tile):
     return np.lib.stride_tricks.as_strided(one, (2, 2, *one.shape), (*wide.strides[1:3], *one.strides), writeable=False)
 
 
+def _strided(u, tile, backward):
+    """u, or what transform_strided makes of w."""
+    if u.ndim == 1:
+        return u
+    w, u = u, memory.empty((strided_size(u.shape, u.dtype, tile),), u.dtype)
+    transform_strided(u, w, tile, backward)
+    return u
+
+
 def strided_conv(y, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual)."""
     images = _phases(x, y.shape[2:4], padding, tile)
-    _forward(y, images, u, (tile, 2), x.shape[4])
+    _forward(y, images, _strided(u, tile, False), (tile, 2), x.shape[4])
     _finish(y, b, residual, activation)
 
 
 def strided_conv_transposed(x, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
     (n, _, h, w, c), o = x.shape, y.shape[4]
+    u = _strided(u, tile, True)
     size = (tile + 1) ** 2 * linear.packed_size(o, c, x.dtype)
     down, across = (-(-s // (2 * tile)) for s in (h, w))
     out = memory.empty((n, 2 * down * tile, 2 * across * tile, _whole(c, x.dtype)), x.dtype)

@@ -176,10 +176,22 @@ def transform_strided(u: Out, w, tile, backward):
     u[...] = _both_ways(_MATRICES[tile, 2][1].astype(w.dtype), taps).ravel()
 
 
+def _strided(u, tile, backward):
+    """u, or what transform_strided makes of w."""
+    if u.ndim == 1:
+        return u
+    w, u = u, np.empty(strided_size(u.shape, u.dtype, tile), u.dtype)
+    transform_strided(u, w, tile, backward)
+    return u
+
+
 def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
-    """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual); padding is at least 0."""
+    """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual); padding is at least 0.
+
+    u: transformed, or w itself, as of strided_conv_transposed.
+    """
     c, o = x.shape[4], y.shape[4]
-    u = u.reshape(tile + 1, tile + 1, 4 * c, o)
+    u = _strided(u, tile, False).reshape(tile + 1, tile + 1, 4 * c, o)
     x = _phases(x, y.shape[2:4], padding)
     out = _two_taps(x, u, y.shape[2:4], tile)
     if b is not None:
@@ -191,7 +203,7 @@ def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
 
 def strided_conv_transposed(x: Out, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
-    u = u.reshape(tile + 1, tile + 1, 2, 2, y.shape[4], x.shape[4])
+    u = _strided(u, tile, True).reshape(tile + 1, tile + 1, 2, 2, y.shape[4], x.shape[4])
     for i in range(2):
         for j in range(2):
             (down, kind_h), (right, kind_w) = divmod(i + padding[1], 2), divmod(j + padding[2], 2)

@@ -72,7 +72,7 @@ def bind(g, dtype, once):
         return lambda y, x, residual: conv(y, x, p, w_shape, b, residual, stride, padding, dilation, groups, activation)
 
     def strided_winograd(w, cell, b, activation):
-        u, conv = _packed_strided(w, None if once else cell, g, tile, False), W.strided_conv
+        u, conv = _whole(w, g) if once else _packed_strided(w, cell, g, tile, False), W.strided_conv
         return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, tile, activation)
 
     def winograd(w, cell, b, activation):
@@ -108,7 +108,7 @@ def adjoint(x, y, w, cell, b, g, once):
         K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
     elif strided(g):
         tile = int(how[-1])
-        u = _packed_strided(w, None if once else cell, g, tile, True)
+        u = _whole(w, g) if once else _packed_strided(w, cell, g, tile, True)
         W.strided_conv_transposed(_flat(x), _flat(y), u, b, g.padding, tile)
     else:
         tile = int(how[-1])
@@ -191,7 +191,7 @@ def _packed_winograd(w, cell, g, tile, backward):
 
 
 def _packed_strided(w, cell, g, tile, backward):
-    """In training nothing is kept: DCGAN's step uses a version twice, and 124 of its 341 MB were copies for no gain."""
+    """Not in training: DCGAN's step uses a version twice, and 124 of its 341 MB were copies for no gain."""
     def size():
         return W.strided_size(g.w, w.dtype, tile)
 

@@ -118,36 +118,6 @@ static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tile
         }
 }
 
-static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side,
-                    K(transform_input) transform, K(transform_output) finish)
-{
-    const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
-    REAL *room = m + squares * p->m_step, *own = room + side * MAX(MAX(p->depth, p->x_pixel), side * VL);
-    for (int64_t t = begin; t < end; t++) {
-        /* groups, whose pixels share lines and pages, follow one another */
-        const int64_t set = t % p->groups, s = t / p->groups;
-        const int64_t t0 = s % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
-        const int64_t o = s % groups * p->group, last = MIN(o + p->group, p->o);
-        const int64_t down = s / tasks / p->spread, right = s / tasks % p->spread;
-        int64_t pad_h = p->pad_h, pad_w = p->pad_w;
-        const REAL *u = (const REAL *)p->u + set * p->u_pass;
-        if (p->spread > 1) { /* the taps that these pixels meet, and where */
-            u += ((down + pad_h) % 2 * 2 + (right + pad_w) % 2) * p->u_pass;
-            pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
-        }
-        const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step, 1,
-                            p->v_row, NR, p->c, p->v_step};
-        const REAL *v = p->v ? (const REAL *)p->v + t0 * p->v_row : own;
-        if (!p->v)
-            transform(p, &x, t0, t1, own, room);
-        for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
-            const int64_t o1 = MIN(o0 + p->chunk, last);
-            K(multiply)(p, v, t1 - t0, u, o0, o1, squares, m);
-            finish(p, t0, t1, set * p->o + o0, set * p->o + o1, down, right, m);
-        }
-    }
-}
-
 /* A block of s: o0..o1 of a group and c0..c1 of each phase. */
 typedef struct {
     int64_t group, o0, o1, c0, c1, width; /* of a phase in s */
@@ -230,6 +200,48 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
                     }
                 transform(taps, p->rotate, u + K(panel)(p->whole, squares, j0) + k * width + j,
                           p->u_pass + p->rows * width, step, width);
+            }
+        }
+    }
+}
+
+/* Where a filter in training is used once, a task transforms the columns that it multiplies: they stay in its caches. */
+static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side, int64_t count,
+                    K(transform_input) transform, K(transform_output) finish, K(transform_filter) prepare)
+{
+    const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
+    const int64_t all = p->spread * p->spread;
+    REAL *room = m + squares * p->m_step, *own = room + side * MAX(MAX(p->depth, p->x_pixel), side * VL);
+    for (int64_t t = begin; t < end; t++) {
+        /* groups, whose pixels share lines and pages, follow one another */
+        const int64_t set = t % p->groups, s = t / p->groups;
+        const int64_t t0 = s % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t o = s % groups * p->group, last = MIN(o + p->group, p->o);
+        const REAL *u = (const REAL *)p->u + set * p->u_pass;
+        int64_t u_pass = p->u_pass, from = o, pass = s / tasks, end_pass = pass + 1;
+        if (p->filter) {
+            nnrt_winograd_filter f = *p->filter;
+            f.u = own, f.w = (const REAL *)f.w + o * f.column_step, f.columns = last - o;
+            f.u_pass = u_pass = f.u_pass ? K(panel)(p->depth, squares, CEIL(f.columns, NR) * NR) : 0;
+            K(filter)(&f, 0, CEIL(f.columns, NR), count, squares, prepare);
+            u = own, from = 0, pass = 0, end_pass = all;
+        }
+        for (; pass < end_pass; pass++) {
+            const int64_t down = pass / p->spread, right = pass % p->spread;
+            int64_t pad_h = p->pad_h, pad_w = p->pad_w, kind = 0;
+            if (p->spread > 1) { /* the taps that these pixels meet, and where */
+                kind = (down + pad_h) % 2 * 2 + (right + pad_w) % 2;
+                pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
+            }
+            const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step, 1,
+                                p->v_row, NR, p->c, p->v_step};
+            const REAL *v = p->v ? (const REAL *)p->v + pass * p->v_pass + t0 * p->v_row : own;
+            if (!p->v)
+                transform(p, &x, t0, t1, own, room);
+            for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
+                const int64_t o1 = MIN(o0 + p->chunk, last);
+                K(multiply)(p, v, t1 - t0, u + kind * u_pass, o0 - o + from, o1 - o + from, squares, m);
+                finish(p, t0, t1, set * p->o + o0, set * p->o + o1, down, right, m);
             }
         }
     }

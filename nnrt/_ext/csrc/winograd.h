@@ -17,6 +17,19 @@
  * transform visits lie in different sets. */
 static inline int64_t nnrt_winograd_step(int64_t bytes) { return (((bytes + 63) / 64) | 1) * 64; }
 
+/* u from w. */
+typedef struct {
+    nnrt_work work;
+    void *u;
+    const void *w;
+    int64_t depth, columns;
+    int64_t depth_step, column_step; /* of w; the taps are contiguous */
+    int64_t whole, rows, u_pass; /* rows of a matrix; with stride 2: rows, or elements of u, from phase to phase */
+    int64_t part;        /* of depth per task */
+    int64_t u_group, w_group; /* elements from group to group */
+    int32_t rotate;
+} nnrt_winograd_filter;
+
 typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
@@ -31,6 +44,7 @@ typedef struct {
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
+    const nnrt_winograd_filter *filter; /* instead of u: tasks are columns then, which they transform, and have one v for each pass */
     int64_t u_pass;      /* elements of u for one of the spread² passes, or for a group */
     void *dw;
     int32_t relu;
@@ -41,25 +55,12 @@ typedef struct {
     int64_t group;       /* columns of y per task */
     int64_t chunk;       /* columns of y whose products are held at a time */
     void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
-    int64_t v_row, v_step, v_panel, v_set, q_step, q_panel, q_set, m_row, m_step; /* set: from group to group, phase to phase */
+    int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step; /* set: from group to group, phase to phase */
     int64_t rows, panels, squares; /* of filter_backward: of o and of c per block, matrices per task */
     void *s;             /* NULL: scratch */
     int64_t s_row, s_step, s_block;
     int32_t complete;    /* whether dw follows at once */
 } nnrt_winograd_args;
-
-/* u from w. */
-typedef struct {
-    nnrt_work work;
-    void *u;
-    const void *w;
-    int64_t depth, columns;
-    int64_t depth_step, column_step; /* of w; the taps are contiguous */
-    int64_t whole, rows, u_pass; /* rows of a matrix; with stride 2: rows, or elements of u, from phase to phase */
-    int64_t part;        /* of depth per task */
-    int64_t u_group, w_group; /* elements from group to group */
-    int32_t rotate;
-} nnrt_winograd_filter;
 
 typedef struct {
     nnrt_kernel filter;  /* tasks: groups x ceil(columns/nr) x ceil(depth/part) */

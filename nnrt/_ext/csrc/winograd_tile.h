@@ -117,11 +117,6 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
     }
 }
 
-COLD static void F(conv)(const void *args, int64_t begin, int64_t end, void *scratch)
-{
-    K(conv)(args, begin, end, scratch, KS, TRANSFORM_X, F(transform_products));
-}
-
 COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
@@ -190,6 +185,11 @@ static void F(transform_w)(const REAL *taps, int rotate, REAL *u, int64_t phase,
     K(store)(u + (i * KS + j) * step, value), __builtin_prefetch(u + (i * KS + j) * step + 8 * width, 1);
         BOTH_WAYS(g, R, KS, half, 0, R, KS, TAP, PUT_U)
     }
+}
+
+COLD static void F(conv)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    K(conv)(args, begin, end, scratch, KS, TAPS, TRANSFORM_X, F(transform_products), F(transform_w));
 }
 
 static void F(filter)(const void *args, int64_t begin, int64_t end, void *scratch)
