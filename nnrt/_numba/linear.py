@@ -1,8 +1,8 @@
 """Matrix products in Numba. See nnrt._ref.linear for what each computes.
 
-Both operands are packed into panels, a of MR rows and b of two vectors, then tiles of c are summed in
-registers (native.tile). Threads take first panels, then blocks of tiles, by number; how the work is cut
-depends on the shape alone. Everything but alpha a b is left to ufuncs before and after.
+b is packed into panels of two vectors, a is read in rows, of a copy where its own would compete for the caches;
+then tiles of c are summed in registers (native.tile). Threads take first pieces to copy, then blocks of tiles, by
+number; how the work is cut depends on the shape alone. Everything but alpha a b is left to ufuncs before and after.
 """
 
 import threading
@@ -15,41 +15,77 @@ from nnrt._ref.linear import ACTIVATIONS, _check
 from . import activation as functions
 from . import reduce, threads, unary
 from .compiled import array, jit, typed
-from .native import MR, VECTOR, address, count, load, move, stack, store, tile
+from .native import MR, TURN, VECTOR, address, count, load, move, stack, store, tile, turn
 
-# A panel of b this deep and HIGH of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
-# of it, for L1, was 2% slower at 1024: c is visited more often.
+# A panel of b this deep and HIGH tiles of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
+# of it, for L1, was 2 to 6% slower: c is visited more often.
 DEPTH_BYTES, HIGH = 4096, 16
 # Multiply-adds of a block, and those below which a second thread costs more than it brings.
 TASK_MACS, THREAD_MACS = 1 << 18, 1 << 19
-# Blocks of c, small enough that the last one keeps nobody waiting: 40 us each at 512.
-TASKS = 72
+# Blocks of c, small enough that the last one keeps nobody waiting: 90 us each at 512. Of 72 each met too many new lines.
+TASKS = 32
+# Rows of a so many bytes apart, or a multiple, compete for a set of the caches: 6% at 1024, and more where a core is shared.
+APART = 1024
 # Tiles of rows from which c is cut into strips of rows first, below into strips of columns.
 MANY = 24
-# Panels packed at a time.
+# Tiles of a and panels of b copied at a time.
 GROUP_A, GROUP_B = 16, 8
 # Scratch up to this size is kept by each thread: fresh pages cost a twentieth of a product of 512.
 KEPT = 64 << 20
 
 
 @jit
-def _pack(one, size, to, source, k, lines, width, k_step, line_step):
-    """A panel: to[k, width] = source[k, lines], zero beyond its lines."""
-    if line_step == size and lines * size == 2 * VECTOR:
-        for p in range(k):
-            move(one, to + p * width * size, source + p * k_step)
-        return
-    if lines < width:
-        for i in range(k * width):
-            store(one, 0, to, i * size)
-    if abs(line_step) < abs(k_step):
-        for p in range(k):
-            for w in range(lines):
-                store(one, load(one, source, p * k_step + w * line_step), to, (p * width + w) * size)
+def _row(size):
+    """Bytes from row to row of a copy: an odd number of lines of cache, so that rows lie in different sets."""
+    return ((size + 63) // 64 | 1) * 64
+
+
+@jit
+def _copy(one, size, to, to_row, source, rows, cols, row_step, col_step):
+    """to[rows, cols], whose rows are dense, = source."""
+    lanes = VECTOR // size
+    down, across = 0, 0  # what vectors copy
+    if col_step == size:
+        down, across = rows, cols // (2 * lanes) * (2 * lanes)
+        for r in range(rows):
+            for c in range(0, across, 2 * lanes):
+                move(one, to + r * to_row + c * size, source + r * row_step + c * size)
+    elif row_step == size:
+        down, across = rows // lanes * lanes, cols // lanes * lanes
+        for r in range(0, down, lanes):
+            for c in range(0, across, lanes):
+                turn(one, to + r * to_row + c * size, to_row, source + r * size + c * col_step, col_step)
+    if abs(row_step) < abs(col_step):  # what is read along its own rows
+        for c in range(cols):
+            for r in range(down if c < across else 0, rows):
+                store(one, load(one, source, r * row_step + c * col_step), to, r * to_row + c * size)
     else:
-        for w in range(lines):
-            for p in range(k):
-                store(one, load(one, source, p * k_step + w * line_step), to, (p * width + w) * size)
+        for r in range(rows):
+            for c in range(across if r < down else 0, cols):
+                store(one, load(one, source, r * row_step + c * col_step), to, r * to_row + c * size)
+
+
+@typed(lambda T: [T, array(T, 2), array(T, 2)])
+def _copied(one, to, source):
+    """to, whose rows are dense, = source."""
+    rows, cols = to.shape
+    _copy(one, to.itemsize, address(to), to.strides[0], address(source), rows, cols, source.strides[0], source.strides[1])
+
+
+@jit
+def _panels(one, size, to, source, k, lines, k_step, line_step):
+    """to[lines / wide, k, wide] = source[k, lines], zero beyond the last line."""
+    wide = 2 * VECTOR // size
+    whole = lines // wide if line_step == size else 0
+    for p in range(k):  # one panel's piece of a row is too little for the hardware to fetch ahead
+        for u in range(whole):
+            move(one, to + (u * k + p) * wide * size, source + p * k_step + u * wide * size)
+    for line in range(whole * wide, lines, wide):
+        panel, width = to + line * k * size, min(wide, lines - line)
+        if width < wide:
+            for i in range(k * wide):
+                store(one, 0, panel, i * size)
+        _copy(one, size, panel, wide * size, source + line * line_step, k, width, k_step, line_step)
 
 
 @typed(
@@ -62,7 +98,7 @@ def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
     """c (+)= alpha a b: this thread's share.
 
     packed: the panels of b, or empty; others are made in memory. rows, cols: how many blocks a matrix c is
-    cut into. numbers: the next group to pack, groups packed, the next block, blocks done.
+    cut into. numbers: the next group to copy, groups copied, the next block, blocks done.
     """
     batch, m, n = c.shape
     k, size = a.shape[2], a.itemsize
@@ -72,10 +108,12 @@ def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
     a_count, b_count = batch if a_batch else 1, batch if b_batch else 1
     nr = 2 * VECTOR // size
     down, across = (m + MR - 1) // MR, (n + nr - 1) // nr
-    panel_a, panel_b = k * MR * size, k * nr * size
+    kept = m // MR if a_col == size and a_row % APART else 0  # tiles of a that are read where they lie
+    copied_row, panel = _row(k * size), k * nr * size
+    copied = (down - kept) * MR * copied_row
     to_a = (address(memory) + 63) // 64 * 64
-    to_b = to_a + (a_count * down * panel_a + 63) // 64 * 64
-    groups_a, groups_b = (down + GROUP_A - 1) // GROUP_A, (across + GROUP_B - 1) // GROUP_B
+    to_b = to_a + a_count * copied
+    groups_a, groups_b = (down - kept + GROUP_A - 1) // GROUP_A, (across + GROUP_B - 1) // GROUP_B
     if packed.size:
         to_b, groups_b = address(packed), 0
     packs = a_count * groups_a + b_count * groups_b
@@ -85,15 +123,14 @@ def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
         if t >= packs:
             break
         if t < a_count * groups_a:
-            i, first, beyond, width, lines, group = t // groups_a, t % groups_a * GROUP_A, down, MR, m, GROUP_A
-            to, source, k_step, line_step = to_a, address(a) + i * a_batch, a_col, a_row
+            i, line = t // groups_a, t % groups_a * GROUP_A * MR
+            to, source = to_a + i * copied + line * copied_row, address(a) + i * a_batch + (kept * MR + line) * a_row
+            _copy(alpha, size, to, copied_row, source, min(GROUP_A * MR, m - kept * MR - line), k, a_row, a_col)
         else:
             t -= a_count * groups_a
-            i, first, beyond, width, lines, group = t // groups_b, t % groups_b * GROUP_B, across, nr, n, GROUP_B
-            to, source, k_step, line_step = to_b, address(b) + i * b_batch, b_row, b_col
-        for u in range(first, min(first + group, beyond)):
-            at, line = to + (i * beyond + u) * k * width * size, u * width
-            _pack(alpha, size, at, source + line * line_step, k, min(width, lines - line), width, k_step, line_step)
+            i, u = t // groups_b, t % groups_b * GROUP_B
+            to, source = to_b + (i * across + u) * panel, address(b) + i * b_batch + u * nr * b_col
+            _panels(alpha, size, to, source, k, min(GROUP_B * nr, n - u * nr), b_row, b_col)
         count(numbers + 64, 1)
     while count(numbers + 64, 0) < packs:  # at most another thread's last group
         pass
@@ -104,18 +141,29 @@ def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
         if t >= blocks:
             break
         i, row, col = t // (rows * cols), t // cols % rows, t % cols
-        from_a = to_a + (i % a_count) * down * panel_a
-        from_b = to_b + (i % b_count) * across * panel_b
+        top, left = row * down // rows, col * across // cols
+        from_a, from_copy, from_b = address(a) + i * a_batch, to_a + i % a_count * copied, to_b + i % b_count * across * panel
         for p in range(0, k, depth):
             deep, first = min(depth, k - p), fresh and p == 0
-            for v in range(col * across // cols, (col + 1) * across // cols):
-                at_b, width = from_b + v * panel_b + p * nr * size, min(nr, n - v * nr)
-                for u in range(row * down // rows, (row + 1) * down // rows):
-                    at_a, lines = from_a + u * panel_a + p * MR * size, min(MR, m - u * MR)
+            share = deep // TURN * 64
+            for v in range(left, (col + 1) * across // cols):
+                at_b, width = from_b + v * panel + p * nr * size, min(nr, n - v * nr)
+                for u in range(top, (row + 1) * down // rows):
+                    at_a, step_a = from_a + u * MR * a_row, a_row
+                    if u >= kept:
+                        at_a, step_a = from_copy + (u - kept) * MR * copied_row, copied_row
+                    at_a += p * size
+                    lines = min(MR, m - u * MR)
                     at_c = address(c) + i * c_batch + u * MR * c_row + v * nr * size
                     whole = lines == MR and width == nr
                     to, step = (at_c, c_row) if whole else (edge, nr * size)
-                    tile(alpha, to, step, at_a, at_b, deep, first or not whole)
+                    # of the rows below, when they are new, or of the next panel
+                    ahead, ahead_step = at_b + panel + (u - top) * share, 64
+                    if v == left:
+                        ahead, ahead_step = at_a + MR * step_a, MR * size * TURN
+                    elif (u - top) * share >= deep * nr * size:
+                        ahead, ahead_step = at_b, 0
+                    tile(alpha, to, step, at_a, step_a, at_b, deep, first or not whole, ahead, ahead_step)
                     if whole:
                         continue
                     for y in range(lines):
@@ -196,7 +244,8 @@ def _tiles(c, a, b, packed, alpha, fresh):
         cols = min(across, want)
         rows = min(down, -(-want // cols))
     depth = -(-k // -(-k // (DEPTH_BYTES // size)))
-    memory = _take(batch * (down * MR + across * nr) * k * size + 128)
+    copied = down * MR * (k * size + 128)  # at most
+    memory = _take(batch * (copied + across * nr * k * size) + 64)
     args = alpha, fresh, c, a, b, packed, memory, np.zeros(32, np.int64), depth, rows, cols
     product = _product[c.dtype]
     helpers = min(threads.count(), batch * rows * cols) - 1 if macs >= THREAD_MACS else 0
@@ -260,18 +309,19 @@ def gemm_tile(dtype):
     return MR, 2 * VECTOR // np.dtype(dtype).itemsize
 
 
-@typed(lambda T: [T, array(T, 1), array(T, 2)])
+@typed(lambda T: [T, array(T, 2), array(T, 3)])
 def _pack_b(one, packed, b):
-    (k, n), size = b.shape, b.itemsize
-    nr = 2 * VECTOR // size
-    for u in range(0, n, nr):
-        source = address(b) + u * b.strides[1]
-        _pack(one, size, address(packed) + u * k * size, source, k, min(nr, n - u), nr, *b.strides)
+    (batch, k, n), size = b.shape, b.itemsize
+    lines = GROUP_B * 2 * VECTOR // size
+    for i in range(batch):
+        for u in range(0, n, lines):
+            to, source = address(packed) + i * packed.strides[0] + u * k * size, address(b) + i * b.strides[0] + u * b.strides[2]
+            _panels(one, size, to, source, k, min(lines, n - u), b.strides[1], b.strides[2])
 
 
 def pack_b(packed, b):
     """Stores b[K, N] in packed[packed_size(K, N)], a copy in the order gemm_packed reads it."""
-    _pack_b[b.dtype](b.dtype.type(1), packed, b)
+    _pack_b[b.dtype](b.dtype.type(1), packed[None], b[None])
 
 
 def gemm_packed(c, a, packed, n, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):

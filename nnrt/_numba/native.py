@@ -5,6 +5,8 @@ the tile is emitted as vectors. Addresses and offsets are integers, in bytes: a 
 is compiled once per dtype, not once per memory order of every array. `one` stands for the dtype.
 """
 
+from functools import partial
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, codegen, config
@@ -106,16 +108,55 @@ def move(typingctx, one, to, source):
 
 
 @intrinsic
-def tile(typingctx, alpha, c, c_row, a, b, k, fresh):
-    """c[MR, 2 vectors] += alpha a b, or = where fresh, for panels a[k, MR] and b[k, 2 vectors]; k > 0.
+def turn(typingctx, one, to, to_row, source, source_row):
+    """The transpose of a square as wide as a vector; bytes between its rows."""
 
-    c_row bytes between the rows of c, alpha of the dtype.
+    def codegen(context, builder, signature, args):
+        vector, size = _vector(context, signature.args[0])
+        _, to, to_row, source, source_row = args
+        n, number = vector.count, partial(ir.Constant, to_row.type)
+        rows = [builder.load(_at(builder, source, builder.mul(source_row, number(i)), vector), align=size) for i in range(n)]
+        apart = 1
+        while apart < n:  # rows exchange pieces of this length
+            for i in range(n):
+                if not i & apart:
+                    x, y = rows[i], rows[i + apart]
+                    for at, row in ((0, i), (apart, i + apart)):
+                        order = [(j & ~apart) + at + (n if j & apart else 0) for j in range(n)]
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), n), order)
+                        rows[row] = builder.shuffle_vector(x, y, mask)
+            apart *= 2
+        for i, row in enumerate(rows):
+            builder.store(row, _at(builder, to, builder.mul(to_row, number(i)), vector), align=size)
+        return context.get_dummy_value()
+
+    return types.void(one, _address, _address, _address, _address), codegen
+
+
+def _fetch(builder, address, write):
+    """Asks for the line of cache at a pointer."""
+    numbers = [ir.IntType(32)] * 3
+    function = builder.module.declare_intrinsic("llvm.prefetch", [_byte], ir.FunctionType(ir.VoidType(), [_byte, *numbers]))
+    constants = [ir.Constant(kind, x) for kind, x in zip(numbers, (write, 2 + write, 1))]  # as data; what is read next into L2
+    builder.call(function, [address, *constants])
+
+
+# Of k that a turn of the tile's loop takes. A core that another process shares has instructions to spare for nothing but sums.
+TURN = 4
+
+
+@intrinsic
+def tile(typingctx, alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
+    """c[MR, 2 vectors] += alpha a b, or = where fresh, for a[MR, k] and a panel b[k, 2 vectors]; k > 0.
+
+    Bytes between rows of c and of a; alpha of the dtype. Meanwhile what is needed next is asked for: the line of cache
+    at `ahead`, then those ahead_step bytes further on, one for TURN of k.
     """
 
     def codegen(context, builder, signature, args):
         one = signature.args[0]
         vector, size = _vector(context, one)
-        alpha, c, c_row, a, b, k, fresh = args
+        alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
         index = k.type
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
         # fused where the CPU can; llvm.fma would call libm elsewhere
@@ -129,30 +170,52 @@ def tile(typingctx, alpha, c, c_row, a, b, k, fresh):
             none = ir.Constant(vector, ir.Undefined)
             return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
 
-        entry = builder.block
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        p = builder.phi(index)
-        sums = [builder.phi(vector) for _ in range(2 * MR)]
-        to_a, to_b = builder.mul(p, number(MR * size)), builder.mul(p, number(2 * VECTOR))
-        bs = [builder.load(_at(builder, b, builder.add(to_b, number(j * VECTOR)), vector), align=size) for j in range(2)]
-        after = []
-        for i in range(MR):
-            x = splat(builder.load(_at(builder, a, builder.add(to_a, number(i * size)), vector.element), align=size))
-            after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, sums[2 * i :])]
-        following = builder.add(p, number(1))
-        builder.cbranch(builder.icmp_signed("<", following, k), loop, done)
-        for phi, first, again in [
-            (p, number(0), following),
-            *zip(sums, [ir.Constant(vector, [0.0] * vector.count)] * len(sums), after),
-        ]:
-            phi.add_incoming(first, entry)
-            phi.add_incoming(again, loop)
-
-        builder.position_at_end(done)
-        scale = splat(alpha)
         rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(MR)]
+        for row in rows:  # c's lines would come one by one when they are stored to
+            _fetch(builder, builder.inttoptr(row, _byte), 1)
+        # three rows of a to a pointer: others would be found one from the other, in as many cycles as their products take
+        offsets = [builder.mul(a_row, number(i)) for i in range(3)]
+        lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, MR, 3)]
+        starts = [builder.inttoptr(x, _byte) for x in (ahead, b, *lines)]
+
+        def summed(turn, left, starts, first):
+            """Adds the products of `turn` of k at a time, for as long as so many are left; what is left, and the ends."""
+            entry = builder.block
+            test, loop, done = (builder.append_basic_block(x) for x in ("test", "k", "done"))
+            builder.branch(test)
+            builder.position_at_end(test)
+            rest, *places = builder.phi(index), *(builder.phi(_byte) for _ in starts)
+            sums = [builder.phi(vector) for _ in first]
+            builder.cbranch(builder.icmp_signed(">=", rest, number(turn)), loop, done)
+            builder.position_at_end(loop)
+            asked, of_b, *of_a = places
+
+            def read(place, offset, kind):
+                return builder.load(builder.bitcast(builder.gep(place, [offset]), kind.as_pointer()), align=size)
+
+            if turn > 1:
+                _fetch(builder, asked, 0)
+            after = sums
+            for p in range(turn):
+                bs = [read(of_b, number((2 * p + j) * VECTOR), vector) for j in range(2)]
+                before, after = after, []
+                for i in range(MR):
+                    at = builder.gep(of_a[i // 3], [offsets[i % 3]])
+                    x = splat(read(at, number(p * size), vector.element))
+                    after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, before[2 * i :])]
+            steps = ahead_step, number(turn * 2 * VECTOR), *[number(turn * size)] * len(of_a)
+            ends = [builder.gep(at, [step]) for at, step in zip(places, steps)]
+            following = builder.sub(rest, number(turn))
+            builder.branch(test)
+            for phi, x, again in zip((rest, *places, *sums), (left, *starts, *first), (following, *ends, *after)):
+                phi.add_incoming(x, entry)
+                phi.add_incoming(again, loop)
+            builder.position_at_end(done)
+            return rest, places, sums
+
+        none = [ir.Constant(vector, [0.0] * vector.count)] * (2 * MR)
+        *_, after = summed(1, *summed(TURN, k, starts, none))
+        scale = splat(alpha)
         places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * MR)]
         with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
             with then:
@@ -163,7 +226,8 @@ def tile(typingctx, alpha, c, c_row, a, b, k, fresh):
                     builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
         return context.get_dummy_value()
 
-    return types.void(alpha, _address, _address, _address, _address, _address, types.boolean), codegen
+    i = _address
+    return types.void(alpha, i, i, i, i, i, i, types.boolean, i, i), codegen
 
 
 @intrinsic
