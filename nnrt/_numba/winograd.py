@@ -184,11 +184,11 @@ def _together(function, shares, *args):
 
 
 def _share(function, tasks, elements):
-    """function(t) for each t below tasks, on all threads where so many elements are worth it."""
+    """function(t) for each t of a range, on all threads where so many elements are worth it."""
     if elements >= SHARED:
-        threads.share(function, tasks)
+        threads.share(lambda t: function(tasks[t]), len(tasks))
     else:
-        for t in range(tasks):
+        for t in tasks:
             function(t)
 
 
@@ -229,15 +229,18 @@ def _blocks(tiles, side, channels, dtype):
 
 
 def _transformed(u, form, depth, columns, matrices):
-    """u = G w G^T, k² packed matrices [depth, columns], from one for each tap."""
-    k, r = sum(form) - 1, form[1]
-    # Each tap as panels, then squares of taps to k² matrices of such panels: as they lie in u.
-    size, nr = linear.packed_size(depth, columns, u.dtype), linear.gemm_tile(u.dtype)[1]
+    """u = G w G^T, k² packed matrices [depth, columns], from one for each tap: matrices[r², depth, columns]."""
+    r, size = form[1], linear.packed_size(depth, columns, u.dtype)
     taps = memory.empty((r * r, size), u.dtype)
-    _share(lambda t: linear.pack_b(taps[t], matrices[t]), r * r, taps.size)
-    panels = size // max(depth * nr, 1)
-    squares = taps.reshape(r, r, 1, panels, depth, nr).transpose(2, 3, 4, 0, 1, 5)
-    _walk(_FILTER[form], squares, u[: k * k * size].reshape(k, k, panels * depth, nr))
+    _share(lambda t: linear.pack_b(taps[t], matrices[t]), range(r * r), taps.size)
+    nr = linear.gemm_tile(u.dtype)[1]
+    _squared(u, form, taps.reshape(r, r, size // max(depth * nr, 1), depth, nr).transpose(2, 3, 0, 1, 4))
+
+
+def _squared(u, form, taps):
+    """u = G w G^T from panels of taps[panels, depth, r, r, lanes]: squares of taps to k² matrices of such panels."""
+    k, nr, rows = sum(form) - 1, taps.shape[4], taps.shape[0] * taps.shape[1]
+    _walk(_FILTER[form], taps[None], u[: k * k * rows * nr].reshape(k, k, rows, nr))
 
 
 def _products(out, images, u, form, c, o, groups=1):
@@ -290,7 +293,8 @@ def _sums(images, dy, form, c):
     of_y = _squares(_wide(dy, down * tile, across * tile, 0, 0), tile, tile, down, across)
     depth, lanes = len(phases) * c, linear.gemm_tile(dy.dtype)[1]
     columns = -(-of_y.shape[5] // lanes) * lanes
-    total = memory.empty((k, k, depth, columns), dy.dtype)
+    # places of one number in different sets
+    total = memory.empty((k, k, depth * columns + lanes), dy.dtype)[..., : depth * columns].reshape(k, k, depth, columns)
     for first, some in _blocks(n * down * across, k, depth + columns, dy.dtype):
         v = memory.empty((k, k, some, depth - c + whole), dy.dtype)
         for i, image in enumerate(phases):  # the zeros that fill up one's vectors make room for the next
@@ -317,11 +321,21 @@ def transform_filter(u, w, tile, backward, groups=1):
         for part, of in zip(u.reshape(groups, -1), w.reshape(groups, -1, *w.shape[1:])):
             transform_filter(part, of, tile, backward)
         return
-    (o, c), r = w.shape[:2], w.shape[4]
+    (o, c), r, nr = w.shape[:2], w.shape[4], linear.gemm_tile(w.dtype)[1]
     _matrices(tile, r, w.dtype)
-    taps = w.reshape(o, c, r * r)
-    taps = taps[..., ::-1].transpose(2, 0, 1) if backward else taps.transpose(2, 1, 0)
-    _transformed(u, (tile, r), *taps.shape[1:], taps)
+    # Panels in which a filter's taps follow one another, as they do in w: the turn of a matrix, or of one for each filter.
+    one, across = w.dtype.type(1), -(-(c if backward else o) // nr)
+    if backward:
+        taps, flat = memory.empty((o, across, r, r, nr), w.dtype), w.reshape(o, c, r * r).transpose(0, 2, 1)
+        packed, step = taps.reshape(o, across * r * r * nr), TURNED
+        pack = linear._pack_b[w.dtype]
+        _share(lambda t: pack(one, packed[t : t + step], flat[t : t + step]), range(0, o, step), w.size)
+        taps = taps.transpose(1, 0, 2, 3, 4)[:, :, ::-1, ::-1]
+    else:
+        taps, flat = memory.empty((across, c, r, r, nr), w.dtype), w.reshape(o, c * r * r).T
+        packed = taps.reshape(across, c * r * r * nr)
+        _share(lambda t: linear.pack_b(packed[t], flat[:, t * nr : t * nr + nr]), range(across), w.size)
+    _squared(u, (tile, r), taps)
 
 
 def _images(x, size, padding, form):
@@ -363,11 +377,9 @@ def filter_backward(dw, x, dy, padding, tile, groups=1):
         return
     taps = _sums(_images(x, dy.shape[2:4], padding, form), dy, form, x.shape[4])
 
-    def turn(t):  # by a copy: lines of taps, a power of two apart, would share few places in the caches
-        some = slice(t * TURNED, t * TURNED + TURNED)
-        dw[some, :, 0] = taps[..., some].copy().transpose(3, 0, 1, 2)
-
-    _share(turn, -(-len(dw) // TURNED), dw.size)
+    rows, flat, turned = len(dw), dw.reshape(len(dw), -1), taps.reshape(-1, taps.shape[-1]).T
+    copy, one = linear._copied[dw.dtype], dw.dtype.type(1)
+    _share(lambda t: copy(one, flat[t : t + TURNED], turned[t : t + TURNED]), range(0, rows, TURNED), dw.size)
 
 
 # ---- 4x4 filters with stride 2 ----
