@@ -14,7 +14,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from ..conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
-from ..parameter import Parameter
+from .weight_norm import hook_of, put_back
 
 
 class SpectralNorm:
@@ -57,7 +57,7 @@ def spectral_norm(
     """
     if n_power_iterations < 1:
         raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, got {n_power_iterations}")
-    if _hook_of(module, name) is not None:
+    if hook_of(SpectralNorm, module, name) is not None:
         raise RuntimeError(f"spectral_norm: {name!r} of {type(module).__name__} is normalised already")
     weight = module._parameters.get(name)
     if weight is None:
@@ -77,23 +77,10 @@ def spectral_norm(
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Puts an ordinary parameter of the present value back; returns the module."""
-    found = _hook_of(module, name)
+    found = hook_of(SpectralNorm, module, name)
     if found is None:
         raise ValueError(f"remove_spectral_norm: {name!r} of {type(module).__name__} is not normalised")
     key, hook = found
     with no_grad():
         weight = hook.compute(module, False)
-    trained = getattr(module, name + "_orig").requires_grad
-    for part in (name, name + "_orig", name + "_u", name + "_v"):
-        delattr(module, part)
-    module.register_parameter(name, Parameter(weight, trained))
-    del module._hooks.before[key]
-    return module
-
-
-def _hook_of(module, name):
-    hooks = module._hooks.before.items() if module._hooks is not None else ()
-    for key, (hook, _) in hooks:
-        if isinstance(hook, SpectralNorm) and hook.name == name:
-            return key, hook
-    return None
+    return put_back(module, name, weight, ("_orig", "_u", "_v"), key)

@@ -60,7 +60,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     dim: the axis whose slices each have a length of their own; None (or -1): one length for all.
     """
     hook = WeightNorm(name, dim)
-    if _hook_of(module, name) is not None:
+    if hook_of(WeightNorm, module, name) is not None:
         raise RuntimeError(f"weight_norm: {name!r} of {type(module).__name__} is normalised already")
     g, v = _split(module, name, dim)
     del module._parameters[name]
@@ -73,23 +73,29 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Puts an ordinary parameter of the present value back; returns the module."""
-    found = _hook_of(module, name)
+    found = hook_of(WeightNorm, module, name)
     if found is None:
         raise ValueError(f"remove_weight_norm: {name!r} of {type(module).__name__} is not normalised")
     key, hook = found
     with no_grad():
         weight = hook.compute(module)
-    trained = getattr(module, name + "_g").requires_grad
-    for part in (name, name + "_g", name + "_v"):
+    return put_back(module, name, weight, ("_g", "_v"), key)
+
+
+def hook_of(kind, module, name):
+    """(key, hook) of the hook of this type that makes a module's parameter, or None."""
+    hooks = module._hooks.before.items() if module._hooks is not None else ()
+    for key, (hook, _) in hooks:
+        if isinstance(hook, kind) and hook.name == name:
+            return key, hook
+    return None
+
+
+def put_back(module, name, weight, ends, key):
+    """Makes `weight` the parameter again, in place of name + ends and of the hook; returns the module."""
+    trained = getattr(module, name + ends[0]).requires_grad
+    for part in (name, *[name + end for end in ends]):
         delattr(module, part)
     module.register_parameter(name, Parameter(weight, trained))
     del module._hooks.before[key]
     return module
-
-
-def _hook_of(module, name):
-    hooks = module._hooks.before.items() if module._hooks is not None else ()
-    for key, (hook, _) in hooks:
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            return key, hook
-    return None
