@@ -14,7 +14,7 @@ from ...tensor import Tensor
 from .. import functional as F
 from ..conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
-from .weight_norm import hook_of, put_back
+from .weight_norm import hook_of, without
 
 
 class SpectralNorm:
@@ -30,7 +30,7 @@ class SpectralNorm:
         """W."""
         return weight.movedim(self.dim, 0).flatten(1) if weight.ndim > 1 else weight.unsqueeze(1)
 
-    def compute(self, module: Module, move: bool) -> Tensor:
+    def compute(self, module: Module, move: bool = False) -> Tensor:
         """The weight; move: with new u and v."""
         weight, u, v = (getattr(module, self.name + end) for end in ("_orig", "_u", "_v"))
         w = self.matrix(weight)
@@ -77,10 +77,4 @@ def spectral_norm(
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Puts an ordinary parameter of the present value back; returns the module."""
-    found = hook_of(SpectralNorm, module, name)
-    if found is None:
-        raise ValueError(f"remove_spectral_norm: {name!r} of {type(module).__name__} is not normalised")
-    key, hook = found
-    with no_grad():
-        weight = hook.compute(module, False)
-    return put_back(module, name, weight, ("_orig", "_u", "_v"), key)
+    return without("remove_spectral_norm", SpectralNorm, ("_orig", "_u", "_v"), module, name)

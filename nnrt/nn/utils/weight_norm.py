@@ -73,13 +73,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Puts an ordinary parameter of the present value back; returns the module."""
-    found = hook_of(WeightNorm, module, name)
-    if found is None:
-        raise ValueError(f"remove_weight_norm: {name!r} of {type(module).__name__} is not normalised")
-    key, hook = found
-    with no_grad():
-        weight = hook.compute(module)
-    return put_back(module, name, weight, ("_g", "_v"), key)
+    return without("remove_weight_norm", WeightNorm, ("_g", "_v"), module, name)
 
 
 def hook_of(kind, module, name):
@@ -91,8 +85,14 @@ def hook_of(kind, module, name):
     return None
 
 
-def put_back(module, name, weight, ends, key):
-    """Makes `weight` the parameter again, in place of name + ends and of the hook; returns the module."""
+def without(op, kind, ends, module, name):
+    """The module with an ordinary parameter of the present value in place of name + ends and of the hook of this type."""
+    found = hook_of(kind, module, name)
+    if found is None:
+        raise ValueError(f"{op}: {name!r} of {type(module).__name__} is not normalised")
+    key, hook = found
+    with no_grad():
+        weight = hook.compute(module)
     trained = getattr(module, name + ends[0]).requires_grad
     for part in (name, *[name + end for end in ends]):
         delattr(module, part)
