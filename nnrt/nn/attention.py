@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import memory
 from ..autograd import grad_enabled
 from ..ops import multihead
 from ..ops.create import empty, zeros
@@ -148,14 +147,18 @@ class KeyValueCache:
             x = x + out(self.attend(qkv(y)))
             x = x + down(activation(up(norm(x))))
             return after(x), x
-        own = [t for m in parts if m is not activation for t in (m.weight, m.bias)]
-        own = [None if t is None else memory.contiguous(t.array) for t in own]
+        from ..ops import decoder
+
         kind = "gelu" if activation.approximate == "none" else "gelu_tanh"
-        arguments = own[0:2], own[2:4], (*own[4:6], norm.eps), own[6:8], kind, own[8:10], (*own[10:12], after.eps)
+        qkv, out, up, down = ((m.weight, m.bias) for m in (qkv, out, up, down))
+        norm, after = ((m.weight, m.bias, m.eps) for m in (norm, after))
         start = self._taken(y, 1)
-        x, y = memory.contiguous(x.array), memory.contiguous(y.array)
-        y, x = multihead.decoder_layer(x, y, self.seen.array, start, *arguments)
-        return wrap(y), wrap(x)
+        rows = decoder.rows(x.shape[0] * x.shape[1], x.shape[2], x.array.dtype)
+        given = rows[0].reshape(x.shape), rows[1].reshape(x.shape)
+        given[0][...], given[1][...] = x.array, y.array
+        layer = decoder.bind(rows, {}, self.seen.array, x.shape[1], qkv, out, norm, up, kind, down, after)
+        decoder.run([layer], rows, start, self.length)
+        return wrap(given[1]), wrap(given[0])
 
     def _taken(self, x, parts):
         """Where the tokens x [N, T, parts dim] come, which count as seen from now on."""

@@ -1,9 +1,9 @@
-"""One token more for a decoder of plain layers, with as few calls as there are kernels: its step is little else.
+"""Decoders of plain layers over a cache, with as few calls as there are kernels: a step of one token is little else.
 
     x = tokens[id] + positions[at];  for each layer  x += attend(norm(x) W_qkvᵀ) W_oᵀ;  x += gelu(norm(x) W_1ᵀ) W_2ᵀ
     logits = norm(x) Wᵀ
 
-Legend: N sequences, E embedding, H heads, D = E / H, V vocabulary.
+Legend: N sequences, T tokens of each, M = N T rows, E embedding, H heads, D = E / H, V vocabulary.
 """
 
 import numpy as np
@@ -21,54 +21,67 @@ class Decoder:
     """decoder(ids [N] int64) -> logits [N, V] of the token after them, which come behind those in `caches`.
 
     Tensors and tuples of them, all of one floating dtype: tokens [V, E], positions [.., E], first (weight, bias, eps) of the
-    first norm, layers of ((W, b) qkv, (W, b) out, (weight, bias, eps) norm, (W, b) up, activation, (W, b) down, (weight, bias,
-    eps) of the norm behind it), head (W, b), caches: for each layer a Tensor [2, N, H, room, D] with `start` tokens in it.
-    Nothing is checked but ids, and weights are taken as they are now: for calls in a row.
+    first norm, layers as `bind` takes them, head (W, b), caches: for each layer a Tensor [2, N, H, room, D] with `start` tokens
+    in it. Nothing is checked but ids, and weights are taken as they are now: for calls in a row.
     """
 
     def __init__(self, tokens, positions, first, layers, head, caches, start):
         self.tokens, self.positions = memory.contiguous(tokens.array), positions.array
         self.start = start
-        e, dtype, n = self.tokens.shape[1], self.tokens.dtype, caches[0].array.shape[1]
         self.first, self.head = _norm(first), _affine(head)
-        self.rows = [memory.empty((n, e), dtype) for _ in range(5)]
-        self.moments = [memory.empty((n,), np.float64) for _ in range(2)]
-        self.layers, rooms = [], {}
-        for (qkv, out, norm, up, activation, down, after), cache in zip(layers, caches):
-            cache = cache.array
-            heads, size = cache.shape[2], cache.shape[4]
-            wide = [rooms.setdefault(k, memory.empty((n, k), dtype)) for k in (3 * e, up[0].array.shape[0])]
-            parts = wide[0].reshape(n, 1, 3, heads, size).transpose(2, 0, 3, 1, 4)
-            read = self.rows[3].reshape(n, 1, heads, size).transpose(0, 2, 1, 3)
-            self.layers.append(
-                (wide, parts[0], parts[1:], cache, cache[0], cache[1], read, size**-0.5)
-                + (_affine(qkv), _affine(out), _norm(norm), _affine(up, activation), _affine(down), _norm(after))
-            )
+        self.rows = rows(caches[0].array.shape[1], self.tokens.shape[1], self.tokens.dtype)
+        rooms = {}
+        self.layers = [bind(self.rows, rooms, cache.array, 1, *layer) for layer, cache in zip(layers, caches)]
 
     def __call__(self, ids):
-        x, y, total, read, more = self.rows
-        mean, rstd = self.moments
-        gemm, norm, attention = LINEAR.gemm, NORM.layer_norm, ATTENTION.attention
-        at, end = self.start, self.start + 1
+        x, y, _, _, _, mean, rstd = self.rows
+        at = self.start
         index = memory.contiguous(ids.array)
         check_range("embedding", index, len(self.tokens), 0)
         INDEX.take(x[None], self.tokens[None], index)
         ELEMENTWISE.add(x, x, self.positions[at])
-        norm(y, None, mean, rstd, x, None, *self.first)
-        for (qkv, hidden), q, new, cache, keys, values, heads, scale, to_qkv, to_out, before, up, down, after in self.layers:
-            gemm(qkv, y, *to_qkv)
-            cache[:, :, :, at:end] = new
-            k, v = keys[:, :, :end], values[:, :, :end]
-            attention(heads, None, None, q, k, v, None, None, None, None, scale, False, at, 0.0, 0, 0)
-            gemm(more, read, *to_out)
-            norm(y, total, mean, rstd, x, more, *before)
-            gemm(hidden, y, *up)
-            gemm(more, hidden, *down)
-            norm(y, x, mean, rstd, total, more, *after)
+        NORM.layer_norm(y, None, mean, rstd, x, None, *self.first)
+        run(self.layers, self.rows, at, at + 1)
         logits = memory.empty((len(x), self.head[0].shape[1]), x.dtype)
-        gemm(logits, y, *self.head)
-        self.start = end
+        LINEAR.gemm(logits, y, *self.head)
+        self.start = at + 1
         return wrap(logits)
+
+
+def rows(m, e, dtype):
+    """What layers read and write for M rows: x, its norm y, and three more of their kind; the moments of a norm."""
+    return *(memory.empty((m, e), dtype) for _ in range(5)), *(memory.empty((m,), np.float64) for _ in range(2))
+
+
+def bind(rows, rooms, cache, length, qkv, out, norm, up, activation, down, after):
+    """A layer for `run`, of `length` tokens more for each sequence of cache, an array [2, N, H, room, D].
+
+    rooms: a dict, of wider rows that layers share. Tensors: (W, b) qkv, out, up and down, (weight, bias, eps) of the norm
+    between its parts and of the one behind.
+    """
+    _, n, heads, _, size = cache.shape
+    wide = [rooms.setdefault(k, memory.empty((n * length, k), cache.dtype)) for k in (3 * heads * size, up[0].array.shape[0])]
+    parts = wide[0].reshape(n, length, 3, heads, size).transpose(2, 0, 3, 1, 4)
+    read = rows[3].reshape(n, length, heads, size).transpose(0, 2, 1, 3)
+    return (wide, parts[0], parts[1:], cache, cache[0], cache[1], read, size**-0.5, length > 1) + (
+        _affine(qkv), _affine(out), _norm(norm), _affine(up, activation), _affine(down), _norm(after)
+    )  # fmt: skip
+
+
+def run(layers, rows, at, end):
+    """x and y of rows, the tokens from `at` to `end`, through layers that have been bound to them."""
+    x, y, total, read, more, mean, rstd = rows
+    gemm, norm, attention = LINEAR.gemm, NORM.layer_norm, ATTENTION.attention
+    for (qkv, hidden), q, new, cache, keys, values, heads, scale, causal, to_qkv, to_out, before, up, down, after in layers:
+        gemm(qkv, y, *to_qkv)
+        cache[:, :, :, at:end] = new
+        k, v = keys[:, :, :end], values[:, :, :end]
+        attention(heads, None, None, q, k, v, None, None, None, None, scale, causal, at, 0.0, 0, 0)
+        gemm(more, read, *to_out)
+        norm(y, total, mean, rstd, x, more, *before)
+        gemm(hidden, y, *up)
+        gemm(more, hidden, *down)
+        norm(y, x, mean, rstd, total, more, *after)
 
 
 def _affine(terms, activation=None):

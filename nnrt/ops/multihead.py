@@ -18,14 +18,14 @@ from .attention import scaled_dot_product_attention
 from .create import zeros
 from .elementwise import add
 from .join import cat
-from .linear import affine, linear, matmul
+from .linear import linear, matmul
 from .promotion import cast, not_tensors
 from .random import dropout
 from .softmax import softmax
 from .transformer import fits, projected_attention
 from .unary import tanh
 
-K, NORM = registry.family("attention"), registry.family("norm")
+K = registry.family("attention")
 
 
 def multi_head_attention(
@@ -284,24 +284,3 @@ def cached_attention(qkv, cache, start):
     y = out.reshape(n, length, heads, size).transpose(0, 2, 1, 3)
     K.attention(y, None, None, parts[0], k, v, None, None, None, None, size**-0.5, length > 1, start, 0.0, 0, 0)
     return out
-
-
-def decoder_layer(x, y, cache, start, qkv, out, norm, up, activation, down, after):
-    """x + what attention and then the feed-forward part add to it, normalised and as it is, for tokens as above.
-
-    Arrays: x and its norm y, [N, T, E]; qkv, out, up, down: a weight and a bias or None each; norm, after: a weight, a bias and
-    eps. A step of one token is little but calls, so this makes as few as there are kernels.
-    """
-    n, length, e = x.shape
-    rows = n * length
-    read = cached_attention(affine(y.reshape(rows, e), *qkv).reshape(n, length, 3 * e), cache, start)
-    y, x = _add_norm(x.reshape(rows, e), affine(read.reshape(rows, e), *out), *norm)
-    y, x = _add_norm(x, affine(affine(y, *up, activation), *down), *after)
-    return y.reshape(n, length, e), x.reshape(n, length, e)
-
-
-def _add_norm(x, more, weight, bias, eps):
-    y, total = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
-    mean, rstd = memory.empty((len(x),), np.float64), memory.empty((len(x),), np.float64)
-    NORM.layer_norm(y, total, mean, rstd, x, more, weight, bias, eps)
-    return y, total
