@@ -139,6 +139,18 @@ def test_places_that_are_no_numbers_are_harmless(mode, padding_mode):
     assert np.allclose(y[..., 0].numpy(), padding_mode != "zeros", atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["ref", *BACKENDS])
+def test_places_far_outside_are_mirrored(backend):
+    """What is not finite becomes the first pixel, as torch has it for images."""
+    x, places = nnrt.arange(1.0, 6).reshape(1, 1, 1, 5), [np.inf, -np.inf, np.nan, 1e7, 1e30, -3.4]
+    grid = nnrt.tensor([[[[g, 0.0] for g in places]]], requires_grad=True)
+    with registry.using(backend, "ref"):
+        y = F.grid_sample(x, grid, "bilinear", "reflection", align_corners=False)
+        y.sum().backward()
+    np.testing.assert_allclose(y.detach().numpy().ravel(), [1, 1, 1, 2.5, 4.5, 4.5], atol=1e-5)
+    assert (grid.grad[0, 0, :3] == 0).all() and grid.grad.isfinite().all()
+
+
 def test_nothing_leaks_into_other_pixels():
     """A NaN stays where weights reach; the nearest pixel keeps its bits."""
     x = nnrt.zeros(1, 1, 4, 4)

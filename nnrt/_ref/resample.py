@@ -7,7 +7,7 @@
 grid[n, p] = (gx, gy[, gz]) names a place: -1 and 1 are the outermost pixels' centres where corners are aligned, their
 outer edges otherwise, so t = (g + 1) (size - 1) / 2 or ((g + 1) size - 1) / 2. The taps of a place are the products of those
 along each axis: 1 (nearest), 2 (bilinear) or 4 (bicubic, Keys' with a = -0.75). What lies outside is zero, or the place
-(bicubic: the tap) is moved to the border, or mirrored there ("reflection").
+(bicubic: the tap) is moved to the border, or mirrored there ("reflection"; what is not finite becomes 0).
 
 Legend: P places, T taps along an axis, A axes; N batch, D H W in, OD OH OW out, C channels. B is a band matrix, given as
 (first, offset, weight): row o holds weight[offset[o] : offset[o + 1]] from column first[o] on. The gradient is the same with
@@ -127,16 +127,17 @@ def _moved(t, n, padding_mode, align_corners):
     """(t moved into 0..n-1 as padding_mode wants, the derivative: 1, -1 or 0)."""
     if padding_mode == "zeros":
         return t, 1
-    t, turned = np.nan_to_num(t), 1
+    turned = 1
     if padding_mode == "reflection":
         low, span = (0, n - 1) if align_corners else (-0.5, n)
         if span == 0:
             return np.zeros_like(t), 0
-        over, far = np.abs(t - low), t < low
-        odd = np.floor(over / span) % 2 == 1
-        rest = np.fmod(over, span)
-        t = np.where(odd, span - rest, rest).astype(t.dtype) + t.dtype.type(low)
+        t = np.where(np.isfinite(t), t, t.dtype.type(low))
+        rest, far = np.fmod(np.abs(t - t.dtype.type(low)), 2 * span), t < low
+        odd = rest >= span
+        t = np.where(odd, 2 * span - rest, rest).astype(t.dtype) + t.dtype.type(low)
         turned = np.where(odd == far, 1, -1)
+    t = np.nan_to_num(t)
     return np.clip(t, 0, n - 1), turned * ((t > 0) & (t < n - 1))
 
 

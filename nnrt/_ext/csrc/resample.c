@@ -261,13 +261,13 @@ INLINE K(vec) K(every)(const REAL *x, int64_t n, int64_t k, int64_t count)
 /* Mirrors t, which lies outside 0..n-1; *sign: the derivative. */
 static REAL K(mirrored)(REAL t, REAL *sign, int64_t n, int aligned)
 {
-    const double low = aligned ? 0 : -0.5, span = aligned ? n - 1 : n;
-    if (span == 0)
+    const REAL low = aligned ? 0 : (REAL)-0.5, span = (REAL)(aligned ? n - 1 : n);
+    if (span == 0 || t - t != 0)
         return 0; /* where slopes are 0 in any case */
-    const double over = fabs(MIN(MAX(t, -1e30), 1e30) - low), rest = fmod(over, span);
-    const int odd = fmod(floor(over / span), 2) == 1;
+    const REAL rest = (REAL)fmod(fabs(t - low), 2 * span);
+    const int odd = rest >= span;
     *sign = odd == (t < low) ? 1 : -1;
-    return (REAL)((odd ? span - rest : rest) + low);
+    return (odd ? 2 * span - rest : rest) + low;
 }
 
 /* t moved into 0..n-1 as the padding wants; *turned is multiplied by the derivative. */
