@@ -60,6 +60,12 @@ def divisible(channels, by=8):
     return rounded if rounded >= 0.9 * channels else rounded + by
 
 
+def check_count(model, count):
+    """ValueError for a number of tokens to generate that is negative."""
+    if count < 0:
+        raise ValueError(f"{model}.generate: count must be at least 0, got {count}")
+
+
 def check_ids(model, ids, positions, start=0):
     """ValueError unless ids are [N, T] and T tokens, from `start` on, have positions."""
     if ids.ndim != 2 or ids.shape[1] == 0:

@@ -8,7 +8,7 @@ networks", 2013; with QRNN, Bradbury et al., 2016.
 
 from .. import cat, nn, no_grad
 from ..nn import functional as F
-from ._layers import evaluating, read
+from ._layers import check_count, evaluating, read
 
 CELLS = ("lstm", "gru", "rnn", "qrnn")
 
@@ -47,6 +47,7 @@ class CharRNN(nn.Module):
 
         temperature 0 takes the likeliest, top_k and top_p leave out what is unlikely; see ops.sampling.
         """
+        check_count("CharRNN", count)
         if ids.ndim != 2 or not ids.shape[1]:
             raise ValueError(f"CharRNN.generate: wants ids [N, T] with T at least 1, got shape {tuple(ids.shape)}")
         made, new = [ids], ids

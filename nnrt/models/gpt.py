@@ -11,7 +11,7 @@ import math
 
 from .. import cat, nn
 from ..nn import functional as F
-from ._layers import check_ids, evaluating, plain
+from ._layers import check_count, check_ids, evaluating, plain
 
 
 class GPT(nn.Module):
@@ -67,6 +67,7 @@ class GPT(nn.Module):
         temperature 0 takes the likeliest, top_k and top_p leave out what is unlikely; see ops.sampling. What follows
         `stop` in a sequence is `stop` again.
         """
+        check_count(type(self).__name__, count)
         check_ids(type(self).__name__, ids, self.positions, count)
         with evaluating(self):
             caches = self.caches(ids.shape[0], ids.shape[1] + count)

@@ -8,7 +8,7 @@ tagging", 2015, without the CRF.
 """
 
 from .. import cat, full, nn, stack, tanh, zeros
-from ._layers import evaluating
+from ._layers import check_count, evaluating
 
 
 class Seq2Seq(nn.Module):
@@ -60,6 +60,7 @@ class Seq2Seq(nn.Module):
 
     def generate(self, source, bos, eos, count, lengths=None):
         """The likeliest tokens, one after the other: [N, at most count], eos where a sequence has ended."""
+        check_count("Seq2Seq", count)
         with evaluating(self):
             state = self.encode(source, lengths)
             new = full((source.shape[0],), bos)

@@ -6,7 +6,7 @@
 import math
 
 from .. import arange, cat, full, nn
-from ._layers import check_ids, evaluating
+from ._layers import check_count, check_ids, evaluating
 
 
 class Transformer(nn.Module):
@@ -54,6 +54,7 @@ class Transformer(nn.Module):
 
     def generate(self, source, bos, eos, count):
         """The likeliest tokens, one after the other: [N, at most count], eos where a sequence has ended."""
+        check_count("Transformer", count)
         with evaluating(self):
             memory, padding = self.encode(source)
             mask = None if padding is None else ~padding.unsqueeze(1).unsqueeze(1)

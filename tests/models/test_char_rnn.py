@@ -60,3 +60,5 @@ def test_bad_input():
         models.CharRNN(5, cell="sru")
     with pytest.raises(ValueError, match=r"T at least 1, got shape \(2, 0\)"):
         models.CharRNN(5, 8).generate(nnrt.zeros(2, 0, dtype=nnrt.int64), 3)
+    with pytest.raises(ValueError, match="CharRNN.generate: count must be at least 0, got -1"):
+        models.CharRNN(5, 8).generate(nnrt.zeros(2, 1, dtype=nnrt.int64), -1)

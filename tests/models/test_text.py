@@ -299,6 +299,9 @@ def test_bert_learns_to_fill_in_what_is_hidden(rng):
     [
         (lambda: decoder()(nnrt.zeros(1, 13, dtype=nnrt.int64)), ValueError, "GPT: 13 tokens came, there are 12 positions"),
         (lambda: decoder().generate(nnrt.zeros(1, 4, dtype=nnrt.int64), 9), ValueError, "13 tokens came, there are 12 positions"),
+        (lambda: decoder().generate(nnrt.zeros(1, 4, dtype=nnrt.int64), -1), ValueError, "GPT.generate: count must .* got -1"),
+        (lambda: models.Transformer(5, 5, dim=8).generate(None, 1, 2, -1), ValueError, "Transformer.generate: count .* got -1"),
+        (lambda: models.Seq2Seq(5, 5, dim=8).generate(None, 1, 2, -3), ValueError, "Seq2Seq.generate: count must .* got -3"),
         (lambda: decoder()(nnrt.full((1, 2), VOCAB)), IndexError, r"index 11 at position \(0, 0\) is out of range"),
         (lambda: decoder()(nnrt.zeros(4, dtype=nnrt.int64)), ValueError, r"ids must be \[N, T\], T > 0, got shape \(4,\)"),
         (lambda: decoder()(nnrt.zeros(1, 4)), RuntimeError, "index must be of an integer dtype, got float32"),
