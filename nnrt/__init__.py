@@ -114,7 +114,7 @@ from .ops.create import (
     zeros,
     zeros_like,
 )
-from .ops.cumulative import cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid, trapz
+from .ops.cumulative import cummax, cummin, cumprod, cumsum, cumulative_trapezoid, diff, logcumsumexp, trapezoid, trapz
 from .ops.einsum import chain_matmul, einsum, kron, tensordot
 from .ops.binary import (
     arctan2,
@@ -229,7 +229,18 @@ from .ops.statistics import (
     var,
     var_mean,
 )
-from .ops.scatter import index_add, index_copy, index_fill, index_put, scatter, scatter_add, scatter_reduce
+from .ops.scatter import (
+    diagonal_scatter,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
+)
 from .ops.parts import (
     as_strided,
     chunk,

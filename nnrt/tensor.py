@@ -417,9 +417,9 @@ class Tensor:
 
     # conversion
 
-    def numpy(self):
-        """The memory as an array, no copy; refused on the tape, as in torch."""
-        if self._requires_grad:
+    def numpy(self, *, force=False):
+        """The memory as an array, no copy; refused on the tape, as in torch, unless force."""
+        if self._requires_grad and not force:
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
         autograd.version_of(self).lent = True
         return self.array.view()

@@ -101,6 +101,8 @@ COMPUTED = [
     ("trapezoid", (np.zeros((2, 0)),)), ("isin", (INTEGERS, np.array([1, 3]))), ("isin", (X, 0.9)), ("isin", (INTEGERS[:0], X)),
     ("unravel_index", (INTEGERS, (2, 3))), ("unravel_index", (np.array(3), 4)), ("split_with_sizes", (X, [1, 3], 1)),
     ("einsum", (X, [0, 30], Y, [..., 30], [..., 0])), ("einsum", (X, [1, 0])), ("kron", (X, Y[:2])), ("diff", (X, 0)),
+    ("cumulative_trapezoid", (X, Y[0])), ("cumulative_trapezoid", (INTEGERS,)), ("diagonal_scatter", (X, Y[0, :2], 2)),
+    ("select_scatter", (X, Y[:, 1], -1, 0)), ("slice_scatter", (X, Y[:, :2], 1, -3, None, 2)), ("slice_scatter", (X, Y)),
 ]  # fmt: skip
 
 
@@ -125,10 +127,12 @@ def test_functions_give_what_torchs_give(name, args, torch):
 
 def test_functions_refuse():
     x = nnrt.zeros(2, 3, requires_grad=True)
+    assert (x.numpy(force=True) == 0).all()
     assert nnrt.diff(x, 0) is not x and x.diagflat().shape == (6, 6) and x.kron(x).shape == (4, 9)
     for call, text in (
         (lambda: nnrt.cross(x, x, 0), "cross: axis 0 must have size 3"), (lambda: nnrt.vdot(x[0], x[0, :2]), "vdot: .* 3 and 2"),
         (lambda: nnrt.trapezoid(x, x[0, :2]), "x has 2 points, y 3 samples"),
+        (lambda: x.select_scatter(x, 0, 1), r"select_scatter: src must have the shape \(3,\) .*, got \(2, 3\)"),
         (lambda: x.renorm(0, 0, 1.0), "renorm: wants p > 0"), (lambda: nnrt.dist(x.long(), x.long()), "dist: wants floating"),
     ):  # fmt: skip
         with pytest.raises(RuntimeError, match=text):

@@ -105,7 +105,7 @@ PARAMETERS = {
     "Tensor": "index mask src source mat mat1 mat2 vec vec2 batch1 batch2 indices tensor1 tensor2 index_ "
     "target",
     "Tensor | Number": "other value values end exponent weights repeats weight a b",
-    "_int": "dim0 dim1 axis0 axis1 start_dim end_dim offset diagonal k step dimension num_samples start "
+    "_int": "dim0 dim1 dim2 axis0 axis1 start_dim end_dim offset diagonal k step dimension num_samples start "
     "length chunks "
     "bins minlength decimals",
     "_int | None": "output_size storage_offset",
@@ -115,7 +115,7 @@ PARAMETERS = {
     "requires_grad "
     "retain_graph create_graph as_tuple accumulate replacement include_self equal_nan sparse_grad copy "
     "non_blocking "
-    " requires_grad_",
+    " requires_grad_ force",
     "_float": "rtol atol lambd negative_slope min_val max_val lower upper threshold std mean",
     "Number": "alpha beta",
     "Number | Tensor | None": "min max",
@@ -128,6 +128,7 @@ PARAMETERS = {
     "Tensor | None": "gradient",
     "Callable[[Tensor], Tensor | None]": "hook",
 }
+WHOLE = {("select", "index"), ("select_scatter", "index")}  # one index, no tensor of them
 TYPES = {name: kind for kind, names in PARAMETERS.items() for name in names.split()}
 
 RETURNS = {
@@ -165,7 +166,7 @@ def definition(name):
             parts.append(f"*{p.name}: Any")
             star = True
         elif p.default is p.empty:
-            parts.append(f"{p.name}: {TYPES.get(p.name, 'Any')}")
+            parts.append(f"{p.name}: {'_int' if (name, p.name) in WHOLE else TYPES.get(p.name, 'Any')}")
         else:
             kind = TYPES.get(p.name, "Any")
             if p.default is None and kind != "Any" and not kind.endswith("None"):

@@ -122,30 +122,39 @@ def trapezoid(y, x=None, *, dx=None, dim=-1):
     y: at least 1-d; x: where the samples are, 1-d of dim's size, or broadcast against y; dx: their distance
     instead (1 by default). Raises RuntimeError for both, for a 0-d y, for bools and for shapes that do not fit.
     """
-    y = as_tensor("trapezoid", y)
+    return _integral("trapezoid", sum, y, x, dx, dim)
+
+
+def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The integrals up to each sample but the first; arguments as trapezoid's."""
+    return _integral("cumulative_trapezoid", cumsum, y, x, dx, dim)
+
+
+def _integral(op, total, y, x, dx, dim):
+    y = as_tensor(op, y)
     if not y.array.ndim:
-        raise RuntimeError("trapezoid: y must have at least 1 dimension, got a 0-d tensor")
+        raise RuntimeError(f"{op}: y must have at least 1 dimension, got a 0-d tensor")
     if x is not None and dx is not None:
-        raise RuntimeError("trapezoid: x and dx say the same thing; pass one of them")
+        raise RuntimeError(f"{op}: x and dx say the same thing; pass one of them")
     if y.array.dtype.kind == "b":
-        raise RuntimeError("trapezoid: y must be of numbers, got bool")
-    dim = axis_of("trapezoid", dim, y.array.ndim)
+        raise RuntimeError(f"{op}: y must be of numbers, got bool")
+    dim = axis_of(op, dim, y.array.ndim)
     n = y.array.shape[dim]
     if x is not None:
-        x = as_tensor("trapezoid", x)
+        x = as_tensor(op, x)
         if x.array.ndim == 1:
             if x.array.shape != (n,):
-                raise RuntimeError(f"trapezoid: x has {x.array.size} points, y {n} samples along dim {dim}")
+                raise RuntimeError(f"{op}: x has {x.array.size} points, y {n} samples along dim {dim}")
             x = reshape(x, (n,) + (1,) * (y.array.ndim - 1 - dim))
         axis = dim - y.array.ndim  # from the end: x may have fewer axes
         if not -axis <= x.array.ndim <= y.array.ndim or x.array.shape[axis] != n:
-            raise RuntimeError(f"trapezoid: x of shape {x.array.shape} does not fit y of shape {y.array.shape} along dim {dim}")
+            raise RuntimeError(f"{op}: x of shape {x.array.shape} does not fit y of shape {y.array.shape} along dim {dim}")
     pairs = max(n - 1, 0)
     both = add(narrow(y, dim, 0, pairs), narrow(y, dim, n - pairs, pairs))
     if x is None:
-        return mul(sum(both, dim), 0.5 if dx is None else 0.5 * dx)
+        return mul(total(both, dim), 0.5 if dx is None else 0.5 * dx)
     step = sub(narrow(x, axis, n - pairs, pairs), narrow(x, axis, 0, pairs))
-    return mul(sum(mul(both, step), axis), 0.5)
+    return mul(total(mul(both, step), axis), 0.5)
 
 
 trapz = trapezoid

@@ -9,7 +9,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
-from . import shape
+from . import parts, shape
 from .index import (
     added_at,
     check_range,
@@ -252,6 +252,42 @@ def _identity(reduce, dtype):
         info = np.iinfo(dtype)
         return info.min if reduce == "amax" else info.max
     return _IDENTITY[reduce]
+
+
+# ---- what a view shows ----
+
+
+def select_scatter(input, src, dim, index):
+    """input with src in place of its slice `index` along dim, which has no such axis."""
+    return _replaced("select_scatter", input, src, lambda x: parts.select(x, dim, index))
+
+
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """input with src in place of start:end:step along dim."""
+    axis = axis_of("slice_scatter", dim, input.array.ndim)
+    return _replaced("slice_scatter", input, src, lambda x: x[(slice(None),) * axis + (slice(start, end, step),)])
+
+
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """input with src in place of the diagonals that `diagonal` shows."""
+    return _replaced("diagonal_scatter", input, src, lambda x: parts.diagonal(x, offset, dim1, dim2))
+
+
+def _replaced(op, input, src, view):
+    input, src = as_tensor(op, input), as_tensor(op, src)
+    out = _copy(input.array)
+    part = view(wrap(out)).array
+    if part.shape != src.array.shape:
+        raise RuntimeError(f"{op}: src must have the shape {part.shape} of what it replaces, got {src.array.shape}")
+    part[...] = src.array
+    return record(out, replaced_backward, (input, src), (view,))
+
+
+def replaced_backward(node, dy):
+    (view,) = node.saved
+    dx = _copy(dy)
+    view(wrap(dx)).array[...] = 0
+    return dx, view(wrap(dy)).array
 
 
 # ---- whole slices along an axis ----
