@@ -7,6 +7,7 @@ Three kinds of source become extension modules:
 * `nnrt/_ext/runtime.pyx`: pool, allocator, CPU detection; its C files are baseline only.
 * Python files listed in COMPILED: the same source, typed by the .pxd beside it where
   there is one. Without the extension they run as plain Python.
+* `nnrt._ext._cyutility`, which Cython writes: what each of its modules would hold otherwise.
 
 Environment: NNRT_NO_EXT=1 builds nothing (Numba or numpy then do the work);
 NNRT_SANITIZE=address,undefined or =thread builds for the sanitizers.
@@ -35,6 +36,8 @@ COMPILED = [
     "nnrt/optim/_gather.py",
     "nnrt/tensor.py",
 ]
+# Cython's own functions, once for all modules: a seventeenth of the wheel.
+UTILITY = "nnrt._ext._cyutility"
 RUNTIME_SOURCES = ["threads.c", "observe.c", "memory.c", "cpu.c"]
 
 MACHINE = "aarch64" if os.environ.get("NNRT_TARGET") == "aarch64" else platform.machine()
@@ -141,9 +144,12 @@ def extensions():
         # Plain Python keeps Python's indexing; only drivers go without bounds checks.
         ext.cython_directives = {"boundscheck": source.parent != EXT or bool(SANITIZE)}
         made.append(ext)
+    flags = dict(extra_compile_args=COMMON + DRIVER + BASELINE + ["-Os"], extra_link_args=made[0].extra_link_args)
     made = cythonize(
-        made,
+        [*made, Extension(UTILITY, [], **flags)],
         build_dir="build/cython",
+        shared_utility_qualified_name=UTILITY,
+        shared_utility_features_disabled=["MemoryView"],
         language_level=3,
         # Where a process may fork: elsewhere each worker would run this file.
         nthreads=JOBS if sys.platform == "linux" and sys.version_info < (3, 14) else 0,
