@@ -9,10 +9,6 @@ from nnrt._ext.runtime cimport (
 )
 
 
-cdef extern from "stream.h" nogil:
-    enum:
-        NNRT_STREAM_BYTES
-
 cdef extern from "scan.h" nogil:
     enum:
         NNRT_SCAN_BLOCK
@@ -36,7 +32,6 @@ cdef extern from "scan.h" nogil:
         double *dv
         int64_t steps, rows, cols, chunks, length, block, blocks, group, units
         double keep, scale
-        int64_t past
     ctypedef struct nnrt_scan_table:
         nnrt_kernel scan[2]
         nnrt_kernel scan_backward[2]
@@ -92,7 +87,6 @@ cdef int run(const nnrt_kernel *kernels, nnrt_scan_args *args, ndarray like, int
     args.units = args.chunks * args.rows * args.blocks
     cdef int64_t columns = max(NNRT_SCAN_TASK, min(args.rows * args.cols // NNRT_SCAN_TASKS, NNRT_SCAN_TASKS * NNRT_SCAN_TASK))
     args.group = 1 if args.chunks > 1 else max(1, columns // args.block)
-    args.past = PyArray_NBYTES(like) >= NNRT_STREAM_BYTES
     args.work.flops = <double>PyArray_SIZE(like) * flops
     args.work.bytes = <double>PyArray_NBYTES(like) * arrays
     return launch(&kernels[dtype_code(like)], args, (args.units + args.group - 1) // args.group)

@@ -5,7 +5,6 @@
 #ifndef REAL
 
 #include "scan.h"
-#include "stream.h"
 #include "vmath.h"
 
 static const double zeros[NNRT_SCAN_BLOCK];
@@ -84,7 +83,6 @@ const nnrt_scan_table NNRT_SYM(scan) = {
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         walk(args, begin, end, backward, K(name##_step));                         \
-        nnrt_stream_end();                                                        \
     }                                                                             \
     static void K(name##_step)(const nnrt_scan_args *p, const unit *w)            \
     {                                                                             \
@@ -154,20 +152,6 @@ static void K(chain)(const void *args, int64_t begin, int64_t end, void *scratch
     }
 #define GET(a) (whole ? K(load)((a) + i) : K(load_lanes)((a) + i, lanes))
 #define PUT(a, v) (whole ? K(store)((a) + i, v) : K(store_lanes)((a) + i, lanes, v))
-/* Gradients larger than the caches go past them, where they lie on whole vectors. */
-#if defined(__AVX2__)
-#define PAST(a, b) (p->past && !(((uintptr_t)(a) | (uintptr_t)(b)) % VBYTES))
-#define LEAVE(a, v)                                                               \
-    if (past && whole)                                                            \
-        _mm256_stream_ps((float *)((a) + i), (__m256)(v));                        \
-    else                                                                          \
-        PUT(a, v);
-#else
-#define PAST(a, b) 0
-#define LEAVE(a, v)                                                               \
-    (void)past;                                                                   \
-    PUT(a, v);
-#endif
 /* Fetches a's columns of the next step, from column `from`. */
 #define AHEAD(a, step, from) const REAL *next_##a##_##from = AT(a, step) + (from) * p->cols;
 #define FETCH(a, from) __builtin_prefetch(next_##a##_##from + i);
@@ -196,7 +180,7 @@ STEP(qrnn_backward, 1)
     const REAL *a = AT(a, t), *c = AT(c, t), *before = BEFORE(c, 0), *dh = AT(dh, t);
     const REAL *mask = p->mask.data ? AT(mask, t) : NULL, *f = a + p->cols, *o = f + p->cols;
     REAL *da = AT(da, t), *df = da + p->cols, *d_o = df + p->cols, *carry = STATE(carry), keep = (REAL)p->keep;
-    const int gated = p->h.data != NULL, past = PAST(da, df);
+    const int gated = p->h.data != NULL;
     AHEAD(a, w->next, 0) AHEAD(a, w->next, 1) AHEAD(a, w->next, 2) AHEAD(dh, w->next, 0)
     AHEAD(c, w->next - (w->next > 0), 0)
     VECTORS(
@@ -206,7 +190,7 @@ STEP(qrnn_backward, 1)
             FETCH(a, 2)
             K(vec) s = K(sigmoid_vec)(GET(o));
             d *= s;
-            LEAVE(d_o, d * GET(c) * (1 - s))
+            PUT(d_o, d * GET(c) * (1 - s));
         }
         if (mask)
             k *= GET(mask);
@@ -216,8 +200,8 @@ STEP(qrnn_backward, 1)
         K(vec) y = 1 / K(inverse)(GET(f), 1, MOST);
         K(vec) g = d * k * y;
         z /= by_z;
-        LEAVE(da, g * (1 - z * z))
-        LEAVE(df, g * (m - z) * (1 - y))
+        PUT(da, g * (1 - z * z));
+        PUT(df, g * (m - z) * (1 - y));
         PUT(carry, d - g);
     )
 }
@@ -247,21 +231,20 @@ STEP(sru_backward, 1)
     const REAL *c = AT(c, t), *dh = AT(dh, t);
     REAL *du = AT(da, t), *df = du + p->cols, *dr = df + p->cols, *dx = AT(dx, t), *carry = STATE(carry);
     REAL *of_f = STATE(product), *of_r = of_f + p->rows * p->cols; /* what they add to dv */
-    const int past = PAST(du, df) && PAST(dx, dx);
     AHEAD(dh, w->next, 0) AHEAD(c, w->next - (w->next > 0), 0)
     VECTORS(
         FETCH(a, 0) FETCH(a, 1) FETCH(a, 2) FETCH(x, 0) FETCH(dh, 0) FETCH(c, 0)
         K(vec) m = GET(before), value = GET(u), y = scale * GET(x), g = GET(dh), f = 1 / GATE(0), r = 1 / GATE(1);
         /* h = y + r (c - y) */
         K(vec) d = g * r, gr = d * (GET(c) - y) * (1 - r);
-        LEAVE(dx, scale * (g - d))
-        LEAVE(dr, gr)
+        PUT(dx, scale * (g - d));
+        PUT(dr, gr);
         /* c = u + f (before - u) */
         g = GET(carry) + d;
         d = g * f;
         K(vec) gf = d * (m - value) * (1 - f);
-        LEAVE(du, g - d)
-        LEAVE(df, gf)
+        PUT(du, g - d);
+        PUT(df, gf);
         PUT(carry, d + gf * GET(v0) + gr * GET(v1));
         PUT(of_f, GET(of_f) + gf * m);
         PUT(of_r, GET(of_r) + gr * m);
@@ -282,8 +265,6 @@ STEP(sru_backward, 1)
 #undef VECTORS
 #undef GET
 #undef PUT
-#undef PAST
-#undef LEAVE
 #undef AHEAD
 #undef FETCH
 #undef EACH

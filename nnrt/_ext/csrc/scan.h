@@ -22,7 +22,6 @@ typedef struct {
     int64_t chunks, length; /* steps of a chunk, the last one's rest apart */
     int64_t block, blocks, group, units;
     double keep, scale;
-    int64_t past; /* whether da and dx go past the caches */
 } nnrt_scan_args;
 
 enum {
