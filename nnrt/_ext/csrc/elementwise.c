@@ -4,18 +4,7 @@
 
 #include "elementwise.h"
 #include "vmath.h"
-
-/* A register of doubles (wider vectors would live in memory), and as many elements unaligned. */
-#if defined(__AVX512F__)
-enum { LANES = 8 };
-#elif defined(__AVX__)
-enum { LANES = 4 };
-#else
-enum { LANES = 2 };
-#endif
-typedef double vec __attribute__((vector_size(LANES * 8)));
-typedef double load_f64 __attribute__((vector_size(LANES * 8), aligned(8), may_alias));
-typedef float load_f32 __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+#include "widen.h"
 
 #define REAL float
 #define K(name) name##_f32
@@ -237,9 +226,7 @@ MAP_KERNEL(where, 0)
 /* ---- sums ---- */
 
 #define AT(p, k) (*(const K(load) *)(p + i + k * LANES))
-#define ADD(k)                                                                  \
-    s##k += product ? __builtin_convertvector(AT(x, k) * AT(z, k), vec)         \
-                    : __builtin_convertvector(AT(x, k), vec)
+#define ADD(k) s##k += product ? K(widen)(AT(x, k) * AT(z, k)) : K(widen)(AT(x, k))
 
 /* Sum of n contiguous elements, or of their products with z: some running sums per 2048 elements,
  * then those one by one. */

@@ -6,11 +6,11 @@
 
 #include "index.h"
 #include "stream.h"
+#include "widen.h"
 
 enum { STRIP = 32 }; /* columns that a segment's sums take at a time */
 /* Unrolled, so that sums are registers. */
-#define EACH_FOUR _Pragma("GCC unroll 8") for (int i = 0; i < STRIP / 4; i++)
-typedef double four_t __attribute__((vector_size(32), aligned(8)));
+#define EACH_REGISTER _Pragma("GCC unroll 16") for (int i = 0; i < STRIP; i += LANES)
 
 /* Rows asked for ahead, by their size: 4 kB. */
 static inline int64_t ahead_of(int64_t bytes) { return bytes < 1024 ? 4096 / (bytes + 1) + 1 : 4; }
@@ -95,32 +95,30 @@ const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),        PLAIN(check),  PLA
 
 #else
 
-typedef REAL K(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-
 /* out[row] = base[row] + sum_k w[k] x[order[k]] over STRIP columns, in registers, or n of them. Sums of 64 are summed up in
  * turn, all in double: the error of a float sum is that of its final rounding. */
 static void K(strip)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop, int64_t ahead)
 {
-    four_t total[STRIP / 4] = {{0}};
+    vec total[STRIP / LANES] = {{0}};
     while (k < stop) {
-        four_t part[STRIP / 4] = {{0}};
+        vec part[STRIP / LANES] = {{0}};
         for (int64_t until = stop - k > 64 ? k + 64 : stop; k < until; k++) {
             const REAL *row = x + p->index[k] * p->d;
             const double by = p->weights ? (double)((const REAL *)p->weights)[k] : 1;
             if (k + ahead < p->n)
                 for (int j = 0; j < STRIP; j += 64 / (int)sizeof(REAL))
                     __builtin_prefetch(x + p->index[k + ahead] * p->d + j);
-            EACH_FOUR
-                part[i] += by * __builtin_convertvector(*(const K(four) *)(row + 4 * i), four_t);
+            EACH_REGISTER
+                part[i / LANES] += by * K(widen)(*(const K(load) *)(row + i));
         }
-        EACH_FOUR
-            total[i] += part[i];
+        EACH_REGISTER
+            total[i / LANES] += part[i / LANES];
     }
-    EACH_FOUR
+    EACH_REGISTER
     {
         if (base)
-            total[i] += __builtin_convertvector(*(const K(four) *)(base + 4 * i), four_t);
-        *(K(four) *)(out + 4 * i) = __builtin_convertvector(total[i], K(four));
+            total[i / LANES] += K(widen)(*(const K(load) *)(base + i));
+        *(K(load) *)(out + i) = __builtin_convertvector(total[i / LANES], K(load));
     }
 }
 
