@@ -54,10 +54,10 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
 
 #ifndef DECLARE_SUM
 #define DECLARE_SUM(i, p, s) V x##i = {0}, y##i = {0};
-#define ADD_SUM(i, p, s)                  \
-    if (rows > i) {                       \
-        const V t = K(splat)(p[s * row]); \
-        x##i += t * b0, y##i += t * b1;   \
+#define ADD_SUM(i, p, s)                                                        \
+    if (rows > i) {                                                             \
+        const V t = K(broadcast)(p, row, s);                                    \
+        x##i = K(add_product)(x##i, t, b0), y##i = K(add_product)(y##i, t, b1); \
     }
 #define SCALE_SUM(i, p, s) \
     if (rows > i)          \
@@ -69,6 +69,23 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
     if (rows > i)        \
         K(store)(y + i * y_row, x##i), K(store)(y + i * y_row + VL, y##i);
 #endif
+
+/* x[s row] in every lane. The address is one that an instruction has: gcc takes a register more for each, and spills. */
+INLINE K(vec) K(broadcast)(const REAL *x, int64_t row, const int s)
+{
+#if VBYTES == 32 && REAL_BYTES == 4
+    K(vec) t;
+    if (s == 0)
+        __asm__("vbroadcastss (%1), %0" : "=x"(t) : "r"(x));
+    else if (s == 1)
+        __asm__("vbroadcastss (%1,%2,4), %0" : "=x"(t) : "r"(x), "r"(row));
+    else
+        __asm__("vbroadcastss (%1,%2,8), %0" : "=x"(t) : "r"(x), "r"(row));
+    return t;
+#else
+    return K(splat)(x[s * row]);
+#endif
+}
 
 /* What stands left in a product, [m, k]: k comes in parts whose starts are `jump` elements apart. */
 typedef struct {
@@ -86,11 +103,23 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
     for (int64_t k = l->k; k > 0; k -= l->part, a += l->jump) {
         const REAL *a0 = a, *a3 = a + 3 * row, *a6 = a + 6 * row, *a9 = a + 9 * row, *a12 = a + 12 * row;
         int64_t n = MIN(k, l->part);
-        do {
+#if VBYTES == 32 /* four k in a turn, as linear.c's whole tiles */
+        for (; n >= 4; n -= 4) {
+#pragma GCC unroll 4
+            for (int u = 0; u < 4; u++) {
+                const V b0 = K(load)(b), b1 = K(load)(b + VL);
+                EACH_ROW(ADD_SUM)
+                a0 += col, a3 += col, b += b_row;
+                __asm__("" : "+r"(a0), "+r"(a3), "+r"(b));
+            }
+        }
+#endif
+#pragma GCC unroll 1
+        for (; n > 0; n--) {
             const V b0 = K(load)(b), b1 = K(load)(b + VL);
             EACH_ROW(ADD_SUM)
             a0 += col, a3 += col, a6 += col, a9 += col, a12 += col, b += b_row;
-        } while (--n);
+        }
     }
     if (alpha != 1) {
         EACH_ROW(SCALE_SUM)

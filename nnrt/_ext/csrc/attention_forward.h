@@ -119,14 +119,16 @@ static void K(ask)(const K(attention_block) *c, int64_t p, int64_t count)
 static void K(carry_on)(REAL *s, int64_t n, REAL *top, REAL *sum, REAL *factor)
 {
     typedef __typeof__((K(vec)){0} > (K(vec)){0}) bits;
-    for (const REAL *end = s + n * NR, *half = s + NR; s < half; s += VL, top += VL, sum += VL, factor += VL) {
-        K(vec) most = K(load)(top), total = {0};
-        for (REAL *x = s; x < end; x += NR)
-            most = K(max_vec)(K(load)(x), most);
-        const K(vec) base = (K(vec))((bits)most & (most != (REAL)-INFINITY)); /* 0 where nothing is met yet */
+    const REAL *end = s + n * NR;
+    K(vec) most[2] = {K(load)(top), K(load)(top + VL)};
+    for (const REAL *x = s; x < end; x += NR)
+        most[0] = K(max_vec)(K(load)(x), most[0]), most[1] = K(max_vec)(K(load)(x + VL), most[1]);
+    for (int i = 0; i < 2; i++, s += VL, top += VL, sum += VL, factor += VL) {
+        const K(vec) base = (K(vec))((bits)most[i] & (most[i] != (REAL)-INFINITY)); /* 0 where nothing is met yet */
         const K(vec) before = K(exp_vec)(K(load)(top) - base);
+        K(vec) total = {0};
         K(store)(factor, before);
-        K(store)(top, most);
+        K(store)(top, most[i]);
         for (REAL *x = s; x < end; x += NR) {
             const K(vec) e = K(exp_vec)(K(load)(x) - base);
             K(store)(x, e);
