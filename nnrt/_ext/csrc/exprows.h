@@ -4,21 +4,25 @@
 
 ROW_BEST(top, -(REAL)INFINITY, max, >)
 
-/* Σ exp(x - m), in y the terms where KEEP. */
+/* Σ exp(x - m), in y the terms where KEEP. Asks for the next row meanwhile, and for n elements at `ahead`, which are
+ * written next: memory would rest during the exponentials. */
 #define EXP_ROW(name, KEEP)                                                       \
-    static inline double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m) \
+    static inline double K(name)(REAL *restrict y, const REAL *restrict x, int64_t n, REAL m, const REAL *ahead) \
     {                                                                             \
         enum { WIDE = LANES };                                                    \
         double total = 0;                                                         \
         for (int64_t from = 0; from < n; from += RUN) {                           \
             int64_t i = from, stop = n - from < RUN ? n : from + RUN;             \
             REAL s[WIDE] = {0};                                                   \
-            for (; i + WIDE <= stop; i += WIDE)                                   \
+            for (; i + WIDE <= stop; i += WIDE) {                                 \
+                __builtin_prefetch(x + i + n);                                    \
+                __builtin_prefetch(ahead + i, 1);                                 \
                 for (int j = 0; j < WIDE; j++) {                                  \
                     REAL e = K(exp_neg)(x[i + j] - m);                          \
                     KEEP(y[i + j] = e);                                           \
                     s[j] += e;                                                    \
                 }                                                                 \
+            }                                                                     \
             for (int j = 0; i + j < stop; j++) {                                  \
                 REAL e = K(exp_neg)(x[i + j] - m);                              \
                 KEEP(y[i + j] = e);                                               \
@@ -95,7 +99,7 @@ static void K(lse_of)(REAL *lse, const REAL *x, int64_t n, int64_t step, int64_t
     if (step == 1) {
         REAL top = K(top_row)(x, n);
         REAL shift = K(shift_of)(top);
-        *lse = top == (REAL)INFINITY ? K(lse_of_inf)(x, n, 1) : shift + (REAL)log(K(exp_sum)(NULL, x, n, shift));
+        *lse = top == (REAL)INFINITY ? K(lse_of_inf)(x, n, 1) : shift + (REAL)log(K(exp_sum)(NULL, x, n, shift, x));
         return;
     }
     REAL top[NNRT_SOFTMAX_COLS], shift[NNRT_SOFTMAX_COLS] = {0};

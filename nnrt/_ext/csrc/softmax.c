@@ -50,7 +50,7 @@ static void K(softmax)(const void *args, int64_t begin, int64_t end, void *scrat
         const REAL *restrict x = (const REAL *)p->x + at;
         REAL *restrict y = (REAL *)p->y + at;
         if (step == 1) {
-            REAL scale = (REAL)(1 / K(exp_keep)(y, x, n, K(top_row)(x, n)));
+            REAL scale = (REAL)(1 / K(exp_keep)(y, x, n, K(top_row)(x, n), y + n));
             for (int64_t i = 0; i < n; i++)
                 y[i] *= scale;
             continue;
@@ -74,7 +74,7 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
         const REAL *restrict x = (const REAL *)p->x + at;
         REAL *restrict y = (REAL *)p->y + at;
         if (step == 1) {
-            REAL m = K(top_row)(x, n), l = (REAL)log(K(exp_sum)(y, x, n, m));
+            REAL m = K(top_row)(x, n), l = (REAL)log(K(exp_sum)(NULL, x, n, m, y));
             for (int64_t i = 0; i < n; i++)
                 y[i] = (x[i] - m) - l;
             continue;
