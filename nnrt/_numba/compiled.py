@@ -18,6 +18,9 @@ def jit(function=None, **options):
         return lambda function: jit(function, **options)
     compiled = numba.njit(nogil=True, error_model="numpy", **options)(function)
     _cached(function, compiled, "_cache")
+    template = compiled.get_call_template
+    # Else a function is compiled once more for each argument that is 1, or 64, where it is called.
+    compiled.get_call_template = lambda args, names: template([numba.types.unliteral(a) for a in args], names)
     return compiled
 
 
