@@ -44,32 +44,24 @@ def _row(size):
 def _copy(one, size, to, to_row, source, rows, cols, row_step, col_step):
     """to[rows, cols], whose rows are dense, = source."""
     lanes = VECTOR // size
-    down, across = 0, 0  # what vectors copy
-    if col_step == size:
-        down, across = rows, cols // (2 * lanes) * (2 * lanes)
+    if col_step == size and cols >= 2 * lanes:  # the last vectors overlap those before
         for r in range(rows):
-            for c in range(0, across, 2 * lanes):
-                move(one, to + r * to_row + c * size, source + r * row_step + c * size)
-    elif row_step == size:
-        down, across = rows // lanes * lanes, cols // lanes * lanes
-        for r in range(0, down, lanes):
-            for c in range(0, across, lanes):
+            for c in range(0, cols, 2 * lanes):
+                at = min(c, cols - 2 * lanes) * size
+                move(one, to + r * to_row + at, source + r * row_step + at)
+    elif row_step == size and min(rows, cols) >= lanes:
+        for i in range(0, rows, lanes):
+            r = min(i, rows - lanes)
+            for j in range(0, cols, lanes):
+                c = min(j, cols - lanes)
                 turn(one, to + r * to_row + c * size, to_row, source + r * size + c * col_step, col_step)
-    if abs(row_step) < abs(col_step):  # what is read along its own rows
-        for c in range(cols):
-            for r in range(down if c < across else 0, rows):
-                store(one, load(one, source, r * row_step + c * col_step), to, r * to_row + c * size)
     else:
+        to_col = size
+        if abs(row_step) < abs(col_step):  # what is read along its own rows
+            rows, cols, row_step, col_step, to_row, to_col = cols, rows, col_step, row_step, to_col, to_row
         for r in range(rows):
-            for c in range(across if r < down else 0, cols):
-                store(one, load(one, source, r * row_step + c * col_step), to, r * to_row + c * size)
-
-
-@typed(lambda T: [T, array(T, 2), array(T, 2)])
-def _copied(one, to, source):
-    """to, whose rows are dense, = source."""
-    rows, cols = to.shape
-    _copy(one, to.itemsize, address(to), to.strides[0], address(source), rows, cols, source.strides[0], source.strides[1])
+            for c in range(cols):
+                store(one, load(one, source, r * row_step + c * col_step), to, r * to_row + c * to_col)
 
 
 @jit

@@ -145,89 +145,99 @@ def _fetch(builder, address, write):
 TURN = 4
 
 
-@intrinsic
-def tile(typingctx, alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
-    """c[MR, 2 vectors] += alpha a b, or = where fresh, for a[MR, k] and a panel b[k, 2 vectors]; k > 0.
+def _tile(height, packed=False):
+    """An intrinsic tile(alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step): c[height, 2 vectors] += alpha a b, or =
+    where fresh, for a[height, k] and a panel b[k, 2 vectors]; k > 0. packed: a's rows, too, are columns of such a panel.
 
     Bytes between rows of c and of a; alpha of the dtype. Meanwhile what is needed next is asked for: the line of cache
     at `ahead`, then those ahead_step bytes further on, one for TURN of k.
     """
 
-    def codegen(context, builder, signature, args):
-        one = signature.args[0]
-        vector, size = _vector(context, one)
-        alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
-        index = k.type
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-        # fused where the CPU can; llvm.fma would call libm elsewhere
-        name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+    @intrinsic
+    def tile(typingctx, alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
+        def codegen(context, builder, signature, args):
+            one = signature.args[0]
+            vector, size = _vector(context, one)
+            alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
+            index = k.type
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+            # fused where the CPU can; llvm.fma would call libm elsewhere
+            name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
 
-        def number(x):
-            return ir.Constant(index, x)
+            def number(x):
+                return ir.Constant(index, x)
 
-        def splat(x):
-            none = ir.Constant(vector, ir.Undefined)
-            return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
+            def splat(x):
+                none = ir.Constant(vector, ir.Undefined)
+                return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
 
-        rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(MR)]
-        for row in rows:  # c's lines would come one by one when they are stored to
-            _fetch(builder, builder.inttoptr(row, _byte), 1)
-        # three rows of a to a pointer: others would be found one from the other, in as many cycles as their products take
-        offsets = [builder.mul(a_row, number(i)) for i in range(3)]
-        lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, MR, 3)]
-        starts = [builder.inttoptr(x, _byte) for x in (ahead, b, *lines)]
+            rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(height)]
+            for row in rows:  # c's lines would come one by one when they are stored to
+                _fetch(builder, builder.inttoptr(row, _byte), 1)
+            # three rows of a to a pointer: others would be found one from the other, in as many cycles as their products take
+            each, a_row, a_col = (height, number(size), 2 * VECTOR) if packed else (3, a_row, size)
+            offsets = [builder.mul(a_row, number(i)) for i in range(each)]
+            lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, height, each)]
+            starts = [builder.inttoptr(x, _byte) for x in (ahead, b, *lines)]
 
-        def summed(turn, left, starts, first):
-            """Adds the products of `turn` of k at a time, for as long as so many are left; what is left, and the ends."""
-            entry = builder.block
-            test, loop, done = (builder.append_basic_block(x) for x in ("test", "k", "done"))
-            builder.branch(test)
-            builder.position_at_end(test)
-            rest, *places = builder.phi(index), *(builder.phi(_byte) for _ in starts)
-            sums = [builder.phi(vector) for _ in first]
-            builder.cbranch(builder.icmp_signed(">=", rest, number(turn)), loop, done)
-            builder.position_at_end(loop)
-            asked, of_b, *of_a = places
+            def summed(turn, left, starts, first):
+                """Adds the products of `turn` of k at a time, for as long as so many are left; what is left, and the ends."""
+                entry = builder.block
+                test, loop, done = (builder.append_basic_block(x) for x in ("test", "k", "done"))
+                builder.branch(test)
+                builder.position_at_end(test)
+                rest, *places = builder.phi(index), *(builder.phi(_byte) for _ in starts)
+                sums = [builder.phi(vector) for _ in first]
+                builder.cbranch(builder.icmp_signed(">=", rest, number(turn)), loop, done)
+                builder.position_at_end(loop)
+                asked, of_b, *of_a = places
 
-            def read(place, offset, kind):
-                return builder.load(builder.bitcast(builder.gep(place, [offset]), kind.as_pointer()), align=size)
+                def read(place, offset, kind):
+                    return builder.load(builder.bitcast(builder.gep(place, [offset]), kind.as_pointer()), align=size)
 
-            if turn > 1:
-                _fetch(builder, asked, 0)
-            after = sums
-            for p in range(turn):
-                bs = [read(of_b, number((2 * p + j) * VECTOR), vector) for j in range(2)]
-                before, after = after, []
-                for i in range(MR):
-                    at = builder.gep(of_a[i // 3], [offsets[i % 3]])
-                    x = splat(read(at, number(p * size), vector.element))
-                    after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, before[2 * i :])]
-            steps = ahead_step, number(turn * 2 * VECTOR), *[number(turn * size)] * len(of_a)
-            ends = [builder.gep(at, [step]) for at, step in zip(places, steps)]
-            following = builder.sub(rest, number(turn))
-            builder.branch(test)
-            for phi, x, again in zip((rest, *places, *sums), (left, *starts, *first), (following, *ends, *after)):
-                phi.add_incoming(x, entry)
-                phi.add_incoming(again, loop)
-            builder.position_at_end(done)
-            return rest, places, sums
+                if turn > 1:
+                    _fetch(builder, asked, 0)
+                after = sums
+                for p in range(turn):
+                    bs = [read(of_b, number((2 * p + j) * VECTOR), vector) for j in range(2)]
+                    before, after = after, []
+                    for i in range(height):
+                        at = builder.gep(of_a[i // each], [offsets[i % each]])
+                        x = splat(read(at, number(p * a_col), vector.element))
+                        after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, before[2 * i :])]
+                steps = ahead_step, number(turn * 2 * VECTOR), *[number(turn * a_col)] * len(of_a)
+                ends = [builder.gep(at, [step]) for at, step in zip(places, steps)]
+                following = builder.sub(rest, number(turn))
+                builder.branch(test)
+                for phi, x, again in zip((rest, *places, *sums), (left, *starts, *first), (following, *ends, *after)):
+                    phi.add_incoming(x, entry)
+                    phi.add_incoming(again, loop)
+                builder.position_at_end(done)
+                return rest, places, sums
 
-        none = [ir.Constant(vector, [0.0] * vector.count)] * (2 * MR)
-        *_, after = summed(1, *summed(TURN, k, starts, none))
-        scale = splat(alpha)
-        places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * MR)]
-        with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
-            with then:
-                for s, place in zip(after, places):
-                    builder.store(builder.fmul(scale, s), place, align=size)
-            with otherwise:
-                for s, place in zip(after, places):
-                    builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
-        return context.get_dummy_value()
+            none = [ir.Constant(vector, [0.0] * vector.count)] * (2 * height)
+            *_, after = summed(1, *summed(TURN, k, starts, none))
+            scale = splat(alpha)
+            places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * height)]
+            with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
+                with then:
+                    for s, place in zip(after, places):
+                        builder.store(builder.fmul(scale, s), place, align=size)
+                with otherwise:
+                    for s, place in zip(after, places):
+                        builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
+            return context.get_dummy_value()
 
-    i = _address
-    return types.void(alpha, i, i, i, i, i, i, types.boolean, i, i), codegen
+        i = _address
+        return types.void(alpha, i, i, i, i, i, i, types.boolean, i, i), codegen
+
+    return tile
+
+
+# Rows that are no multiple of MR are shared out among tiles of both heights.
+tile, low_tile = _tile(MR), _tile(MR - 1)
+packed_tile, low_packed_tile = _tile(MR, True), _tile(MR - 1, True)
 
 
 @intrinsic
