@@ -62,12 +62,18 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
 #define SCALE_SUM(i, p, s) \
     if (rows > i)          \
         x##i *= alpha, y##i *= alpha;
-#define CARRY_SUM(i, p, s) \
-    if (rows > i)          \
-        x##i += K(load)(y + i * y_row), y##i += K(load)(y + i * y_row + VL);
-#define PUT_SUM(i, p, s) \
-    if (rows > i)        \
-        K(store)(y + i * y_row, x##i), K(store)(y + i * y_row + VL, y##i);
+#define CARRY_SUM(i, p, s)                                              \
+    if (rows > i) {                                                     \
+        x##i += K(load)(to), y##i += K(load)(to + VL), to += y_row;     \
+        KEEP(to)                                                        \
+    }
+#define PUT_SUM(i, p, s)                                                \
+    if (rows > i) {                                                     \
+        K(store)(y, x##i), K(store)(y + VL, y##i), y += y_row;          \
+        KEEP(y)                                                         \
+    }
+/* A pointer that walks: gcc would keep a sum of strides for each place, more than there are registers. */
+#define KEEP(p) __asm__("" : "+r"(p));
 #endif
 
 /* x[s row] in every lane. The address is one that an instruction has: gcc takes a register more for each, and spills. */
@@ -110,7 +116,7 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
                 const V b0 = K(load)(b), b1 = K(load)(b + VL);
                 EACH_ROW(ADD_SUM)
                 a0 += col, a3 += col, b += b_row;
-                __asm__("" : "+r"(a0), "+r"(a3), "+r"(b));
+                KEEP(a0) KEEP(a3) KEEP(b)
             }
         }
 #endif
@@ -125,6 +131,7 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
         EACH_ROW(SCALE_SUM)
     }
     if (again) {
+        const REAL *to = y;
         EACH_ROW(CARRY_SUM)
     }
     EACH_ROW(PUT_SUM)
