@@ -193,6 +193,10 @@ cdef int run_parts(const nnrt_kernel *kernel, nnrt_attention_args *a, parts, int
     cdef int64_t tasks = a.batch * a.heads
     if kind == 0:
         a.cols = max(a.cols, min(NNRT_ATTENTION_LONG, 32768 // max(1, a.size, a.width)))
+        # Keys whose rows lie apart are copied for each block of queries that meets more than one run of them: larger blocks,
+        # while they are tasks enough.
+        while parts is None and a.queries > a.cols and a.rows < 512 and a.batch * a.heads * a.queries >= 4 * TASKS * a.rows:
+            a.rows *= 2
     elif kind == 1:
         tasks = a.batch * a.groups * a.chunks
     elif kind == 2:

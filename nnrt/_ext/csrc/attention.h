@@ -5,7 +5,7 @@
 #include "nnrt.h"
 
 enum {
-    NNRT_ATTENTION_ROWS = 128, /* most queries of a block */
+    NNRT_ATTENTION_ROWS = 128, /* most queries of a block, of many keys a few times as many */
     NNRT_ATTENTION_COLS = 128, /* most keys, where the scores of a whole block are kept */
     NNRT_ATTENTION_LONG = 512, /* where those of a panel are: so many while k and v take 256 kB */
     NNRT_ATTENTION_NEAR = 64, /* keys whose scores of a panel, and a panel's width of whose values, stay in L1 */

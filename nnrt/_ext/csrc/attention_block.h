@@ -11,6 +11,7 @@ typedef struct {
     const REAL *k, *v;        /* of the run: rows k_step and v_step apart */
     const REAL *x, *dy;       /* backward: rows of the queries and of dout, copied */
     int64_t k_step, v_step;
+    int64_t copied[3];        /* the head, the first and the number of the keys last copied in their order */
     REAL *room;               /* NR rows of keys, and as many of a panel */
 } K(attention_block);
 

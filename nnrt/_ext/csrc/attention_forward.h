@@ -71,30 +71,36 @@ static void K(turn_to)(K(attention_block) *c, int64_t b, int64_t h, int64_t t)
     K(scale_row)(c->q, c->q, c->panels * NR * a->size, (REAL)a->scale, 0);
 }
 
-/* Turns to a run of keys: rows that do not lie one behind the other are copied. `k`, `v`: room for that. */
+/* The run's rows of x, k or v of head g: where they are, or in `room`, to which they are copied unless they are there already. */
+static const REAL *K(run_of)(const K(attention_block) *c, const attention_run *run, const nnrt_attention_array *x, int64_t g,
+                             REAL *room, int64_t size, int copied, int64_t *step)
+{
+    const int index = c->a->part && c->a->part->k_index;
+    *step = x->step[2];
+    if (!index && (*step == size || c->panels == 1))
+        return K(row_of)(x, c->b, g, c->cols[0]);
+    for (int64_t r = 0, n; !copied && r < run->count; r += n) {
+        n = index ? 1 : run->count;
+        K(copy_rows)(room + r * size, size, K(row_of)(x, c->b, g, c->cols[r]), *step, n, size);
+    }
+    *step = size;
+    return room;
+}
+
+/* Turns to a run of keys: rows that do not lie one behind the other are copied, once for the blocks of queries that meet them one
+ * after the other. `k`, `v`: room for that. */
 static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, REAL *v)
 {
     const nnrt_attention_args *a = c->a;
-    const int64_t *index = a->part ? a->part->k_index : NULL, g = c->h / (a->heads / a->groups);
+    const int64_t *index = a->part ? a->part->k_index : NULL, g = c->h / (a->heads / a->groups), head = c->b * a->groups + g;
+    const int copied = c->copied[0] == head && c->copied[1] == run->at && c->copied[2] >= run->count;
     int64_t *cols = (int64_t *)c->cols;
     for (int64_t r = 0; r < run->count; r++)
         cols[r] = index ? index[run->at + r] : run->at + r;
-    c->k = K(row_of)(&a->k, c->b, g, cols[0]), c->k_step = a->k.step[2];
-    c->v = K(row_of)(&a->v, c->b, g, cols[0]), c->v_step = a->v.step[2];
-    if (index || (c->k_step != a->size && c->panels > 1)) {
-        for (int64_t r = 0, n; r < run->count; r += n) {
-            n = index ? 1 : run->count;
-            K(copy_rows)(k + r * a->size, a->size, K(row_of)(&a->k, c->b, g, cols[r]), c->k_step, n, a->size);
-        }
-        c->k = k, c->k_step = a->size;
-    }
-    if (index || (c->v_step != a->width && c->panels > 1)) {
-        for (int64_t r = 0, n; r < run->count; r += n) {
-            n = index ? 1 : run->count;
-            K(copy_rows)(v + r * a->width, a->width, K(row_of)(&a->v, c->b, g, cols[r]), c->v_step, n, a->width);
-        }
-        c->v = v, c->v_step = a->width;
-    }
+    c->k = K(run_of)(c, run, &a->k, g, k, a->size, copied, &c->k_step);
+    c->v = K(run_of)(c, run, &a->v, g, v, a->width, copied, &c->v_step);
+    if (!index && !copied && c->panels > 1)
+        c->copied[0] = head, c->copied[1] = run->at, c->copied[2] = run->count;
 }
 
 /* While panel p is computed, asks for its share of the next head's first `count` arrays from q on: rows of a few lines each,
