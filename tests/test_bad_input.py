@@ -42,6 +42,10 @@ BAD = {
     "residual": (lambda: F.add_layer_norm(X, ones(4, 1), (3,)), RuntimeError, r"residual must be float32 \(4, 3\)"),
     "no residual": (lambda: F.add_rms_norm(X, None, (3,)), TypeError, "add_rms_norm: residual must be a Tensor"),
     "dim": (lambda: X.sum(2), IndexError, "sum: dim 2 is out of range for a tensor with 2 dimensions"),
+    "rot90": (lambda: X.rot90(1, (0,)), RuntimeError, r"rot90: dims must be two axes, got \(0,\)"),
+    "unique": (lambda: X[0, 0].unique_consecutive(dim=0), IndexError, "unique_consecutive: dim 0 is out of range for a 0-d"),
+    "lr": (lambda: optim.SGD([X], lr="0.1"), TypeError, "SGD: lr must be a number, got '0.1'"),
+    "betas": (lambda: optim.Adam([X], betas=0.9), TypeError, "Adam: betas must be two numbers, got 0.9"),
     # dtypes
     "linear dtype": (lambda: nn.Linear(3, 2)(X.double()), RuntimeError, "linear: .*one dtype, got input float64, weight float32"),
     "matmul dtype": (lambda: X @ ones(3, 2, dtype=np.float64), RuntimeError, "matmul: .*one dtype, got x float32, other float64"),

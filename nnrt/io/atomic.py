@@ -37,7 +37,11 @@ def replacing(path):
     # NAME_MAX is 255 bytes: a long name is cut, the random part keeps the temporary one unique.
     prefix = os.path.join(directory, f".{name[:48]}.")
     _remove_stale(prefix)
-    fd, temporary = _create(prefix)
+    try:
+        fd, temporary = _create(prefix)
+    except OSError as error:
+        error.filename = path
+        raise
     try:
         with os.fdopen(fd, "wb") as file:
             if before is not None:

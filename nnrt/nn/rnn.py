@@ -163,7 +163,7 @@ def check_stack(name, sizes, probabilities):
     _check_sizes(name, **sizes)
     for what, size in sizes.items():
         if size == 0:
-            raise ValueError(f"{name}: {what} must be greater than zero")
+            raise ValueError(f"{name}: {what} must be greater than zero, got 0")
     for what, p in probabilities.items():
         if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
             raise ValueError(f"{name}: {what} must be a probability between 0 and 1, got {p!r}")

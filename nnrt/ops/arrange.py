@@ -93,6 +93,8 @@ def _rolled(a, shifts, dims):
 def rot90(input, k=1, dims=(0, 1)):
     """input turned by k quarter turns in the plane of dims, from the first towards the second."""
     input = as_tensor("rot90", input)
+    if len(dims) != 2:
+        raise RuntimeError(f"rot90: dims must be two axes, got {dims}")
     d0, d1 = axes_of("rot90", dims, input.array.ndim)
     k %= 4
     if k == 0:

@@ -264,6 +264,7 @@ def select_scatter(input, src, dim, index):
 
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """input with src in place of start:end:step along dim."""
+    input = as_tensor("slice_scatter", input)
     axis = axis_of("slice_scatter", dim, input.array.ndim)
     return _replaced("slice_scatter", input, src, lambda x: x[(slice(None),) * axis + (slice(start, end, step),)])
 

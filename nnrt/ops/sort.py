@@ -302,7 +302,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """
     input = as_tensor("unique", input)
     a = input.array
-    axis = None if dim is None else axis_of("unique", dim, a.ndim)
+    axis = _slices_along("unique", dim, a.ndim)
     found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
     inverse = found[1].reshape(a.shape if axis is None else -1).astype(np.int64, copy=False)
     return _unique_result(found[0], inverse, found[2], return_inverse, return_counts)
@@ -312,19 +312,21 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     """The elements (or slices along dim) without immediate repetitions; outputs as for :func:`unique`."""
     input = as_tensor("unique_consecutive", input)
     a = input.array
-    axis = None if dim is None else axis_of("unique_consecutive", dim, a.ndim)
-    rows = (
-        a.reshape(-1, 1)
-        if axis is None
-        else np.moveaxis(a, axis, 0).reshape(a.shape[axis] if a.ndim else 1, -1)
-    )
+    axis = _slices_along("unique_consecutive", dim, a.ndim)
+    rows = a.reshape(-1) if axis is None else np.moveaxis(a, axis, 0)
     starts = np.ones(len(rows), bool)
-    starts[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    starts[1:] = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
     at = np.flatnonzero(starts)
-    values = a.reshape(-1)[at] if axis is None or a.ndim == 0 else np.take(a, at, axis=axis)
+    values = rows[at] if axis is None else np.take(a, at, axis=axis)
     inverse = (np.cumsum(starts) - 1).reshape(a.shape if axis is None else -1)
     counts = np.diff(np.append(at, len(rows)))
     return _unique_result(values, inverse, counts, return_inverse, return_counts)
+
+
+def _slices_along(op, dim, ndim):
+    if dim is not None and not ndim:
+        raise IndexError(f"{op}: dim {dim} is out of range for a 0-d tensor")
+    return None if dim is None else axis_of(op, dim, ndim)
 
 
 def _unique_result(values, inverse, counts, return_inverse, return_counts):

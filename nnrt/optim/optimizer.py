@@ -211,6 +211,8 @@ class Optimizer:
         Tensors of either library, and numpy arrays, come in the parameter's dtype. Raises ValueError,
         with nothing changed, when the groups or their sizes differ.
         """
+        if not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(f"{self._name}.load_state_dict: wants the keys state and param_groups, got {list(state_dict)}")
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -296,15 +298,20 @@ def check(name, **options):
     for option, value in options.items():
         if isinstance(value, Tensor) and value.array.size != 1:
             raise ValueError(f"{name}: {option} must be one number, got a tensor of shape {value.shape}")
-        if option == "betas":
-            for i, beta in enumerate(value):
-                if not 0.0 <= beta < 1.0:
-                    raise ValueError(f"{name}: betas[{i}] must be in [0, 1), got {beta}")
-        elif option == "rho":
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"{name}: rho must be in [0, 1], got {value}")
-        elif not value >= 0.0:
-            raise ValueError(f"{name}: {option} must be at least 0, got {value}")
+        try:
+            if option == "betas":
+                first, second = value
+                for i, beta in enumerate((first, second)):
+                    if not 0.0 <= beta < 1.0:
+                        raise ValueError(f"{name}: betas[{i}] must be in [0, 1), got {beta}")
+            elif option == "rho":
+                if not 0.0 <= value <= 1.0:
+                    raise ValueError(f"{name}: rho must be in [0, 1], got {value}")
+            elif not value >= 0.0:
+                raise ValueError(f"{name}: {option} must be at least 0, got {value}")
+        except TypeError:
+            wanted = "two numbers" if option == "betas" else "a number"
+            raise TypeError(f"{name}: {option} must be {wanted}, got {value!r}") from None
 
 
 def implementation(name, foreach=None, fused=None, capturable=False, differentiable=False):

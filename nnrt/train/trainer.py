@@ -68,6 +68,10 @@ class Trainer:
     ):
         if scheduler_every not in ("epoch", "step"):
             raise ValueError(f"Trainer: scheduler_every {scheduler_every!r}; wanted 'epoch' or 'step'")
+        if not callable(loss):
+            raise TypeError(f"Trainer: loss must be a function of output and target, got {loss!r}")
+        if hasattr(metrics, "update"):
+            raise TypeError(f"Trainer: metrics must be a list of metrics, got one {type(metrics).__name__}")
         self.model = model
         self.optimizer = optimizer
         self.loss = loss

@@ -363,6 +363,7 @@ OPS = [
         lambda t, x: t.unique_consecutive(x, return_inverse=True, return_counts=True),
         lambda rng: [np.array([1, 1, 2, 2, 2, 1, 3])],
     ),
+    Op("unique_consecutive-empty", lambda t, x: t.unique_consecutive(x, dim=1), lambda rng: [np.zeros((2, 0, 3))], grad=()),
     Op("histc", lambda t, x: (t.histc(x, 4), t.histc(x, 5, -1, 1)), normal(30), grad=()),
     Op(
         "bincount",

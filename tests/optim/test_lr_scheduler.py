@@ -300,6 +300,8 @@ BAD = [
     ("ReduceLROnPlateau", dict(threshold_mode="log"), ValueError, "threshold_mode"),
     ("ReduceLROnPlateau", dict(min_lr=[0.1] * 2), ValueError, "min_lr"),
     ("SequentialLR", dict(schedulers=[], milestones=[]), ValueError, "at least one"),
+    ("StepLR", dict(step_size=0), ValueError, "step_size must be above 0"),
+    ("CosineAnnealingLR", dict(T_max=0), ValueError, "T_max must be above 0"),
 ]
 
 

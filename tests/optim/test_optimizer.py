@@ -283,6 +283,8 @@ def test_load_state_dict_errors_change_nothing():
         optimizer.load_state_dict(optim.Adam([parameter([1.0]), q]).state_dict())
     with pytest.raises(ValueError, match="2 parameter groups"):
         optimizer.load_state_dict(optim.Adam([{"params": [q]}, {"params": [parameter([1.0])]}]).state_dict())
+    with pytest.raises(ValueError, match=r"wants the keys state and param_groups, got \['state'\]"):
+        optimizer.load_state_dict({"state": {}})
     assert optimizer.param_groups[0]["params"] == [p] and not optimizer.state
 
 

@@ -467,6 +467,8 @@ def test_bad_arguments(options, message):
         make().fit(batches(), **options)
     with pytest.raises(ValueError, match="scheduler_every"):
         make(scheduler_every="batch")
+    with pytest.raises(TypeError, match="metrics must be a list of metrics, got one Accuracy"):
+        make(metrics=Accuracy())
     with pytest.raises(ValueError, match="progress"):
         make(progress="dots").fit(batches())
 

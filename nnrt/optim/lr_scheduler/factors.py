@@ -55,6 +55,8 @@ class StepLR(FactorLR):
     """lr *= gamma every step_size epochs."""
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+        if not step_size > 0:
+            raise ValueError(f"StepLR: step_size must be above 0, got {step_size}")
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
