@@ -1,7 +1,5 @@
 """detect_anomaly: which op made a NaN."""
 
-import traceback
-
 import numpy as np
 from numpy import ndarray
 
@@ -46,6 +44,8 @@ def _switch(mode, check_nan):
 
 def recorded(node, outs):
     """Keeps where a node was made; RuntimeError for a NaN among its outputs."""
+    import traceback  # seldom needed, and half a millisecond of every import
+
     node.trace = "".join(traceback.format_stack()[:-1])
     for out in outs if _check_nan else ():
         if out.array.dtype.kind == "f" and np.isnan(out.array).any():

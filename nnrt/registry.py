@@ -10,7 +10,6 @@ nnrt._ext.f, nnrt._numba.f or nnrt._ref.f. There are no registration lists.
 """
 
 import importlib
-import importlib.util
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -65,6 +64,8 @@ def order():
 
 def available():
     """Back-ends that can run here: cython with a compiled extension, numba when installed, ref always."""
+    import importlib.util  # seldom needed, and a millisecond of every import
+
     found = []
     if importlib.util.find_spec("nnrt._ext.runtime"):
         found.append("cython")

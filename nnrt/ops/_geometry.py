@@ -9,29 +9,23 @@ A transposed convolution is the adjoint of the convolution from its output to it
 always describes that convolution, x being the side that has C channels.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
 
 SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
 
-@dataclass(frozen=True, eq=False)  # compared by identity: the caches below give equal arguments the same object
 class Geometry:
     """x, y, w: shapes as kernels see them, [N, D, H, W, C], [N, OD, OH, OW, O] and [O, C/G, KD, KH, KW].
 
-    op: the function's name; text: what it was called with, for people.
+    op: the function's name; text: what it was called with, for people. Compared by identity, and never changed: the caches below
+    give equal arguments the same object.
     """
 
-    op: str
-    text: str
-    x: tuple
-    y: tuple
-    w: tuple
-    stride: tuple
-    padding: tuple
-    dilation: tuple
-    groups: int
+    def __init__(self, op, text, x, y, w, stride, padding, dilation, groups):
+        self.op, self.text, self.groups = op, text, groups
+        self.x, self.y, self.w = x, y, w
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
 
 def ints(op, name, value):

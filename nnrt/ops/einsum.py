@@ -5,8 +5,6 @@ in the result are batch, axes in both and not in the result are summed, the othe
 right. The gradient is that of the permutations, reshapes and the product.
 """
 
-import string
-
 import numpy as np
 
 from ..tensor import Tensor
@@ -68,7 +66,7 @@ def _from_numbers(*given):
             if axis is Ellipsis:
                 letters += "..."
             elif hasattr(axis, "__index__") and 0 <= axis.__index__() < 52:
-                letters += string.ascii_uppercase[axis] if axis < 26 else string.ascii_lowercase[axis - 26]  # order kept
+                letters += chr(ord("A") + axis if axis < 26 else ord("a") + axis - 26)  # order kept
             else:
                 raise ValueError(f"einsum: axes must be lists of numbers from 0 to 51 and ..., got {axes!r}")
         return letters

@@ -8,7 +8,7 @@ stretch of counters. Elements are numbered in C order of the shape, those of dro
 
 import math
 import os
-import threading
+from _thread import allocate_lock  # a threading.Lock; threading itself takes most of a millisecond to import
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Generator:
 
     def __init__(self, device="cpu"):
         check_device("Generator", device)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self.manual_seed(67280421310721)
 
     device = cpu
@@ -84,7 +84,7 @@ class Generator:
         return self._seed, self._offset
 
     def __setstate__(self, state):
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._seed, self._offset = state
 
 
