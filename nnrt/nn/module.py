@@ -201,9 +201,9 @@ class Module:
         for name, child in self._children_with_names():
             yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all inside it, each once."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def _children_with_names(self) -> list[tuple[str, Module]]:
@@ -386,6 +386,14 @@ class Module:
     def cpu(self) -> Module:
         """self: everything is here already."""
         return self
+
+    def cuda(self, device: Any = None) -> Module:
+        """to("cuda"), which raises RuntimeError: there is the CPU only."""
+        return self.to("cuda")
+
+    def type(self, dst_type: Any) -> Module:
+        """to(dst_type)."""
+        return self.to(dst_type)
 
     # state
 

@@ -272,8 +272,11 @@ def test_conversion_keeps_identity_sharing_and_integers():
     assert p.dtype == nnrt.float32 and p.requires_grad and p.is_leaf
     with pytest.raises(TypeError, match="floating"):
         net.to(nnrt.int64)
-    with pytest.raises(Exception, match="cuda"):
-        net.to("cuda")
+    for move in (net.cuda, lambda: net.to("cuda")):
+        with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
+            move()
+    twice = nn.ModuleList([nn.ReLU()] * 2)
+    assert [len(list(twice.modules(remove_duplicate=once))) for once in (True, False)] == [2, 3]
 
 
 def test_a_conversion_between_forward_and_backward_is_noticed():
