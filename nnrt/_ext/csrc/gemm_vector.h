@@ -84,17 +84,18 @@ static void K(gemm_dot)(const void *args, int64_t begin, int64_t end, void *scra
     }
 }
 
-/* y[n] += sum over 8 rows of b of x[p] b[p, :]. */
+/* y[n] += sum over 8, 4 or 1 rows of b of x[p] b[p, :]. */
 INLINE void K(axpy_rows)(const int rows, REAL *restrict y, const REAL *x, int64_t x_step, const REAL *b,
                          int64_t b_row, int64_t n)
 {
     typedef K(vec) V;
     V x0 = K(splat)(x[0]), x1 = x0, x2 = x0, x3 = x0, x4 = x0, x5 = x0, x6 = x0, x7 = x0;
     const REAL *b3 = b, *b6 = b;
-    if (rows > 1) {
-        x1 = K(splat)(x[x_step]), x2 = K(splat)(x[2 * x_step]), x3 = K(splat)(x[3 * x_step]);
+    if (rows > 1)
+        x1 = K(splat)(x[x_step]), x2 = K(splat)(x[2 * x_step]), x3 = K(splat)(x[3 * x_step]), b3 = b + 3 * b_row;
+    if (rows > 4) {
         x4 = K(splat)(x[4 * x_step]), x5 = K(splat)(x[5 * x_step]), x6 = K(splat)(x[6 * x_step]);
-        x7 = K(splat)(x[7 * x_step]), b3 = b + 3 * b_row, b6 = b + 6 * b_row;
+        x7 = K(splat)(x[7 * x_step]), b6 = b + 6 * b_row;
     }
 #define SUM(LOAD, STORE, ...)                                                                           \
     {                                                                                                   \
@@ -103,10 +104,12 @@ INLINE void K(axpy_rows)(const int rows, REAL *restrict y, const REAL *x, int64_
             V u = x1 * LOAD(b + b_row + j, ##__VA_ARGS__);                                              \
             s += x2 * LOAD(b + 2 * b_row + j, ##__VA_ARGS__);                                           \
             u += x3 * LOAD(b3 + j, ##__VA_ARGS__);                                                      \
-            s += x4 * LOAD(b3 + b_row + j, ##__VA_ARGS__);                                              \
-            u += x5 * LOAD(b3 + 2 * b_row + j, ##__VA_ARGS__);                                          \
-            s += x6 * LOAD(b6 + j, ##__VA_ARGS__);                                                      \
-            u += x7 * LOAD(b6 + b_row + j, ##__VA_ARGS__);                                              \
+            if (rows > 4) {                                                                             \
+                s += x4 * LOAD(b3 + b_row + j, ##__VA_ARGS__);                                          \
+                u += x5 * LOAD(b3 + 2 * b_row + j, ##__VA_ARGS__);                                      \
+                s += x6 * LOAD(b6 + j, ##__VA_ARGS__);                                                  \
+                u += x7 * LOAD(b6 + b_row + j, ##__VA_ARGS__);                                          \
+            }                                                                                           \
             s += u;                                                                                     \
         }                                                                                               \
         STORE;                                                                                          \
@@ -129,7 +132,8 @@ INLINE void K(axpy_rows)(const int rows, REAL *restrict y, const REAL *x, int64_
 #undef SUM
 }
 
-/* m = 1: c's row as a sum of b's rows, which are read in order, eight at a time. */
+/* m = 1: c's row as a sum of b's rows, which are read in order, eight at a time; four from the cache where eight, pages
+ * apart, would fill the places that L1 has for them. */
 static void K(gemm_axpy)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_gemm *g = args;
@@ -141,11 +145,17 @@ static void K(gemm_axpy)(const void *args, int64_t begin, int64_t end, void *scr
         REAL *y = g->splits > 1 ? (REAL *)g->partial + w.split * g->n + w.j0 : scratch;
         for (int64_t j = 0; j < n; j++)
             y[j] = 0;
+        const int64_t row = g->b_row * (int64_t)sizeof(REAL);
+        const int eight = row % 4096 || g->k * row > 8 << 20 /* bytes */;
         int64_t p = k0;
-        for (; p + 8 <= k1; p += 8, x += 8 * g->a_col, b += 8 * g->b_row)
-            K(axpy_rows)(8, y, x, g->a_col, b, g->b_row, n);
-        for (; p < k1; p++, x += g->a_col, b += g->b_row)
-            K(axpy_rows)(1, y, x, g->a_col, b, g->b_row, n);
+#define ROWS(r)                                                                                         \
+    for (; p + r <= k1; p += r, x += r * g->a_col, b += r * g->b_row)                                   \
+        K(axpy_rows)(r, y, x, g->a_col, b, g->b_row, n);
+        if (eight)
+            ROWS(8)
+        ROWS(4)
+        ROWS(1)
+#undef ROWS
         if (g->splits == 1)
             K(finish_block)(g, &w, y, 0, 0, 1);
     }
