@@ -47,6 +47,11 @@ def run(folder, *words, status=0):
     return out, err
 
 
+def without_pictures(folder):
+    """Hides matplotlib from runs in a folder: drawing takes longer than a short training."""
+    (folder / "matplotlib.py").write_text("raise ImportError('hidden')")
+
+
 def weights(folder):
     return {name: t.array.tobytes() for name, t in load_file(folder / "model.safetensors").items()}
 
@@ -105,7 +110,7 @@ def test_pictures(whole):
 
 
 def test_without_matplotlib_the_run_says_what_it_left_out(tmp_path):
-    (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
+    without_pictures(tmp_path)
     code = "import sys; sys.path.insert(0, '.'); from nnrt.cli import main; sys.exit(main())"
     words = ["train", "digits", "--epochs", "1", "--progress", "none"]
     done = subprocess.run(
@@ -117,6 +122,7 @@ def test_without_matplotlib_the_run_says_what_it_left_out(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bits(tmp_path):
+    without_pictures(tmp_path)
     short = ("train", "digits", "--epochs", 2, "--hidden", 16, "--progress", "none", "--out")
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(tmp_path, *short, name, "--seed", seed)
@@ -138,6 +144,7 @@ def interrupted(tmp_path, epoch, number):
 
 
 def test_resume_after_sigkill_gives_the_same_bits(whole, tmp_path):
+    without_pictures(tmp_path)
     status, out, _ = interrupted(tmp_path, 7, signal.SIGKILL)
     assert status == -signal.SIGKILL and "test accuracy" not in out
     _, err = run(tmp_path, "train", "digits", status=2)
@@ -341,6 +348,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
 
 
 def test_overwrite_starts_anew(tmp_path):
+    without_pictures(tmp_path)
     short = ("train", "digits", "--hidden", 8, "--progress", "none", "--out", "x")
     run(tmp_path, *short, "--epochs", 1)
     state = nnrt.load(tmp_path / "x/checkpoint")

@@ -1,5 +1,6 @@
 """Every kernel of every back-end against _ref, and the signatures of the packages against each other."""
 
+import functools
 import importlib
 import inspect
 import typing
@@ -71,25 +72,40 @@ def arrays_of(arg):
 def test_kernel_agrees_with_ref(case, dtype, rng):
     if dtype not in case.dtypes:
         pytest.skip(f"the case is not for {np.dtype(dtype)}")
+    args = case.args(rng, dtype)
+    assert_outputs_are_marked(case.kernel, args)
     others = [b for b in OTHERS if kernel_of(b, case.kernel)]
     if not others:
         pytest.skip(f"_ref alone has {case.kernel}: the registry falls back")
-    args = case.args(rng, dtype)
     expected = run("ref", case, args, dtype)
     rtol, atol = case.tol[np.dtype(dtype).name]
     for backend in others:
         for i, (got, want) in enumerate(zip(run(backend, case, args, dtype), expected, strict=True)):
-            np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=f"{backend}: output {i}")
+            if got.shape != want.shape or not np.allclose(got, want, rtol, atol, equal_nan=True):  # a quarter of the time
+                np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=f"{backend}: output {i}")
+
+
+def assert_outputs_are_marked(kernel, args):
+    """Outputs of a case, absent ones apart, are those that _ref annotates so."""
+    given = [i for i, a in enumerate(args) if is_output(a)]
+    absent = [i for i in outputs_of(kernel) if i < len(args) and (args[i] is None or isinstance(args[i], list) and not args[i])]
+    assert sorted(given + absent) == [i for i in outputs_of(kernel) if i < len(args)], kernel
+
+
+@functools.cache
+def outputs_of(kernel):
+    ref = kernel_of("ref", kernel)
+    hints = typing.get_type_hints(ref, include_extras=True)
+    return [i for i, p in enumerate(inspect.signature(ref).parameters) if hints.get(p) is Out]
 
 
 def run(backend, case, args, dtype):
     """What a back-end's kernel writes, while it leaves its inputs as they are."""
     given, outputs = make(args, dtype, family_of(backend, case.kernel))
-    inputs = [(i, [a.copy() for a in arrays_of(arg)]) for i, arg in enumerate(given) if i not in outputs]
+    inputs = [(i, a, a.tobytes()) for i, arg in enumerate(given) if i not in outputs for a in arrays_of(arg)]
     kernel_of(backend, case.kernel)(*given)
-    for i, arrays in inputs:
-        for got, before in zip(arrays_of(given[i]), arrays, strict=True):
-            np.testing.assert_array_equal(got, before, err_msg=f"{backend}: input {i} was modified")
+    for i, array, before in inputs:
+        assert array.tobytes() == before, f"{backend}: input {i} was modified"
     return [a for i in outputs for a in arrays_of(given[i])]
 
 
@@ -108,22 +124,6 @@ def test_signatures_agree_with_ref(family, backend):
         assert hasattr(ref, name), f"{other.__name__}.{name} has no specification in nnrt._ref"
         want = list(inspect.signature(getattr(ref, name)).parameters)
         assert list(inspect.signature(function).parameters) == want, name
-
-
-@pytest.mark.parametrize("family", families())
-def test_cases_mark_the_outputs_that_ref_marks(family):
-    module = importlib.import_module(f"tests.cases.{family}")
-    for case in getattr(module, "KERNELS", []):
-        ref = kernel_of("ref", case.kernel)
-        hints = typing.get_type_hints(ref, include_extras=True)
-        marked = [i for i, p in enumerate(inspect.signature(ref).parameters) if hints.get(p) is Out]
-        rng = np.random.default_rng(0)
-        args = case.args(rng, case.dtypes[0])
-        given = [i for i, a in enumerate(args) if is_output(a)]
-        unmarked = [i for i, a in enumerate(args) if a is None or isinstance(a, list) and not a]
-        absent = [i for i in marked if i in unmarked]
-        assert sorted(given + absent) == [i for i in marked if i < len(args)], case.kernel
-
 
 
 def poisoned(arg):

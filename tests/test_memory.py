@@ -39,8 +39,6 @@ def test_empty_is_an_ordinary_array(shape, dtype):
     assert a.flags.c_contiguous and a.flags.writeable and a.flags.owndata
     assert a.base is None and a.ctypes.data % 64 == 0
     a[...] = np.zeros((), dtype)
-    del a
-    gc.collect()
 
 
 def test_zeros_reuses_dirty_memory_clean():

@@ -188,23 +188,16 @@ def cumprod_backward(dx: Out, dy, x, outer, n, inner):
 
 def cummax(y: Out, index: Out, x, outer, n, inner):
     """y_j = max_{i≤j} x_i and index_j the last such i; once NaN, always NaN."""
-    _cumulative(y, index, _cube(x, outer, n, inner), np.greater_equal)
+    _cumulative(y, index, _cube(x, outer, n, inner), np.maximum)
 
 
 def cummin(y: Out, index: Out, x, outer, n, inner):
     """y_j = min_{i≤j} x_i and index_j the last such i; once NaN, always NaN."""
-    _cumulative(y, index, _cube(x, outer, n, inner), np.less_equal)
+    _cumulative(y, index, _cube(x, outer, n, inner), np.minimum)
 
 
-def _cumulative(y, index, c, better):
-    outer, n, inner = c.shape
-    values, at = np.empty_like(c), np.empty(c.shape, np.int64)
-    for j in range(n):
-        if j == 0:
-            values[:, 0], at[:, 0] = c[:, 0], 0
-            continue
-        take = better(c[:, j], values[:, j - 1]) | (c[:, j] != c[:, j])
-        values[:, j] = np.where(take, c[:, j], values[:, j - 1])
-        at[:, j] = np.where(take, j, at[:, j - 1])
-    _store(y, values)
+def _cumulative(y, index, c, best):
+    found = (c == best.accumulate(c, axis=1)) | (c != c)
+    at = np.maximum.accumulate(np.where(found, np.arange(c.shape[1])[:, None], 0), axis=1)
+    _store(y, np.take_along_axis(c, at, axis=1))
     _store(index, at)
