@@ -93,6 +93,13 @@ def test_questions_and_conversions():
         assert make(size=(2, 3)).shape == (2, 3)
 
 
+def test_negative_numbers_among_uint8():
+    x, minus = nnrt.tensor([2, 4], dtype=nnrt.uint8), nnrt.tensor(-3)
+    assert nnrt.copysign(x, minus).tolist() == [-2, -4] and nnrt.hypot(x[:1] * 2, minus).tolist() == [5]
+    assert x.masked_fill(x > 2, -1).tolist() == [2, 255] == x.masked_fill_(x > 2, -1).tolist()
+    assert x.fill_(-1).tolist() == [255, 255]
+
+
 INTEGERS = np.arange(12).reshape(3, 4) % 5
 COMPUTED = [
     ("cross", (Y.T, X.T, 1)), ("cross", (X[:, :1], Y[:, 1:2], 0)), ("vdot", (X[0], Y[0])), ("addr", (X, X[:, 0], Y[0])),

@@ -88,7 +88,7 @@ def _assign(op, t, other, compute):
             fits = False
         if not fits:
             raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
-    t.array[...] = array
+    t.array[...] = np.asarray(array)  # where ints wrap around
     return bump(t)
 
 

@@ -48,7 +48,7 @@ def masked_fill(input, mask, value):
         E.where(out, mask, float(value) if given is None else given.array.astype(out.dtype), a)
     else:
         out[...] = a
-        np.copyto(out, value if given is None else given.array, casting="unsafe", where=mask)
+        np.copyto(out, np.asarray(value) if given is None else given.array, casting="unsafe", where=mask)
     return record(out, masked_fill_backward, (input, given), (mask, a.shape))
 
 

@@ -114,9 +114,7 @@ def float_operands(op, x, other):
     dtype = a.array.dtype if isinstance(a, Tensor) else b.array.dtype
     if dtype.kind != "f":
         dtype = default_float()
-        a = a if isinstance(a, Tensor) else x  # a number as it was: -1 is 255 among uint8
-        b = b if isinstance(b, Tensor) else other
-        return converted(a, dtype), converted(b, dtype)
+        return converted(as_operand(x), dtype), converted(as_operand(other), dtype)  # as they came: -1 is 255 among uint8
     return a, b
 
 
