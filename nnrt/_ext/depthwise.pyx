@@ -57,12 +57,13 @@ cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
 # each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps. Groups of up to
-# 8 floats: from a quarter of that distance on, a line at a time of so many rows, in tasks of all groups but for at least MIN_TASKS.
+# 8 floats: from a quarter of that distance on, a line at a time of so many rows. Tasks are of all groups but for at least MIN_TASKS:
+# each clears what surrounds its copies.
 cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072, GROUP_ROWS = 14, MIN_TASKS = 8
 
-# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes: of outputs, of sums of a filter's gradient,
-# there of NEAR pixels at least, and of narrow groups' sums. Beside their inputs and what comes next L2 holds no more.
-cdef int64_t STREAM = 500000, STRIP = 65536, SWEPT = 98304, NEAR = 200, GROUPED = 131072
+# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes; narrow groups' sums by strips of GROUPED.
+# Beside their inputs and what comes next L2 holds no more.
+cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
 # 74 thousand, take 12 us.
@@ -221,6 +222,11 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
     return 0
 
 
+cdef inline bint flat(const nnrt_axis *a) noexcept:
+    """Whether each output reads one input, and none lies outside."""
+    return a.taps == 1 and a.padding == 0
+
+
 cdef inline int64_t row_read(nnrt_depthwise_args *p, ndarray x) noexcept:
     """Elements of x to each row of outputs."""
     return PyArray_SIZE(x) // (p.batch * p.axis[0].size * p.axis[1].out)
@@ -238,11 +244,11 @@ cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, i
 
 cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     """Whether, and how, tasks copy what they read; returns the room for it."""
-    cdef int64_t group = p.read * size, chunk = CHUNK, high, wide, parts
+    cdef int64_t group = p.read * size, chunk = CHUNK, high, wide, parts, part
     if p.kind == NNRT_WIDE:
         chunk = LINE // max(group, 1) * group
     if (p.kind == NNRT_SPREAD or group == 0 or p.groups * group % (FAR if p.kind == NNRT_EACH else FAR // 4) or chunk < 2 * group
-            or p.axis[0].taps > 1 or p.axis[2].stride * p.axis[2].dilation > 1):
+            or not flat(&p.axis[0]) or p.axis[2].stride * p.axis[2].dilation > 1):
         return 0
     wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
     high = (COPIED // (chunk * wide) - p.axis[1].taps * p.axis[1].dilation - 1) * p.axis[1].phases // p.axis[1].step
@@ -251,9 +257,10 @@ cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     p.chunk = chunk // size
     if p.kind == NNRT_WIDE:
         high = min(high, GROUP_ROWS)
-        parts = ceil_div(MIN_TASKS, p.batch * p.axis[0].out * ceil_div(p.axis[1].out, high))
-        p.part = ceil_div(ceil_div(p.blocks, parts), chunk // group) * (chunk // group)
-    p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high)))
+    parts = ceil_div(MIN_TASKS, p.batch * p.axis[0].out * ceil_div(p.axis[1].out, high))
+    part = ceil_div(ceil_div(p.blocks, parts), chunk // group) * (chunk // group)
+    p.part = part if p.kind == NNRT_WIDE else max(p.part, part)
+    p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high) if p.kind == NNRT_WIDE else high))
     return COPIED + LINE + chunk * p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
 
 
@@ -279,11 +286,6 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray w not None, 
     run("conv_transposed", x, y, w, b, residual, stride, padding, dilation, groups, activation, True)
 
 
-cdef bint all_seen(const nnrt_axis *a) noexcept:
-    """Whether every output meets an input with some tap."""
-    return a.dilation == 1 and a.padding < a.taps and (a.out - 1) * a.stride - a.padding < a.size
-
-
 def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, tuple stride, tuple padding,
                     tuple dilation, int64_t groups):
     """dw[O, C/G, KD, KH, KW]; db[O] or None."""
@@ -294,7 +296,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     cdef double macs
     term("filter_backward", db, dy, 4, code)
     if db is not None:
-        if p.kind == NNRT_EACH and PyArray_SIZE(dy) > 0 and all_seen(&p.axis[0]) and all_seen(&p.axis[1]) and all_seen(&p.axis[2]):
+        if p.kind == NNRT_EACH and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
             p.db = PyArray_DATA(db)
         else:
             bias_grad(db, dy.reshape(-1, groups * p.out))
@@ -307,23 +309,27 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     p.y, p.x = PyArray_DATA(dy), PyArray_DATA(x)
     want = max(1, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1
     if p.kind == NNRT_EACH:
-        p.lanes = ceil_div(groups, lanes) * lanes
+        # rows of sums an odd number of cache lines apart: they do not compete for the same ones of L1
+        p.lanes = (ceil_div(groups * size, LINE) | 1) * LINE // size
         p.packed_count = (taps + 1) * p.lanes
-        # Where pixels compete for L1, x is copied, small x already from 512 B on; else large arrays are fetched ahead by strips.
+        # Where pixels compete for L1, x is copied, small x already from 1 kB on; else large arrays are fetched ahead by strips.
         wide = (reach(&p.axis[2], p.axis[2].out) + 1) * CHUNK
         room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1
-        p.chunk = CHUNK // size if groups * size % (FAR if PyArray_SIZE(dy) * size > 2 * STREAM else FAR // 4) == 0 and room > 3 else 0
-        p.stream = p.chunk == 0 and PyArray_SIZE(dy) * size > STREAM
-        p.strip = room if p.chunk else p.axis[1].out
-        if p.stream:
-            p.strip = min(p.strip, max(SWEPT // (max(row_read(&p, x), p.axis[2].out * groups) * size),
-                                       NEAR // (p.axis[2].out * p.axis[1].stride * p.axis[2].stride)))
-        p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, max(p.strip, 1)))
+        p.chunk = CHUNK // size if groups * size % (FAR if PyArray_SIZE(dy) * size > 2 * STREAM else FAR // 2) == 0 else 0
+        if room <= 3 or not flat(&p.axis[0]):
+            p.chunk = 0
+        p.strip = p.axis[1].out
+        if p.chunk:
+            p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, room))
+        else:
+            stream(&p, dy, x, 0, size)
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
-        least = CHUNK if p.chunk else LINE
+        least = CHUNK if groups * size >= 4 * CHUNK else LINE
         parts = 1 if units >= min(want, 8) else max(1, min(want, groups * size // least))
         p.part = ceil_div(ceil_div(groups, parts), least // size) * least // size
-        p.work.scratch = reach(&p.axis[1], p.strip) * wide if p.chunk else 0
+        p.work.scratch = p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
+        if p.chunk:
+            p.work.scratch += reach(&p.axis[1], p.strip) * wide + CHUNK * taps
     else:
         p.packed_count = p.blocks * p.read * taps * p.lanes
         # rows of pixels whose channels of a block stay in L1

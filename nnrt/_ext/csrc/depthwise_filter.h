@@ -3,17 +3,9 @@
  *
  *     sums[tap, c] += Σ_i x[tap + i, ..] dy[i, c] */
 
-#ifndef SWEEP_TIMES
-#define SWEPT 9 /* most sums of a sweep: a filter of 3 x 3 */
-#define NEAR 200 /* cache lines, as many of x and of dy fit in L1 */
-#define CLASH 512 /* bytes from pixel to pixel of which a multiple leaves few lines of L1 for them */
-/* Here i counts taps (EACH) or channels of x; vectors are channels, and in SPREAD two taps. */
-#define SWEEP_TIMES(i, p, m)                                                                            \
-    if (count > i) {                                                                                    \
-        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d0;                \
-        if (vectors > 1)                                                                                \
-            b##i += K(load)(p + m * step + VL) * d1;                                                    \
-    }
+#ifndef SWEPT
+#define SWEPT 8 /* most sums of a sweep */
+/* Here i counts channels of x; vectors are channels, and in SPREAD two taps. */
 #define SWEEP_SPLAT(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
         V v = K(splat)(x[i]);                                                                           \
@@ -38,13 +30,10 @@
 
 typedef struct {
     int64_t rows, cols, x_row, x_col, dy_row, dy_col; /* the rectangle, and steps in it */
-    int64_t step, line;     /* from tap to tap in x, and from the first of three to the next three */
+    int64_t step;           /* from tap to tap in x */
     int64_t sum, second;    /* from i to i and, SPREAD, from tap to tap in sums */
     int64_t window;         /* SPREAD: channels of x that a vector reads */
     const INT (*order)[VBYTES / REAL_BYTES];
-    const char *next_x, *next_y; /* EACH: what comes after the strip, or NULL */
-    int64_t area;                /* lines of x to fetch for each of dy; 0: none */
-    REAL *totals, *total;        /* EACH: sums of dy, of all channels and of those of a sweep, or NULL */
 } K(rectangle);
 
 #define SWEEP_ARGS K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
@@ -53,7 +42,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
     typedef K(vec) V;
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
     const K(mask) mask = K(lanes)(edge ? last : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
-    V d1 = {0}, w0 = d1, w1 = d1, total0 = d1, total1 = d1;
+    V d1 = {0}, w0 = d1, w1 = d1;
     EACH_OUTPUT(START)
     EACH_OUTPUT(ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
@@ -62,17 +51,7 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
             const V d0 = edge ? K(load_lanes)(dy, mask) : K(load)(dy);
             if (vectors > 1 && kind != NNRT_SPREAD)
                 d1 = K(load)(dy + VL);
-            if (kind == NNRT_EACH) {
-                if (count * vectors > 3 && s->area && (!(j & 7) || j == s->cols)) { /* for eight outputs at a time */
-                    const int64_t bytes = (((j - 1) & 7) + 1) * vectors * VBYTES;
-                    FETCH(s->next_x, s->area * bytes, 0);
-                    FETCH(s->next_y, bytes, 0);
-                }
-                const REAL *p0 = x, *p3 = x + s->line, *p6 = p3 + s->line, *p9 = p0;
-                (void)p9;
-                total0 += d0, total1 += d1;
-                EACH_OUTPUT(SWEEP_TIMES)
-            } else if (kind == NNRT_WIDE) {
+            if (kind == NNRT_WIDE) {
                 EACH_OUTPUT(SWEEP_SPLAT)
             } else {
                 const V v0 = K(load_lanes)(x, window), v1 = vectors > 1 ? K(load_lanes)(x + step, window) : v0;
@@ -81,18 +60,10 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
         }
     }
     EACH_OUTPUT(ADD_UP)
-    if (kind == NNRT_EACH && s->total) {
-        K(store)(s->total, K(load)(s->total) + total0);
-        if (vectors > 1)
-            K(store)(s->total + VL, K(load)(s->total + VL) + total1);
-    }
 }
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
 
-#define SWEEP_EACH(n) K(sweep)(NNRT_EACH, n, 1, 0, s, sums, x0, dy0, last);
-#define SWEEP_EACH_EDGE(n) K(sweep)(NNRT_EACH, n, 1, 1, s, sums, x0, dy0, last);
-#define SWEEP_EACH_TWO(n) K(sweep)(NNRT_EACH, n, 2, 0, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last);
 #define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, n, 1, 0, s, sums, x0, dy0, last);
 #define SWEEP_SPREAD_TWO(n) K(sweep)(NNRT_SPREAD, n, 2, 1, s, sums, x0, dy0, last);
@@ -100,31 +71,22 @@ typedef void (*K(sweep_fn))(SWEEP_ARGS);
 #undef DEFINE
 #define DEFINE(n, F) static void K(F##_##n)(SWEEP_ARGS) { F(n) }
 #if REAL_BYTES == 4 && VBYTES > 16
-#define TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y) X(5, Y) X(9, Y)
-#define FEW_TAPS(X, Y) X(1, Y) X(2, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
 #define ALL_CHANNELS(X, Y) X(1, Y) X(4, Y) X(8, Y)
 #define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
 #else
-#define TAPS(X, Y) X(1, Y) X(3, Y) X(9, Y)
-#define FEW_TAPS(X, Y) X(1, Y) X(3, Y)
 #define CHANNELS(X, Y) X(1, Y) X(4, Y)
 #define ALL_CHANNELS CHANNELS
 #define LANES(X, Y) X(1, Y) X(4, Y)
 #endif
-TAPS(DEFINE, SWEEP_EACH)
-FEW_TAPS(DEFINE, SWEEP_EACH_TWO)
-FEW_TAPS(DEFINE, SWEEP_EACH_EDGE)
 ALL_CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
-enum { K(SWEEP_LINE), K(SWEEP_LINES), K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR),
-       K(SWEEP_EDGE) };
+enum { K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
 static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
-    {TAPS(LIST, SWEEP_EACH)}, {FEW_TAPS(LIST, SWEEP_EACH_TWO)}, {LANES(LIST, SWEEP_SPREAD_ONE)},
-    {LANES(LIST, SWEEP_SPREAD_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)}, {CHANNELS(LIST, SWEEP_WIDE_TWO)},
-    {FEW_TAPS(LIST, SWEEP_EACH_EDGE)},
+    {LANES(LIST, SWEEP_SPREAD_ONE)}, {LANES(LIST, SWEEP_SPREAD_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)},
+    {CHANNELS(LIST, SWEEP_WIDE_TWO)},
 };
 #undef DEFINE
 #undef COUNTS
@@ -133,8 +95,6 @@ static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
 #undef LEAST
 #undef PAST
 #undef TEN
-#undef TAPS
-#undef FEW_TAPS
 #undef CHANNELS
 #undef ALL_CHANNELS
 #undef LANES
@@ -155,50 +115,6 @@ static SMALL void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t
     const int64_t low = ceil_div(-offset, a->stride), high = most < 0 ? 0 : most / a->stride + 1;
     *first = low > *first ? low : *first;
     *last = MIN(high, *last);
-}
-
-/* Channels b0..b1-1 that read their own: rows first..last-1 of dy, of which row 0 is at dy. A cache line of the channels
- * of so many pixels that they stay in L1, and the three rows of three taps of a filter of 3 x 3 in one sweep; but where
- * pixels compete for the same lines, and of strided inputs from memory, a row of taps for two vectors, which uses a line at once. */
-static SMALL void K(sweep_lines)(const nnrt_depthwise_args *p, K(rectangle) *s, const K(plane) *in, REAL *sums, const REAL *x,
-                                 const REAL *dy, int64_t first, int64_t last, int64_t b0, int64_t b1)
-{
-    const nnrt_axis *h = &in->h, *v = &in->v;
-    const int64_t area = h->stride * v->stride, wide = s->next_x && v->stride > 1;
-    const int64_t apart = wide || in->pixel * REAL_BYTES % CLASH == 0;
-    const int64_t near = wide ? 1 << 20 : MAX(apart ? NEAR / area : NEAR / area * LINE / in->pixel, 24);
-    s->x_row = h->stride * in->row, s->x_col = v->stride * in->pixel, s->step = v->dilation * in->pixel;
-    for (int64_t b = b0; b < b1; b += LINE)
-        for (const stretch *t = in->down; t < in->across; t++) {
-            const int64_t low = MAX(first, t->first), high = MIN(last, t->first + t->count);
-            for (const stretch *u = in->across; u < in->end && low < high; u++) {
-                const int64_t cols = K(even)(u->count, near / 3), rows = K(even)(high - low, near / cols);
-                for (int64_t block = 0, down = CEIL(high - low, rows); block < down * CEIL(u->count, cols); block++) {
-                    const int64_t r = low + block % down * rows, c = block / down * cols;
-                    s->rows = MIN(rows, high - r), s->cols = MIN(cols, u->count - c);
-                    const REAL *from = x + (t->reach.at + (r - t->first) * h->stride) * in->row;
-                    from += (u->reach.at + c * v->stride) * in->pixel - b0;
-                    for (int64_t l = b, width; l < MIN(b + LINE, b1); l += width) {
-                        const int pair = apart && b1 - l >= 2 * VL, whole = b1 - l >= VL;
-                        const int which = pair ? K(SWEEP_LINES) : whole ? K(SWEEP_LINE) : K(SWEEP_EDGE);
-                        width = pair ? 2 * VL : VL;
-                        for (int64_t i = 0, deep; i < t->reach.n; i += deep) {
-                            deep = which == K(SWEEP_LINE) && u->reach.n == 3 && v->taps == 3 && t->reach.n - i >= 3 ? 3 : 1;
-                            s->line = deep > 1 ? h->dilation * in->row : 3 * s->step;
-                            for (int64_t k = 0, taps; k < u->reach.n; k += taps) {
-                                taps = deep > 1 ? 3 : K(at_once)(which, u->reach.n - k);
-                                s->area = s->next_x && i + k == 0 ? area : 0;
-                                s->total = s->totals && i + k == 0 ? s->totals + l : NULL;
-                                K(sweeps)[which][deep * taps](
-                                    s, sums + ((t->reach.k + i) * v->taps + u->reach.k + k) * p->lanes + l,
-                                    from + l + i * h->dilation * in->row + k * s->step,
-                                    dy + r * s->dy_row + (u->first + c) * s->dy_col + l, MIN(VL, b1 - l));
-                            }
-                        }
-                    }
-                }
-            }
-        }
 }
 
 /* The pieces of a row of dy, one for each stretch: the taps of a row of the filter over rows of pixels. */
@@ -281,7 +197,10 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
     const int64_t x_row = across->in * x_pixel, y_row = across->out * y_pixel, each = p->in * taps * d->taps * p->lanes;
     stretch *stretches = scratch;
     REAL *room = LINES(stretches + nnrt_stretches(h) + nnrt_stretches(across));
-    K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across}, copy = {.pixel = p->chunk};
+    K(plane) in = {.pixel = x_pixel, .row = x_row, .h = *h, .v = *across};
+    row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(across));
+    K(shared) tile = {.rows = reached, .threes = reached + d->taps * h->taps, .filter = 1};
+    nnrt_depthwise_args q = *p; /* EACH: sums in place of the filter and the bias */
     INT orders[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES];
     if (p->kind == NNRT_SPREAD)
         K(orders)(orders, p->in, p->out);
@@ -298,34 +217,24 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
             const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
             const REAL *dy = (const REAL *)p->y + plane * h->out * y_row;
             const nnrt_reach of_d = reach_of(d, plane % d->out);
+            if (p->kind == NNRT_EACH) {
+                q.w = sums, q.b = p->db ? sums + taps * d->taps * p->lanes : NULL;
+                if (p->stream)
+                    K(look_ahead)(p, &tile, of_d, plane, first, last, dy);
+                in.x = (const REAL *)p->x + (plane / d->out * d->in + of_d.at) * h->in * x_row;
+                if (p->chunk)
+                    K(run_copied)(&q, &tile, &in, of_d, reached, stretches, first, last, b0, b1, (REAL *)dy,
+                                  LINES(tile.threes + d->taps * taps));
+                else {
+                    in.x += b0;
+                    K(run_rows)(&q, &tile, &in, of_d, reached, first, last, b0, b1, (REAL *)dy);
+                }
+                continue;
+            }
             for (int64_t i = 0; i < of_d.n; i++) {
                 const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
                 K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes, .dy_row = y_row, .dy_col = y_pixel};
                 in.x = (const REAL *)p->x + at * h->in * x_row;
-                if (p->kind == NNRT_EACH) {
-                    REAL *to = sums + kd * taps * p->lanes;
-                    s.sum = p->lanes, s.totals = p->db && i == 0 ? sums + taps * d->taps * p->lanes : NULL;
-                    if (p->stream) { /* what comes after the strip, to be had in L2 by then */
-                        s.next_y = (const char *)(dy + last * y_row);
-                        s.next_x = (const char *)(in.x + (last * h->stride - h->padding + (h->taps - 1) * h->dilation) * x_row);
-                    }
-                    if (!p->chunk) {
-                        K(sweep_lines)(p, &s, &in, to, in.x + b0, dy, first, last, b0, b1);
-                        continue;
-                    }
-                    const int64_t top = K(cut_out)(&copy.h, h, first, last), left = K(cut_out)(&copy.v, across, 0, across->out);
-                    const int64_t wide = copy.v.in | 1; /* rows, too */
-                    copy.row = wide * p->chunk;
-                    K(cut)(&copy, stretches);
-                    if (strips > 1 || u == units * split / p->splits) /* what surrounds x */
-                        memset(room, 0, (size_t)(copy.h.in * copy.row) * sizeof(REAL));
-                    for (int64_t b = b0; b < b1; b += p->chunk) {
-                        const int64_t n = MIN(p->chunk, b1 - b);
-                        K(copy_out)(room, p->chunk, &in, top, copy.h.in, left, wide, b, n);
-                        K(sweep_lines)(p, &s, &copy, to, room, dy + first * y_row, 0, last - first, b, b + n);
-                    }
-                    continue;
-                }
                 for (int64_t b = b0; b < b1; b++) {
                     if (p->kind == NNRT_WIDE) {
                         K(sweep_group)(p, &s, room, sums + b * each, in.x + b * p->in, dy + b * p->out, kd, first, last);

@@ -36,6 +36,23 @@ enum { N = 99 }; /* none */
         if (count > i2)                                                                                 \
             a##i2 += v * w2;                                                                            \
     }
+#define DY(i, p, m) const V d##i = count > i ? (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) : w0;
+#define DY_TIMES(i, p, m)                                                                               \
+    if (count > i)                                                                                      \
+        w0 += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d##i;
+#define DY_SLIDE(j, i0, i1, i2, p, m)                                                                   \
+    if (count + 2 > j) {                                                                                \
+        V v = edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step);                         \
+        if (count > i0)                                                                                 \
+            w0 += v * d##i0;                                                                            \
+        if (count > i1)                                                                                 \
+            w1 += v * d##i1;                                                                            \
+        if (count > i2)                                                                                 \
+            w2 += v * d##i2;                                                                            \
+    }
+#define DY_TOTAL(i, p, m)                                                                               \
+    if (count > i)                                                                                      \
+        w0 += d##i;
 #define SPLAT_TIMES(i, p, m)                                                                            \
     if (count > i) {                                                                                    \
         V v = K(splat)(p[m * step]);                                                                    \
@@ -89,7 +106,8 @@ typedef struct {
     int64_t x_tap, w_tap, w_in;   /* from tap to tap, and from one channel read to the next in w */
     int64_t x_step, y_step;       /* from output to output */
     int64_t in, window;           /* channels read by a lane; SPREAD: by a vector */
-    int32_t relu, past;
+    int32_t relu, past, filter;   /* filter: its gradient is summed, in w, and that of the bias; y is dy */
+    int32_t cleared;              /* what surrounds copies is, of whole images, the same zeros */
     const char *next_x, *next_y;  /* what comes after these rows, to be had in L2 by then */
     int64_t lines_x;              /* 64 B lines to read for each that is written */
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
@@ -171,6 +189,52 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, con
     }
 }
 
+/* The filter's gradient: w[tap, c] += Σ_i x[tap + i, c] y[i, c] and bias[c] += Σ_i y[i, c]. Of a row of three taps each input is
+ * read once; outputs stay in registers. */
+INLINE void K(filter_tile)(const int count, const int edge, TILE_ARGS)
+{
+    typedef K(vec) V;
+    const int64_t x_step = s->x_step, w_tap = s->w_tap, y_step = s->y_step;
+    const row_at *const threes = s->threes, *const ones = s->ones, *const end = s->end;
+    const K(mask) mask = K(lanes)(edge ? lanes : VL);
+    const V zero = {0};
+    for (int64_t c = 0; c < lanes; c += VL) {
+        if (count > 1 && !edge && s->next_x)
+            K(ahead)(s, count * VBYTES, 0);
+        V w0 = zero, w1, w2, dN;
+        const REAL *p = y + c;
+        int64_t step = y_step;
+        POINTERS
+        EACH_OUTPUT(DY)
+        (void)d8, (void)d9, (void)dN;
+        step = x_step;
+        const row_at *r = threes;
+        for (; r < ones; r++) {
+            const REAL *p = x + r->x + c;
+            REAL *u = (REAL *)w + r->w + c;
+            POINTERS
+            w0 = w1 = w2 = zero;
+            EACH_INPUT(DY_SLIDE)
+            K(store)(u, K(load)(u) + w0);
+            K(store)(u + w_tap, K(load)(u + w_tap) + w1);
+            K(store)(u + 2 * w_tap, K(load)(u + 2 * w_tap) + w2);
+        }
+        for (; r < end; r++) {
+            const REAL *p = x + r->x + c;
+            REAL *u = (REAL *)w + r->w + c;
+            POINTERS
+            w0 = zero;
+            EACH_OUTPUT(DY_TIMES)
+            K(store)(u, K(load)(u) + w0);
+        }
+        if (bias) {
+            w0 = K(load)(bias + c);
+            EACH_OUTPUT(DY_TOTAL)
+            K(store)((REAL *)bias + c, w0);
+        }
+    }
+}
+
 /* The groups of one vector (SPREAD), or one or two vectors of one group (WIDE). */
 INLINE void K(group_tile)(const int kind, const int count, const int vectors, const int edge, TILE_ARGS)
 {
@@ -247,6 +311,8 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define EACH_TWO(n) K(each_tile)(n, 2, 0, 0, s, x, w, bias, y, lanes);
 #define EACH_FULL(n) K(each_tile)(n, 1, 0, 0, s, x, w, bias, y, lanes);
 #define EACH_EDGE(n) K(each_tile)(n, 1, 1, 0, s, x, w, bias, y, lanes);
+#define FILTER_FULL(n) K(filter_tile)(n, 0, s, x, w, bias, y, lanes);
+#define FILTER_EDGE(n) K(filter_tile)(n, 1, s, x, w, bias, y, lanes);
 #define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, y, lanes);
 #define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, y, lanes);
 #define SPREAD_ONE(n) K(group_tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, y, lanes);
@@ -256,14 +322,16 @@ COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
 PAST(DEFINE, EACH_PAST)
 LEAST(DEFINE, EACH_EDGE)
+COUNTS(DEFINE, FILTER_FULL)
+LEAST(DEFINE, FILTER_EDGE)
 FEW(DEFINE, WIDE_TWO)
 COUNTS(DEFINE, WIDE_ONE)
 TEN(DEFINE, WIDE_ONE)
 FEW(DEFINE, SPREAD_ONE)
-enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(WIDE), K(WIDE_PAIR) };
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(WIDE), K(WIDE_PAIR), K(FILTER_ONE), K(FILTER_ALL) };
 static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
     {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {PAST(LIST, EACH_PAST)}, {FEW(LIST, SPREAD_ONE)},
-    {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
+    {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
 };
 
 /* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
@@ -291,7 +359,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
             }
     }
     /* Tile after tile along a row: what is read lies side by side, and the hardware sees that. */
-    const int64_t most = shared || lanes < 2 * VL ? COUNT : COUNT - 2;
+    const int64_t most = shared || s->filter || lanes < 2 * VL ? COUNT : COUNT - 2;
     const int64_t wide = kind == NNRT_EACH && o->across > most ? K(even)(o->across, most) : o->across;
     for (int64_t i0 = 0; i0 < o->across; i0 += wide)
         for (int64_t c = 0, width; c < lanes; c += width) {
@@ -302,11 +370,13 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                 which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
                 width = rest >= VL ? MIN(CHUNK * VL, rest / VL * VL) : rest;
                 /* Without inputs in common, whole cache lines are better than more outputs. */
-                if (width >= 2 * VL && !shared)
+                if (s->filter)
+                    which += K(FILTER_ONE) - K(EACH_ONE);
+                else if (width >= 2 * VL && !shared)
                     which = s->past && K(tiles)[K(EACH_BYPASS)][1] ? K(EACH_BYPASS) : K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
             for (int64_t i = i0, n; i < i1; i += n) {
-                n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) ? COUNT : COUNT - 2);
+                n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2);
                 while (!K(tiles)[which][n])
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
@@ -449,17 +519,32 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
     REAL *const at = room + taps.v.in * p->chunk;
     copy.x = at, copy.row = wide * p->chunk;
     K(cut)(&copy, stretches);
-    memset(room, 0, (size_t)(taps.v.in + copy.h.in * wide) * p->chunk * sizeof(REAL));
+    if (!s->cleared)
+        memset(room, 0, (size_t)(taps.v.in + copy.h.in * wide) * p->chunk * sizeof(REAL));
+    s->cleared = p->strip >= in->h.out;
     for (int64_t b = b0; b < b1; b += blocks) {
         const int64_t n = MIN(blocks, b1 - b);
         K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * p->in, n * p->in);
-        if (p->kind == NNRT_EACH) {
+        if (p->kind == NNRT_EACH && !s->filter) {
             K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, b, n);
             q.w = room - b, q.lanes = p->chunk;
-        } else
+        } else if (p->kind != NNRT_EACH)
             copy.x = at - b * p->in;
         K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, b, b + n, y + first * y_row);
     }
+}
+
+/* What comes after rows first..last-1 of a plane. */
+static SMALL void K(look_ahead)(const nnrt_depthwise_args *p, K(shared) *s, nnrt_reach deep, int64_t plane, int64_t first, int64_t last,
+                                const REAL *y)
+{
+    const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *v = &p->axis[2];
+    const int64_t y_row = v->out * p->groups * p->out, x_row = v->in * p->groups * p->in;
+    nnrt_axis rows;
+    const int64_t top = K(cut_out)(&rows, h, first, last), deepest = deep.at + MAX((deep.n - 1) * d->tap, 0);
+    s->next_y = (const char *)(y + last * y_row);
+    s->next_x = (const char *)((const REAL *)p->x + ((plane / d->out * d->in + deepest) * h->in + MIN(top + rows.in, h->in)) * x_row);
+    s->lines_x = CEIL(d->in * h->in * x_row, d->out * h->out * y_row);
 }
 
 /* scratch: stretches of rows and of columns, rows of taps, taps, a copy. */
@@ -481,14 +566,8 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
         const int64_t first = t % strips * p->strip, last = MIN(first + p->strip, h->out);
         const nnrt_reach deep = reach_of(d, plane % d->out);
         REAL *y = (REAL *)p->y + plane * h->out * v->out * y_pixel;
-        if (p->stream) {
-            nnrt_axis rows;
-            const int64_t top = K(cut_out)(&rows, h, first, last), deepest = deep.at + MAX((deep.n - 1) * d->tap, 0);
-            s.next_y = (const char *)(y + last * v->out * y_pixel);
-            s.next_x = (const char *)((const REAL *)p->x + ((plane / d->out * d->in + deepest) * h->in + MIN(top + rows.in, h->in)) * in.row);
-            const int64_t x_all = d->in * h->in * in.row, all = d->out * h->out * v->out * y_pixel;
-            s.lines_x = CEIL(x_all, all);
-        }
+        if (p->stream)
+            K(look_ahead)(p, &s, deep, plane, first, last, y);
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
         if (p->chunk)
             K(run_copied)(p, &s, &in, deep, reached, stretches, first, last, b0, b1, y,
