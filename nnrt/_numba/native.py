@@ -141,6 +141,24 @@ def _fetch(builder, address, write):
     builder.call(function, [address, *constants])
 
 
+def _arithmetic(context, builder, one, index):
+    """What a register tile is made of: its vector type and that one's bytes, constants of the index type, a number in every
+    lane, and a multiply-add, fused where the CPU can (llvm.fma would call libm elsewhere)."""
+    vector, size = _vector(context, one)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    none = ir.Constant(vector, ir.Undefined)
+    name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
+    fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+
+    def number(x):
+        return ir.Constant(index, x)
+
+    def splat(x):
+        return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
+
+    return vector, size, number, splat, fma
+
+
 # Of k that a turn of the tile's loop takes. A core that another process shares has instructions to spare for nothing but sums.
 TURN = 4
 
@@ -157,21 +175,9 @@ def _tile(height, packed=False):
     def tile(typingctx, alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
         def codegen(context, builder, signature, args):
             one = signature.args[0]
-            vector, size = _vector(context, one)
             alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
             index = k.type
-            lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-            # fused where the CPU can; llvm.fma would call libm elsewhere
-            name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
-            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-
-            def number(x):
-                return ir.Constant(index, x)
-
-            def splat(x):
-                none = ir.Constant(vector, ir.Undefined)
-                return builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
-
+            vector, size, number, splat, fma = _arithmetic(context, builder, one, index)
             rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(height)]
             for row in rows:  # c's lines would come one by one when they are stored to
                 _fetch(builder, builder.inttoptr(row, _byte), 1)
@@ -249,16 +255,9 @@ def sums(typingctx, one, to, rows, table, n, k, a_step, b, b_step, fresh):
 
     def codegen(context, builder, signature, args):
         one = signature.args[0]
-        vector, size = _vector(context, one)
         _, to, rows, table, n, k, a_step, b, b_step, fresh = args
         index = n.type
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-        name = f"llvm.fmuladd.v{vector.count}f{one.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-        none = ir.Constant(vector, ir.Undefined)
-
-        def number(x):
-            return ir.Constant(index, x)
+        vector, size, number, splat, fma = _arithmetic(context, builder, one, index)
 
         def entry_of(array, i):
             return builder.load(_at(builder, array, i, index), align=8)
@@ -281,8 +280,7 @@ def sums(typingctx, one, to, rows, table, n, k, a_step, b, b_step, fresh):
         bs = [builder.load(_at(builder, b_at, builder.add(of_b, number(j * VECTOR)), vector), align=size) for j in range(2)]
         after = []
         for i in range(MR):
-            x = builder.load(_at(builder, lines[i], of_a, vector.element), align=size)
-            x = builder.shuffle_vector(builder.insert_element(none, x, ir.Constant(ir.IntType(32), 0)), none, lanes)
+            x = splat(builder.load(_at(builder, lines[i], of_a, vector.element), align=size))
             after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, inner_sums[2 * i :])]
         following = builder.add(p, number(1))
         steps = builder.add(of_a, a_step), builder.add(of_b, b_step)
