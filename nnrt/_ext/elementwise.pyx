@@ -35,9 +35,7 @@ cdef extern from "elementwise.h" nogil:
         nnrt_kernel floor_divide[2]
         nnrt_kernel trunc_divide[2]
         nnrt_kernel remainder[2]
-        nnrt_kernel remainder_backward[2]
         nnrt_kernel fmod[2]
-        nnrt_kernel fmod_backward[2]
         nnrt_kernel pow[2]
         nnrt_kernel pow_backward[2]
         nnrt_kernel pow_backward_number[2]
@@ -133,19 +131,9 @@ def remainder(out, a, b):
         ref.remainder(out, a, b)
 
 
-def remainder_backward(db, dy, a, b):
-    if not map3(table.remainder_backward, 4, db, dy, a, b):
-        ref.remainder_backward(db, dy, a, b)
-
-
 def fmod(out, a, b):
     if not map2(table.fmod, 50, out, a, b):
         ref.fmod(out, a, b)
-
-
-def fmod_backward(db, dy, a, b):
-    if not map3(table.fmod_backward, 4, db, dy, a, b):
-        ref.fmod_backward(db, dy, a, b)
 
 
 def pow(out, a, b):
@@ -220,9 +208,9 @@ def logaddexp(out, a, b):
         ref.logaddexp(out, a, b)
 
 
-def logaddexp_backward(da, dy, a, y):
-    if not map3(table.logaddexp_backward, 20, da, dy, a, y):
-        ref.logaddexp_backward(da, dy, a, y)
+def logaddexp_backward(da, dy, a, b):
+    if not map3(table.logaddexp_backward, 20, da, dy, a, b):
+        ref.logaddexp_backward(da, dy, a, b)
 
 
 def xlogy(out, a, b):

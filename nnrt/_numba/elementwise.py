@@ -120,24 +120,6 @@ def div_backward(db, dy, a, b):
 
 
 @ufunc
-def _remainder_backward(dy, a, b):
-    return -dy * np.floor(a / b)
-
-
-def remainder_backward(db, dy, a, b):
-    run(_remainder_backward, db, dy, a, b)
-
-
-@ufunc
-def _fmod_backward(dy, a, b):
-    return -dy * np.trunc(a / b)
-
-
-def fmod_backward(db, dy, a, b):
-    run(_fmod_backward, db, dy, a, b)
-
-
-@ufunc
 def _pow_backward(dy, a, b):
     return 0.0 if b == 0 else dy * (b * a ** (b - 1))
 
@@ -192,12 +174,12 @@ def hypot_backward(da, dy, a, y):
 
 
 @ufunc
-def _logaddexp_backward(dy, a, y):
-    return dy if a == y else dy * math.exp(a - y)
+def _logaddexp_backward(dy, a, b):
+    return dy / 2 if a == b else dy / (1 + math.exp(b - a))
 
 
-def logaddexp_backward(da, dy, a, y):
-    run(_logaddexp_backward, da, dy, a, y)
+def logaddexp_backward(da, dy, a, b):
+    run(_logaddexp_backward, da, dy, a, b)
 
 
 @ufunc
@@ -303,7 +285,7 @@ def trunc_divide(out, a, b):
 
 @ufunc
 def _heaviside(a, b):
-    return b if a == 0 else 1.0 if a > 0 else 0.0 if a < 0 else a
+    return b if a == 0 else 1.0 if a > 0 else 0.0
 
 
 def heaviside(out, a, b):

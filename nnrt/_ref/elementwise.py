@@ -84,21 +84,9 @@ def remainder(out: Out, a, b):
 
 
 @quiet
-def remainder_backward(db: Out, dy, a, b):
-    """y = a - b floor(a / b)  =>  db = -dy floor(a / b)"""
-    db[...] = -dy * np.floor(a / b)
-
-
-@quiet
 def fmod(out: Out, a, b):
     """out = a - b trunc(a / b): the sign is a's."""
     np.fmod(a, b, out=out)
-
-
-@quiet
-def fmod_backward(db: Out, dy, a, b):
-    """y = a - b trunc(a / b)  =>  db = -dy trunc(a / b)"""
-    db[...] = -dy * np.trunc(a / b)
 
 
 @quiet
@@ -183,9 +171,9 @@ def logaddexp(out: Out, a, b):
 
 
 @quiet
-def logaddexp_backward(da: Out, dy, a, y):
-    """y = log(e^a + e^b)  =>  da = dy e^(a - y)"""
-    da[...] = dy * np.where(a == y, 1, np.exp(a - y))
+def logaddexp_backward(da: Out, dy, a, b):
+    """y = log(e^a + e^b)  =>  da = dy e^(a - y) = dy / (1 + e^(b - a)), in which no large y has lost the log 2"""
+    da[...] = dy / (1 + np.where(a == b, 1, np.exp(np.asarray(b, da.dtype) - a)))
 
 
 @quiet
@@ -203,9 +191,9 @@ def xlogy_backward(da: Out, dy, a, b):
 
 
 def heaviside(out: Out, a, b):
-    """out = 0 where a < 0, b where a = 0, 1 where a > 0; NaN stays NaN."""
+    """out = b where a = 0, 1 where a > 0, else 0 (also for NaN, as torch has it)."""
     a = np.asarray(a, out.dtype)
-    out[...] = np.where(a == 0, b, np.where(a != a, a, a > 0))
+    out[...] = np.where(a == 0, b, a > 0)
 
 
 @quiet

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..memory import empty_like
 from ..tensor import Tensor, wrap
 from . import unary
 from .elementwise import gradient, mul
@@ -65,7 +66,7 @@ def remainder(input, other):
 
 
 def remainder_backward(node, dy):
-    return _modulo_backward(node, dy, K.remainder_backward)
+    return _modulo_backward(node, dy, K.floor_divide)
 
 
 def fmod(input, other):
@@ -74,7 +75,7 @@ def fmod(input, other):
 
 
 def fmod_backward(node, dy):
-    return _modulo_backward(node, dy, K.fmod_backward)
+    return _modulo_backward(node, dy, K.trunc_divide)
 
 
 def _modulo(op, kernel, backward, x, other):
@@ -88,10 +89,17 @@ def _modulo(op, kernel, backward, x, other):
     return record(out, backward, (tensor_of(a), tensor_of(b)), (a, b))
 
 
-def _modulo_backward(node, dy, kernel):
+def _modulo_backward(node, dy, quotient):
+    """y = a - b quotient  =>  db = -dy quotient"""
     a, b = node.saved
     da = sum_to(dy, shape_of(a)) if node.needs(0) else None
-    db = gradient(kernel, dy, b.shape, dy, a, b) if node.needs(1) else None
+    db = None
+    if node.needs(1):
+        db = empty_like(dy)
+        quotient(db, a, b)
+        K.mul(db, db, dy)
+        K.neg(db, db)
+        db = sum_to(db, b.shape)
     return da, db
 
 
@@ -241,13 +249,13 @@ def logaddexp(input, other):
     a, b = float_operands("logaddexp", input, other)
     out = result("logaddexp", array_of(a), array_of(b))
     K.logaddexp(out, array_of(a), array_of(b))
-    return record(out, logaddexp_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
+    return record(out, logaddexp_backward, (tensor_of(a), tensor_of(b)), (a, b))
 
 
 def logaddexp_backward(node, dy):
-    a, b, y = node.saved
-    da = gradient(K.logaddexp_backward, dy, shape_of(a), dy, a, y) if node.needs(0) else None
-    db = gradient(K.logaddexp_backward, dy, shape_of(b), dy, b, y) if node.needs(1) else None
+    a, b = node.saved
+    da = gradient(K.logaddexp_backward, dy, shape_of(a), dy, a, b) if node.needs(0) else None
+    db = gradient(K.logaddexp_backward, dy, shape_of(b), dy, b, a) if node.needs(1) else None
     return da, db
 
 
@@ -256,13 +264,13 @@ def logaddexp2(input, other):
     a, b = float_operands("logaddexp2", input, other)
     out = result("logaddexp2", array_of(a), array_of(b))
     np.logaddexp2(array_of(a), array_of(b), out=out)
-    return record(out, logaddexp2_backward, (tensor_of(a), tensor_of(b)), (a, b, out))
+    return record(out, logaddexp2_backward, (tensor_of(a), tensor_of(b)), (a, b))
 
 
 def logaddexp2_backward(node, dy):
-    a, b, y = node.saved  # dy/da = 2^(a - y); two infinities of one sign share evenly
-    with np.errstate(invalid="ignore"):
-        da, db = (np.where(a == b, 0.5, np.exp2(v - y)).astype(dy.dtype) for v in (a, b))
+    a, b = node.saved  # y' = 2^(a - y) = 1 / (1 + 2^(b - a)); two infinities of one sign share evenly
+    with np.errstate(all="ignore"):
+        da, db = (1 / (1 + np.where(a == b, 1, np.exp2(v))).astype(dy.dtype) for v in (np.subtract(b, a), np.subtract(a, b)))
     return (
         sum_to(dy * da, shape_of(a)) if node.needs(0) else None,
         sum_to(dy * db, shape_of(b)) if node.needs(1) else None,

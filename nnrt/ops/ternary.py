@@ -157,13 +157,17 @@ def clamp(input, min=None, max=None):
     u, low, high = a.array, array_of(lo), array_of(hi)
     out = result_of("clamp", (u, low, high), u.dtype)
     K.clamp(out, u, low, high)
-    return record(out, clamp_backward, (a, tensor_of(lo), tensor_of(hi)), (a, lo, hi))
+    return record(out, clamp_backward, (a, tensor_of(lo), tensor_of(hi)), (a, lo, hi, max is None))
 
 
 def clamp_backward(node, dy):
-    x, lo, hi = node.saved
+    x, lo, hi, unbounded = node.saved
     dx = gradient(K.clamp_backward, dy, x.shape, dy, x, lo, hi) if node.needs(0) else None
-    dlo = gradient(K.clamp_backward_lo, dy, shape_of(lo), dy, x, lo, hi) if node.needs(1) else None
+    dlo = None
+    if node.needs(1) and unbounded:  # lo may be inf
+        dlo = gradient(K.where, dy, shape_of(lo), np.less(x, lo), dy, 0.0)
+    elif node.needs(1):
+        dlo = gradient(K.clamp_backward_lo, dy, shape_of(lo), dy, x, lo, hi)
     dhi = gradient(K.clamp_backward_hi, dy, shape_of(hi), dy, x, lo, hi) if node.needs(2) else None
     return dx, dlo, dhi
 

@@ -110,8 +110,6 @@ def _kernels():
             )
     for name in [
         "div_backward",
-        "remainder_backward",
-        "fmod_backward",
         "pow_backward",
         "maximum_backward",
         "minimum_backward",
@@ -360,7 +358,7 @@ OPS = [
     Op(
         "heaviside",
         lambda t, x, y: t.heaviside(x, y),
-        lambda rng: [np.array([-1.0, 0.0, 2.0]), np.array(0.5)],
+        lambda rng: [np.array([-1.0, 0.0, 2.0, np.nan]), np.array(0.5)],
         grad=(),
     ),
     Op("lerp", lambda t, x, y, w: t.lerp(x, y, w), lambda rng: list(rng.standard_normal((3, 3, 4)))),

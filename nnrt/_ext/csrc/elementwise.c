@@ -69,9 +69,7 @@ static inline REAL K(mod_of)(REAL a, REAL b)
 MAP_PAIR(floor_divide, REAL, K(floor_of)(a, b))
 MAP_PAIR(trunc_divide, REAL, (REAL)__builtin_trunc(a / b))
 MAP_PAIR(remainder, REAL, K(mod_of)(a, b))
-MAP3(remainder_backward, -p * (REAL)__builtin_floor(q / r))
 MAP_PAIR(fmod, REAL, (REAL)fmod(a, b))
-MAP3(fmod_backward, -p * (REAL)__builtin_trunc(q / r))
 
 /* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
  * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
@@ -192,7 +190,7 @@ static inline REAL K(logaddexp_of)(REAL a, REAL b)
     return (a != a) | (b != b) ? a + b : y;
 }
 MAP_PAIR(logaddexp, REAL, K(logaddexp_of)(a, b))
-MAP3(logaddexp_backward, p * (q == r ? 1 : K(exp)(q - r)))
+MAP3(logaddexp_backward, p / (1 + (q == r ? 1 : K(exp)(r - q))))
 MAP_PAIR(xlogy, REAL, b != b ? b : a == 0 ? 0 : a * K(log)(b))
 MAP3(xlogy_backward, (q == 0) & (r <= 0) ? 0 : p * K(log)(r))
 static inline REAL K(cut)(REAL x, REAL lo, REAL hi)
