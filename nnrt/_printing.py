@@ -69,7 +69,7 @@ def _values(array, indent):
         edgeitems=_options["edgeitems"],
         **style,
     )
-    return text.replace("\n", "\n" + indent)
+    return "\n".join([line and indent + line for line in text.split("\n")])[len(indent) :]
 
 
 def _float_style(array, precision):
@@ -81,7 +81,7 @@ def _float_style(array, precision):
         low, high = (finite.min(), finite.max()) if finite.size else (1, 1)
         scientific = bool(high / low > 1000 or high > 1e8 or (low < 1e-4 and not whole))
     if scientific:
-        return {"formatter": {"float_kind": lambda v: f"{v:.{precision}e}"}}
+        return {"formatter": {"float_kind": _padded(shown, lambda v: f"{v:.{precision}e}")}}
     if whole:
         return {
             "formatter": {

@@ -224,3 +224,8 @@ def test_predicates():
     assert nnrt.is_floating_point(nnrt.ones(1)) and not nnrt.is_floating_point(nnrt.tensor(1))
     assert nnrt.numel(nnrt.ones(2, 3)) == 6 and nnrt.float is nnrt.float32 and nnrt.long == nnrt.int64
     assert nnrt.finfo(nnrt.float32).eps == np.finfo(np.float32).eps and nnrt.iinfo(nnrt.int8).max == 127
+
+
+def test_blocks_are_printed_without_trailing_blanks():
+    assert repr(nnrt.arange(4).reshape(2, 1, 2)) == "tensor([[[0, 1]],\n\n        [[2, 3]]])"
+    assert repr(nnrt.tensor([1e10, float("nan")])) == "tensor([1.0000e+10,        nan])"
