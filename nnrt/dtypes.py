@@ -1,5 +1,7 @@
 """The dtypes under torch's names (numpy's own objects), the default one, memory formats and devices."""
 
+import sys
+
 import numpy as np
 
 dtype = np.dtype
@@ -28,6 +30,14 @@ channels_last = "channels_last"
 channels_last_3d = "channels_last_3d"
 
 _default = float32
+
+
+def calling_op():
+    """"softmax: " where softmax of nnrt.ops called a kernel, for the message that a dtype does not suit; "" elsewhere."""
+    frame, name = sys._getframe(1), ""
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("nnrt.ops."):
+        frame, name = frame.f_back, f"{frame.f_code.co_name}: "
+    return name
 
 
 def get_default_dtype():

@@ -56,6 +56,7 @@ BAD = {
     "where": (lambda: nnrt.where(X, X, X), RuntimeError, "where: condition must be a bool tensor, got float32"),
     "complex": (lambda: nnrt.zeros(2, dtype=np.complex64), TypeError, "zeros: .*complex numbers are not supported"),
     "ignored": (lambda: F.cross_entropy(X, X, ignore_index=1), RuntimeError, "ignore_index=1 names a class; .* probabilities"),
+    "half": (lambda: F.softmax(X.half(), 0), TypeError, "^softmax: wants float32 or float64, got float16"),
     # devices
     "cuda": (lambda: X.to("cuda"), RuntimeError, "to: device 'cuda' is not available: nnrt computes on the CPU only"),
     "cuda:1": (lambda: nn.Linear(3, 2, device="cuda:1"), RuntimeError, "device 'cuda:1' is not available"),

@@ -180,3 +180,33 @@ def test_indices_of_numbers():
     x[True, 1, 0] = 5
     x[0, False, 0] = 7
     assert x.tolist() == [[0, 0], [5, 0]]
+
+
+@pytest.mark.parametrize("op", [nnrt.logaddexp, nnrt.logaddexp2])
+def test_equal_logarithms_share_the_gradient_however_large(op):
+    x = nnrt.tensor([1.0, 2.0**25, -1e30, INF, -INF, 3e4], requires_grad=True)
+    y = x.detach().requires_grad_()
+    op(x, y).sum().backward()
+    assert x.grad.tolist() == y.grad.tolist() == [0.5] * 6
+
+
+def test_a_remainders_gradient_counts_what_was_taken_away():
+    # 7 / 0.1 in float32 rounds to 70, but 69 times 0.1 have gone into it
+    a, b = nnrt.tensor([7.0, -0.3, 1.0]), nnrt.tensor([0.1, 0.1, 0.1], requires_grad=True)
+    y = nnrt.remainder(a, b)
+    y.sum().backward()
+    assert b.grad.tolist() == [-69, 4, -9] and nnrt.allclose(a + b * b.grad, y, atol=1e-6)
+
+
+def test_bounds_at_infinity():
+    x, lo = nnrt.tensor([1.0, INF, -INF], requires_grad=True), nnrt.full((3,), INF, requires_grad=True)
+    nnrt.clamp_min(x, lo).sum().backward()
+    assert x.grad.tolist() == [0, 1, 0] and lo.grad.tolist() == [1, 0, 1]
+
+
+def test_integers_are_cut_and_averaged():
+    x = nnrt.tensor([-7, 2, 9, -3])
+    assert F.relu6(x).tolist() == [0, 2, 6, 0] and F.hardtanh(x, -1.5, 3.7).tolist() == [-1, 2, 3, -1]
+    assert F.avg_pool1d(x[None], 2).tolist() == [[-2, 3]]
+    with pytest.raises(RuntimeError, match="hardtanh: uint8 has no values from -1.0 to 1.0"):
+        F.hardtanh(x.to(nnrt.uint8))

@@ -235,7 +235,7 @@ BAD = {
     "divisor": (lambda: F.avg_pool2d(X, 2, divisor_override=0), RuntimeError, "avg_pool2d: divisor_override must not be zero"),
     "empty": (lambda: F.max_pool2d(nnrt.ones(2, 0, 4, 4), 2), RuntimeError, "max_pool2d: no dimension but the batch"),
     "bool": (lambda: F.max_pool2d(X > 0, 2), RuntimeError, "max_pool2d: wants a numeric tensor, got bool"),
-    "integers": (lambda: F.avg_pool2d(X.long(), 2), RuntimeError, "avg_pool2d: wants a floating tensor, got int64"),
+    "integers": (lambda: F.avg_pool2d(X.int(), 2), RuntimeError, "avg_pool2d: wants a floating tensor, got int32"),
     "adaptive": (lambda: F.adaptive_avg_pool2d(X, -1), RuntimeError, "adaptive_avg_pool2d: output_size must not be negative"),
     "sizes": (lambda: F.adaptive_max_pool2d(X, (1, 2, 3)), TypeError, "adaptive_max_pool2d: output_size must be an int, None"),
     "fraction": (lambda: F.fractional_max_pool2d(X, 3, 5), RuntimeError, r"windows \(3, 3\) are too large for \(5, 5\) of them"),

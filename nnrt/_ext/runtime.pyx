@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
 from numpy cimport ndarray
 
-from nnrt import config
+from nnrt import config, dtypes
 
 cnp.import_array()
 
@@ -120,7 +120,7 @@ cdef int dtype_code(ndarray a) except -1:
         return NNRT_F32
     if num == cnp.NPY_FLOAT64:
         return NNRT_F64
-    raise TypeError(f"kernels work on float32 and float64, not {a.dtype}")
+    raise TypeError(f"{dtypes.calling_op()}wants float32 or float64, got {a.dtype}")
 
 
 cdef int has_nan(const nnrt_span *span) noexcept nogil:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Handle
+from ..ops.create import empty_like
 from ..tensor import Tensor
 from . import _hooks, _state
 from .parameter import Buffer, Parameter, convert, is_lazy
@@ -339,9 +340,9 @@ class Module:
                 grad.detach_()
                 grad.zero_()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Module:
         """Replaces the memory of each parameter, gradient and buffer by fn of it; shared ones stay shared."""
-        for parameter in self.parameters():
+        for parameter in self.parameters(recurse):
             for t in (parameter, parameter.grad):
                 if is_lazy(t):
                     convert(t, fn)
@@ -350,7 +351,7 @@ class Module:
                     if made.array is not t.array:  # the tape need not hear of what is as it was
                         t.data = made
         made = {}
-        for module in self.modules():
+        for module in self.modules() if recurse else (self,):
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     if id(buffer) not in made:
@@ -382,6 +383,10 @@ class Module:
     def half(self) -> Module:
         """to(float16), to store: few ops compute in it."""
         return self.to(np.float16)
+
+    def to_empty(self, *, device: Any = "cpu", recurse: bool = True) -> Module:
+        """New memory, of any values, for every parameter and buffer, without recurse for the module's own alone; returns self."""
+        return self._apply(lambda t: empty_like(t, device=device), recurse)
 
     def cpu(self) -> Module:
         """self: everything is here already."""

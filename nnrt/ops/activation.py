@@ -63,10 +63,15 @@ def relu_backward(node, dy):
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
-    """min(max(input, min_val), max_val); the derivative at both ends is 0."""
+    """min(max(input, min_val), max_val), of integers with both cut to integers; the derivative at both ends is 0."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    input = _floating("hardtanh", input)
+    input = as_tensor("hardtanh", input)
+    kind = input.array.dtype.kind
+    if kind == "b" or kind == "u" and min_val < 0:
+        raise RuntimeError(f"hardtanh: {input.array.dtype} has no values from {min_val} to {max_val}")
+    if kind != "f":
+        min_val, max_val = int(min_val), int(max_val)
     y = _target(input, inplace)
     K.hardtanh(y, input.array, min_val, max_val)
     return _done(input, y, hardtanh_backward, (input, min_val, max_val))
@@ -78,7 +83,7 @@ def hardtanh_backward(node, dy):
 
 def relu6(input, inplace=False):
     """min(max(input, 0), 6)."""
-    return hardtanh(_floating("relu6", input), 0.0, 6.0, inplace)
+    return hardtanh(as_tensor("relu6", input), 0.0, 6.0, inplace)
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):

@@ -195,6 +195,9 @@ def avg_pool3d(
 
 
 def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad, divisor):
+    if isinstance(x, Tensor) and x.array.dtype == np.int64:  # the one integer that torch averages, towards zero
+        x = wrap(x.array.astype(np.float64))
+        return wrap(_avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad, divisor).array.astype(np.int64))
     a = _batched(op, dims, x, floating=True)
     kernel, stride, padding = _sizes(op, dims, kernel_size, stride, padding)
     if divisor is not None and not hasattr(divisor, "__index__"):

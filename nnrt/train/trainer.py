@@ -123,8 +123,8 @@ class Trainer:
         the random state of the epoch's start, up to where they were.
 
         The first Ctrl-C ends training at the next step with a checkpoint, and sets interrupted; the
-        second raises KeyboardInterrupt at once. Raises ValueError for bad arguments,
-        FileNotFoundError when there is nothing to resume, FloatingPointError when the loss is not
+        second raises KeyboardInterrupt at once. Raises ValueError for bad arguments and for loaders
+        without a batch, FileNotFoundError when there is nothing to resume, FloatingPointError when the loss is not
         finite (the last checkpoint is then from before).
         """
         _check_fit(epochs, accumulate, clip_norm, checkpoint_every, checkpoint_steps, checkpoint, resume)
@@ -165,7 +165,7 @@ class Trainer:
         counts after.
         """
         metrics = self.val_metrics if metrics is None else metrics
-        mean_loss = Mean()
+        mean_loss, batch = Mean(), None
         for metric in metrics:
             metric.reset()
         training = self.model.training
@@ -182,6 +182,8 @@ class Trainer:
                         break
         finally:
             self.model.train(training)
+        if batch is None:
+            raise ValueError(f"evaluate: the loader gave no batch: {_why_empty(loader)}")
         return {"loss": mean_loss.value(), **_values(metrics)}
 
     # one epoch
@@ -213,6 +215,8 @@ class Trainer:
                 self.interrupted = True
                 return
             saves.after_step()
+        if not self.batch:
+            raise ValueError(f"fit: the train loader gave no batch in epoch {self.epoch}: {_why_empty(loader)}")
         if pending:  # the loader has no length and ended inside a group
             self._step(clip_norm, loss)
         self._trained = True
@@ -426,6 +430,14 @@ def _length(loader):
         return len(loader)
     except TypeError:
         return None
+
+
+def _why_empty(loader):
+    if iter(loader) is loader:
+        return "an iterator is used up after one pass; pass what it iterates over"
+    if getattr(loader, "drop_last", False):
+        return "with drop_last=True there must be at least batch_size samples"
+    return "it is empty"
 
 
 def _batch_size(target):

@@ -418,3 +418,15 @@ def test_ten_threads_use_one_module():
     for t in threads:
         t.join()
     assert len(results) == 500 and all(r == results[0] for r in results)
+
+
+def test_to_empty_makes_new_memory_of_the_same_shapes():
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    net.own = nn.Parameter(nnrt.ones(2))
+    weight, own = net[0].weight, net.own.array
+    kept = weight.array
+    assert net.to_empty(device="cpu", recurse=False) is net and weight.array is kept and net.own.array is not own
+    net.to_empty(device="cpu")
+    assert weight is net[0].weight and weight.array is not kept and weight.shape == (2, 3) and weight.requires_grad
+    with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
+        net.to_empty(device="cuda")

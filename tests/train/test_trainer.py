@@ -565,3 +565,13 @@ def test_state_dict_is_a_snapshot_of_everything(tmp_path):
     trainer.fit(batches(), epochs=1)
     trainer.load_state_dict(state)
     equal(weights(trainer.model), after)
+
+
+def test_a_loader_without_a_batch_is_an_error():
+    trainer = make()
+    for loader, why in (([], "it is empty"), (iter([]), "an iterator is used up after one pass")):
+        with pytest.raises(ValueError, match=f"fit: the train loader gave no batch in epoch 1: {why}"):
+            trainer.fit(loader)
+    small = DataLoader(TensorDataset(nnrt.zeros(3, 6)), batch_size=4, drop_last=True)
+    with pytest.raises(ValueError, match="evaluate: the loader gave no batch: with drop_last=True"):
+        trainer.evaluate(small)
