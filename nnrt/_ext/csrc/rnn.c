@@ -163,101 +163,83 @@ static void K(begin)(REAL *state, const REAL *from, const nnrt_rnn_args *p, cons
     }
 }
 
-/* Up to NR elements; whole panels without a call. */
-INLINE void K(put)(REAL *restrict to, const REAL *restrict from, int64_t n)
-{
-    if (n == NR)
-        memcpy(to, from, sizeof(REAL) * NR);
-    else
-        memcpy(to, from, sizeof(REAL) * n);
-}
-
 #define GET(a) K(load_some)((a) + j, n - j)
 #define PUT(a, v) K(store_some)((a) + j, n - j, v)
-
-/* c = f c' + i g, h = o tanh(c); gates in place */
-INLINE void K(lstm_state)(int64_t n, REAL *s, REAL *c, REAL *h)
-{
-    for (int64_t j = 0; j < n; j += VL) {
-        const K(vec) i = K(sigmoid_vec)(K(load)(s + j)), f = K(sigmoid_vec)(K(load)(s + NR + j));
-        const K(vec) g = K(tanh_vec)(K(load)(s + 2 * NR + j)), o = K(sigmoid_vec)(K(load)(s + 3 * NR + j));
-        const K(vec) now = f * GET(c) + i * g;
-        K(store)(s + j, i);
-        K(store)(s + NR + j, f);
-        K(store)(s + 2 * NR + j, g);
-        K(store)(s + 3 * NR + j, o);
-        PUT(c, now);
-        K(store)(h + j, o * K(tanh_vec)(now));
-    }
-}
-
-/* n = tanh(a + r q) in place of q, h = n + z (h' - n); r and z in place */
-INLINE void K(gru_state)(int64_t n, REAL *s, const REAL *a, const REAL *before, REAL *h)
-{
-    for (int64_t j = 0; j < n; j += VL) {
-        const K(vec) r = K(sigmoid_vec)(K(load)(s + j)), z = K(sigmoid_vec)(K(load)(s + NR + j));
-        const K(vec) m = K(tanh_vec)(GET(a) + r * K(load)(s + 2 * NR + j));
-        K(store)(s + j, r);
-        K(store)(s + NR + j, z);
-        K(store)(s + 2 * NR + j, m);
-        K(store)(h + j, m + z * (GET(before) - m));
-    }
-}
-
-/* One step of units u..u+cols of `live` rows; s[live][gates * NR] holds a + U h'. */
-static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t u, int64_t cols,
-                         REAL *s)
-{
-    const int64_t b = p->b, h = p->h, d = k->d, y_row = p->d * p->p;
-    const int gates = K(gates)(p), lstm = p->cell == NNRT_CELL_LSTM, gru = p->cell == NNRT_CELL_GRU;
-    const int64_t step = gates * NR;
-    REAL out[NR];
-    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every, s += step) {
-        const int64_t at = K(place)(p, d, t, r);
-        REAL *hn = (REAL *)p->hn + (d * b + r) * p->p + u;
-        REAL *y = (REAL *)p->y + (p->starts[t] + r) * y_row + d * p->p + u;
-        REAL *g = (REAL *)p->gates + at * gates * h + u;
-        REAL *kept = p->kept ? (REAL *)p->kept + at * h + u : NULL;
-        REAL *hidden = p->hidden ? (REAL *)p->hidden + at * h + u : NULL;
-        if (lstm) {
-            REAL *c = (REAL *)p->cn + (d * b + r) * h + u;
-            K(lstm_state)(cols, s, c, out);
-            if (kept)
-                K(put)(kept, c, cols);
-        } else if (gru) {
-            if (kept)
-                K(put)(kept, s + 2 * NR, cols);
-            K(gru_state)(cols, s, g + 2 * h, hn, out);
-        } else if (p->cell == NNRT_CELL_TANH) {
-            for (int64_t j = 0; j < NR; j += VL)
-                K(store)(s + j, K(tanh_vec)(K(load)(s + j)));
-            memcpy(out, s, sizeof out);
-        } else {
-            for (int64_t j = 0; j < NR; j++)
-                out[j] = s[j] < 0 ? 0 : s[j];
+/* The statements for each vector of columns j.. of each row. */
+#define ROWS(rows, ...)                                                           \
+    for (int64_t i = 0; i < (rows); i++)                                          \
+        for (int64_t j = 0; j < n; j += VL) {                                     \
+            __VA_ARGS__                                                           \
         }
-        if (kept)
-            for (int j = 0; j < gates; j++)
-                K(put)(g + j * h, s + j * NR, cols);
-        if (hidden) {
-            K(put)(hidden, out, cols);
-        } else {
-            K(put)(hn, out, cols);
-            K(put)(y, out, cols);
-        }
+#define OF(a) ((a) + i * a##_row)
+
+/* One step of units u..u+n of `live` rows, `going` of which have one before; s[live][gates * NR] holds a + U h'. In two passes, for a
+ * processor finds work only within a window of about two such vectors of operations. */
+static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t going, const REAL *y,
+                         const REAL *h0, int64_t u, int64_t n, REAL *s)
+{
+    const int64_t h = p->h, gates = K(gates)(p), at = K(place)(p, k->d, t, k->r0), s_row = gates * NR;
+    const int64_t y_row = k->every * p->d * p->p, h0_row = k->every * p->p, c_row = k->every * h;
+    const int64_t g_row = c_row * gates, kept_row = c_row, m_row = p->hidden ? c_row : y_row;
+    REAL *g = (REAL *)p->gates + at * gates * h + u, *kept = p->kept ? (REAL *)p->kept + at * h + u : NULL;
+    REAL *m = p->hidden ? (REAL *)p->hidden + at * h + u
+                        : (REAL *)p->y + (p->starts[t] + k->r0) * p->d * p->p + k->d * p->p + u;
+    if (p->cell == NNRT_CELL_LSTM) {
+        REAL *c = (REAL *)p->cn + (k->d * p->b + k->r0) * h + u;
+        ROWS(live,
+            /* c = f c' + i g */
+            const K(vec) a = K(sigmoid_vec)(K(load)(OF(s) + j)), f = K(sigmoid_vec)(K(load)(OF(s) + NR + j));
+            const K(vec) z = K(tanh_vec)(K(load)(OF(s) + 2 * NR + j)), now = f * GET(OF(c)) + a * z;
+            PUT(OF(c), now);
+            if (kept) {
+                PUT(OF(g), a);
+                PUT(OF(g) + h, f);
+                PUT(OF(g) + 2 * h, z);
+                PUT(OF(kept), now);
+            }
+        )
+        ROWS(live,
+            /* h = o tanh(c) */
+            const K(vec) o = K(sigmoid_vec)(K(load)(OF(s) + 3 * NR + j));
+            PUT(OF(m), o * K(tanh_vec)(GET(OF(c))));
+            if (kept)
+                PUT(OF(g) + 3 * h, o);
+        )
+    } else if (p->cell == NNRT_CELL_GRU) {
+        ROWS(live,
+            /* a + r q in place of q */
+            const K(vec) r = K(sigmoid_vec)(K(load)(OF(s) + j)), q = K(load)(OF(s) + 2 * NR + j);
+            K(store)(OF(s) + 2 * NR + j, GET(OF(g) + 2 * h) + r * q);
+            if (kept) {
+                PUT(OF(g), r);
+                PUT(OF(kept), q);
+            }
+        )
+        ROWS(live,
+            /* n = tanh(a + r q), h = n + z (h' - n) */
+            const K(vec) z = K(sigmoid_vec)(K(load)(OF(s) + NR + j)), w = K(tanh_vec)(K(load)(OF(s) + 2 * NR + j));
+            const K(vec) before = i < going ? GET(OF(y) + u) : h0 ? GET(OF(h0) + u) : (K(vec)){0};
+            PUT(OF(m), w + z * (before - w));
+            if (kept) {
+                PUT(OF(g) + h, z);
+                PUT(OF(g) + 2 * h, w);
+            }
+        )
+    } else if (p->cell == NNRT_CELL_TANH) {
+        ROWS(live, PUT(OF(m), K(tanh_vec)(K(load)(OF(s) + j)));)
+    } else {
+        ROWS(live, PUT(OF(m), K(relu_vec)(K(load)(OF(s) + j)));)
     }
 }
 
-/* h = V m: into the rows of y and hn. */
+/* h = V m: into the rows of y. */
 static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, REAL *room)
 {
     const int64_t n = p->p, y_row = p->d * n;
     K(product)(p->gemm, live, 0, n, p->h, (const REAL *)p->hidden + K(place)(p, k->d, t, k->r0) * p->h, k->every * p->h,
                p->v[k->d], room, n, 0);
-    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every) {
-        memcpy((REAL *)p->hn + (k->d * p->b + r) * n, room + i * n, sizeof(REAL) * n);
+    for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every)
         memcpy((REAL *)p->y + (p->starts[t] + r) * y_row + k->d * n, room + i * n, sizeof(REAL) * n);
-    }
 }
 
 static void K(forward)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -269,12 +251,10 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
     REAL *s = scratch;
     for (int64_t i = begin; i < end; i++) {
         const K(task) k = K(task_of)(p, i);
+        const int64_t j0 = p->hidden ? 0 : k.u0, j1 = p->hidden ? p->p : k.u1;
         const REAL *h0 = p->h0 ? (const REAL *)p->h0 + (k.d * p->b + k.r0) * p->p : NULL;
-        if (p->first == 0) {
-            K(begin)(p->hn, p->h0, p, &k, p->p, p->hidden ? 0 : k.u0, p->hidden ? p->p : k.u1);
-            if (p->cn)
-                K(begin)(p->cn, p->c0, p, &k, h, k.u0, k.u1);
-        }
+        if (p->first == 0 && p->cn)
+            K(begin)(p->cn, p->c0, p, &k, h, k.u0, k.u1);
         for (int64_t walked = p->first; walked < p->last; walked++) {
             const int64_t t = k.d ? steps - 1 - walked : walked, before = k.d ? t + 1 : t - 1;
             const REAL *g = (const REAL *)p->gates + K(place)(p, k.d, t, k.r0) * gates * h;
@@ -301,10 +281,15 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                               k.every * p->p, gates * count, panel, src, k.every * gates * h, bias, s + going * step, step);
                 }
                 for (int j = 0; j < count; j++, u += cols)
-                    K(cell_step)(p, &k, t, live, u, cols, s + j * NR);
+                    K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);
             }
             if (p->hidden)
                 K(project)(p, &k, t, live, s + k.rows * step);
+            /* Rows that end here. */
+            for (int64_t r = K(live)(p, &k, k.d ? t - 1 : t + 1); r < live; r++)
+                memcpy((REAL *)p->hn + (k.d * p->b + k.r0 + r * k.every) * p->p + j0,
+                       (const REAL *)p->y + (p->starts[t] + k.r0 + r * k.every) * y_row + k.d * p->p + j0,
+                       sizeof(REAL) * (j1 - j0));
         }
     }
 }
@@ -438,6 +423,8 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
 }
 
 #undef GET
+#undef ROWS
+#undef OF
 #undef PUT
 #undef VL
 #undef NR
