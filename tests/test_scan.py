@@ -82,6 +82,17 @@ def test_only_the_last_state_is_differentiated():
     assert nnrt.autograd.gradcheck(lambda u: F.sru_scan(u, v, v)[1], (u,))
 
 
+@pytest.mark.parametrize("how", [{}, {"batch_first": True}, {"reverse": True}])
+def test_states_that_nobody_keeps(how):
+    """Without a gradient only the last state has memory."""
+    a, x, v = nnrt.randn(5, 4, 27), nnrt.randn(5, 4, 9), nnrt.randn(18)
+    for op in (lambda: F.qrnn_pool(a, **how), lambda: F.sru_scan(a, v, v, x, **how)):
+        h, c = op()
+        a.requires_grad_()
+        assert all(nnrt.equal(one, other) for one, other in zip((h, c), op(), strict=True))
+        a.requires_grad_(False)
+
+
 def test_no_steps():
     h, c = F.qrnn_pool(nnrt.zeros(0, 2, 9), nnrt.ones(2, 3))
     assert h.shape == (0, 2, 3) and nnrt.equal(c, nnrt.ones(2, 3))

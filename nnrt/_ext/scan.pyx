@@ -50,7 +50,8 @@ cdef const nnrt_scan_table *table = nnrt_scan(isa_level())
 cdef void read(nnrt_sequence *out, ndarray a) noexcept:
     if a is not None:
         out.data = PyArray_DATA(a)
-        out.t = PyArray_STRIDE(a, 0) // PyArray_ITEMSIZE(a)
+        # of states that are not all kept: each in the place of the one before
+        out.t = 0 if PyArray_DIM(a, 0) == 1 else PyArray_STRIDE(a, 0) // PyArray_ITEMSIZE(a)
         out.b = PyArray_STRIDE(a, 1) // PyArray_ITEMSIZE(a)
 
 
@@ -153,7 +154,8 @@ def qrnn(ndarray h, ndarray c, ndarray a, ndarray c0, ndarray mask, double keep)
     args.keep = keep
     write(&args.c, &args.work.out[0], c)
     write(&args.h, &args.work.out[1], h)
-    run(table.qrnn, &args, c, 3 + 2 * (h is not None) + (mask is not None), 40 + 20 * (h is not None))
+    cdef int kept = PyArray_DIM(c, 0) == PyArray_DIM(a, 0), gated = h is not None
+    run(table.qrnn, &args, h if gated else c, 2 + 2 * gated + kept + (mask is not None), 40 + 20 * gated)
 
 
 def qrnn_backward(ndarray da, ndarray dc0, ndarray dh, ndarray dc, ndarray a, ndarray c, ndarray c0, ndarray mask, double keep):
@@ -184,7 +186,7 @@ def sru(ndarray h, ndarray c, ndarray u, ndarray x, ndarray v, ndarray b, ndarra
     args.scale = scale
     write(&args.h, &args.work.out[0], h)
     write(&args.c, &args.work.out[1], c)
-    run(table.sru, &args, c, 6, 50)
+    run(table.sru, &args, h, 5 + (PyArray_DIM(c, 0) == PyArray_DIM(h, 0)), 50)
 
 
 def sru_backward(ndarray du, ndarray dx, ndarray dv, ndarray dc0, ndarray dh, ndarray dc, ndarray u, ndarray x, ndarray v,

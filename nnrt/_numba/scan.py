@@ -53,15 +53,15 @@ def qrnn(h, c, a, c0, mask, keep):
 
 @jit
 def _qrnn(row, begin, end, h, c, a, c0, mask, masked, keep):
-    n = c.shape[2]
+    n, kept = c.shape[2], len(c)
     for t in range(len(a)):
         for i in range(begin, end):
-            before = c[t - 1, row, i] if t else c0[row, i]
+            before = c[min(t, kept) - 1, row, i] if t else c0[row, i]
             u = keep * _sigmoid(-a[t, row, n + i])
             if masked:
                 u *= mask[t, row, i]
             state = before + u * (np.tanh(a[t, row, i]) - before)
-            c[t, row, i] = state
+            c[min(t, kept - 1), row, i] = state
             if a.shape[2] == 3 * n:
                 h[t, row, i] = _sigmoid(a[t, row, 2 * n + i]) * state
 
@@ -98,14 +98,14 @@ def sru(h, c, u, x, v, b, c0, scale):
 
 @jit
 def _sru(row, begin, end, h, c, u, x, v, b, c0, scale):
-    n = c.shape[2]
+    n, kept = c.shape[2], len(c)
     for t in range(len(u)):
         for i in range(begin, end):
-            before = c[t - 1, row, i] if t else c0[row, i]
+            before = c[min(t, kept) - 1, row, i] if t else c0[row, i]
             f = _sigmoid(u[t, row, n + i] + v[i] * before + b[i])
             r = _sigmoid(u[t, row, 2 * n + i] + v[n + i] * before + b[n + i])
             state, y = u[t, row, i] + f * (before - u[t, row, i]), scale * x[t, row, i]
-            c[t, row, i] = state
+            c[min(t, kept - 1), row, i] = state
             h[t, row, i] = y + r * (state - y)
 
 

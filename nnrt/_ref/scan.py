@@ -36,16 +36,16 @@ def scan_backward(dx: Out, df: Out, dh0: Out, dh, f, h, h0):
 def qrnn(h: Out, c: Out, a, c0, mask, keep):
     """Pooling of a QRNN. a [T, B, 2 C]: a^z, a^f; or [T, B, 3 C] with a^o, else h is None and stands for c.
 
-    mask [T, B, C] of 0 and 1, or None for ones.
+    mask [T, B, C] of 0 and 1, or None for ones. c [T, B, C], or [1, B, C] for the last state alone.
     """
-    channels = c.shape[2]
+    channels, last = c.shape[2], len(c) - 1
     for t in range(len(a)):
         z, u = np.tanh(a[t, :, :channels]), keep * _sigmoid(-a[t, :, channels : 2 * channels])
         u = u if mask is None else u * mask[t]
         before = _before(c, c0, t)
-        c[t] = before + u * (z - before)
+        c[min(t, last)] = before + u * (z - before)
         if h is not None:
-            h[t] = _sigmoid(a[t, :, 2 * channels :]) * c[t]
+            h[t] = _sigmoid(a[t, :, 2 * channels :]) * c[min(t, last)]
 
 
 def qrnn_backward(da: Out, dc0: Out, dh, dc, a, c, c0, mask, keep):
@@ -69,13 +69,13 @@ def qrnn_backward(da: Out, dc0: Out, dh, dc, a, c, c0, mask, keep):
 
 
 def sru(h: Out, c: Out, u, x, v, b, c0, scale):
-    """u [T, B, 3 C]: x̃, u^f, u^r; x [T, B, C]; v, b [2 C]: those of f, then of r; scale: α."""
-    channels = c.shape[2]
+    """u [T, B, 3 C]: x̃, u^f, u^r; x [T, B, C]; v, b [2 C]: those of f, then of r; scale: α; c as in qrnn."""
+    channels, last = c.shape[2], len(c) - 1
     for t in range(len(u)):
         before = _before(c, c0, t)
         value, f, r = _sru_gates(u[t], v, b, before, channels)
-        c[t] = value + f * (before - value)
-        h[t] = scale * x[t] + r * (c[t] - scale * x[t])
+        c[min(t, last)] = value + f * (before - value)
+        h[t] = scale * x[t] + r * (c[min(t, last)] - scale * x[t])
 
 
 def sru_backward(du: Out, dx: Out, dv: Out, dc0: Out, dh, dc, u, x, v, b, c, c0, scale):
@@ -107,7 +107,7 @@ def _sru_gates(u, v, b, before, channels):
 
 def _before(c, c0, t):
     """c_{t-1}, [B, C]"""
-    return c[t - 1] if t else np.zeros_like(c[0]) if c0 is None else c0
+    return c[min(t, len(c)) - 1] if t else np.zeros_like(c[0]) if c0 is None else c0
 
 
 def _sigmoid(x):

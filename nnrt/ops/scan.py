@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record, record_many
+from ..autograd import on_tape, record, record_many
 from ..tensor import Tensor
 from ._axes import axis_of
 from .promotion import not_tensors
@@ -113,13 +113,11 @@ def qrnn_pool(gates, initial=None, output_gate=True, zoneout=0.0, training=True,
     dtype = _one_dtype("qrnn_pool", gates=gates, initial=initial)
     c0 = _state("qrnn_pool", initial, (batch, wide // parts))
     shape = gates.array.shape[:2] + (wide // parts,)
-    c, h, mask, keep = memory.empty(shape, dtype), None, None, 1.0 - zoneout
-    if output_gate:
-        h = memory.empty(shape, dtype)
+    h, mask, keep = memory.empty(shape, dtype) if output_gate else None, None, 1.0 - zoneout
+    c, c_seen = _states(shape, dtype, h is None or on_tape((gates, initial)), batch_first, reverse)
     if zoneout and training:
         mask, keep = memory.empty((steps, batch, wide // parts), dtype), 1.0
         bernoulli_into(mask, 1 - zoneout)
-    c_seen = _time_first(c, batch_first, reverse)
     K.qrnn(None if h is None else _time_first(h, batch_first, reverse), c_seen, a, c0, mask, keep)
     saved = (gates, c_seen, c0, mask, keep, batch_first, reverse)
     return record_many((c if h is None else h, _last(c_seen, c0)), qrnn_pool_backward, (gates, initial), saved)
@@ -164,8 +162,8 @@ def sru_scan(u, v, bias, x=None, initial=None, scale=1.0, batch_first=False, rev
     c0 = _state("sru_scan", initial, (a.shape[1], channels))
     seen = a[..., 3 * channels :] if x is None else _time_first(x.array, batch_first, reverse)
     terms = memory.contiguous(v.array), memory.contiguous(bias.array)
-    h, c = memory.empty(shape, dtype), memory.empty(shape, dtype)
-    c_seen = _time_first(c, batch_first, reverse)
+    h = memory.empty(shape, dtype)
+    _, c_seen = _states(shape, dtype, on_tape((u, v, bias, x, initial)), batch_first, reverse)
     K.sru(_time_first(h, batch_first, reverse), c_seen, a[..., : 3 * channels], seen, *terms, c0, float(scale))
     saved = (u, x, v, bias, c_seen, c0, float(scale), batch_first, reverse)
     return record_many((h, _last(c_seen, c0)), sru_scan_backward, (u, v, bias, x, initial), saved)
@@ -200,6 +198,16 @@ def _time_first(a, batch_first, reverse):
     a = memory.contiguous(a)
     a = a.swapaxes(0, 1) if batch_first else a
     return a[::-1] if reverse else a
+
+
+def _states(shape, dtype, kept, batch_first, reverse):
+    """Memory for all states of a sequence, and as [T, B, C] in the order of the steps; unless kept for the last, [1, B, C]."""
+    steps, batch = shape[1::-1] if batch_first else shape[:2]
+    if kept or steps == 0:
+        c = memory.empty(shape, dtype)
+        return c, _time_first(c, batch_first, reverse)
+    c = memory.empty((1, batch, shape[2]), dtype)
+    return c, c
 
 
 def _given(dh, c, batch_first, reverse):

@@ -39,7 +39,7 @@ def scans(id, *shape, order="time", first=True):
     return [Kernel("scan.scan", id, args, tol=TOL), Kernel("scan.scan_backward", id, backward, tol=TOL)]
 
 
-def pooling(id, *shape, order="time", gates=3, first=True, keep=1.0, mask=False, last=True):
+def pooling(id, *shape, order="time", gates=3, first=True, keep=1.0, mask=False, last=True, kept=True):
     t, b, c = shape
     wide = (t, b, gates * c)
 
@@ -49,7 +49,8 @@ def pooling(id, *shape, order="time", gates=3, first=True, keep=1.0, mask=False,
         return a, c0, (rng.random(shape) < 0.7).astype(dtype) if mask else None
 
     def args(rng, dtype):
-        return [out(shape, order) if gates == 3 else None, out(shape, order), *drawn(rng, dtype), keep]
+        state = out(shape, order) if kept else Output((1, b, c))
+        return [out(shape, order) if gates == 3 else None, state, *drawn(rng, dtype), keep]
 
     def backward(rng, dtype):
         a, c0, m = drawn(rng, dtype)
@@ -60,7 +61,7 @@ def pooling(id, *shape, order="time", gates=3, first=True, keep=1.0, mask=False,
     return [Kernel("scan.qrnn", id, args, tol=TOL), Kernel("scan.qrnn_backward", id, backward, tol=TOL)]
 
 
-def simple(id, *shape, order="time", first=True, last=True, wide=False):
+def simple(id, *shape, order="time", first=True, last=True, wide=False, kept=True):
     """SRU; wide: x is the fourth part of u's memory."""
     t, b, c = shape
 
@@ -72,7 +73,7 @@ def simple(id, *shape, order="time", first=True, last=True, wide=False):
 
     def args(rng, dtype):
         c0 = rng.standard_normal((b, c)).astype(dtype) if first else None
-        return [out(shape, order), out(shape, order), *drawn(rng, dtype), c0, 1.3]
+        return [out(shape, order), out(shape, order) if kept else Output((1, b, c)), *drawn(rng, dtype), c0, 1.3]
 
     def backward(rng, dtype):
         c0, dc = (rng.standard_normal((b, c)).astype(dtype) if given else None for given in (first, last))
@@ -117,6 +118,9 @@ KERNELS += [
     *pooling("forget-zoneout", 6, 3, 19, gates=2, mask=True, first=False, last=False),
     *pooling("kept", 6, 3, 19, keep=0.8),
     *simple("wide", 6, 3, 19, wide=True),
+    *pooling("last-state", 6, 3, 35, kept=False)[:1],
+    *pooling("last-state-backwards", 5, 3, 17, order="backwards", mask=True, first=False, kept=False)[:1],
+    *simple("last-state", 6, 3, 35, order="batch", kept=False)[:1],
 ]
 
 
