@@ -6,7 +6,8 @@ from tests.cases import Kernel, Op, Output, around
 
 # [outer, n, inner]: rows; short rows read together; columns in one block and in several; parts.
 CUBES = [
-    *[(3, n, 1) for n in [*around(16), 127, 128, 300, 8192 + 5]],
+    *[(5, n, 1) for n in [*around(16), 63, 64, 79, 128, 300, 8192 + 5]],
+    (70, 1001, 1),
     (1, 2 * 32768 + 17, 1),
     (2, 3 * 32768 + 1, 1),
     *[(2, n, 3) for n in [1, 7, 170, 171, 345, 1200]],

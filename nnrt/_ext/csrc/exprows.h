@@ -2,7 +2,7 @@
  * per dtype after rows.h and vmath.h. Rows are consecutive; columns are w <= MOST wide, with
  * `step` elements from row to row. */
 
-ROW_BEST(top, -(REAL)INFINITY, max, >)
+ROW_BEST(top, -(REAL)INFINITY, max, >, 0)
 
 /* Σ exp(x - m), in y the terms where KEEP. Asks for the next row meanwhile, and for n elements at `ahead`, which are
  * written next: memory would rest during the exponentials. */

@@ -341,6 +341,7 @@ static void K(nll_backward)(const void *args, int64_t begin, int64_t end, void *
 #undef TREE
 #undef PLUS
 #undef BEST_AT
+#undef BEST_FOUR
 #undef AT
 #undef LANES
 

@@ -662,6 +662,7 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
 #undef TREE
 #undef PLUS
 #undef BEST_AT
+#undef BEST_FOUR
 #undef AT
 #undef LANES
 

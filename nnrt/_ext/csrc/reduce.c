@@ -7,6 +7,13 @@
 #include "reduce.h"
 #include "stream.h"
 
+/* Rows whose extremes are looked for in four places: not on CPUs of before 2013, where it takes twice the code. */
+#if defined(__AVX__)
+#define LONG(n) ((n) >= 4 * RUN)
+#else
+#define LONG(n) 0
+#endif
+
 typedef nnrt_reduce_args args_t;
 
 /* One unit of a launch; see reduce.h. */
@@ -73,6 +80,47 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
 
 /* ---- sums ---- */
 
+/* Memory is read 1.3 to 1.4 times as fast in four places far apart as in one: several pages then come at once. */
+#define FOUR_ROWS(name)                                                           \
+    /* The totals of four rows x[0..3] of n elements, m[0..3]. */                 \
+    static __attribute__((noinline)) void K(name##_four)(double *restrict sum, const REAL *const *x, int64_t n, const REAL *m) \
+    {                                                                             \
+        const REAL *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];                \
+        const REAL m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3];                    \
+        int64_t i = 0;                                                            \
+        sum[0] = sum[1] = sum[2] = sum[3] = 0;                                    \
+        while (n - i >= LANES) {                                                  \
+            K(vec) a0 = {0}, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0; \
+            int64_t stop = n - i < RUN / 4 ? n : i + RUN / 4;                     \
+            for (; i + 2 * LANES <= stop; i += 2 * LANES) {                       \
+                a0 += OF(name, 0, 0), b0 += OF(name, 0, LANES);                   \
+                a1 += OF(name, 1, 0), b1 += OF(name, 1, LANES);                   \
+                a2 += OF(name, 2, 0), b2 += OF(name, 2, LANES);                   \
+                a3 += OF(name, 3, 0), b3 += OF(name, 3, LANES);                   \
+            }                                                                     \
+            if (i + LANES <= stop) {                                              \
+                a0 += OF(name, 0, 0), a1 += OF(name, 1, 0), a2 += OF(name, 2, 0), a3 += OF(name, 3, 0); \
+                i += LANES;                                                       \
+            }                                                                     \
+            sum[0] += K(total)(a0 + b0), sum[1] += K(total)(a1 + b1);             \
+            sum[2] += K(total)(a2 + b2), sum[3] += K(total)(a3 + b3);             \
+        }                                                                         \
+        for (; i < n; i++)                                                        \
+            for (int k = 0; k < 4; k++)                                           \
+                sum[k] += K(name##_f)(x[k][i], 0, m[k]);                          \
+    }                                                                             \
+    /* The total of one row, however long. */                                     \
+    static __attribute__((noinline)) double K(name##_long)(const REAL *x, int64_t n, REAL m)                \
+    {                                                                             \
+        double sum = 0, part[4];                                                  \
+        for (; n >= 4 * RUN; n -= 4 * RUN, x += 4 * RUN) {                        \
+            K(name##_four)(part, (const REAL *[]){x, x + RUN, x + 2 * RUN, x + 3 * RUN}, RUN, (REAL[]){m, m, m, m}); \
+            sum += (part[0] + part[1]) + (part[2] + part[3]);                     \
+        }                                                                         \
+        return sum + K(name##_row)(x, x, n, m);                                   \
+    }
+#define OF(name, k, at) K(name##_v)(K(load)(x##k + i + at), (K(vec)){0}, m##k)
+
 /* total[i] = Σ_r f(x[r, i], m[i]) over rows of w <= COLS columns; eight rows at a
  * time into a buffer in REAL, the buffer into the double totals every RUN rows. */
 #define COLUMN_SUM(name)                                                          \
@@ -103,13 +151,13 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
     }
 
 /* The totals of one unit; m points at the unit's columns. */
-#define UNIT_SUM(name)                                                            \
+#define UNIT_SUM(name, ROW)                                                       \
     COLUMN_SUM(name)                                                              \
     static void K(name##_unit)(double *total, const args_t *p, unit_t t, const REAL *m) \
     {                                                                             \
         const REAL *x = (const REAL *)p->x + (t.o * p->n + t.row) * p->inner + t.col; \
         if (p->inner == 1) {                                                      \
-            *total = K(name##_row)(x, x, t.rows, *m);                                \
+            *total = ROW;                                                         \
             return;                                                               \
         }                                                                         \
         int64_t times = times_of(p, t.rows), w = t.cols, most = t.rows;           \
@@ -133,15 +181,42 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
         }                                                                         \
     }
 
+/* y of rows u..stop-1, which are short, four at a time. */
+#define FINISH_ROWS(name, FOUR, WITH_M, FINISH)                                         \
+    static __attribute__((noinline)) void K(name##_rows)(const args_t *p, int64_t u, int64_t stop)          \
+    {                                                                             \
+        for (const int64_t far = (stop - u + 3) / 4, last = stop - 1, end = u + far; u < end; u++) { \
+            const REAL *x[4];                                                     \
+            REAL m[4];                                                            \
+            double sum[4];                                                        \
+            for (int k = 0; k < 4; k++) {                                         \
+                const int64_t row = u + k * far < last ? u + k * far : last;      \
+                x[k] = (const REAL *)p->x + row * p->n;                           \
+                m[k] = WITH_M ? ((const REAL *)p->v)[row] : 0;                    \
+            }                                                                     \
+            FOUR(sum, x, p->n, m);                                                \
+            for (int k = 0; k < 4; k++) {                                         \
+                const double s = sum[k];                                          \
+                ((REAL *)p->y)[u + k * far < last ? u + k * far : last] = (REAL)(FINISH); \
+            }                                                                     \
+        }                                                                         \
+    }
+
 /* A kernel whose units end in y, or with several parts in partial. WITH_M: is there an
- * operand v for every column? FINISH: y of the total s. ROW: the total of one row x. */
-#define KERNEL(name, UNIT, WITH_M, ROW, FINISH)                                   \
+ * operand v for every column? FINISH: y of the total s. ROW: the total of one row x. ROWS: of many
+ * short ones, or NULL. */
+#define KERNEL(name, UNIT, WITH_M, ROW, ROWS, FINISH)                             \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         const args_t *p = args;                                                   \
         static const REAL none[NNRT_REDUCE_COLS];                                 \
         double total[NNRT_REDUCE_COLS];                                           \
         int64_t stop = units_end(p, end), n = p->n;                               \
+        void (*const rows)(const args_t *, int64_t, int64_t) = ROWS;              \
+        if (rows && p->inner == 1 && p->parts == 1 && p->outer >= 4 && n >= NNRT_REDUCE_SHORT && n <= RUN) { \
+            rows(p, begin * p->group, stop);                                      \
+            return;                                                               \
+        }                                                                         \
         for (int64_t u = begin * p->group; u < stop; u++) {                       \
             if (p->inner == 1 && p->parts == 1) { /* rows may be short */         \
                 const REAL *x = (const REAL *)p->x + u * n, m = WITH_M ? ((const REAL *)p->v)[u] : 0; \
@@ -167,20 +242,23 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
 
 ROW_SUM(sum, v, v)
 ROW_SUM(norm1, K(vabs)(v), v < 0 ? -v : v)
-ROW_SUM(norm2, v * v, v * v)
 ROW_SUM(count, K(pick)((v == m) | ((v != v) & (m != m ? -1 : 0)), (K(vec)){0} + 1, (K(vec)){0}),
         (v == m) | ((v != v) & (m != m)))
 ROW_SUM(squares, (v - m) * (v - m), (v - m) * (v - m))
-UNIT_SUM(sum)
-UNIT_SUM(norm1)
-UNIT_SUM(norm2)
-UNIT_SUM(count)
-UNIT_SUM(squares)
-KERNEL(sum, K(sum_unit), 0, K(sum_row)(x, x, n, m), s / p->divisor)
-KERNEL(norm1, K(norm1_unit), 0, K(norm1_row)(x, x, n, m), s)
-KERNEL(norm2, K(norm2_unit), 0, K(norm2_row)(x, x, n, m), sqrt(s))
-KERNEL(count, K(count_unit), 1, K(count_row)(x, x, n, m), s)
-KERNEL(squares, K(squares_unit), 1, K(squares_row)(x, x, n, m), s)
+FOUR_ROWS(sum)
+FOUR_ROWS(squares)
+UNIT_SUM(sum, K(sum_long)(x, t.rows, *m))
+UNIT_SUM(norm1, K(norm1_row)(x, x, t.rows, *m))
+UNIT_SUM(count, K(count_row)(x, x, t.rows, *m))
+UNIT_SUM(squares, K(squares_long)(x, t.rows, *m))
+FINISH_ROWS(sum, K(sum_four), 0, s / p->divisor)
+FINISH_ROWS(norm2, K(squares_four), 0, sqrt(s))
+FINISH_ROWS(squares, K(squares_four), 1, s)
+KERNEL(sum, K(sum_unit), 0, K(sum_long)(x, n, m), K(sum_rows), s / p->divisor)
+KERNEL(norm1, K(norm1_unit), 0, K(norm1_row)(x, x, n, m), NULL, s)
+KERNEL(norm2, K(squares_unit), 0, K(squares_long)(x, n, m), K(norm2_rows), sqrt(s)) /* around m = 0 */
+KERNEL(count, K(count_unit), 1, K(count_row)(x, x, n, m), NULL, s)
+KERNEL(squares, K(squares_unit), 1, K(squares_long)(x, n, m), K(squares_rows), s)
 
 /* ---- products and extremes ---- */
 
@@ -214,12 +292,12 @@ KERNEL(squares, K(squares_unit), 1, K(squares_row)(x, x, n, m), s)
             total[i] = (double)s[i];                                              \
     }
 
-ROW_BEST(amax, -(REAL)INFINITY, max, >)
-ROW_BEST(amin, (REAL)INFINITY, min, <)
+ROW_BEST(amax, -(REAL)INFINITY, max, >, LONG(n))
+ROW_BEST(amin, (REAL)INFINITY, min, <, LONG(n))
 UNIT_FOLD(amax, REAL, -(REAL)INFINITY, K(amax_f), K(amax_row))
 UNIT_FOLD(amin, REAL, (REAL)INFINITY, K(amin_f), K(amin_row))
-KERNEL(amax, K(amax_unit), 0, K(amax_row)(x, n), s)
-KERNEL(amin, K(amin_unit), 0, K(amin_row)(x, n), s)
+KERNEL(amax, K(amax_unit), 0, K(amax_row)(x, n), NULL, s)
+KERNEL(amin, K(amin_unit), 0, K(amin_row)(x, n), NULL, s)
 
 static inline double K(prod_f)(double v, double s) { return s * v; }
 
@@ -241,7 +319,7 @@ static double K(prod_row)(const REAL *restrict x, int64_t n)
 }
 
 UNIT_FOLD(prod, double, 1, K(prod_f), K(prod_row))
-KERNEL(prod, K(prod_unit), 0, K(prod_row)(x, n), s)
+KERNEL(prod, K(prod_unit), 0, K(prod_row)(x, n), NULL, s)
 
 /* ---- folding the parts ---- */
 
@@ -446,6 +524,9 @@ static void K(select_backward)(const void *args, int64_t begin, int64_t end, voi
 
 #undef FINISH
 #undef KERNEL
+#undef FINISH_ROWS
+#undef FOUR_ROWS
+#undef OF
 #undef UNIT_FOLD
 #undef UNIT_SUM
 #undef COLUMN_SUM
@@ -455,6 +536,7 @@ static void K(select_backward)(const void *args, int64_t begin, int64_t end, voi
 #undef TREE
 #undef PLUS
 #undef BEST_AT
+#undef BEST_FOUR
 #undef AT
 #undef LANES
 

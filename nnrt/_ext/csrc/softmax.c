@@ -177,6 +177,7 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
 #undef TREE
 #undef PLUS
 #undef BEST_AT
+#undef BEST_FOUR
 #undef AT
 #undef LANES
 
