@@ -189,11 +189,11 @@ def test_calls_that_repeat_without_a_gradient_are_those_with_one(kind, options, 
     layer = layer_of(nnrt, kind, 3, 5, num_layers=2, **options)
     x = nnrt.tensor(rng.standard_normal((2, 1, 3)).astype(np.float32))
 
-    def same(x, state=None):
-        want = layer(x, state)
+    def same(x, state=None, lengths=None):
+        want = layer(x, state, lengths)
         for _ in range(3):
             with nnrt.no_grad():
-                got = layer(x, state)
+                got = layer(x, state, lengths)
             for a, b in zip((got[0], *states_of(got[1])), (want[0], *states_of(want[1])), strict=True):
                 agree(a, b, 0)
                 assert not a.requires_grad
@@ -204,6 +204,13 @@ def test_calls_that_repeat_without_a_gradient_are_those_with_one(kind, options, 
     same(x[:1])
     same(nnrt.cat([x, x]))
     same(x[0])
+    several = nnrt.tensor(rng.standard_normal((3, 3, 3)).astype(np.float32))
+    state = same(several, None, [2, 3, 1])
+    for lengths in ([1, 1, 2], None, [3, 1, 3]):
+        same(several, state, lengths)
+    with nnrt.no_grad(), pytest.raises(RuntimeError, match="between 1 and the 3 steps"):
+        layer(several, state, [4, 1, 1])
+    state = same(x)
     with nnrt.no_grad():
         for p in layer.parameters():
             p.mul_(1.5)

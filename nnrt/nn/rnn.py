@@ -116,11 +116,11 @@ class RNNBase(Module):
     def over(self, input: Tensor, hx: Any, lengths: Any, ids: Tensor | None = None) -> Any:
         """forward of a Tensor; with ids of the rows that they name in a table: see ops.rnn.recurrent."""
         cell, first, own = self._cell, self.batch_first, self.__dict__
-        repeats = lengths is None and ids is None and not grad_enabled() and not (self.training and self.dropout)
+        repeats = ids is None and not grad_enabled() and not (self.training and self.dropout)
         if repeats:
             bound = own.get("_bound") or own.setdefault("_bound", Bound())
             given = tuple([own[n] for n in self._weights])
-            made = bound.run(cell, input, hx, given, first)
+            made = bound.run(self, cell, input, hx, given, first, lengths)
             if made is not None:
                 return made
         else:

@@ -4,6 +4,7 @@ from .. import memory
 from ..autograd import version_of
 from ..tensor import Tensor, unchanged, wrap
 from ._packed import cell_of
+from .ragged import checked_lengths, longest_first, rows_of, taken
 from .recurrence import K, terms_of, walk
 from .rnn import even_starts
 
@@ -16,7 +17,7 @@ class Bound:
     # what `walk` takes, once the same weights have come twice.
     known = None
 
-    def run(self, cell, input, hx, given, batch_first):
+    def run(self, module, cell, input, hx, given, batch_first, lengths):
         """given: all weights. Returns (y, last states) as recurrent does."""
         if self.known is None or not isinstance(input, Tensor):
             return None
@@ -41,14 +42,25 @@ class Bound:
             h0 = h0.array
             if h0.shape != h_shape or h0.dtype != dtype:
                 return None
+        if lengths is not None:
+            lengths = checked_lengths(type(module).__name__, lengths, *(shape[1::-1] if batch_first else shape[:2]))
+        if lengths is None:
+            y, sorted = memory.contiguous(a.transpose(1, 0, 2) if batch_first else a), None
+        else:
+            sorted = longest_first(lengths, shape[1] if batch_first else shape[0], batch_first)
+            y, starts = rows_of(a, sorted.rows, 2, (len(sorted.rows),)), sorted.starts
+            h0, c0 = [None if s is None else taken(s, sorted.order) for s in (h0, c0)]
         hn, cn = memory.empty(h_shape, dtype), None if c_shape is None else memory.empty(c_shape, dtype)
-        y = memory.contiguous(a.transpose(1, 0, 2) if batch_first else a)
         count = h_shape[0] // len(layers)
         for i, terms in enumerate(layers):
             own = slice(i * count, (i + 1) * count)
             h, c, h_end, c_end = [None if s is None else s[own] for s in (h0, c0, hn, cn)]
             y = walk(cell, y, h, c, terms, starts, None, False, h_end, c_end)[0]
-        y = wrap(y.transpose(1, 0, 2) if batch_first else y)
+        if sorted is not None:
+            y = wrap(rows_of(y, sorted.places, 1, shape[:2]))
+            hn, cn = [None if s is None else taken(s, sorted.back) for s in (hn, cn)]
+        else:
+            y = wrap(y.transpose(1, 0, 2) if batch_first else y)
         return y, (wrap(hn) if cn is None else (wrap(hn), wrap(cn)))
 
     def learn(self, cell, input, end, given, layers, batch_first):

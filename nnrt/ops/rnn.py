@@ -55,16 +55,16 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
         if batched and batch_first:
             x, ids = (x.transpose(0, 1), None) if ids is None else (x, memory.contiguous(ids.T))
     else:
-        order, rows, starts = longest_first(lengths, steps, batch_first)
+        sorted = longest_first(lengths, steps, batch_first)
+        order, back, rows, starts = sorted.order, sorted.back, sorted.rows, sorted.starts
         if ids is None:
-            x = pack_rows(x, rows)
+            x = pack_rows(x, rows, sorted.places)
         else:
             ids = ids.reshape(-1)[rows]
-        back = np.argsort(order)
         states = None if states is None else [reordered(s, order, back) for s in states]
     y, end = _layers(op, cell, x, states, layers, dropout, training, starts, ids)
     if lengths is not None:
-        y, end = pad_rows(y, rows, *lead), [reordered(s, back, order) for s in end]
+        y, end = pad_rows(y, rows, *lead, 0.0, sorted.places), [reordered(s, back, order) for s in end]
     elif batched and batch_first:
         y = y.transpose(0, 1)
     elif not batched:
