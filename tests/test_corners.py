@@ -3,6 +3,8 @@
 The expected values are torch's, written out.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,7 @@ def test_cosine_similarity_repeats_what_has_size_1_along_dim():
     x, y = nnrt.ones(1, 2, 3), nnrt.ones(2, 1, 3)
     assert nnrt.allclose(F.cosine_similarity(x, y, dim=-2), nnrt.ones(2, 3))
     assert nnrt.allclose(F.cosine_similarity(nnrt.ones(2, 3), nnrt.ones(3), dim=1), nnrt.ones(2))
+    assert F.cosine_similarity(nnrt.tensor([[0.2, 1.4]]), nnrt.tensor([0.2, -0.1]), dim=-2).tolist() == pytest.approx([1, -1])
 
 
 def test_unsigned_numbers_wrap_around():
@@ -210,3 +213,39 @@ def test_integers_are_cut_and_averaged():
     assert F.avg_pool1d(x[None], 2).tolist() == [[-2, 3]]
     with pytest.raises(RuntimeError, match="hardtanh: uint8 has no values from -1.0 to 1.0"):
         F.hardtanh(x.to(nnrt.uint8))
+
+
+def test_powers_of_two_and_of_integers_do_not_overflow_on_their_way():
+    x = nnrt.tensor([1e-30, 1.0, 0.0], requires_grad=True)
+    y = nnrt.ldexp(x, nnrt.tensor([110, -3, 200]))
+    y.sum().backward()
+    assert y.tolist() == pytest.approx([1e-30 * 2.0**110, 0.125, 0]) and x.grad[:2].tolist() == [2.0**110, 0.125]
+    assert nnrt.pow(nnrt.tensor([2, 1, -1, 0, -1, 3]), nnrt.tensor([-1, -2, -3, -1, -4, 2])).tolist() == [0, 1, -1, 0, 1, 9]
+    with pytest.raises(RuntimeError, match="pow: uint8 has no negative integer powers, got the exponent -1"):
+        nnrt.tensor([2], dtype=nnrt.uint8) ** -1
+    assert nnrt.trapezoid(nnrt.tensor([200, 100, 250], dtype=nnrt.uint8)).item() == 325
+    small = nnrt.tensor([3], dtype=nnrt.uint8)
+    assert nnrt.addcmul(small, small, small, value=-1).tolist() == [250]
+
+
+def test_quantiles_between_infinities():
+    x = nnrt.tensor([INF, -INF, 2.0, 3.0])
+    assert nnrt.quantile(x, nnrt.tensor([0.25, 0.5, 0.75, 1.0])).tolist() == [-INF, 2.5, INF, INF]
+
+
+def test_numpy_warns_nobody():
+    nan, none = nnrt.tensor([float("nan"), INF], requires_grad=True), nnrt.ones(0, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nnrt.tensor([1, 2]).masked_fill(nnrt.tensor([True, False]), float("nan"))
+        nan.prod(dtype=nnrt.int64), nan.nansum(dtype=nnrt.int32), nan.sum(dtype=nnrt.uint8)
+        for y in (nnrt.logaddexp2(nan, nan), nan.logcumsumexp(0), nan.lgamma(), none.nanmean(), none.std(), *nnrt.var_mean(none)):
+            y.sum().backward(retain_graph=True)
+
+
+@pytest.mark.parametrize("op", [F.adaptive_avg_pool2d, F.adaptive_max_pool2d])
+def test_adaptive_pools_of_no_output(op):
+    x = nnrt.ones(1, 2, 3, 4, requires_grad=True)
+    y = op(x, (0, 2))
+    y.sum().backward()
+    assert y.shape == (1, 2, 0, 2) and not x.grad.numpy().any()

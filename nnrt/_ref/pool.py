@@ -18,7 +18,7 @@ from . import Out
 
 def taps(x_shape, y_shape, kernel):
     """(KD, KH, KW): see above."""
-    return tuple(kernel or [-(-i // o) + 1 for i, o in zip(x_shape[1:4], y_shape[1:4])])
+    return tuple(kernel or [-(-i // max(o, 1)) + 1 for i, o in zip(x_shape[1:4], y_shape[1:4])])
 
 
 def max_pool(y: Out, at: Out, x, kernel, stride, padding, dilation):

@@ -352,6 +352,7 @@ def _lgamma(x):
     return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
 
 
+@quiet
 def lgamma(y: Out, x):
     """y = log |gamma(x)|"""
     y[...] = np.vectorize(_lgamma, otypes=[np.float64])(x)

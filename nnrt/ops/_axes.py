@@ -8,6 +8,13 @@ neighbours there.
 import numpy as np
 
 from .. import memory
+from ..dtypes import as_dtype
+
+
+def in_dtype(op, a, dtype):
+    """An array in the dtype asked for; NaN and what is out of range become integers silently."""
+    with np.errstate(invalid="ignore"):
+        return a.astype(as_dtype(op, dtype), copy=False)
 
 
 def axis_of(op, dim, ndim):

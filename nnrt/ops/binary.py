@@ -14,12 +14,15 @@ from . import unary
 from .elementwise import gradient, mul
 from .promotion import (
     array_of,
+    as_float,
     as_operand,
     common_type,
     converted,
+    default_float,
     float_operands,
     operands,
     result,
+    result_of,
     shape_of,
     sum_to,
     tensor_of,
@@ -106,7 +109,7 @@ def _modulo_backward(node, dy, quotient):
 def pow(input, exponent):
     """input to the power exponent. 0^0 = 1; a negative base with a fractional exponent gives NaN.
 
-    RuntimeError for integers to negative integer powers.
+    Integers to negative powers of a Tensor are cut towards zero, RuntimeError for those of a number.
     """
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and input.array.dtype.kind == "f":
         if exponent == 2:
@@ -120,8 +123,11 @@ def pow(input, exponent):
     out = result("pow", u, v)
     if out.dtype.kind == "b":
         raise RuntimeError("pow: bools have no powers")
-    if out.dtype.kind == "i" and np.any(np.less(v, 0)):
-        raise RuntimeError("pow: integers to negative integer powers are not allowed")
+    if out.dtype.kind in "iu" and np.any(np.less(exponent if isinstance(exponent, int) else v, 0)):
+        if not isinstance(b, Tensor):
+            raise RuntimeError(f"pow: {out.dtype} has no negative integer powers, got the exponent {exponent}")
+        below, unit = np.less(v, 0), np.abs(u) == 1
+        u, v = np.where(below & ~unit, 0, u), np.where(below, np.where(unit, v & 1, 1), v)  # 1 / u^-v towards zero
     K.pow(out, u, v)
     needs_b = isinstance(b, Tensor) and b.requires_grad
     return record(out, pow_backward, (tensor_of(a), tensor_of(b)), (a, b, out if needs_b else None))
@@ -263,7 +269,8 @@ def logaddexp2(input, other):
     """log2(2^input + 2^other), without overflow between."""
     a, b = float_operands("logaddexp2", input, other)
     out = result("logaddexp2", array_of(a), array_of(b))
-    np.logaddexp2(array_of(a), array_of(b), out=out)
+    with np.errstate(invalid="ignore"):
+        np.logaddexp2(array_of(a), array_of(b), out=out)
     return record(out, logaddexp2_backward, (tensor_of(a), tensor_of(b)), (a, b))
 
 
@@ -326,7 +333,23 @@ def nextafter(input, other):
 
 def ldexp(input, other):
     """input 2^other. other: a tensor; input: one that broadcasts with it, or a number."""
-    return mul(input, pow(2.0, other))
+    whole = as_operand(other)
+    if not isinstance(whole, Tensor) or whole.array.dtype.kind == "f":
+        return mul(input, pow(2.0, other))
+    x = as_float("ldexp", input if isinstance(input, Tensor) else wrap(np.asarray(input, default_float())))
+    exponent = whole.array.astype(np.int32)
+    return record(_ldexp(x.array, exponent), ldexp_backward, (x,), (exponent, x.array.shape))
+
+
+def ldexp_backward(node, dy):
+    exponent, shape = node.saved
+    return (sum_to(_ldexp(dy, exponent), shape),)
+
+
+def _ldexp(a, exponent):
+    out = result_of("ldexp", (a, exponent), a.dtype)
+    with np.errstate(all="ignore"):
+        return np.ldexp(a, exponent, out=out)
 
 
 def gcd(input, other):

@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import wrap
-from ._axes import axis_of
+from ._axes import axis_of, in_dtype
 from .compare import logical_xor
 from .elementwise import add, mul, sub
 from .join import cat
@@ -75,7 +75,8 @@ def logcumsumexp(input, dim):
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {input.array.dtype}")
     dim = axis_of("logcumsumexp", dim, input.array.ndim)
-    y = np.logaddexp.accumulate(input.array, axis=dim) if input.array.ndim else input.array.copy()
+    with np.errstate(invalid="ignore"):
+        y = np.logaddexp.accumulate(input.array, axis=dim) if input.array.ndim else input.array.copy()
     return record(y, logcumsumexp_backward, (input,), (input, y, dim))
 
 
@@ -85,11 +86,11 @@ def logcumsumexp_backward(node, dy):
         return (dy,)
 
     def later(part):  # e^x_j Σ_i≥j part_i e^-y_i, as logarithms
-        with np.errstate(divide="ignore", invalid="ignore"):
-            terms = np.flip(np.where((part > 0) & (y > -np.inf), np.log(part) - y, -np.inf), dim)
+        terms = np.flip(np.where((part > 0) & (y > -np.inf), np.log(part) - y, -np.inf), dim)
         return np.exp(np.flip(np.logaddexp.accumulate(terms, axis=dim), dim) + x)
 
-    return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
+    with np.errstate(all="ignore"):
+        return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):
@@ -138,6 +139,8 @@ def _integral(op, total, y, x, dx, dim):
         raise RuntimeError(f"{op}: x and dx say the same thing; pass one of them")
     if y.array.dtype.kind == "b":
         raise RuntimeError(f"{op}: y must be of numbers, got bool")
+    if y.array.dtype.kind in "iu":
+        y = wrap(y.array.astype(np.int64))  # a sum of two of them must not wrap around
     dim = axis_of(op, dim, y.array.ndim)
     n = y.array.shape[dim]
     if x is not None:
@@ -169,7 +172,7 @@ def _cumulative(op, kernel, x, dim):
 
 def _prepare(op, x, dim, dtype, widen):
     """(a, y, outer, n, inner): x in C order and an empty result of its shape."""
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    a = x.array if dtype is None else in_dtype(op, x.array, dtype)
     axis = axis_of(op, dim, a.ndim)
     a = memory.contiguous(a)
     outer = n = inner = 1

@@ -5,7 +5,7 @@ from ..autograd import record
 from ..tensor import Tensor
 from . import parts, shape
 from .create import in_order_of
-from .promotion import as_tensor, promote_types
+from .promotion import as_tensor, common_type, promote_types
 from .shape import axis_of
 
 K = registry.family("shape")
@@ -196,7 +196,7 @@ def block_diag(*tensors):
                 f"block_diag: tensors[{i}] must have at most 2 dimensions, got shape {x.array.shape}"
             )
     blocks = tuple([shape.atleast_2d(x) for x in tensors])
-    out = memory.zeros(tuple(map(sum, zip(*[b.array.shape for b in blocks]))), _dtype_of(blocks))
+    out = memory.zeros(tuple(map(sum, zip(*[b.array.shape for b in blocks]))), common_type("block_diag", *tensors))
     keys = []
     row = column = 0
     for b in blocks:

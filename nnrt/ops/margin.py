@@ -78,8 +78,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     dim = axis_of("cosine_similarity", dim, len(common))
     units = []
     for x in (x1, x2):
-        size = (1,) * (len(common) - x.array.ndim) + x.array.shape
-        if size != common:  # the norms are those of what is repeated along dim
+        if x.array.shape != common:  # the norms are those of what is repeated along dim
+            size = (1,) * (len(common) - x.array.ndim) + x.array.shape
             x = expand(x, size[:dim] + (common[dim],) + size[dim + 1 :])
         units.append(E.div(x, ternary.clamp(vector_norm(x, 2, dim, True), eps)))
     return sum(E.mul(*units), dim)

@@ -48,7 +48,8 @@ def masked_fill(input, mask, value):
         E.where(out, mask, float(value) if given is None else given.array.astype(out.dtype), a)
     else:
         out[...] = a
-        np.copyto(out, np.asarray(value) if given is None else given.array, casting="unsafe", where=mask)
+        with np.errstate(invalid="ignore"):  # NaN becomes an integer
+            np.copyto(out, np.asarray(value) if given is None else given.array, casting="unsafe", where=mask)
     return record(out, masked_fill_backward, (input, given), (mask, a.shape))
 
 

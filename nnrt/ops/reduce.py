@@ -14,7 +14,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
-from ._axes import arrange, axes_of, axis_of, expand
+from ._axes import arrange, axes_of, axis_of, expand, in_dtype
 from .promotion import as_tensor
 
 K = registry.family("reduce")
@@ -35,11 +35,11 @@ def sum(input, dim=None, keepdim=False, dtype=None):
     depends on the shape alone.
     """
     input = as_tensor("sum", input)
-    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
+    a = input.array if dtype is None else in_dtype("sum", input.array, dtype)
     axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.sum(y, b, outer, n, inner, 1)
     if dtype is not None and y.dtype != a.dtype:
-        y = np.asarray(y.astype(a.dtype))
+        y = np.asarray(in_dtype("sum", y, a.dtype))
     return record(y, sum_backward, (input,), (a.shape, axes, keepdim, 1, input.array.dtype))
 
 
@@ -84,7 +84,7 @@ def sum_backward(node, dy):
 def mean(input, dim=None, keepdim=False, dtype=None):
     """Σ over dim / n; NaN where n is 0. RuntimeError for integers without a floating dtype."""
     input = as_tensor("mean", input)
-    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
+    a = input.array if dtype is None else in_dtype("mean", input.array, dtype)
     if a.dtype.kind != "f":
         raise RuntimeError(
             f"mean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
@@ -100,11 +100,11 @@ def mean(input, dim=None, keepdim=False, dtype=None):
 def prod(input, dim=None, keepdim=False, dtype=None):
     """Π over one axis or all. Integers and bools are multiplied in int64; dtype converts before."""
     input = as_tensor("prod", input)
-    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
+    a = input.array if dtype is None else in_dtype("prod", input.array, dtype)
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.prod(y, b, outer, n, inner)
-    y = y if dtype is None else y.astype(dtype, copy=False)
+    y = y if dtype is None else in_dtype("prod", y, dtype)
     return record(y, prod_backward, (input,), (b, y, outer, n, inner, input.array.dtype))
 
 

@@ -150,6 +150,8 @@ def unflatten(input, dim, sizes):
     """Axis dim split into axes of the given sizes, one of which may be -1."""
     input = as_tensor("unflatten", input)
     shape = input.array.shape
+    if not shape:
+        raise IndexError(f"unflatten: dim {dim} is out of range for a 0-d tensor")
     dim = axis_of("unflatten", dim, len(shape))
     sizes = tuple(sizes) if hasattr(sizes, "__len__") else (sizes,)
     known = 1

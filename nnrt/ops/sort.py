@@ -18,6 +18,7 @@ from .promotion import as_tensor
 from .reduce import check_not_empty, extreme_backward
 
 K = registry.family("reduce")
+E = registry.family("elementwise")
 
 SortResult = namedtuple("sort", ["values", "indices"])
 TopkResult = namedtuple("topk", ["values", "indices"])
@@ -265,7 +266,11 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
     upper = np.take_along_axis(order, np.minimum(low + (weight > 0), n - 1), -1)
     weight = weight.astype(a.dtype)
     v, u = np.take_along_axis(rows, lower, -1), np.take_along_axis(rows, upper, -1)
-    y = v + (u - v) * weight if (weight > 0).any() else v
+    y = v
+    if (weight > 0).any():
+        y = memory.empty_like(v)
+        E.lerp(y, v, u, weight)
+        y = np.where(weight > 0, y, v)  # not inf - inf
     out = np.moveaxis(y.reshape(*shape[:-1], -1), -1, 0)
     if keepdim:
         if axis is None:

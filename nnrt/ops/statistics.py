@@ -11,7 +11,7 @@ from .. import memory, registry
 from ..autograd import record, record_many
 from ..tensor import wrap
 from . import elementwise, shape, ternary
-from ._axes import arrange, axes_of, axis_of, expand, reduced_shape
+from ._axes import arrange, axes_of, axis_of, expand, in_dtype, reduced_shape
 from .promotion import as_tensor
 from .reduce import sum_array
 
@@ -22,25 +22,26 @@ S = registry.family("softmax")
 def nansum(input, dim=None, keepdim=False, dtype=None):
     """Σ over dim of what is not NaN."""
     input = as_tensor("nansum", input)
-    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
+    a = input.array if dtype is None else in_dtype("nansum", input.array, dtype)
     axes = axes_of("nansum", dim, a.ndim)
     valid = a == a
     y = sum_array(np.where(valid, a, a.dtype.type(0)), axes, keepdim)
-    y = y if dtype is None else y.astype(dtype, copy=False)
+    y = y if dtype is None else in_dtype("nansum", y, dtype)
     return record(y, nansum_backward, (input,), (valid, axes, keepdim, None, input.array.dtype))
 
 
 def nansum_backward(node, dy):
     valid, axes, keepdim, count, dtype = node.saved
     if count is not None:
-        dy = dy / count
+        with np.errstate(all="ignore"):
+            dy = dy / count
     return ((expand(np.asarray(dy), valid.shape, axes, keepdim) * valid).astype(dtype, copy=False),)
 
 
 def nanmean(input, dim=None, keepdim=False, dtype=None):
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
     input = as_tensor("nanmean", input)
-    a = input.array if dtype is None else input.array.astype(dtype, copy=False)
+    a = input.array if dtype is None else in_dtype("nanmean", input.array, dtype)
     if a.dtype.kind != "f":
         raise RuntimeError(
             f"nanmean: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
@@ -131,7 +132,7 @@ def moment_backward(node, dy, dmean=None):
         dx = memory.empty_like(b)
         K.var_backward(dx, memory.as_like(dy, m), b, m, outer, n, inner, divisor)
     if dmean is not None:
-        dm = expand(np.asarray(dmean / m.dtype.type(n)), b.shape, axes, keepdim)
+        dm = expand(np.asarray(dmean * (m.dtype.type(1 / n) if n else np.nan)), b.shape, axes, keepdim)
         dx = dm if dx is None else np.add(dx, dm, out=dx)
     return (dx,)
 
@@ -160,7 +161,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
     The gradient at 0 is 0. RuntimeError for integers, and for ord = ±inf over an empty axis.
     """
     x = as_tensor("vector_norm", x)
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    a = x.array if dtype is None else in_dtype("vector_norm", x.array, dtype)
     if a.dtype.kind != "f":
         raise RuntimeError(
             f"vector_norm: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
@@ -214,7 +215,7 @@ def norm_backward(node, dy):
 
 def _nuclear(x, dim, keepdim, dtype):
     """The sum of the singular values over two axes (by default a matrix's)."""
-    a = x.array if dtype is None else x.array.astype(dtype, copy=False)
+    a = x.array if dtype is None else in_dtype("norm", x.array, dtype)
     axes = axes_of("norm", dim, a.ndim)
     if len(axes) != 2:
         raise RuntimeError(f"norm: p='nuc' wants two axes, got dim={dim} for a tensor of shape {a.shape}")

@@ -56,6 +56,8 @@ def addcmul(input, tensor1, tensor2, value=1):
     out = result_of("addcmul", arrays, _dtype_of(a, b, c))
     if out.dtype.kind != "f" and isinstance(value, float):
         raise RuntimeError(f"addcmul: value must be an integer for {out.dtype} tensors, got {value}")
+    if out.dtype.kind == "u":
+        value = int(np.int64(value).astype(out.dtype))  # wraps around
     K.addcmul(out, *arrays, value)
     return record(
         out, addcmul_backward, (tensor_of(a), tensor_of(b), tensor_of(c)), (shape_of(arrays[0]), b, c, value)
