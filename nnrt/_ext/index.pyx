@@ -3,7 +3,7 @@
 What is only moved is moved whatever its dtype; sums of other than float32 and float64 are _ref's.
 """
 
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 from libc.string cimport memset
 from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE
 from numpy cimport PyArray_STRIDE, PyArray_TYPE, ndarray
@@ -41,11 +41,14 @@ cdef extern from "index.h" nogil:
         nnrt_kernel take[1]
         nnrt_kernel check[1]
         nnrt_kernel counting_sort[1]
-        nnrt_kernel segment_sum[2]
+        nnrt_kernel pick[2]
         nnrt_kernel gather[2]
+        nnrt_kernel scatter[2]
         nnrt_kernel scatter_add[2]
+        nnrt_kernel segment_sum[2]
     int64_t NNRT_INDEX_TASK
     int64_t NNRT_INDEX_COLUMNS
+    int64_t NNRT_INDEX_CHECKED
     const nnrt_index_table *nnrt_index(int isa)
 
 cdef const nnrt_index_table *table = nnrt_index(isa_level())
@@ -85,7 +88,10 @@ def check(ndarray bad, ndarray index, int64_t size):
     args.n = PyArray_SIZE(index)
     args.r = size
     args.work.bytes = 8.0 * args.n
-    launch(table.check, &args, 1)
+    args.ends[0] = INT64_MAX
+    launch(table.check, &args, (args.n + NNRT_INDEX_CHECKED - 1) // NNRT_INDEX_CHECKED)
+    if args.ends[0] == INT64_MAX:
+        args.ends[0] = -1
 
 
 def take(ndarray out, ndarray x, ndarray index):
@@ -99,7 +105,10 @@ def take(ndarray out, ndarray x, ndarray index):
     args.stream = (
         PyArray_NBYTES(out) >= NNRT_STREAM_BYTES and args.each % 64 == 0 and <uintptr_t>args.out % 64 == 0
     )
-    launch(table.take, &args, (args.o * args.n + args.rows - 1) // args.rows)
+    cdef const nnrt_kernel *kernel = &table.take[0]
+    if args.d == 1 and (args.each == 4 or args.each == 8):
+        kernel = &table.pick[args.each // 8]
+    launch(kernel, &args, (args.o * args.n + args.rows - 1) // args.rows)
 
 
 def counting_sort(ndarray order, ndarray starts, ndarray index):
@@ -171,16 +180,28 @@ def gather(ndarray out, ndarray x, ndarray index):
     launch(&table.gather[0 if each == 4 else 1], &args, (args.o * args.n + args.rows - 1) // args.rows)
 
 
+def scatter(ndarray out, base, ndarray x, ndarray index):
+    cdef int64_t each = PyArray_ITEMSIZE(out)
+    if (each != 4 and each != 8) or not whole_strides(x):
+        _ref.scatter(out, base, x, index)
+        return
+    write(&table.scatter[each // 8], out, base, x, index)
+
+
 def scatter_add(ndarray out, base, ndarray x, ndarray index):
-    cdef nnrt_index_args args
     cdef int kind = kind_of(out)
-    cdef int64_t blocks
     if kind < 0 or not whole_strides(x):
         _ref.scatter_add(out, base, x, index)
         return
+    write(&table.scatter_add[kind], out, base, x, index)
+
+
+cdef int write(const nnrt_kernel *kernel, ndarray out, base, ndarray x, ndarray index) except -1:
+    cdef nnrt_index_args args
+    cdef int64_t blocks
     fill(&args, out, x, PyArray_DIM(out, 0), PyArray_DIM(out, 1), PyArray_DIM(index, 1), PyArray_DIM(out, 2))
     if PyArray_SIZE(out) == 0:
-        return
+        return 0
     args.base = NULL if base is None else PyArray_DATA(base)
     args.index = indices(index)
     strides(&args, x)
@@ -190,4 +211,4 @@ def scatter_add(ndarray out, base, ndarray x, ndarray index):
     args.work.flops = PyArray_SIZE(x)
     args.work.bytes += 12.0 * PyArray_SIZE(index)
     blocks = args.o * ((args.d + args.columns - 1) // args.columns)
-    launch(&table.scatter_add[kind], &args, (blocks + args.rows - 1) // args.rows)
+    return launch(kernel, &args, (blocks + args.rows - 1) // args.rows)

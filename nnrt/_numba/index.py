@@ -98,6 +98,22 @@ def _segment_sum(out, base, based, weights, weighted, x, order, starts):
                 out[o, r, j] = base[o, r, j] + total[j] if based else total[j]
 
 
+def scatter(out, base, x, index):
+    out[...] = 0 if base is None else base
+    if out.dtype not in _FLOATS:
+        np.put_along_axis(out, index, x, axis=1)
+        return
+    _scatter(out, x, index)
+
+
+@jit
+def _scatter(out, x, index):
+    for o in range(index.shape[0]):
+        for n in range(index.shape[1]):
+            for j in range(index.shape[2]):
+                out[o, index[o, n, j], j] = x[o, n, j]
+
+
 def scatter_add(out, base, x, index):
     out[...] = 0 if base is None else base
     if out.dtype not in _FLOATS:

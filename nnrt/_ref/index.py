@@ -53,6 +53,15 @@ def gather(out: Out, x, index):
     out[...] = np.take_along_axis(x, index, axis=1)
 
 
+def scatter(out: Out, base, x, index):
+    """out = base, then out[o, index[o, n, d], d] = x[o, n, d] in the order of n: the last one stays.
+
+    out, base [O, R, D] (base None: 0); x [O, N, D] of any strides; index [O, N, D].
+    """
+    out[...] = 0 if base is None else base
+    np.put_along_axis(out, index, x, axis=1)
+
+
 def scatter_add(out: Out, base, x, index):
     """out = base, then out[o, index[o, n, d], d] += x[o, n, d] in the order of n.
 

@@ -135,16 +135,9 @@ def _index_array(k):
 def _pick(x, key):
     """x[key] for a key of arrays and full slices."""
     a = x.array
-    if (
-        len(key) == 1
-        and type(key[0]) is np.ndarray
-        and key[0].ndim == 1
-        and key[0].dtype == np.int64
-        and a.ndim
-    ):
-        return _take(
-            x, 0, key[0] if not key[0].size or key[0].min() >= 0 else _wrapped(key[0], a.shape[0]), "getitem"
-        )
+    arrays = [i for i, k in enumerate(key) if type(k) is np.ndarray]
+    if len(arrays) == 1 and key[arrays[0]].dtype == np.int64:
+        return _take(x, arrays[0], key[arrays[0]], "getitem", True)
     return record(a[key], pick_backward, (x,), (a.shape, key))
 
 
@@ -276,7 +269,7 @@ def index_select(input, dim, index):
 
 
 def _take(x, dim, index, op, wrapping=False):
-    """Slices of x along dim at index [N]. wrapping: negative ones count from the end."""
+    """Slices of x along dim at an index of any shape. wrapping: negative ones count from the end."""
     a = memory.contiguous(x.array)
     index = memory.contiguous(index)
     n = a.shape[dim]
@@ -286,12 +279,14 @@ def _take(x, dim, index, op, wrapping=False):
         if wrapping:
             index = _wrapped(index, n)
         check_range(op, index, n, dim)
-    if dim == 0 and a.ndim == 2:
+    if dim == 0 and a.ndim == 2 and index.ndim == 1:
         out = memory.empty((index.size, a.shape[1]), a.dtype)
         K.take(out[None], a[None], index)
     else:
-        out = memory.empty(a.shape[:dim] + (index.size,) + a.shape[dim + 1 :], a.dtype)
-        K.take(folded(out, dim), folded(a, dim), index)
+        wide = folded(a, dim)
+        out = memory.empty((wide.shape[0], index.size, wide.shape[2]), a.dtype)
+        K.take(out, wide, index)
+        out = out.reshape(a.shape[:dim] + index.shape + a.shape[dim + 1 :])
     return record(out, index_select_backward, (x,), (a.shape, dim, index))
 
 
@@ -299,7 +294,9 @@ def index_select_backward(node, dy):
     """out[n] = x[index[n]]  =>  dx[r] = sum of dy[n] over index[n] = r"""
     size, dim, index = node.saved
     dx = memory.empty(size, dy.dtype)
-    scattered(folded(dx, dim), None, None, folded(memory.contiguous(dy), dim), index)
+    wide = folded(dx, dim)
+    dy = memory.contiguous(dy).reshape(wide.shape[0], index.size, wide.shape[2])
+    scattered(wide, None, None, dy, index)
     return (dx,)
 
 
@@ -308,8 +305,7 @@ def take(input, index):
     input = as_tensor("take", input)
     flat = shape.ravel(input)
     index = indices_of("take", index)
-    rows = memory.contiguous(_wrapped(index, flat.array.size).reshape(-1))
-    return shape.reshape(_take(flat, 0, rows, "take"), index.shape)
+    return _take(flat, 0, index, "take", True)
 
 
 # ---- gather ----

@@ -97,9 +97,7 @@ def scatter(input, dim, index, src=None, value=None, reduce=None):
         return _lifted(scatter, input, index, src)
     dim, index, values = _operands("scatter", input, dim, index, src)
     src = src if isinstance(src, Tensor) else None
-    out = _copy(input.array)
-    if index is not None:
-        _put(out, dim, index, values)
+    out = _copy(input.array) if index is None else _put(input.array, dim, index, values)
     src_size = None if src is None else src.array.shape
     return record(out, scatter_backward, (input, src), (dim, index, src_size))
 
@@ -111,21 +109,34 @@ def scatter_backward(node, dy):
         return dy, memory.zeros(src_size, dy.dtype) if node.needs(1) else None
     dx = dsrc = None
     if node.needs(0):
-        dx = _copy(dy)
-        _put(dx, dim, index, 0)
+        dx = _put(dy, dim, index, 0)
     if node.needs(1):
         dsrc = _read(dy, dim, index)
         # The number of the source that stayed at each place tells winners from losers.
         number = np.arange(index.size).reshape(index.shape)
-        last = np.zeros(dy.shape, np.int64)
-        _put(last, dim, index, number)
-        dsrc[np.take_along_axis(_corner(last, dim, index), index, dim) != number] = 0
+        last = _put(np.zeros(dy.shape, np.int64), dim, index, number)
+        dsrc[_read(last, dim, index) != number] = 0
         dsrc = _spread(dsrc, src_size)
     return dx, dsrc
 
 
-def _put(out, dim, index, values):
-    np.put_along_axis(_corner(out, dim, index), index, values, axis=dim)
+def _put(a, dim, index, values):
+    """A copy of a with values (an array like index, or a number) at index along dim."""
+    if not isinstance(values, np.ndarray):
+        values = np.broadcast_to(np.full((), values, a.dtype), index.shape)
+    return _written(K.scatter, a, dim, index, values)
+
+
+def _written(kernel, a, dim, index, values):
+    """A copy of a with values written at index along dim by K.scatter or K.scatter_add."""
+    corner = memory.contiguous(_corner(a, dim, index))
+    part = memory.empty(corner.shape, a.dtype)
+    kernel(folded(part, dim), folded(corner, dim), folded(values, dim), folded(index, dim))
+    if part.shape == a.shape:
+        return part
+    out = _copy(a)
+    _corner(out, dim, index)[...] = part
+    return out
 
 
 def scatter_add(input, dim, index, src):
@@ -135,19 +146,7 @@ def scatter_add(input, dim, index, src):
     if not a.ndim:
         return _lifted(scatter_add, input, index, src)
     dim, index, values = _operands("scatter_add", input, dim, index, src)
-    if index is None:
-        out = _copy(a)
-    elif _corner(a, dim, index).shape == a.shape:
-        out = memory.empty(a.shape, a.dtype)
-        K.scatter_add(
-            folded(out, dim), folded(memory.contiguous(a), dim), folded(values, dim), folded(index, dim)
-        )
-    else:
-        out = _copy(a)
-        corner = _corner(out, dim, index)
-        part = memory.empty(corner.shape, a.dtype)
-        K.scatter_add(folded(part, dim), folded(_copy(corner), dim), folded(values, dim), folded(index, dim))
-        corner[...] = part
+    out = _copy(a) if index is None else _written(K.scatter_add, a, dim, index, values)
     return record(out, scatter_add_backward, (input, src), (dim, index, src.array.shape))
 
 

@@ -72,7 +72,7 @@ KERNELS = [
                 7,
             ],
         )
-        for n in around(8)
+        for n in [*around(8), 150_000]
         for bad in (-1, 0, n // 2, n - 1)
     ],
     *[
@@ -99,6 +99,11 @@ KERNELS = [
     ],
     Kernel("index.segment_sum", "from-a-table", segment_args(1, 8, 30, 20, True, False, m=5), tol=TOL),
     *[Kernel("index.gather", f"{s}-{v}", gather_args(*s, v)) for s in SIZES for v in (False, True)],
+    *[
+        Kernel("index.scatter", f"{s}-{b}-{v}", scatter_args(*s, b, v))
+        for s in [*SIZES, (2, 40, 30, 70)]
+        for b, v in ((False, False), (True, True))
+    ],
     *[
         Kernel(
             "index.scatter_add",

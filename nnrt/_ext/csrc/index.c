@@ -29,8 +29,6 @@ static void take(const void *args, int64_t begin, int64_t end, void *s)
                 __builtin_prefetch(rows + p->index[n + ahead] * each + j);
         if (from < 0)
             memset(out, 0, (size_t)each);
-        else if (each == 4)
-            memcpy(out, rows + from * 4, 4);
         else if (p->stream)
             nnrt_stream(out, rows + from * each, each);
         else
@@ -44,17 +42,19 @@ static void check(const void *args, int64_t begin, int64_t end, void *s)
 {
     const nnrt_index_args *p = args;
     const uint64_t size = (uint64_t)p->r;
-    for (int64_t i = 0; i < p->n; i += 1024) {
-        int64_t stop = i + 1024 < p->n ? i + 1024 : p->n;
+    int64_t last = end * NNRT_INDEX_CHECKED < p->n ? end * NNRT_INDEX_CHECKED : p->n;
+    for (int64_t i = begin * NNRT_INDEX_CHECKED; i < last; i += 1024) {
+        int64_t stop = i + 1024 < last ? i + 1024 : last;
         int wrong = 0;
         for (int64_t j = i; j < stop; j++)
             wrong |= (uint64_t)p->index[j] >= size; /* negative ones are huge */
         if (!wrong) continue;
         while ((uint64_t)p->index[i] < size) i++;
-        *p->ends = i;
+        int64_t least = *p->ends; /* the first of all tasks' */
+        while (i < least && !__atomic_compare_exchange_n(p->ends, &least, i, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            ;
         return;
     }
-    *p->ends = -1;
 }
 
 /* Stable: equal indices keep their order. */
@@ -90,8 +90,8 @@ static void counting_sort(const void *args, int64_t begin, int64_t end, void *s)
              {"index/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 #define PLAIN(name) .name = {{"index/" #name "/" NNRT_STR(NNRT_ISA), name}}
 
-const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),        PLAIN(check),  PLAIN(counting_sort),
-                                          ENTRY(segment_sum), ENTRY(gather), ENTRY(scatter_add)};
+const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),   PLAIN(check),   PLAIN(counting_sort), ENTRY(pick),
+                                          ENTRY(gather), ENTRY(scatter), ENTRY(scatter_add),   ENTRY(segment_sum)};
 
 #else
 
@@ -146,6 +146,19 @@ static void K(narrow)(const nnrt_index_args *p, REAL *out, const REAL *base, con
         out[j] = (REAL)total[j];
 }
 
+/* The same for a single column. */
+static REAL K(single)(const nnrt_index_args *p, const REAL *base, const REAL *x, int64_t k, int64_t stop)
+{
+    double total = 0;
+    while (k < stop) {
+        double part = 0;
+        for (int64_t until = stop - k > 64 ? k + 64 : stop; k < until; k++)
+            part += p->weights ? (double)((const REAL *)p->weights)[k] * x[p->index[k]] : (double)x[p->index[k]];
+        total += part;
+    }
+    return (REAL)(base ? total + *base : total);
+}
+
 static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
                        int64_t c, int64_t ahead)
 {
@@ -154,6 +167,10 @@ static void K(segment)(const nnrt_index_args *p, REAL *out, const REAL *base, co
             memcpy(out, base, (size_t)c * sizeof(REAL));
         else
             memset(out, 0, (size_t)c * sizeof(REAL));
+        return;
+    }
+    if (p->d == 1) {
+        *out = K(single)(p, base, x, k, stop);
         return;
     }
     int64_t j = 0;
@@ -181,43 +198,78 @@ static void K(segment_sum)(const void *args, int64_t begin, int64_t end, void *s
     }
 }
 
+/* take of single elements. */
+static void K(pick)(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    int64_t total = p->o * p->n, stop = end * p->rows;
+    if (stop > total) stop = total;
+    for (int64_t i = begin * p->rows; i < stop;) {
+        const int64_t o = i / p->n, until = (o + 1) * p->n < stop ? (o + 1) * p->n : stop;
+        const BITS *x = (const BITS *)p->x + o * p->r;
+        const int64_t *index = p->index - o * p->n;
+        for (; i < until; i++)
+            ((BITS *)p->out)[i] = index[i] < 0 ? 0 : x[index[i]];
+    }
+}
+
 static void K(gather)(const void *args, int64_t begin, int64_t end, void *s)
 {
     const nnrt_index_args *p = args;
-    int64_t total = p->o * p->n, stop = end * p->rows, sr = p->stride[1], sd = p->stride[2];
+    const int64_t d = p->d, sr = p->stride[1], sd = p->stride[2];
+    int64_t total = p->o * p->n, stop = end * p->rows;
     if (stop > total) stop = total;
-    for (int64_t i = begin * p->rows; i < stop; i++) {
-        BITS *out = (BITS *)p->out + i * p->d;
-        const BITS *x = (const BITS *)p->x + i / p->n * p->stride[0];
-        const int64_t *index = p->index + i * p->d;
-        for (int64_t j = 0; j < p->d; j++)
-            out[j] = x[index[j] * sr + j * sd];
+    for (int64_t i = begin * p->rows; i < stop;) {
+        const int64_t o = i / p->n, until = (o + 1) * p->n < stop ? (o + 1) * p->n : stop;
+        const BITS *x = (const BITS *)p->x + o * p->stride[0];
+        BITS *out = p->out;
+        const int64_t *index = p->index;
+        if (d == 1)
+            for (; i < until; i++)
+                out[i] = x[index[i] * sr];
+        else
+            for (; i < until; i++)
+                for (int64_t j = 0; j < d; j++)
+                    out[i * d + j] = x[index[i * d + j] * sr + j * sd];
     }
 }
 
 /* A task is a block of columns of one o, or several o where d is small; within it n runs in order. */
-static void K(scatter_add)(const void *args, int64_t begin, int64_t end, void *s)
+static inline __attribute__((always_inline)) void K(write)(const nnrt_index_args *p, int64_t begin, int64_t end, int add)
 {
-    const nnrt_index_args *p = args;
-    int64_t wide = (p->d + p->columns - 1) / p->columns;
+    const int64_t d = p->d, count = p->n, step = p->stride[1], sd = p->stride[2], wide = (d + p->columns - 1) / p->columns;
     int64_t total = p->o * wide, last = end * p->rows < total ? end * p->rows : total;
     for (int64_t t = begin * p->rows; t < last; t++) {
         int64_t o = t / wide, j0 = t % wide * p->columns;
-        int64_t j1 = j0 + p->columns < p->d ? j0 + p->columns : p->d;
-        REAL *out = (REAL *)p->out + o * p->r * p->d;
-        for (int64_t r = 0; r < p->r; r++)
-            if (p->base)
-                memcpy(out + r * p->d + j0, (const REAL *)p->base + (o * p->r + r) * p->d + j0,
-                       (size_t)(j1 - j0) * sizeof(REAL));
+        int64_t j1 = j0 + p->columns < d ? j0 + p->columns : d;
+        /* Rows of the block follow each other where it has all columns. */
+        int64_t rows = wide == 1 ? 1 : p->r, bytes = (wide == 1 ? p->r * d : j1 - j0) * (int64_t)sizeof(REAL);
+        REAL *out = (REAL *)p->out + o * p->r * d;
+        const REAL *base = p->base ? (const REAL *)p->base + o * p->r * d : NULL;
+        for (int64_t at = j0, r = 0; r < rows; r++, at += d)
+            if (base)
+                memcpy(out + at, base + at, (size_t)bytes);
             else
-                memset(out + r * p->d + j0, 0, (size_t)(j1 - j0) * sizeof(REAL));
-        for (int64_t n = 0; n < p->n; n++) {
-            const REAL *x = (const REAL *)p->x + o * p->stride[0] + n * p->stride[1];
-            const int64_t *index = p->index + (o * p->n + n) * p->d;
-            for (int64_t j = j0; j < j1; j++)
-                out[index[j] * p->d + j] += x[j * p->stride[2]];
-        }
+                memset(out + at, 0, (size_t)bytes);
+        const REAL *x = (const REAL *)p->x + o * p->stride[0];
+        const int64_t *index = p->index + o * count * d;
+        if (d == 1)
+            for (int64_t n = 0; n < count; n++)
+                if (add)
+                    out[index[n]] += x[n * step];
+                else
+                    ((BITS *)out)[index[n]] = ((const BITS *)x)[n * step];
+        else
+            for (int64_t n = 0; n < count; n++, x += step, index += d)
+                for (int64_t j = j0; j < j1; j++)
+                    if (add)
+                        out[index[j] * d + j] += x[j * sd];
+                    else
+                        ((BITS *)out)[index[j] * d + j] = ((const BITS *)x)[j * sd];
     }
 }
+
+static void K(scatter)(const void *args, int64_t begin, int64_t end, void *s) { K(write)(args, begin, end, 0); }
+static void K(scatter_add)(const void *args, int64_t begin, int64_t end, void *s) { K(write)(args, begin, end, 1); }
 
 #endif
