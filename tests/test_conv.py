@@ -445,6 +445,11 @@ CHOICES = [
     ((8, 64, 28, 28), (64, 64, 3, 3), dict(padding=9, dilation=9), "direct direct direct"),
     ((8, 64, 56, 56), (64, 64, 5, 5), dict(padding=2), "winograd2 winograd2 winograd2"),
     ((8, 64, 56, 56), (8, 64, 5, 5), dict(padding=2), "direct direct direct"),
+    ((8, 64, 28, 28), (64, 64, 4, 4), dict(padding=1), "winograd3 winograd3 winograd3"),
+    ((8, 3, 224, 224), (64, 3, 7, 7), dict(padding=3, stride=2), "winograd3 direct winograd3"),
+    ((8, 3, 224, 224), (16, 3, 7, 7), dict(padding=3, stride=2), "direct direct direct"),
+    ((1, 3, 224, 224), (64, 3, 11, 11), dict(padding=2, stride=4), "winograd4 direct winograd4"),
+    ((8, 32, 56, 56), (64, 32, 5, 5), dict(padding=2, stride=2), "winograd4 direct winograd4"),
     ((8, 64, 56, 56), (128, 64, 1, 1), dict(), "pointwise pointwise pointwise"),
     ((8, 64, 56, 56), (10, 64, 1, 1), dict(), "direct pointwise pointwise"),
     ((8, 64, 56, 56), (128, 64, 1, 1), dict(stride=2), "direct pointwise pointwise"),
@@ -487,7 +492,7 @@ def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
     assert not any("winograd" in how or how == "fft" for how in strict)
     for task, once in TASKS:
         assert choose_conv(task, g, float32, conv="direct", once=once) == "direct"
-        for how in ("winograd2", "winograd4", "pointwise", "depthwise", "columns", "fft"):
+        for how in ("winograd2", "winograd3", "winograd4", "pointwise", "depthwise", "columns", "fft"):
             forced = choose_conv(task, g, float32, conv=how, once=once)
             assert forced in (how, choose_conv(task, g, float32, once=once))
 
@@ -511,7 +516,7 @@ def test_explain_says_what_ran_and_what_would():
         nnrt.explain("conv2d", (8, 32, 56, 56), (64, 64, 3, 3))
 
 
-@pytest.mark.parametrize("how", ["winograd2", "winograd4", "depthwise", "columns", "fft", "pointwise"])
+@pytest.mark.parametrize("how", ["winograd2", "winograd3", "winograd4", "depthwise", "columns", "fft", "pointwise"])
 def test_every_algorithm_agrees_with_the_direct_one(how, rng):
     for (x, w, options, _), batch in itertools.product(CHOICES, (2, 0)):
         x = (min(x[0], batch), x[1], *[min(n, 9 if len(w) > 3 else 1100) for n in x[2:]])
@@ -529,9 +534,9 @@ def test_every_algorithm_agrees_with_the_direct_one(how, rng):
             np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max(initial=0))
 
 
-@pytest.mark.parametrize("taps, stride, hows", [(4, 2, ("winograd2", "winograd4")), (5, 1, ("winograd2",))])
+@pytest.mark.parametrize("taps, stride, hows", [(4, 2, ["winograd2", "winograd4"]), (5, 1, ["winograd2"]), (4, 1, ["winograd3"])])
 @pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
-def test_4x4_filters_with_stride_2_and_5x5_filters_take_winograd(name, taps, stride, hows, rng):
+def test_4x4_and_5x5_filters_take_winograd(name, taps, stride, hows, rng):
     values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 24, 13, 10), (24, 24, taps, taps), (24,))]
     results = []
     for how in ("direct", *hows):
@@ -545,6 +550,28 @@ def test_4x4_filters_with_stride_2_and_5x5_filters_take_winograd(name, taps, str
         for other in others:
             np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
             assert (other != direct).any()
+
+
+@pytest.mark.parametrize("size", [(9, 50), (5, 11), (48, 48)])
+@pytest.mark.parametrize(
+    "taps, stride, padding", [((7, 8), 2, (0, 5)), ((5, 6), 2, (7, 1)), ((9, 12), 4, (4, 6)), ((12, 10), 3, (11, 13))]
+)
+def test_strided_filters_go_over_blocks_of_pixels(size, taps, stride, padding, rng):
+    """Blocks that reach over the image's border, wholly or in part."""
+    how = f"winograd{7 - -(-taps[0] // stride)}"
+    values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 3, *size), (6, 3, *taps))]
+    if any(n + 2 * p < k + stride for n, p, k in zip(size, padding, taps)):
+        return  # one output: the stride counts for nothing
+    results = []
+    for choice in ("direct", how):
+        with config.use(conv=choice):
+            x, w = (nnrt.tensor(v, requires_grad=True) for v in values)
+            y = F.conv2d(x, w, stride=stride, padding=padding)
+            (y * y).sum().backward()
+            results.append([y.detach().numpy(), x.grad.numpy(), w.grad.numpy()])
+            assert choice in nnrt.explain("conv2d")
+    for direct, other in zip(*results):
+        np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
 
 
 def test_fft_conv(torch, rng):

@@ -44,15 +44,15 @@ cdef extern from "winograd.h" nogil:
         void *v
         void *q
         int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step
-        int64_t rows, panels, squares
+        int64_t rows, panels, squares, parts
         void *s
         int64_t s_row, s_step, s_block
-        int32_t complete
+        int32_t complete, turned
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, sum, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2]
-        nnrt_winograd_ops small, wide
+        nnrt_winograd_ops small, wide, even
         nnrt_winograd_ops strided[2]
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
@@ -72,6 +72,8 @@ cdef int64_t SHARED_BYTES = 1 << 20
 cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 # Transformed tiles of filter_backward: this much, or four times the sums that they go to, up to the second.
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
+# Parts of the tiles that tasks sum where x has few channels, and tiles that they transform at a time, which stay in L2.
+cdef int64_t PARTS = 8, NEAR = 64
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
@@ -95,12 +97,12 @@ cdef inline void span_of(nnrt_span *out, const void *data, int64_t count, int dt
 
 
 cdef const nnrt_winograd_ops *kernels(tile, taps, int64_t c, int64_t o, dtype) except? NULL:
-    # Those of 3x3 and 5x5 filters; NULL: tile 2 in float64, or 5x5 taps with less than 16 channels, which are _ref's.
+    # Those of 3x3 to 5x5 filters; NULL: float64 but 3x3 in tiles of 4, or 5x5 taps with less than 16 channels, which are _ref's.
     if tile == 4 and taps == 3:
         return &table.dtype[dtype.itemsize // 4 - 1]
     _ref._matrices(tile, taps, dtype)
-    if taps == 3:
-        return &table.small if dtype.itemsize == 4 else NULL
+    if taps < 5:
+        return NULL if dtype.itemsize == 8 else &table.small if taps == 3 else &table.even
     return &table.wide if compiled((c, o), dtype) else NULL
 
 
@@ -354,6 +356,34 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     return 0
 
 
+cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw) noexcept nogil:
+    # Few channels of x: tasks are parts of the tiles, whose sums are added up.
+    cdef int64_t nr = p.gemm.nr, blocks = ceil_div(p.o, nr), bytes
+    cdef int rc
+    p.turned, p.o, p.c = True, p.c, p.o
+    p.parts, p.block = PARTS, NEAR
+    p.rows, p.panels, p.squares = whole(p.o, nr), 1, k2
+    p.v_panel, p.q_panel = 0, p.block * nr
+    p.v_step, p.q_step = apart(p.block * nr, size), apart(ceil_div(p.o, nr) * p.q_panel, size)
+    p.s_row = nr
+    p.s_step = apart(p.rows * nr, size)
+    p.s_block = k2 * p.s_step
+    p.v_pass = apart(6 * max(p.x_pixel, p.y_pixel), size)  # the zeros
+    bytes = p.parts * blocks * p.s_block * size
+    p.s = take(bytes)
+    if p.s == NULL:
+        return -1
+    p.work.flops, p.work.bytes = 2.0 * k2 * p.last * p.o * p.c, bytes
+    p.work.scratch = size * (p.v_pass + k2 * (p.v_step + p.q_step))
+    rc = launch_nogil(&ops.sum, p, p.parts)
+    if rc == 0:
+        memset(&p.work, 0, sizeof(p.work))
+        p.work.bytes, p.work.out[0] = bytes, dw
+        rc = launch_nogil(&ops.finish, p, blocks)
+    give(p.s, bytes)
+    return rc
+
+
 cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size,
                     nnrt_span dw) noexcept nogil:
     # Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few blocks matrices are tasks.
@@ -361,6 +391,8 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
     cdef int64_t tiles = p.last, each = k2 * p.groups * (phases * of_c + of_o) * nr * size, blocks, most, bytes, sums
     cdef bint once
     cdef int rc = 0
+    if p.c <= nr and phases * p.groups == 1 and tiles >= 2 * PARTS * NEAR:
+        return sum_parts(p, ops, k2, size, dw)
     p.panels = min(of_c, 2 if phases == 1 else 1)
     p.s_row = phases * p.panels * nr
     p.rows = min(max(SUMS_BYTES // (k2 * p.s_row * size) // nr, 1), of_o) * nr

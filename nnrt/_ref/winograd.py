@@ -1,13 +1,14 @@
-"""Winograd convolution: 3x3 and 5x5 filters with stride 1, 4x4 filters with stride 2; no dilation (specification).
+"""Winograd convolution: 3x3, 4x4 and 5x5 filters with stride 1, 4x4 filters with stride 2; no dilation (specification).
 
-Legend: N batch, C in channels, O out channels, H W image, OH OW output, r = taps (3 or 5), m = tile (2 or 4), k = m + r - 1.
+Legend: N batch, C in channels, O out channels, H W image, OH OW output, r = taps (3 to 5), m = tile (2 to 4), k = m + r - 1.
 
     y = A^T [ Σ_c (B^T d B) ⊙ (G w G^T) ] A        for each m x m tile of y and the k x k patch d of x under it
 
 is F(m x m, r x r) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): k² products instead
-of r² m², so of 3x3 taps 2.25 times (m = 2) or 4 times (m = 4) fewer, of 5x5 2.8 times (m = 2), in k² matrix products over
-the channels. It is the multiplication of polynomials from their values at k - 1 points and at infinity. The points of
-k = 6 are here 0, ±√½, ±√2 instead of the usual 0, ±1, ±2: half the rms error and a quarter of the largest one in float32.
+of r² m², so of 3x3 taps 2.25 times (m = 2) or 4 times (m = 4) fewer, of 4x4 4 times (m = 3), of 5x5 2.8 times (m = 2), in
+k² matrix products over the channels. It is the multiplication of polynomials from their values at k - 1 points and at
+infinity. The points of k = 6 are here 0, ±√½, ±√2 instead of the usual 0, ±1, ±2: half the rms error and a quarter of the
+largest one in float32.
 
 The gradient of the filter is the same bilinear form differentiated by w:
 
@@ -65,14 +66,14 @@ def _powers(points, n):
 # (m, r): B^T [k, k], G [k, r], A^T [m, k]
 _MATRICES = {
     (m, r): (np.array(bt), _powers(points, r) * [[f] for f in (*factors, 1)], _powers(points, m).T)
-    for m, r in ((2, 3), (4, 3), (2, 5), (2, 2), (4, 2))
+    for m, r in ((2, 3), (4, 3), (2, 5), (3, 4), (2, 2), (4, 2))
     for bt, points, factors in [_POINTS[m + r - 1]]
 }
 
 
 def _matrices(tile, taps, dtype):
     if (tile, taps) not in _MATRICES:
-        raise ValueError(f"winograd: wanted tile 2 or 4 with 3 taps, 2 with 5, got {tile!r} with {taps!r}")
+        raise ValueError(f"winograd: wanted tile 2 or 4 with 3 taps, 3 with 4, 2 with 5, got {tile!r} with {taps!r}")
     return (matrix.astype(dtype) for matrix in _MATRICES[tile, taps])
 
 

@@ -13,11 +13,13 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
 
     task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
     settings of these names; once: the filter changes before it is used again, as in training. Returns "pointwise",
-    "depthwise", "winograd2", "winograd4", "columns", "fft" or "direct". The thresholds are where the algorithms crossed on
+    "depthwise", "winograd2" to "winograd4", "columns", "fft" or "direct". The thresholds are where the algorithms crossed on
     one core with AVX2, in float32.
     """
     g = geometry
     can = possible(g, dtype, precision)
+    if task == "input" and blocks(g):
+        can = [how for how in can if "winograd" not in how]
     if g.op == "fft_conv" and "fft" in can:
         return "fft"
     if conv in can:
@@ -35,7 +37,7 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
-    hows = ("direct", "winograd4", "winograd2") + (("columns",) if use != "kept" else ())
+    hows = ("direct", "winograd4", "winograd3", "winograd2") + (("columns",) if use != "kept" else ())
     if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
         hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
     return min([how for how in hows if how in can], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
@@ -55,8 +57,10 @@ def possible(g, dtype, precision):
     fits = g.groups == 1 or min(g.w[0] // g.groups, g.w[1]) >= 16
     if precision == "fast" and whole and g.padding[0] == 0 and fits and math.prod(g.dilation) <= 64:
         square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
-        if square == (1, 3, 3) or strided(g) and single:
+        if square == (1, 3, 3) or strided(g) and single or blocks(g) == 3:
             found += ["winograd4"]
+        if single and (square == (1, 4, 4) or blocks(g) == 4):
+            found += ["winograd3"]
         if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[0] // g.groups, g.w[1]) >= 16 or strided(g)):
             found += ["winograd2"]
     return found
@@ -66,6 +70,13 @@ def strided(g):
     """Whether it is one of those with 4 x 4 taps and stride 2 whose phases Winograd takes."""
     fits = g.w[2:] == (1, 4, 4) and g.stride == (1, 2, 2) and g.dilation == (1, 1, 1)
     return fits and g.padding[0] == 0 and g.groups == 1 and min(g.w[:2]) >= 16 and min(g.x) > 0 and min(g.y) > 0
+
+
+def blocks(g):
+    """The taps, 3 or 4 down and across, of a strided filter over blocks of as many pixels as its stride is; 0: not such a one."""
+    (s, s_w), (down, across) = g.stride[1:], (-(-k // s) for k, s in zip(g.w[3:], g.stride[1:]))
+    fits = s == s_w > 1 and g.w[2] == g.stride[0] == 1 and g.dilation == (1, 1, 1) and g.padding[0] == 0 and g.groups == 1
+    return down if fits and down == across and down in (3, 4) and min(g.x) > 0 and min(g.y) > 0 else 0
 
 
 def _long(task, g, lanes, depth):
@@ -90,10 +101,12 @@ def _cost(how, use, g, lanes, depth, dtype):
     n, d, h, w, _ = g.y
     vector = 64 // dtype.itemsize
     wide = -(-lanes // vector) * vector
-    taps, family = math.prod(g.w[2:]), how.rstrip("24")
-    squares = (int(how[-1]) + g.w[4] - 1) ** 2 if family == "winograd" else taps
+    taps, family, over = math.prod(g.w[2:]), how.rstrip("234"), blocks(g)
+    squares = (int(how[-1]) + (over or g.w[4]) - 1) ** 2 if family == "winograd" else taps
     if family == "winograd" and strided(g):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
+    elif family == "winograd" and over:
+        depth *= g.stride[1] ** 2
     size = 4 * squares * depth * lanes * g.groups >> 20
     each = _EACH[family][use][(size >= 1) + (size >= (8 if g.groups == 1 else 2)) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
@@ -101,6 +114,8 @@ def _cost(how, use, g, lanes, depth, dtype):
         tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
         # Dilated, an element of x and of y is copied, and a phase is two calls.
         split = 0 if phases == 1 else 10 * n * d * h * w * (depth + lanes) + phases * 200_000
+        # Over blocks, an element of x is copied in short runs, and a tap or two of the filter.
+        split += 60 * n * d * h * w * depth + 2_000_000 if over else 0
         # Of groups, the gradients are products of their own.
         split += 100_000 * (use == "filter" and g.groups > 1)
         # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
@@ -170,7 +185,7 @@ def _line(g, dtype, hows):
         name = {"filter": "filter's gradient", first: "forward in training" if once else "forward"}.get(task, "input's gradient")
         where = "numpy.fft"
         if how != "fft":
-            family = "strided" if "winograd" in how and strided(g) else how.rstrip("24")
+            family = "strided" if "winograd" in how and strided(g) else how.rstrip("234")
             kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
         parts.append(f"{name} {how} ({where})")

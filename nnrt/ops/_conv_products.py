@@ -8,8 +8,8 @@ Filters are packed or transformed in the order in which the algorithm's kernel r
 import math
 
 from .. import config, memory, registry
-from . import _columns, _dilated, _spectra
-from ._conv_choice import chosen, strided
+from . import _columns, _dilated, _phases, _spectra
+from ._conv_choice import blocks, chosen, strided
 from ._folded import Folded
 from ._packed import packed
 
@@ -75,6 +75,16 @@ def bind(g, dtype, once):
         u, conv = _whole(w, g) if once else _packed_strided(w, cell, g, tile, False), W.strided_conv
         return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, tile, activation)
 
+    def blockwise(w, cell, b, activation):
+        over, s = blocks(g), stride[1]
+        u, conv, size = _packed_blocks(w, cell, g, tile, over), W.conv, g.y[2:4]
+
+        def product(y, x, residual):
+            z = _phases.split(flat(x), size, over, s, padding[1:])
+            conv(flat(y), z, u, b, flat(residual), (0, 0, 0), over, tile, activation)
+
+        return product
+
     def winograd(w, cell, b, activation):
         u, conv = _packed_winograd(w, cell, g, tile, False), W.conv
         if dilation[1:] != (1, 1):
@@ -84,7 +94,7 @@ def bind(g, dtype, once):
     if len(bound) >= 1 << 14:
         bound.clear()
     named = {"columns": columns, "pointwise": pointwise, "depthwise": depthwise, "direct": direct, "fft": direct}
-    made = bound[g, dtype, once] = named.get(how) or (strided_winograd if strided(g) else winograd)
+    made = bound[g, dtype, once] = named.get(how) or (strided_winograd if strided(g) else blockwise if blocks(g) else winograd)
     return made
 
 
@@ -147,6 +157,11 @@ def filter_grad(dw, x, dy, g, db=None):
         K.filter_backward(dw.reshape(g.w), db, x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif strided(g):
         W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
+    elif over := blocks(g):
+        s, dv = g.stride[1], memory.empty((g.w[0], g.w[1] * g.stride[1] ** 2, 1, over, over), dw.dtype)
+        z = _phases.split(_flat(x), g.y[2:4], over, s, g.padding[1:])
+        W.filter_backward(dv, z, _flat(dy), (0, 0, 0), int(how[-1]))
+        _phases.join_filter(dw.reshape(g.w), dv, s)
     else:
         x, dy, padding, d = _flat(x), _flat(dy), g.padding, g.dilation[1:]
         if d != (1, 1):
@@ -188,6 +203,20 @@ def _packed_winograd(w, cell, g, tile, backward):
 
     kind = "winograd", tile, backward, g.groups
     return packed(cell, w, kind, W.transform_filter, size, tile, backward, g.groups)
+
+
+def _packed_blocks(w, cell, g, tile, over):
+    """Of a strided filter over blocks of pixels."""
+    s = g.stride[1]
+
+    def size():
+        return W.filter_size((g.w[0], g.w[1] * s * s, 1, over, over), w.dtype, tile)
+
+    return packed(cell, w, ("blocks", tile, s, W.transform_filter), _pack_blocks, size, tile, over, s)
+
+
+def _pack_blocks(u, w, tile, over, s):
+    W.transform_filter(u, _phases.split_filter(w, over, s), tile, False)
 
 
 def _packed_strided(w, cell, g, tile, backward):

@@ -25,7 +25,7 @@ SHAPES = [
 
 
 # (tile, taps)
-FORMS = [(2, 3), (4, 3), (2, 5)]
+FORMS = [(2, 3), (4, 3), (2, 5), (3, 4)]
 
 
 def output_size(taps, n, h, w, c, o, padding, far):

@@ -34,7 +34,7 @@
     }
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {
-    {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32),
+    {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32), OPS(3, f32),
 };
 
 #else
@@ -81,16 +81,15 @@ COLD static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64
 }
 
 /* The last n channels of a square's rows, which are no whole vector, between zeros. */
-COLD static void K(last_lanes)(REAL *copy, const REAL **rows, int64_t *inside, int64_t pixel, int64_t at, int64_t n, int64_t side)
+HOT static void K(last_lanes)(REAL *copy, const REAL **rows, int64_t *inside, int64_t pixel, int64_t at, int64_t n, int64_t side)
 {
+    const K(mask) mask = K(lanes)(n);
     for (int64_t i = 0; i < side; i++) {
         REAL *to = copy + i * side * VL;
-        for (int64_t j = 0; j < side; j++)
-            for (int64_t e = 0; e < VL; e++)
-                to[j * VL + e] = e < n && j >= inside[0] && j < inside[1] ? rows[i][j * pixel + at + e] : 0;
+        for (int64_t j = inside[0]; j < inside[1]; j++)
+            K(store)(to + j * VL, K(load_lanes)(rows[i] + j * pixel + at, mask));
         rows[i] = to;
     }
-    inside[0] = 0, inside[1] = side;
 }
 
 typedef void (*K(transform_input))(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,
@@ -158,6 +157,40 @@ static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(bloc
                 }
         }
     }
+}
+
+/* s of one part of the tiles, turned: a block of them is transformed and summed in L2, the columns a panel at a time. */
+COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares, K(transform_input) of_x,
+                             K(transform_input) of_dy)
+{
+    nnrt_winograd_args a = *p;
+    const int64_t begin = part * p->last / p->parts, end = (part + 1) * p->last / p->parts;
+    const int64_t blocks = CEIL(p->c, NR);
+    REAL *v = room + p->v_pass, *q = v + squares * p->q_step, *s = (REAL *)p->s + part * blocks * p->s_block;
+    const K(image) x = {p->x, p->h, p->w, p->o, p->x_pixel, p->pad_h, p->pad_w, 1, 1, NR, p->q_panel, 0, p->q_step};
+    a.v = q, a.q = v;
+    for (int64_t t = begin, next; t < end; t = next) {
+        next = MIN(t + p->block, end);
+        a.first = t > begin, a.last = a.first + next - t;
+        of_x(p, &x, t, next, v, room);
+        for (int64_t i = 0; i < blocks; i++) {
+            const int64_t n = MIN(NR, p->c - i * NR);
+            const K(image) dy = {(const REAL *)p->y + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR, 0, 0, p->v_step};
+            of_dy(p, &dy, t, next, q, room);
+            K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR}, s + i * p->s_block, 0, squares);
+        }
+    }
+}
+
+/* s of block t: the sum of its parts, in order. */
+static __attribute__((noinline)) REAL *K(all_parts)(const nnrt_winograd_args *p, int64_t t)
+{
+    const int64_t blocks = CEIL(p->c, NR);
+    REAL *s = (REAL *)p->s + t * p->s_block;
+    for (int64_t part = 1; part < p->parts; part++)
+        for (int64_t e = 0; e < p->s_block; e++)
+            s[e] += s[part * blocks * p->s_block + e];
+    return s;
 }
 
 typedef void (*K(transform_filter))(const REAL *taps, int rotate, REAL *u, int64_t phase, int64_t step, int64_t width);
@@ -247,8 +280,8 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
     }
 }
 
-/* dw[lane][tap] of n lanes from taps[tap][lane]. */
-static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, const REAL *taps, int64_t count, int64_t n)
+/* dw[lane][tap] of n lanes, `apart` from each other, from taps[tap][lane]. */
+static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apart, const REAL *taps, int64_t count, int64_t n)
 {
     int64_t l = 0;
     for (; l + SIDE <= n; l += SIDE)
@@ -257,11 +290,11 @@ static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, const REAL 
             const REAL *rows[SIDE];
             for (int64_t i = 0; i < SIDE; i++)
                 rows[i] = taps + (first + i) * VL + l;
-            K(transpose_tile)(dw + l * count + first, count, rows);
+            K(transpose_tile)(dw + l * apart + first, apart, rows);
         }
     for (; l < n; l++)
         for (int64_t t = 0; t < count; t++)
-            dw[l * count + t] = taps[t * VL + l];
+            dw[l * apart + t] = taps[t * VL + l];
 }
 
 #define S 1
@@ -279,6 +312,13 @@ static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, const REAL 
 #undef F
 #define R 5
 #define F(name) K(name##_5)
+#include "winograd_tile.h"
+#undef M
+#undef R
+#undef F
+#define M 3
+#define R 4
+#define F(name) K(name##_3)
 #include "winograd_tile.h"
 #undef M
 #undef S

@@ -4,7 +4,7 @@
 
 #include "linear.h"
 
-/* 3x3 and 5x5 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + taps - 1;
+/* 3x3, 4x4 and 5x5 filters with stride 1: y = A^T [ sum_c (B^T d B) * (G w G^T) ] A for each tile of m x m outputs, k = m + taps - 1;
  * see nnrt._ref.winograd.
  * What is transformed is k² matrices, `step` elements apart:
  *   v[tiles, c] of x, products m[tiles, o];
@@ -57,9 +57,11 @@ typedef struct {
     void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
     int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step; /* set: from group to group, phase to phase */
     int64_t rows, panels, squares; /* of filter_backward: of o and of c per block, matrices per task */
+    int64_t parts;       /* of the tiles, which tasks of kernel `sum` transform near the core; 0: v and q are there */
     void *s;             /* NULL: scratch */
     int64_t s_row, s_step, s_block;
     int32_t complete;    /* whether dw follows at once */
+    int32_t turned;      /* with parts: o is that of x, c that of y */
 } nnrt_winograd_args;
 
 typedef struct {
@@ -76,6 +78,7 @@ typedef struct {
     nnrt_winograd_ops small;      /* tile 2; this and what follows: float32 */
     nnrt_winograd_ops strided[2]; /* of 4x4 filters with stride 2, tiles 2 and 4; from 16 channels on, like */
     nnrt_winograd_ops wide;       /* 5x5 filters, tile 2 */
+    nnrt_winograd_ops even;       /* 4x4 filters, tile 3, of any channels */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)

@@ -54,7 +54,7 @@
             for (int64_t set = 0; set < phases * s->groups; set++) {                                                   \
                 const REAL *rows[from];                                                                                \
                 int64_t inside[2], pixel = s->step * s->pixel;                                                         \
-                const int64_t ahead = s->groups < p->groups ? c : M * pixel;                                           \
+                const int64_t ahead = s->groups < p->groups ? c : (p->parts ? 3 : 1) * M * pixel;                      \
                 K(square)(p, s, t, set % phases, from, zeros, rows, inside);                                           \
                 for (int64_t e = 0; e < c; e += VL) {                                                                  \
                     int64_t at = set / phases * c + e;                                                                 \
@@ -74,7 +74,7 @@
 /* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's, of groups the next group's. */
 #define PIXEL(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), K(load)(rows[i] + j * pixel + at))
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step, value)
-#if R < 5
+#if R < 4
 TRANSFORM(transform_x, bt, KS)
 #define TRANSFORM_X F(transform_x)
 #else /* that of another tile with these points */
@@ -148,7 +148,8 @@ COLD static __attribute__((noinline)) void F(put)(const nnrt_winograd_args *p, K
 #define PUT_TAP(i, j, value) K(store)(tap + (i * R * S + j) * S * VL, value)
                 BOTH_WAYS(gt, KS, R, half, 0, KS, R, TOTAL, PUT_TAP)
             }
-            K(put_taps)((REAL *)p->dw + ((w.group * p->o + o) * p->c + c) * TAPS, taps, TAPS, MIN(w.c1 - c, VL));
+            const int64_t at = p->turned ? (w.group * p->c + c) * p->o + o : (w.group * p->o + o) * p->c + c;
+            K(put_taps)((REAL *)p->dw + at * TAPS, p->turned ? p->o * TAPS : TAPS, taps, TAPS, MIN(w.c1 - c, VL));
         }
 }
 
@@ -157,6 +158,10 @@ COLD static void F(sum)(const void *args, int64_t begin, int64_t end, void *scra
     const nnrt_winograd_args *p = args;
     const int64_t pieces = CEIL(KS * KS, p->squares);
     for (int64_t t = begin; t < end; t++) {
+        if (p->parts) {
+            K(sum_near)(p, t, scratch, KS * KS, TRANSFORM_X, F(transform_dy));
+            continue;
+        }
         const K(block) w = K(block_of)(p, t / pieces);
         const int64_t e = t % pieces * p->squares;
         REAL *s = p->s ? (REAL *)p->s + t / pieces * p->s_block : (REAL *)scratch;
@@ -170,7 +175,7 @@ COLD static void F(finish)(const void *args, int64_t begin, int64_t end, void *s
 {
     const nnrt_winograd_args *p = args;
     for (int64_t t = begin; t < end; t++)
-        F(put)(p, K(block_of)(p, t), (const REAL *)p->s + t * p->s_block);
+        F(put)(p, K(block_of)(p, t), K(all_parts)(p, t));
 }
 
 /* u of one vector of columns from its taps; the phases lie `phase` elements apart. */
