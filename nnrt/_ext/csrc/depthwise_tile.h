@@ -19,16 +19,17 @@ enum { N = 99 }; /* none */
     X(10, N, 9, 8, p9, 1) X(11, N, N, 9, p9, 2)
 #define POINTERS const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step; (void)p3, (void)p6, (void)p9;
 
+#define INPUT(p, m) (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step))
 #define START(i, p, m) V a##i = w0, b##i = w1;
 #define TIMES(i, p, m)                                                                                  \
     if (count > i) {                                                                                    \
-        a##i += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * w0;                \
+        a##i += INPUT(p, m) * w0;                                                                       \
         if (vectors > 1)                                                                                \
             b##i += K(load)(p + m * step + VL) * w1;                                                    \
     }
 #define SLIDE(j, i0, i1, i2, p, m)                                                                      \
     if (count + 2 > j) {                                                                                \
-        V v = edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step);                         \
+        V v = INPUT(p, m);                                                                              \
         if (count > i0)                                                                                 \
             a##i0 += v * w0;                                                                            \
         if (count > i1)                                                                                 \
@@ -36,13 +37,13 @@ enum { N = 99 }; /* none */
         if (count > i2)                                                                                 \
             a##i2 += v * w2;                                                                            \
     }
-#define DY(i, p, m) const V d##i = count > i ? (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) : w0;
+#define DY(i, p, m) const V d##i = count > i ? INPUT(p, m) : w0;
 #define DY_TIMES(i, p, m)                                                                               \
     if (count > i)                                                                                      \
-        w0 += (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step)) * d##i;
+        w0 += INPUT(p, m) * d##i;
 #define DY_SLIDE(j, i0, i1, i2, p, m)                                                                   \
     if (count + 2 > j) {                                                                                \
-        V v = edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step);                         \
+        V v = INPUT(p, m);                                                                              \
         if (count > i0)                                                                                 \
             w0 += v * d##i0;                                                                            \
         if (count > i1)                                                                                 \
