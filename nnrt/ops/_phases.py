@@ -28,7 +28,10 @@ def split(x, size, taps, s, padding):
     """z [N, 1, Q, Q, s s C] of x [N, 1, H, W, C]: what T taps of `size` outputs meet."""
     n, _, h, w, c = x.shape
     rows, cols = (q + taps - 1 for q in size)
-    z = memory.zeros((n, rows, cols, s, s * c), x.dtype)
+    z = memory.empty((n, rows, cols, s, s * c), x.dtype)
+    inside = [slice(-(-p // s), (p + size) // s) for p, size in zip(padding, (h, w))]
+    for border in z[:, : inside[0].start], z[:, inside[0].stop :], z[:, :, : inside[1].start], z[:, :, inside[1].stop :]:
+        border[...] = 0
     for r in range(s):
         first = max(0, -((r - padding[0]) // s))
         at = s * first + r - padding[0]

@@ -34,6 +34,22 @@ static inline void advance(const nnrt_shape_args *p, int inner, place *q)
     }
 }
 
+/* Of up to a cache line, two moves that may overlap: a call of memcpy takes longer than they do. */
+static inline void copy_run(char *to, const char *from, size_t bytes)
+{
+    typedef char half __attribute__((vector_size(32), aligned(1), may_alias));
+    typedef char quarter __attribute__((vector_size(16), aligned(1), may_alias));
+    if (bytes > 64 || bytes < 16)
+        memcpy(to, from, bytes);
+    else if (bytes < 32) {
+        const quarter a = *(const quarter *)from, b = *(const quarter *)(from + bytes - 16);
+        *(quarter *)to = a, *(quarter *)(to + bytes - 16) = b;
+    } else {
+        const half a = *(const half *)from, b = *(const half *)(from + bytes - 32);
+        *(half *)to = a, *(half *)(to + bytes - 32) = b;
+    }
+}
+
 static void join(const void *args, int64_t begin, int64_t end, void *s)
 {
     const nnrt_join_args *p = args;
@@ -98,7 +114,7 @@ static void K(rows)(const void *args, int64_t begin, int64_t end, void *s)
         BITS *out = (BITS *)p->out + q.to;
         const BITS *x = (const BITS *)p->x + q.from;
         if (step == 1)
-            memcpy(out, x, (size_t)n * sizeof(BITS));
+            copy_run((char *)out, (const char *)x, (size_t)n * sizeof(BITS));
         else if (step == 0) { /* not streamed: to memory that was written before plain stores are faster, to 64 MB */
             const BITS v = *x;
             for (int64_t j = 0; j < n; j++)
