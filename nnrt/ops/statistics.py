@@ -11,7 +11,7 @@ from .. import memory, registry
 from ..autograd import record, record_many
 from ..tensor import wrap
 from . import elementwise, shape, ternary
-from ._axes import arrange, axes_of, axis_of, expand, in_dtype, reduced_shape
+from ._axes import arrange, axes_of, axis_of, expand, in_dtype
 from .promotion import as_tensor
 from .reduce import sum_array
 
@@ -149,7 +149,9 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     if p is None or p == "fro":
         return vector_norm(input, 2, dim, keepdim, dtype)
     if p == "nuc":
-        return _nuclear(input, dim, keepdim, dtype)
+        from .linalg import matrix_norm  # imported when it is used
+
+        return matrix_norm(input, "nuc", axes_of("norm", dim, input.array.ndim), keepdim, dtype=dtype)
     if isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     return vector_norm(input, p, dim, keepdim, dtype)
@@ -211,24 +213,6 @@ def norm_backward(node, dy):
     dx = memory.empty_like(b)
     K.norm_backward(dx, memory.as_like(dy, y), b, y, outer, n, inner, p)
     return (dx.astype(dtype, copy=False),)
-
-
-def _nuclear(x, dim, keepdim, dtype):
-    """The sum of the singular values over two axes (by default a matrix's)."""
-    a = x.array if dtype is None else in_dtype("norm", x.array, dtype)
-    axes = axes_of("norm", dim, a.ndim)
-    if len(axes) != 2:
-        raise RuntimeError(f"norm: p='nuc' wants two axes, got dim={dim} for a tensor of shape {a.shape}")
-    matrices = np.moveaxis(a, axes, (-2, -1))
-    u, s, v = np.linalg.svd(matrices, full_matrices=False)
-    y = np.asarray(s.sum(axis=-1)).reshape(reduced_shape(a.shape, axes, keepdim))
-    return record(y, nuclear_backward, (x,), (u @ v, axes, keepdim, x.array.dtype))
-
-
-def nuclear_backward(node, dy):
-    uv, axes, keepdim, dtype = node.saved
-    dx = np.moveaxis(uv, (-2, -1), axes)
-    return ((expand(np.asarray(dy), dx.shape, axes, keepdim) * dx).astype(dtype, copy=False),)
 
 
 def logsumexp(input, dim, keepdim=False):

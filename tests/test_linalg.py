@@ -1,0 +1,108 @@
+"""nnrt.linalg: gradients by differences, values against torch, what is refused."""
+
+import numpy as np
+import pytest
+
+import nnrt
+from nnrt import linalg
+from nnrt.autograd import gradcheck
+
+INF = float("inf")
+
+
+def symmetric(x):
+    return x @ x.mT + 0.5 * nnrt.eye(x.shape[-2], dtype=x.dtype)
+
+
+# name -> (function of matrices, their shapes); what is not unique is squared
+OPS = {
+    "inv": (lambda t, a: t.inv(a), (2, 3, 3)),
+    "solve": (lambda t, a, b: t.solve(a, b), (2, 3, 3), (2, 3, 2)),
+    "solve vector": (lambda t, a, b: t.solve(a, b), (3, 3), (3,)),
+    "solve vectors": (lambda t, a, b: t.solve(a, b), (2, 3, 3), (2, 3)),
+    "solve broadcast": (lambda t, a, b: t.solve(a, b), (3, 3), (2, 3, 4)),
+    "solve right": (lambda t, a, b: t.solve(a, b, left=False), (3, 3), (2, 3)),
+    "det": (lambda t, a: t.det(a), (2, 3, 3)),
+    "slogdet": (lambda t, a: t.slogdet(a)[1], (2, 3, 3)),
+    "qr": (lambda t, a: (t.qr(a)[0] ** 2, t.qr(a)[1].abs()), (2, 4, 3)),
+    "svd": (lambda t, a: (t.svd(a, full_matrices=False)[0] ** 2, t.svd(a)[1], t.svd(a, full_matrices=False)[2] ** 2), (2, 4, 3)),
+    "svd wide": (lambda t, a: (t.svd(a, full_matrices=False)[0] ** 2, t.svd(a, full_matrices=False)[2] ** 2), (3, 4)),
+    "norm": (lambda t, a: (t.norm(a), t.norm(a, dim=1), t.norm(a, 1, (0, 2)), t.norm(a, 3, -1)), (2, 3, 4)),
+    **{
+        f"matrix_norm {ord}": (lambda t, a, p=ord: (t.matrix_norm(a, p), t.matrix_norm(a, p, (2, 0), True)), (2, 3, 4))
+        for ord in ("fro", "nuc", 1, -1, 2, -2, INF, -INF)
+    },
+}  # fmt: skip
+
+
+def inputs(rng, shapes):
+    return [rng.standard_normal(s) + 2 * np.eye(*s[-2:]) if len(s) > 1 else rng.standard_normal(s) for s in shapes]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients(name, rng):
+    f, *shapes = OPS[name]
+    assert gradcheck(lambda *a: f(linalg, *a), [nnrt.tensor(x, requires_grad=True) for x in inputs(rng, shapes)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPS)
+def test_agrees_with_torch(name, dtype, rng, torch):
+    f, *shapes = OPS[name]
+    arrays = [x.astype(dtype) for x in inputs(rng, shapes)]
+    ours, theirs = f(linalg, *map(nnrt.tensor, arrays)), f(torch.linalg, *map(torch.tensor, arrays))
+    for y, t in zip(*[v if isinstance(v, tuple) else (v,) for v in (ours, theirs)]):
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.numpy(), t.numpy(), rtol=1e-4 if dtype == np.float32 else 1e-10, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [linalg.cholesky, lambda a: linalg.cholesky(a, upper=True), linalg.eigvalsh, lambda a: linalg.eigh(a)[1] ** 2],
+    ids=["cholesky", "upper", "eigvalsh", "eigh"],
+)
+def test_gradients_of_symmetric_matrices(f, rng):
+    assert gradcheck(lambda x: f(symmetric(x)), [nnrt.tensor(rng.standard_normal((2, 3, 3)), requires_grad=True)])
+
+
+def test_parts_multiply_up(rng):
+    a = nnrt.tensor(rng.standard_normal((2, 4, 3)))
+    u, s, vh = linalg.svd(a)
+    assert u.shape == (2, 4, 4) and nnrt.allclose(u[..., :3] * s[:, None] @ vh, a)
+    q, r = linalg.qr(a, "complete")
+    assert q.shape == (2, 4, 4) and nnrt.allclose(q @ r, a) and linalg.qr(a, "r").Q.numel() == 0
+    b = symmetric(a)
+    w, v = linalg.eigh(b)
+    assert nnrt.allclose(v * w[:, None] @ v.mT, b) and nnrt.allclose(linalg.cholesky(b) @ linalg.cholesky(b, upper=True), b)
+    sign, size = nnrt.slogdet(b)
+    assert nnrt.allclose(sign * size.exp(), nnrt.det(b)) and nnrt.allclose(nnrt.inverse(b) @ b, nnrt.eye(4, dtype=b.dtype))
+
+
+def test_a_singular_matrix_has_cofactors():
+    a = nnrt.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
+    linalg.det(a).backward()
+    assert nnrt.allclose(a.grad, nnrt.tensor([[4.0, -2.0], [-2.0, 1.0]]), atol=1e-5)
+
+
+A = nnrt.ones(2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "call, error, text",
+    [
+        (lambda: linalg.inv(A), linalg.LinAlgError, "inv: singular matrix"),
+        (lambda: linalg.inv(A[:, :2]), RuntimeError, r"inv: A must be square matrices \(\*, N, N\), got shape \(2, 2, 3\)"),
+        (lambda: linalg.det(A.half()), RuntimeError, "det: A must be float32 or float64, got float16"),
+        (lambda: linalg.solve(A, nnrt.ones(2, 4, 1)), RuntimeError, r"solve: B must have 3 rows as A \(2, 3, 3\), got shape"),
+        (lambda: linalg.solve(A, A.double()), RuntimeError, "solve: A and B must have one dtype, got float32 and float64"),
+        (lambda: linalg.cholesky(-A), linalg.LinAlgError, "cholesky: matrix is not positive definite"),
+        (lambda: linalg.qr(A, "full"), RuntimeError, "qr: mode must be .*, got 'full'"),
+        (lambda: linalg.norm(A, 2), RuntimeError, r"norm: with ord=2 and no dim A must have 1 or 2 dimensions, got shape"),
+        (lambda: linalg.matrix_norm(A, 3), RuntimeError, "matrix_norm: ord must be .*, got 3"),
+        (lambda: linalg.matrix_norm(A, dim=(0, 0)), RuntimeError, r"two different axes, got \(0, 0\)"),
+        (lambda: linalg.svd(nnrt.ones(3, 2, requires_grad=True))[0].sum().backward(), NotImplementedError, "full_matrices=False"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
