@@ -40,6 +40,8 @@ class DataLoader:
         multiprocessing_context=None, generator=None, *, prefetch_factor=None, persistent_workers=False,
         pin_memory_device="", in_order=True,
     ):
+        if not (hasattr(dataset, "__getitem__") or hasattr(dataset, "__iter__")):
+            raise TypeError(f"DataLoader: dataset must have __getitem__ and __len__, or __iter__, got {type(dataset).__name__}")
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor

@@ -50,8 +50,10 @@ def replacing(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         _remove(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # "No space left on device" where?
         raise
     _sync_directory(directory)
 

@@ -245,6 +245,8 @@ def full(size, fill_value, dtype=None, device=None, requires_grad=False):
         array.fill(fill_value)
     except OverflowError:
         raise RuntimeError(f"full: fill_value {fill_value} does not fit {dtype}") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"full: fill_value must be a number, got {fill_value!r}") from None
     return _finished("full", array, requires_grad)
 
 

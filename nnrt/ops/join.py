@@ -17,6 +17,8 @@ def cat(tensors, dim=0):
     All other sizes must agree (RuntimeError); 1-d tensors of size 0 are skipped, as in torch. dtypes are
     promoted. Memory order is that of the first tensor.
     """
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat: tensors must be a list or tuple of Tensors, as in cat((a, b)), got one Tensor")
     tensors = tuple(tensors)
     try:
         arrays = [x.array for x in tensors]

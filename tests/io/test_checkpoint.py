@@ -291,3 +291,10 @@ def test_a_save_leaves_other_temporary_files_alone(tmp_path):
         assert set(tmp_path.iterdir()) == {*kept, own, path}
         file.write(b"later")
     assert path.read_bytes() == b"later" and set(tmp_path.iterdir()) == {*kept, path}
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left.*run\.ckpt"), replacing(tmp_path / "run.ckpt") as file:
+        file.write(b"part")
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
