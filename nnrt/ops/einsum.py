@@ -5,13 +5,18 @@ in the result are batch, axes in both and not in the result are summed, the othe
 right. The gradient is that of the permutations, reshapes and the product.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 from ..tensor import Tensor
 from .elementwise import mul
 from .linear import matmul
-from .promotion import as_tensor
-from .shape import reshape
+from .parts import diagonal
+from .promotion import as_tensor, cast
+from .reduce import sum as total
+from .shape import expand, permute, reshape
 
 
 def einsum(equation, *operands):
@@ -31,30 +36,68 @@ def einsum(equation, *operands):
     if not isinstance(equation, str):
         raise TypeError(f"einsum: equation must be a string such as 'bik,bkj->bij', got {type(equation).__name__}")
     operands = [as_tensor("einsum", x) for x in operands]
-    terms, result = _parse(equation, operands)
+    return _run(_plan(equation, tuple([x.array.shape for x in operands])), *operands)
+
+
+def _run(plan, *operands):
+    """The last value of a plan: steps (function, which values it takes and uses up, further arguments)."""
+    values = dict(enumerate(operands))
+    for at, (function, taken, arguments) in enumerate(plan, len(operands)):
+        values[at] = function(*[values.pop(i) for i in taken], *arguments)
+    return values.popitem()[1]
+
+
+class _Plan(list):
+    """Steps under way, for operands of known shapes."""
+
+    def __init__(self, shapes):
+        self.shapes = list(shapes)
+
+    def step(self, function, taken, arguments, shape):
+        """Adds a step whose result has the shape; returns that value's number."""
+        self.append((function, taken, arguments))
+        self.shapes.append(tuple(shape))
+        return len(self.shapes) - 1
+
+    def permuted(self, x, axes):
+        shape = self.shapes[x]
+        return x if axes == sorted(axes) else self.step(permute, (x,), axes, [shape[i] for i in axes])
+
+    def reshaped(self, x, shape):
+        return x if self.shapes[x] == tuple(shape) else self.step(reshape, (x,), (tuple(shape),), shape)
+
+
+@lru_cache(1024)
+def _plan(equation, shapes):
+    """The steps of an equation over operands of these shapes."""
+    plan = _Plan(shapes)
+    terms, result = _parse(equation, shapes)
     sizes = {}
     prepared = []
-    for position, (names, x) in enumerate(zip(terms, operands)):
-        x, names = _diagonals(x, names)
-        for name, size in zip(names, x.shape):
+    for x, names in enumerate(terms):
+        position = x
+        names, x = _diagonals(plan, names, x)
+        for name, size in zip(names, plan.shapes[x]):
             if sizes.get(name, 1) == 1:
                 sizes[name] = size
             elif size not in (1, sizes[name]):
                 raise RuntimeError(f"einsum: axis {name!r} of operand {position} has size {size}, elsewhere {sizes[name]}")
         prepared.append((names, x))
     # Axes of size 1 that are larger elsewhere broadcast: they take no part in the product.
-    prepared = [_without_broadcast(names, x, sizes) for names, x in prepared]
-    for chosen in _path(prepared, result, sizes):
+    prepared = [_without_broadcast(plan, names, x, sizes) for names, x in prepared]
+    for chosen in _path(plan, prepared, result, sizes):
         pair = [prepared.pop(i) for i in sorted(chosen, reverse=True)][::-1]
         kept = set(result).union(*(names for names, _ in prepared))
-        prepared.append(pair[0] if len(pair) == 1 else _contract(*pair[0], *pair[1], kept))
-    names, x = prepared[0]
-    x, names = _sum_out(x, names, set(result))
-    x = x.permute([names.index(n) for n in result if n in names])
-    missing = [i for i, n in enumerate(result) if n not in names]
-    for i in missing:
-        x = x.unsqueeze(i)
-    return x.expand([sizes[n] for n in result]) if missing else x
+        prepared.append(pair[0] if len(pair) == 1 else _contract(plan, *pair[0], *pair[1], kept))
+    names, x = _sum_out(plan, *prepared[0], set(result))
+    x = plan.permuted(x, [names.index(n) for n in result if n in names])
+    if len(names) < len(result):
+        x = plan.reshaped(x, [sizes[n] if n in names else 1 for n in result])
+        shape = [sizes[n] for n in result]
+        x = plan.step(expand, (x,), (shape,), shape)
+    if not plan:
+        plan.step(permute, (x,), range(len(names)), shapes[0])  # a view, not the operand itself
+    return tuple(plan)
 
 
 def _from_numbers(*given):
@@ -77,23 +120,23 @@ def _from_numbers(*given):
     return equation if len(given) % 2 == 0 else equation + "->" + term(given[-1]), given[: len(given) // 2 * 2 : 2]
 
 
-def _parse(equation, operands):
+def _parse(equation, shapes):
     """Lists of axis names per operand and of the result; ellipsis axes get names of their own."""
     equation = equation.replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
-    if len(terms) != len(operands):
-        raise ValueError(f"einsum: {equation!r} names {len(terms)} operands, {len(operands)} were given")
+    if len(terms) != len(shapes):
+        raise ValueError(f"einsum: {equation!r} names {len(terms)} operands, {len(shapes)} were given")
     wide = 0
     parsed = []
-    for position, (term, x) in enumerate(zip(terms, operands)):
+    for position, (term, shape) in enumerate(zip(terms, shapes)):
         names = list(term.replace("...", "\0"))
         bad = [n for n in names if n != "\0" and not (n.isascii() and n.isalpha())]
         if bad or names.count("\0") > 1:
             raise ValueError(f"einsum: {term!r} in {equation!r} is not a list of axis letters")
-        extra = x.ndim - len(names) + ("\0" in names)
+        extra = len(shape) - len(names) + ("\0" in names)
         if extra < 0 or (extra and "\0" not in names):
-            raise ValueError(f"einsum: {term!r} does not fit operand {position} of shape {tuple(x.shape)}")
+            raise ValueError(f"einsum: {term!r} does not fit operand {position} of shape {shape}")
         wide = max(wide, extra if "\0" in names else 0)
         parsed.append((names, extra))
     terms = []
@@ -117,28 +160,29 @@ def _parse(equation, operands):
     return terms, result
 
 
-def _diagonals(x, names):
+def _diagonals(plan, names, x):
     """Repeated names within one operand become one axis, the diagonal."""
     names = list(names)
     for name in [n for n in dict.fromkeys(names) if names.count(n) > 1]:
         while names.count(name) > 1:
             first = names.index(name)
             second = names.index(name, first + 1)
-            if x.shape[first] != x.shape[second]:
-                raise RuntimeError(f"einsum: repeated axis {name!r} has sizes {x.shape[first]} and {x.shape[second]}")
-            x = x.diagonal(0, first, second)
-            names = [n for i, n in enumerate(names) if i not in (first, second)] + [name]
-    return x, names
+            shape = plan.shapes[x]
+            if shape[first] != shape[second]:
+                raise RuntimeError(f"einsum: repeated axis {name!r} has sizes {shape[first]} and {shape[second]}")
+            others = [i for i in range(len(names)) if i not in (first, second)]
+            names = [names[i] for i in others] + [name]
+            x = plan.step(diagonal, (x,), (0, first, second), [*[shape[i] for i in others], shape[first]])
+    return names, x
 
 
-def _without_broadcast(names, x, sizes):
-    drop = [i for i, n in enumerate(names) if x.shape[i] == 1 and sizes[n] != 1]
-    for i in reversed(drop):
-        x = x.squeeze(i)
-    return [n for i, n in enumerate(names) if i not in drop], x
+def _without_broadcast(plan, names, x, sizes):
+    shape = plan.shapes[x]
+    kept = [i for i, n in enumerate(names) if shape[i] != 1 or sizes[n] == 1]
+    return [names[i] for i in kept], plan.reshaped(x, [shape[i] for i in kept])
 
 
-def _path(prepared, result, sizes):
+def _path(plan, prepared, result, sizes):
     """Which operands to contract, step by step."""
     if len(prepared) == 1:
         return []
@@ -147,42 +191,54 @@ def _path(prepared, result, sizes):
     code = {n: i for i, n in enumerate(sizes)}
     arguments = []
     for names, x in prepared:
-        arguments += [np.broadcast_to(np.float32(0), tuple(x.shape)), [code[n] for n in names]]
+        arguments += [np.broadcast_to(np.float32(0), plan.shapes[x]), [code[n] for n in names]]
     alive = {n for names, _ in prepared for n in names}
     path, _ = np.einsum_path(*arguments, [code[n] for n in result if n in alive], optimize="greedy")
     pairs = all(len(step) == 2 for step in path[1:])
     return path[1:] if pairs else [(0, 1)] * (len(prepared) - 1)
 
 
-def _sum_out(x, names, kept):
+def _sum_out(plan, names, x, kept):
     """Sums over the axes that nothing needs any more."""
     drop = [i for i, n in enumerate(names) if n not in kept]
-    return (x.sum(drop) if drop else x), [n for n in names if n in kept]
+    if drop:
+        x = plan.step(total, (x,), (drop,), [size for i, size in enumerate(plan.shapes[x]) if i not in drop])
+    return [n for n in names if n in kept], x
 
 
-def _contract(names_a, a, names_b, b, kept):
+def _contract(plan, names_a, a, names_b, b, kept):
     """The product of two operands with the axes outside `kept` summed."""
-    a, names_a = _sum_out(a, names_a, kept | set(names_b))
-    b, names_b = _sum_out(b, names_b, kept | set(names_a))
+    names_a, a = _sum_out(plan, names_a, a, kept | set(names_b))
+    names_b, b = _sum_out(plan, names_b, b, kept | set(names_a))
     batch = [n for n in names_a if n in names_b and n in kept]
     summed = [n for n in names_a if n in names_b and n not in kept]
     left = [n for n in names_a if n not in names_b]
     right = [n for n in names_b if n not in names_a]
-
-    def sizes(x, names, wanted):
-        return [x.shape[names.index(n)] for n in wanted]
+    if batch and not left and not right:  # many short products of vectors: there is nothing to reuse
+        b = plan.permuted(b, [names_b.index(n) for n in names_a])
+        axes, shape = [names_a.index(n) for n in summed], [plan.shapes[a][names_a.index(n)] for n in batch]
+        return batch, plan.step(_dots, (a, b), (axes,), shape)
+    sizes = dict(zip((*names_a, *names_b), plan.shapes[a] + plan.shapes[b]))
 
     def grouped(x, names, *groups):
-        axes = [names.index(n) for group in groups for n in group]
-        shape = [int(np.prod(sizes(x, names, group), dtype=np.int64)) for group in groups]
-        return x.permute(axes).reshape(shape)
+        x = plan.permuted(x, [names.index(n) for group in groups for n in group])
+        return plan.reshaped(x, [math.prod([sizes[n] for n in group]) for group in groups])
 
-    shape = sizes(a, names_a, batch) + sizes(a, names_a, left) + sizes(b, names_b, right)
     if batch:
-        product = matmul(grouped(a, names_a, batch, left, summed), grouped(b, names_b, batch, summed, right))
+        a, b = grouped(a, names_a, batch, left, summed), grouped(b, names_b, batch, summed, right)
     else:
-        product = matmul(grouped(a, names_a, left, summed), grouped(b, names_b, summed, right))
-    return batch + left + right, product.reshape(shape)
+        a, b = grouped(a, names_a, left, summed), grouped(b, names_b, summed, right)
+    names = batch + left + right
+    product = plan.step(matmul, (a, b), (), plan.shapes[a][:-1] + plan.shapes[b][-1:])
+    return names, plan.reshaped(product, [sizes[n] for n in names])
+
+
+def _dots(a, b, axes):
+    """Σ a b over the axes, in their dtype."""
+    if a.array.dtype != b.array.dtype:
+        raise RuntimeError(f"einsum: arguments must have one dtype, got {a.array.dtype} and {b.array.dtype}")
+    product = mul(a, b)
+    return cast(total(product, axes), product.array.dtype) if axes else product
 
 
 def tensordot(a, b, dims=2):
@@ -202,14 +258,21 @@ def tensordot(a, b, dims=2):
             raise IndexError(f"tensordot: axes {i} and {j} for shapes {tuple(a.shape)} and {tuple(b.shape)}")
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(f"tensordot: axis {i} of a has size {a.shape[i]}, axis {j} of b {b.shape[j]}")
-    axes_a = [i % a.ndim for i in axes_a]
-    axes_b = [j % b.ndim for j in axes_b]
-    names_a = [("a", i) for i in range(a.ndim)]
-    names_b = [("b", j) for j in range(b.ndim)]
+    axes_a = tuple([i % a.ndim for i in axes_a])
+    axes_b = tuple([j % b.ndim for j in axes_b])
+    return _run(_tensordot_plan(a.array.shape, b.array.shape, axes_a, axes_b), a, b)
+
+
+@lru_cache(1024)
+def _tensordot_plan(shape_a, shape_b, axes_a, axes_b):
+    names_a = [("a", i) for i in range(len(shape_a))]
+    names_b = [("b", j) for j in range(len(shape_b))]
     for i, j in zip(axes_a, axes_b):
         names_b[j] = names_a[i]
     kept = {n for i, n in enumerate(names_a) if i not in axes_a} | {n for j, n in enumerate(names_b) if j not in axes_b}
-    return _contract(names_a, a, names_b, b, kept)[1]
+    plan = _Plan((shape_a, shape_b))
+    _contract(plan, names_a, 0, names_b, 1, kept)
+    return tuple(plan)
 
 
 def kron(input, other):
