@@ -13,12 +13,13 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
-from ._axes import axis_of
+from ._axes import axis_of, from_last, to_last
 from .promotion import as_tensor
 from .reduce import check_not_empty, extreme_backward
 
 K = registry.family("reduce")
 E = registry.family("elementwise")
+I = registry.family("index")
 
 SortResult = namedtuple("sort", ["values", "indices"])
 TopkResult = namedtuple("topk", ["values", "indices"])
@@ -34,19 +35,29 @@ ModeResult = namedtuple("mode", ["values", "indices"])
 def _last(x, axis):
     """x's array as [..., n] in C order; 0-d tensors have n = 1."""
     a = x.array
-    return a.reshape(1) if a.ndim == 0 else memory.contiguous(np.moveaxis(a, axis, -1))
+    return a.reshape(1) if a.ndim == 0 else memory.contiguous(to_last(a, axis))
+
+
+def _along(a, at):
+    """a's elements at positions `at`: [..., n] and [..., m], both in C order, give [..., m]."""
+    out = memory.empty(at.shape, a.dtype)
+    if out.size:
+        n, m = a.shape[-1], at.shape[-1]
+        I.gather(out.reshape(-1, m, 1), a.reshape(-1, n, 1), at.reshape(-1, m, 1))
+    return out
 
 
 def _pick(x, a, axis, at, keepdim=True):
     """(values, indices) of a, x as [..., n], at positions `at`, [..., m], back at the axis; on the tape."""
-    values = np.take_along_axis(a, at, axis=-1)
+    at = memory.contiguous(at)
+    values = _along(a, at)
     shape = (a.shape, at.shape)
     if x.array.ndim == 0:
         values, out = values.reshape(()), at.reshape(())
     elif not keepdim:
         values, out = values[..., 0], at[..., 0]
     else:
-        values, out = np.moveaxis(values, -1, axis), np.moveaxis(at, -1, axis)
+        values, out = from_last(values, axis), from_last(at, axis)
     values, out = memory.contiguous(values), memory.contiguous(out)
     return record(values, pick_backward, (x,), (shape, at, axis, x.array.ndim, keepdim)), wrap(out)
 
@@ -54,7 +65,7 @@ def _pick(x, a, axis, at, keepdim=True):
 def pick_backward(node, dy):
     (shape, picked), at, axis, ndim, keepdim = node.saved
     if ndim and keepdim:
-        dy = np.moveaxis(dy, axis, -1)
+        dy = to_last(dy, axis)
     n, m = shape[-1], picked[-1]
     rows = at.size // m if m else 0
     dx = memory.empty(shape, dy.dtype)
@@ -62,15 +73,14 @@ def pick_backward(node, dy):
         dx.fill(0)
     else:
         K.select_backward(dx, memory.contiguous(dy), memory.contiguous(at), rows, n, m, 1)
-    return (np.moveaxis(dx, -1, axis) if ndim else dx.reshape(()),)
+    return (from_last(dx, axis) if ndim else dx.reshape(()),)
 
 
 def _order(a, descending, stable):
     """Sorting positions along the last axis; NaN counts as the largest."""
-    kind = "stable" if stable else None
     if not descending:
-        return np.argsort(a, axis=-1, kind=kind)
-    return (a.shape[-1] - 1 - np.argsort(a[..., ::-1], axis=-1, kind="stable"))[..., ::-1]
+        return a.argsort(-1, "stable" if stable else None)
+    return (a.shape[-1] - 1 - memory.contiguous(a[..., ::-1]).argsort(-1, "stable"))[..., ::-1]
 
 
 def sort(input, dim=-1, descending=False, stable=False):
@@ -92,7 +102,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
     input = as_tensor("argsort", input)
     axis = axis_of("argsort", dim, input.array.ndim)
     at = _order(_last(input, axis), descending, stable)
-    return wrap(at.reshape(()) if input.array.ndim == 0 else memory.contiguous(np.moveaxis(at, -1, axis)))
+    return wrap(at.reshape(()) if input.array.ndim == 0 else memory.contiguous(from_last(at, axis)))
 
 
 def topk(input, k, dim=-1, largest=True, sorted=True):
@@ -113,14 +123,11 @@ def _top(a, k, largest):
     n = a.shape[-1]
     if k == 0 or a.size == 0:
         return np.zeros((*a.shape[:-1], k), np.int64)
-    if k * 4 > n:
-        return np.ascontiguousarray(_order(a, largest, True)[..., :k])
-    if largest:
-        part = np.argpartition(a, n - k, axis=-1)[..., n - k :]
-    else:
-        part = np.argpartition(a, k - 1, axis=-1)[..., :k]
+    if k * 4 > n or n <= 32:  # short rows take less time to sort
+        return _order(a, largest, True)[..., :k]
+    part = a.argpartition(n - k, -1)[..., n - k :] if largest else a.argpartition(k - 1, -1)[..., :k]
     part = np.sort(part, axis=-1)
-    return np.take_along_axis(part, _order(np.take_along_axis(a, part, -1), largest, True), -1)
+    return _along(part, memory.contiguous(_order(_along(a, part), largest, True)))
 
 
 def kthvalue(input, k, dim=-1, keepdim=False):
@@ -132,7 +139,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
         raise RuntimeError(
             f"kthvalue: k must be in [1, {a.shape[-1]}] for dim {dim} of shape {input.array.shape}, got {k}"
         )
-    return KthvalueResult(*_pick(input, a, axis, np.argpartition(a, k - 1, axis=-1)[..., k - 1 : k], keepdim))
+    return KthvalueResult(*_pick(input, a, axis, a.argpartition(k - 1, -1)[..., k - 1 : k], keepdim))
 
 
 def median(input, dim=None, keepdim=False):
@@ -149,14 +156,17 @@ def nanmedian(input, dim=None, keepdim=False):
 
 def _median(op, x, dim, keepdim, skip_nan):
     if dim is None:
-        flat = x.array.reshape(1, -1)
+        flat = memory.contiguous(x.array.reshape(1, -1))
         if flat.size == 0:
             return wrap(
                 np.full((), np.nan if flat.dtype.kind == "f" else np.iinfo(flat.dtype).min, flat.dtype)
             )
-        y = np.take_along_axis(flat, _median_at(flat, skip_nan), -1).reshape(())
-        b = memory.contiguous(x.array)
-        return record(y, extreme_backward, (x,), (b, y, 1, b.size, 1))
+        if (flat != flat).any():
+            y = _along(flat, memory.contiguous(_median_at(flat, skip_nan))).reshape(())
+        else:
+            k = (flat.size - 1) // 2
+            y = np.asarray(np.partition(flat[0], k)[k])
+        return record(y, extreme_backward, (x,), (flat.reshape(x.array.shape), y, 1, flat.size, 1))
     axis = axis_of(op, dim, x.array.ndim)
     a = _last(x, axis)
     if a.shape[-1] == 0:
@@ -168,18 +178,16 @@ def _median(op, x, dim, keepdim, skip_nan):
 def _median_at(a, skip_nan):
     """Positions [..., 1] of the lower medians."""
     n = a.shape[-1]
-    if a.dtype.kind != "f":
-        return np.argpartition(a, (n - 1) // 2, axis=-1)[..., (n - 1) // 2 :][..., :1]
+    k = (n - 1) // 2
     nan = a != a
     if not nan.any():
-        k = (n - 1) // 2
-        return np.argpartition(a, k, axis=-1)[..., k : k + 1]
+        return a.argpartition(k, -1)[..., k : k + 1]
     order = np.argsort(a, axis=-1, kind="stable")
     count = n - nan.sum(axis=-1, keepdims=True)
     if skip_nan:
-        return np.take_along_axis(order, np.maximum(count - 1, 0) // 2, -1)
-    k = np.where(count < n, np.minimum(count, n - 1), (n - 1) // 2)  # the first NaN follows the numbers
-    return np.take_along_axis(order, k, -1)
+        return _along(order, np.maximum(count - 1, 0) // 2)
+    k = np.where(count < n, np.minimum(count, n - 1), k)  # the first NaN follows the numbers
+    return _along(order, k)
 
 
 def mode(input, dim=-1, keepdim=False):
@@ -191,14 +199,14 @@ def mode(input, dim=-1, keepdim=False):
     if n == 0:
         check_not_empty("mode", input.array.shape, (axis,), dim)
     order = np.argsort(a, axis=-1, kind="stable")
-    s = np.take_along_axis(a, order, -1)
+    s = _along(a, order)
     starts = np.ones(s.shape, bool)
     starts[..., 1:] = s[..., 1:] != s[..., :-1]
     first = np.maximum.accumulate(np.where(starts, np.arange(n), 0), axis=-1)
     length = np.arange(n) - first + 1
     # argmax takes the first end of a longest run, hence the smallest value.
     end = np.argmax(length, axis=-1)[..., None]
-    return ModeResult(*_pick(input, a, axis, np.take_along_axis(order, end, -1), keepdim))
+    return ModeResult(*_pick(input, a, axis, _along(order, end), keepdim))
 
 
 # ---- quantiles ----
@@ -246,7 +254,7 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
     rows = rows.reshape(-1, n)
     order = np.argsort(rows, axis=-1, kind="stable")
     count = n - (rows != rows).sum(axis=-1, keepdims=True)
-    last = np.maximum(count - 1, 0) if skip_nan else np.full_like(count, n - 1)
+    last = np.maximum(count - 1, 0) if skip_nan else n - 1
     rank = levels.reshape(1, -1).astype(np.float64) * last
     if not skip_nan:
         rank = np.where(count < n, n - 1, rank)  # NaNs sort last: any rank is that of a NaN
@@ -262,16 +270,16 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
     else:
         low, weight = np.round(rank), np.zeros_like(rank)
     low = low.astype(np.int64)
-    lower = np.take_along_axis(order, low, -1)
-    upper = np.take_along_axis(order, np.minimum(low + (weight > 0), n - 1), -1)
+    lower = _along(order, low)
+    upper = _along(order, np.minimum(low + (weight > 0), n - 1))
     weight = weight.astype(a.dtype)
-    v, u = np.take_along_axis(rows, lower, -1), np.take_along_axis(rows, upper, -1)
+    v, u = _along(rows, lower), _along(rows, upper)
     y = v
     if (weight > 0).any():
         y = memory.empty_like(v)
         E.lerp(y, v, u, weight)
         y = np.where(weight > 0, y, v)  # not inf - inf
-    out = np.moveaxis(y.reshape(*shape[:-1], -1), -1, 0)
+    out = y.T.reshape(levels.size, *shape[:-1])
     if keepdim:
         if axis is None:
             out = out.reshape(-1, *([1] * a.ndim))
@@ -287,13 +295,13 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
 def quantile_backward(node, dy):
     picks, weight, shape, axis, x_shape = node.saved
     rows, m = weight.shape
-    g = np.moveaxis(dy.reshape(m, rows), 0, -1)
+    g = dy.reshape(m, rows).T
     g = np.concatenate([g * (1 - weight), g * weight], axis=-1)
     dx = memory.empty((rows, shape[-1]), dy.dtype)
     K.select_backward(dx, memory.contiguous(g), memory.contiguous(picks), rows, shape[-1], 2 * m, 1)
     if axis is None or not x_shape:
         return (dx.reshape(x_shape),)
-    return (np.moveaxis(dx.reshape(shape), -1, axis),)
+    return (from_last(dx.reshape(shape), axis),)
 
 
 # ---- sets and histograms ----
@@ -308,6 +316,13 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     input = as_tensor("unique", input)
     a = input.array
     axis = _slices_along("unique", dim, a.ndim)
+    if not (return_inverse or return_counts):
+        if axis is not None or a.dtype.kind == "f":  # where NaN stands once
+            return wrap(np.unique(a, axis=axis))
+        rows = np.sort(a, axis=None)
+        starts = np.ones(rows.shape, bool)
+        np.not_equal(rows[1:], rows[:-1], out=starts[1:])
+        return wrap(rows[starts])
     found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
     inverse = found[1].reshape(a.shape if axis is None else -1).astype(np.int64, copy=False)
     return _unique_result(found[0], inverse, found[2], return_inverse, return_counts)
