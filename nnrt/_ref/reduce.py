@@ -30,9 +30,12 @@ def _wide(x):
 
 def sum(y: Out, x, outer, n, inner, divisor):
     """y = Σ_j x_j / divisor (1 for a sum, n for a mean); integer y takes no divisor but 1."""
-    total = _cube(x, outer, n, inner).sum(axis=1, dtype=np.float64 if y.dtype.kind == "f" else y.dtype)
+    if y.dtype.kind != "f":
+        np.add.reduce(_cube(x, outer, n, inner), 1, y.dtype, y.ravel(order="K").reshape(outer, inner))
+        return
+    total = _cube(x, outer, n, inner).sum(axis=1, dtype=np.float64)
     with np.errstate(all="ignore"):
-        _store(y, total / divisor if y.dtype.kind == "f" else total)
+        _store(y, total / divisor)
 
 
 def prod(y: Out, x, outer, n, inner):
@@ -74,18 +77,18 @@ def amax_backward(dx: Out, dy, x, y, outer, n, inner):
 
 def max_at(y: Out, index: Out, x, outer, n, inner):
     """y = max_j x_j and index the first j that attains it; the first NaN wins."""
-    _at(y, index, _cube(x, outer, n, inner), np.argmax)
+    _at(y, index, _cube(x, outer, n, inner), np.ndarray.argmax)
 
 
 def min_at(y: Out, index: Out, x, outer, n, inner):
     """y = min_j x_j and index the first j that attains it; the first NaN wins."""
-    _at(y, index, _cube(x, outer, n, inner), np.argmin)
+    _at(y, index, _cube(x, outer, n, inner), np.ndarray.argmin)
 
 
 def _at(y, index, c, arg):
-    at = arg(c, axis=1)
+    at = arg(c, 1)
     _store(index, at)
-    _store(y, np.take_along_axis(c, at[:, None], axis=1))
+    _store(y, c[np.arange(c.shape[0])[:, None], at, np.arange(c.shape[2])])
 
 
 def select_backward(dx: Out, dy, index, outer, n, m, inner):

@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from .. import memory
+from .. import memory, registry
 from ..autograd import record
 from ..tensor import wrap
 from . import parts, shape
 from .create import sizes_of
 from .promotion import as_tensor
 from .shape import axes_of, axis_of
+
+E = registry.family("elementwise")
 
 
 def flip(input, *axes, dims=None):
@@ -149,17 +151,16 @@ def repeat_interleave(input, repeats, dim=None, output_size=None):
     counts = repeats.array if hasattr(repeats, "array") else np.asarray(repeats)
     if counts.dtype.kind not in "iu":
         raise RuntimeError(f"repeat_interleave: repeats must be integers, got {counts.dtype}")
-    if counts.size and counts.min() < 0:
-        raise RuntimeError("repeat_interleave: repeats must not be negative")
     if counts.ndim > 1 or counts.size not in (1, n):
         raise RuntimeError(
             f"repeat_interleave: {counts.shape} repeats for dim {dim} of a tensor of shape {a.shape}"
         )
-    counts = np.broadcast_to(counts, (n,))
-    total = int(counts.sum())
-    if output_size is not None and output_size != total:
-        raise RuntimeError(f"repeat_interleave: output_size {output_size}, but the repeats add up to {total}")
-    source = np.repeat(np.arange(n), counts)
+    try:
+        source = np.arange(n).repeat(counts)
+    except ValueError:
+        raise RuntimeError("repeat_interleave: repeats must not be negative") from None
+    if output_size is not None and output_size != source.size:
+        raise RuntimeError(f"repeat_interleave: output_size {output_size}, but the repeats add up to {source.size}")
     return index.index_select(input, dim, wrap(source))
 
 
@@ -169,29 +170,34 @@ def repeat_interleave(input, repeats, dim=None, output_size=None):
 def tril(input, diagonal=0):
     """input on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("tril", input)
-    return record(_triangle("tril", np.tril, input.array, diagonal), tril_backward, (input,), (diagonal,))
+    return record(_triangle("tril", input.array, diagonal, True), tril_backward, (input,), (diagonal,))
 
 
 def tril_backward(node, dy):
     (diagonal,) = node.saved
-    return (np.tril(dy, diagonal),)
+    return (_triangle("tril", dy, diagonal, True),)
 
 
 def triu(input, diagonal=0):
     """input on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("triu", input)
-    return record(_triangle("triu", np.triu, input.array, diagonal), triu_backward, (input,), (diagonal,))
+    return record(_triangle("triu", input.array, diagonal, False), triu_backward, (input,), (diagonal,))
 
 
 def triu_backward(node, dy):
     (diagonal,) = node.saved
-    return (np.triu(dy, diagonal),)
+    return (_triangle("triu", dy, diagonal, False),)
 
 
-def _triangle(op, cut, a, diagonal):
+def _triangle(op, a, diagonal, lower):
     if a.ndim < 2:
         raise RuntimeError(f"{op}: wants at least 2 dimensions, got shape {a.shape}")
-    return cut(a, diagonal)
+    y = memory.empty(a.shape, a.dtype)
+    if lower:
+        E.where(y, np.tri(*a.shape[-2:], diagonal, bool), a, 0)
+    else:
+        E.where(y, np.tri(*a.shape[-2:], diagonal - 1, bool), 0, a)
+    return y
 
 
 def diag(input, diagonal=0):
@@ -235,7 +241,14 @@ def trace(input):
     input = as_tensor("trace", input)
     if input.array.ndim != 2:
         raise RuntimeError(f"trace: wants 2 dimensions, got shape {input.array.shape}")
-    return reduce.sum(parts.diagonal(input))
+    return record(reduce.sum_array(input.array.diagonal(), (0,)), trace_backward, (input,), (input.array.shape,))
+
+
+def trace_backward(node, dy):
+    (size,) = node.saved
+    dx = memory.zeros(size, dy.dtype)
+    parts.diagonal_of(dx, 0, 0, 1)[...] = dy
+    return (dx,)
 
 
 from . import elementwise, index, reduce  # noqa: E402

@@ -133,7 +133,7 @@ def one_hot(tensor, num_classes=-1):
     except IndexError as error:
         raise RuntimeError(str(error)) from None  # torch's type here
     out = memory.zeros(index.shape + (num_classes,), np.int64)
-    np.put_along_axis(out, index[..., None], 1, axis=-1)
+    out.reshape(-1)[index.reshape(-1) + np.arange(index.size) * num_classes] = 1
     return wrap(out)
 
 

@@ -1,12 +1,13 @@
 """Products of two tensors under torch's special names, and sums with them, by matmul; linear with an activation."""
 
+import numpy as np
+
 from .. import memory
+from ..autograd import record
 from ..tensor import wrap
 from ._axes import axis_of
-from .arrange import roll
 from .linear import affine, matmul, rows_of
-from .promotion import as_tensor
-from .shape import broadcast_tensors
+from .promotion import as_tensor, broadcast, operands, sum_to
 
 
 def mm(input, mat2):
@@ -61,8 +62,30 @@ def cross(input, other, dim=None):
     dim = a.index(3) if dim is None else axis_of("cross", dim, len(a))
     if not a or a[dim] != 3 or b[dim] != 3:
         raise RuntimeError(f"cross: axis {dim} must have size 3 in both, got shapes {a} and {b}")
-    input, other = broadcast_tensors(input, other)
-    return roll(input, -1, dim) * roll(other, -2, dim) - roll(input, -2, dim) * roll(other, -1, dim)
+    input, other = operands("cross", input, other)
+    y = memory.empty(broadcast("cross", (a, b)), input.array.dtype)
+    _cross(y, input.array, other.array, dim)
+    return record(y, cross_backward, (input, other), (input, other, dim))
+
+
+def cross_backward(node, dy):
+    """y = a x b  =>  da = b x dy, db = dy x a"""
+    a, b, dim = node.saved
+    da = db = None
+    if node.needs(0):
+        da = sum_to(_cross(memory.empty(dy.shape, dy.dtype), b, dy, dim), a.shape)
+    if node.needs(1):
+        db = sum_to(_cross(memory.empty(dy.shape, dy.dtype), dy, a, dim), b.shape)
+    return da, db
+
+
+def _cross(y, a, b, dim):
+    """y = a x b along dim; returns y."""
+    out, u, v = y.swapaxes(0, dim), a.swapaxes(0, dim), b.swapaxes(0, dim)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.multiply(u[j], v[k], out=out[i])
+        out[i] -= u[k] * v[j]
+    return y
 
 
 def inner(input, other):

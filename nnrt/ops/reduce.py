@@ -15,7 +15,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor, wrap
 from ._axes import arrange, axes_of, axis_of, expand, in_dtype
-from .promotion import as_tensor
+from .promotion import INT64, as_tensor, empty_as
 
 K = registry.family("reduce")
 S = registry.family("softmax")
@@ -186,11 +186,11 @@ def extreme_backward(node, dy):
 
 def _extreme_at(op, kernel, x, dim, keepdim):
     a = x.array
-    axes = axes_of(op, axis_of(op, dim, a.ndim), a.ndim)
+    axis = axis_of(op, dim, a.ndim)
     if a.size == 0:
-        check_not_empty(op, a.shape, axes, dim)
-    b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
-    index = np.empty_like(y, dtype=np.int64)
+        check_not_empty(op, a.shape, axes_of(op, axis, a.ndim), dim)
+    _, b, y, outer, n, inner = _arranged(op, a, axis, keepdim, a.dtype)
+    index = empty_as(y, INT64)
     kernel(y, index, b, outer, n, inner)
     return record(y, select_backward, (x,), (b, y, index, outer, n, 1, inner)), wrap(index)
 
@@ -228,16 +228,15 @@ def argmin(input, dim=None, keepdim=False):
 def _arg(op, kernel, x, dim, keepdim):
     a = x.array
     if dim is None:
-        axes = tuple(range(a.ndim))
         a = memory.contiguous(a)
     else:
-        axes = axes_of(op, axis_of(op, dim, a.ndim), a.ndim)
+        dim = axis_of(op, dim, a.ndim)
     if a.size == 0:
         if dim is None:
             raise IndexError(f"{op}: a tensor of shape {a.shape} has no element")
-        check_not_empty(op, a.shape, axes, dim)
-    b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
-    index = np.empty_like(y, dtype=np.int64)
+        check_not_empty(op, a.shape, axes_of(op, dim, a.ndim), dim)
+    _, b, y, outer, n, inner = _arranged(op, a, dim, keepdim, a.dtype)
+    index = empty_as(y, INT64)
     kernel(y, index, b, outer, n, inner)
     return wrap(index)
 

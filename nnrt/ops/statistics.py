@@ -59,6 +59,8 @@ def count_nonzero(input, dim=None):
     """How many elements are not zero (NaN is not), int64."""
     input = as_tensor("count_nonzero", input)
     a = input.array
+    if dim is None:
+        return wrap(np.array(np.count_nonzero(a)))
     return wrap(sum_array(np.asarray(a != 0), axes_of("count_nonzero", dim, a.ndim)))
 
 
