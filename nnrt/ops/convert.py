@@ -9,7 +9,8 @@ from ..autograd import record
 from ..dtypes import as_dtype, check_device, device
 from ..tensor import Tensor, bump, wrap
 from . import binary, compare, elementwise, linear, shape, ternary, trigonometry, unary
-from .create import as_tensor, like, store
+from .create import as_tensor, store
+from .promotion import empty_as
 
 
 def to(x, args, dtype, where, copy, memory_format=None):
@@ -36,8 +37,8 @@ def to(x, args, dtype, where, copy, memory_format=None):
         x = shape.contiguous(x, memory_format) if memory_format != "preserve_format" else x
     if dtype is None or dtype == a.dtype:
         return shape.clone(x) if copy and x.array is a else x
-    converted = like("to", x, dtype, None, False).array
-    store(converted, x.array)
+    converted = empty_as(a, dtype)
+    store(converted, a)
     if dtype.kind != "f" or a.dtype.kind != "f":
         return wrap(converted)
     return record(converted, to_backward, (x,), (a.dtype,))

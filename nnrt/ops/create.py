@@ -13,6 +13,7 @@ from .. import memory
 from .._printing import describe, set_printoptions  # noqa: F401
 from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, get_default_dtype  # noqa: F401
 from ..tensor import Tensor, view_of, wrap
+from ._axes import places_of
 
 # ---- from data ----
 
@@ -126,7 +127,9 @@ def _array_of(op, data, dtype, copy):
 
 def store(out, array):
     """out[...] = array as C converts; what does not fit wraps or saturates silently, as in torch."""
-    if array.dtype.kind != "f" and out.dtype != np.float16:  # numpy has nothing to warn of; errstate takes 2 us
+    kind, into = array.dtype, out.dtype
+    # Where numpy has nothing to warn of: errstate takes 2 us.
+    if into != np.float16 and (kind.kind != "f" or into.kind == "b" or (into.kind == "f" and into.itemsize >= kind.itemsize)):
         np.copyto(out, array, casting="unsafe")
         return
     with np.errstate(invalid="ignore", over="ignore"):
@@ -257,7 +260,7 @@ def in_order_of(a, size, dtype):
     if dtype == a.dtype:
         return memory.empty_like(memory.strided(a, 0, size, a.strides, False))  # which nobody reads
     order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
-    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(np.argsort(order))
+    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(places_of(order))
 
 
 def _tensor(op, x):
@@ -307,7 +310,8 @@ def full_like(input, fill_value, dtype=None, device=None, requires_grad=False):
 def eye(n, m=None, dtype=None, device=None, requires_grad=False):
     """The identity matrix, n by m (default n)."""
     made = _made("eye", (n, n if m is None else m), dtype, device, requires_grad, 0)
-    np.einsum("ii->i", made.array[: min(made.shape), : min(made.shape)])[...] = 1
+    rows, columns = made.array.shape
+    made.array.reshape(-1)[: rows * columns if rows < columns else columns * columns : columns + 1] = 1
     return made
 
 
@@ -322,13 +326,13 @@ def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=Fal
     if end is None:
         start, end = 0, start
     start, end, step = [v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step)]
-    integral = all(isinstance(v, builtins.int) for v in (start, end, step))
+    integral = isinstance(start, builtins.int) and isinstance(end, builtins.int) and isinstance(step, builtins.int)
     dtype = (
         (np.dtype(np.int64) if integral else get_default_dtype())
         if dtype is None
         else as_dtype("arange", dtype)
     )
-    if not all(map(math.isfinite, (start, end, step))):
+    if not (integral or all(map(math.isfinite, (start, end, step)))):
         raise RuntimeError(f"arange: wants finite bounds, got start={start}, end={end}, step={step}")
     if dtype == np.int64 and not integral:
         start, end, step, integral = builtins.int(start), builtins.int(end), builtins.int(step), True
@@ -340,8 +344,10 @@ def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=Fal
     if dtype.kind in "iu":
         start, step, integral = builtins.int(start), builtins.int(step), True
     exact = np.arange(count, dtype=np.int64 if integral else np.float64)
-    exact *= step
-    exact += start
+    if step != 1:
+        exact *= step
+    if start:
+        exact += start
     array = memory.empty((count,), dtype)
     store(array, exact)
     return _finished("arange", array, requires_grad)
@@ -355,8 +361,20 @@ def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
     ends = _number(start), _number(end)
     if dtype.kind in "iu":
         ends = map(builtins.int, ends)
-    store(array, np.linspace(*ends, steps))
+    store(array, _spaced(*ends, steps))
     return _finished("linspace", array, requires_grad)
+
+
+def _spaced(start, end, steps):
+    """np.linspace(start, end, steps), which takes 8 us."""
+    step = (end - start) / (steps - 1) if steps > 1 else 0
+    if not step or not math.isfinite(step):
+        return np.linspace(start, end, steps)
+    spaced = np.arange(0.0, steps)
+    spaced *= step
+    spaced += start
+    spaced[-1] = end
+    return spaced
 
 
 def logspace(start, end, steps, base=10.0, dtype=None, device=None, requires_grad=False):

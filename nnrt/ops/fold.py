@@ -6,6 +6,7 @@
 Legend: N batch, C channels, H W image, KH KW block, OH OW blocks. Geometry: block size k, dilation d, padding p, stride s.
 """
 
+from functools import lru_cache
 from itertools import product
 
 from .. import memory, registry
@@ -82,7 +83,7 @@ def _folded(y, shape, blocks, geometry):
     c, height, width = shape[-3:]
     y = memory.contiguous(y).reshape(-1, c, *geometry[0], *blocks)
     x = memory.zeros((len(y), c, height, width), y.dtype)
-    places = list(taps((height, width), blocks, geometry))
+    places = taps((height, width), blocks, geometry)
     step = max(1, GROUP // (c * height * width))
     for n in range(0, len(y), step):
         for seen, looked in places:
@@ -91,8 +92,10 @@ def _folded(y, shape, blocks, geometry):
     return x.reshape(shape)
 
 
+@lru_cache(256)
 def taps(size, blocks, geometry):
-    """(index into x, index into y) for each place in the block: x's elements that blocks see there, and those blocks."""
+    """Pairs (index into x, index into y) for each place in the block: x's elements that blocks see there, and those blocks."""
+    found = []
     for i in product(*[range(k) for k in geometry[0]]):
         seen, looked = [], []
         for at, n, count, dilation, padding, stride in zip(i, size, blocks, *geometry[1:]):
@@ -101,7 +104,8 @@ def taps(size, blocks, geometry):
             stop = max(first, min(count, (n - 1 - offset) // stride + 1))
             looked.append(slice(first, stop))
             seen.append(slice(first * stride + offset, max((stop - 1) * stride + offset + 1, 0), stride))
-        yield (..., *seen), (..., *i, *looked)
+        found.append(((..., *seen), (..., *i, *looked)))
+    return found
 
 
 def _blocks(op, size, geometry):
@@ -126,6 +130,8 @@ def _geometry(op, kernel_size, dilation, padding, stride):
 
 def _two(op, name, value, least):
     """value as two ints, each at least `least`."""
+    if type(value) is int and value >= least:
+        return value, value
     pair = (value, value) if hasattr(value, "__index__") else tuple(value) if isinstance(value, (tuple, list)) else ()
     if not pair or not all([hasattr(v, "__index__") for v in pair]):
         raise TypeError(f"{op}: {name} must be an int or two ints, got {value!r}")

@@ -9,6 +9,7 @@ y lies in memory as x does. x is copied into it, then axis after axis, innermost
 what already stands there; the gradient goes the same way back, adding.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,8 @@ from .promotion import not_tensors
 
 K = registry.family("shape")
 FILLED = 1 << 17  # up to these bytes filling all of y takes less time than finding its borders
+
+LISTED = 1 << 12  # up to so many elements of y a list of where they come from is kept
 
 
 def pad(input, pad, mode="constant", value=None):
@@ -64,6 +67,9 @@ def _grown(x, amounts, mode, value):
     a = x.array
     size, inner = _frame(a.shape, amounts)
     y = in_order_of(a, size, a.dtype)
+    if mode != "constant" and y.size <= LISTED and a.size and a.flags.c_contiguous:
+        a.take(_sources(a.shape, amounts, mode), out=y, mode="clip")  # "raise" would buffer
+        return record(y, pad_backward, (x,), (inner, amounts, mode))
     small = mode == "constant" and y.nbytes <= FILLED
     if small:
         _fill(y, ..., value)
@@ -78,6 +84,13 @@ def _grown(x, amounts, mode, value):
             for border, source in _copies(window, axis, mode, p, n, q):
                 K.copy(border, np.broadcast_to(source, border.shape))
     return record(y, pad_backward, (x,), (inner, amounts, mode))
+
+
+@lru_cache(64)
+def _sources(shape, amounts, mode):
+    """Which element of x, in C order, each element of y is."""
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    return np.pad(numbers, amounts, {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[mode])
 
 
 def pad_backward(node, dy):
@@ -175,11 +188,14 @@ def _check_mode(a, pad, amounts, mode, value):
         )
     for axis in range(a.ndim - axes, a.ndim):
         n, (p, q) = a.shape[axis], amounts[axis]
-        where = f"({p}, {q}) along dim {axis} of a tensor of shape {a.shape}"
         if mode == "circular":
             if max(p, q) > n + min(p, 0) + min(q, 0):
-                raise RuntimeError(f"pad: {where} would go round more than once")
+                raise RuntimeError(f"pad: {_place(a, axis, p, q)} would go round more than once")
         elif not n or n + p + q < 1:
-            raise RuntimeError(f"pad: {where} leaves nothing to pad")
+            raise RuntimeError(f"pad: {_place(a, axis, p, q)} leaves nothing to pad")
         elif mode == "reflect" and max(p, q) >= n:
-            raise RuntimeError(f"pad: 'reflect' wants less than {n} rows, got {where}")
+            raise RuntimeError(f"pad: 'reflect' wants less than {n} rows, got {_place(a, axis, p, q)}")
+
+
+def _place(a, axis, p, q):
+    return f"({p}, {q}) along dim {axis} of a tensor of shape {a.shape}"

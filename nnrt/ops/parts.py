@@ -10,7 +10,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
-from ._axes import axis_of
+from ._axes import axis_of, places_of
 from .promotion import as_tensor
 from .shape import axes_of, viewed
 
@@ -35,7 +35,7 @@ def put_backward(node, dy):
     if order is None:
         dx = memory.zeros(shape, dy.dtype)
     else:
-        dx = memory.zeros(tuple([shape[i] for i in order]), dy.dtype).transpose(np.argsort(order))
+        dx = memory.zeros(tuple([shape[i] for i in order]), dy.dtype).transpose(places_of(order))
     dx[key] = dy
     return (dx,)
 
@@ -205,7 +205,7 @@ def pieces_backward(node, *dys):
     for dy in dys:
         if dy is not None:
             break
-    ordered, back = tuple([shape[i] for i in order]), np.argsort(order)
+    ordered, back = tuple([shape[i] for i in order]), places_of(order)
     if _same_base(dys, ordered):
         dx = dy.base.reshape(ordered).transpose(back)
         if all([_same_memory(dx[key], dy) for key, dy in zip(keys, dys)]):

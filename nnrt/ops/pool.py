@@ -10,6 +10,7 @@ The kernels read [N, D, H, W, C]; sizes along the axes are triples there (see nn
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -293,6 +294,8 @@ def _batched(op, dims, x, floating=False, channels=1):
 
 def _tuple(op, name, value, dims, least):
     """An int, or a sequence of one or dims ints, as a tuple of dims."""
+    if type(value) is int and least <= value < 1 << 31:
+        return (value,) * dims
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(values) not in (1, dims) or not all([hasattr(v, "__index__") for v in values]):
         raise TypeError(f"{op}: {name} must be an int or {dims} of them, got {value!r}")
@@ -310,6 +313,7 @@ def _sizes(op, dims, kernel_size, stride, padding, half=True):
     return kernel, stride, _tuple(op, "padding", padding, dims, least=0)
 
 
+@lru_cache(1024)
 def _output_size(op, shape, kernel, stride, padding, dilation, ceil_mode):
     size = []
     for i, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation):

@@ -120,6 +120,18 @@ def float_operands(op, x, other):
 
 def all_operands(op, *values):
     """operands() of any number of operands, as a list."""
+    dtype = None
+    for v in values:  # Tensors of one floating dtype and Python floats are what they should be
+        if isinstance(v, Tensor):
+            if dtype is None and v.array.dtype.kind == "f":
+                dtype = v.array.dtype
+            elif v.array.dtype != dtype:
+                break
+        elif type(v) is not float:
+            break
+    else:
+        if dtype is not None:
+            return list(values)
     values = [as_operand(v) for v in values]
     dtype = common_type(op, *values)
     return [converted(v, dtype) for v in values]
@@ -228,7 +240,12 @@ def result(op, u, v, dtype=None):
 
 def result_of(op, arrays, dtype):
     """result() of any number of arrays or numbers."""
-    shape = broadcast(op, [shape_of(a) for a in arrays])
+    shapes = [shape_of(a) for a in arrays]
+    shape = shapes[0]
+    for other in shapes:
+        if other != shape and other != ():
+            shape = broadcast(op, shapes)
+            break
     for a in arrays:
         if isinstance(a, ndarray) and a.shape == shape:
             return empty_as(a, dtype)
