@@ -51,7 +51,7 @@ def axes_of(op, dim, ndim):
 
 
 def to_last(a, axis):
-    """Array a with the axis as the last one, a view; np.moveaxis takes 5 us to find that."""
+    """Array a with the axis as the last one, a view; np.moveaxis takes 4 us to find that."""
     if axis == a.ndim - 1:
         return a
     return a.transpose(*range(axis), *range(axis + 1, a.ndim), axis)
@@ -64,7 +64,7 @@ def from_last(a, axis):
 
 
 def places_of(axes):
-    """Where each axis stands in a list of them, the smallest first; np.argsort takes 4 us."""
+    """Where each axis stands in a list of them, the smallest first; np.argsort takes 3 us."""
     return sorted(range(len(axes)), key=axes.__getitem__)
 
 

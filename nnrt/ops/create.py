@@ -366,7 +366,7 @@ def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
 
 
 def _spaced(start, end, steps):
-    """np.linspace(start, end, steps), which takes 8 us."""
+    """np.linspace(start, end, steps), which takes 6 us."""
     step = (end - start) / (steps - 1) if steps > 1 else 0
     if not step or not math.isfinite(step):
         return np.linspace(start, end, steps)
