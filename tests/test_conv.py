@@ -438,7 +438,8 @@ CHOICES = [
     ((8, 16, 14, 14), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((8, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),
     ((8, 1, 28, 28), (16, 1, 5, 5), dict(padding=2), "direct direct direct"),
-    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1, stride=2), "direct direct direct"),
+    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1, stride=2), "winograd4 winograd4 winograd4"),
+    ((8, 16, 32, 32), (32, 16, 3, 3), dict(padding=1, stride=2), "direct direct direct"),
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=2, dilation=2), "winograd4 winograd4 winograd4"),
     ((8, 64, 28, 28), (64, 64, 3, 3), dict(padding=(1, 7), dilation=(3, 2)), "winograd4 winograd4 winograd4"),
     ((8, 64, 28, 28), (64, 64, 5, 5), dict(padding=4, dilation=2), "winograd2 winograd2 winograd2"),
@@ -534,9 +535,12 @@ def test_every_algorithm_agrees_with_the_direct_one(how, rng):
             np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max(initial=0))
 
 
-@pytest.mark.parametrize("taps, stride, hows", [(4, 2, ["winograd2", "winograd4"]), (5, 1, ["winograd2"]), (4, 1, ["winograd3"])])
+@pytest.mark.parametrize(
+    "taps, stride, hows",
+    [(3, 2, ["winograd2", "winograd4"]), (4, 2, ["winograd2", "winograd4"]), (5, 1, ["winograd2"]), (4, 1, ["winograd3"])],
+)
 @pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
-def test_4x4_and_5x5_filters_take_winograd(name, taps, stride, hows, rng):
+def test_strided_3x3_4x4_and_5x5_filters_take_winograd(name, taps, stride, hows, rng):
     values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 24, 13, 10), (24, 24, taps, taps), (24,))]
     results = []
     for how in ("direct", *hows):

@@ -67,8 +67,8 @@ def possible(g, dtype, precision):
 
 
 def strided(g):
-    """Whether it is one of those with 4 x 4 taps and stride 2 whose phases Winograd takes."""
-    fits = g.w[2:] == (1, 4, 4) and g.stride == (1, 2, 2) and g.dilation == (1, 1, 1)
+    """Whether it is one of those with 4 x 4 taps, or 3 x 3 and zeros, and stride 2 whose phases Winograd takes."""
+    fits = g.w[2:] in ((1, 4, 4), (1, 3, 3)) and g.stride == (1, 2, 2) and g.dilation == (1, 1, 1)
     return fits and g.padding[0] == 0 and g.groups == 1 and min(g.w[:2]) >= 16 and min(g.x) > 0 and min(g.y) > 0
 
 

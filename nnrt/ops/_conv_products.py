@@ -72,7 +72,7 @@ def bind(g, dtype, once):
         return lambda y, x, residual: conv(y, x, p, w_shape, b, residual, stride, padding, dilation, groups, activation)
 
     def strided_winograd(w, cell, b, activation):
-        u, conv = _whole(w, g) if once else _packed_strided(w, cell, g, tile, False), W.strided_conv
+        u, conv = _four_taps(_whole(w, g)) if once else _packed_strided(w, cell, g, tile, False), W.strided_conv
         return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, tile, activation)
 
     def blockwise(w, cell, b, activation):
@@ -118,7 +118,7 @@ def adjoint(x, y, w, cell, b, g, once):
         K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
     elif strided(g):
         tile = int(how[-1])
-        u = _whole(w, g) if once else _packed_strided(w, cell, g, tile, True)
+        u = _four_taps(_whole(w, g)) if once else _packed_strided(w, cell, g, tile, True)
         W.strided_conv_transposed(_flat(x), _flat(y), u, b, g.padding, tile)
     else:
         tile = int(how[-1])
@@ -156,7 +156,10 @@ def filter_grad(dw, x, dy, g, db=None):
     elif how == "direct":
         K.filter_backward(dw.reshape(g.w), db, x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif strided(g):
-        W.strided_filter_backward(dw.reshape(g.w), _flat(x), _flat(dy), g.padding, int(how[-1]))
+        four = dw.reshape(g.w) if g.w[4] == 4 else memory.empty((*g.w[:3], 4, 4), dw.dtype)
+        W.strided_filter_backward(four, _flat(x), _flat(dy), g.padding, int(how[-1]))
+        if g.w[4] < 4:
+            dw.reshape(g.w)[...] = four[..., :3, :3]
     elif over := blocks(g):
         s, dv = g.stride[1], memory.empty((g.w[0], g.w[1] * g.stride[1] ** 2, 1, over, over), dw.dtype)
         z = _phases.split(_flat(x), g.y[2:4], over, s, g.padding[1:])
@@ -224,7 +227,20 @@ def _packed_strided(w, cell, g, tile, backward):
     def size():
         return W.strided_size(g.w, w.dtype, tile)
 
-    return packed(cell, w, ("strided", tile, backward), W.transform_strided, size, tile, backward)
+    return packed(cell, w, ("strided", tile, backward, W.transform_strided), _pack_strided, size, tile, backward)
+
+
+def _pack_strided(u, w, tile, backward):
+    W.transform_strided(u, _four_taps(w), tile, backward)
+
+
+def _four_taps(w):
+    """A filter of 3 x 3 taps as one of 4 x 4, the last of them zeros."""
+    if w.shape[4] == 4:
+        return w
+    four = memory.zeros((*w.shape[:3], 4, 4), w.dtype)
+    four[..., :3, :3] = w
+    return four
 
 
 def _sample(g):
