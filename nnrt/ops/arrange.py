@@ -1,5 +1,7 @@
 """Copies that rearrange: mirrored, rolled, repeated, with parts set to zero, along diagonals."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import memory, registry
@@ -193,11 +195,16 @@ def _triangle(op, a, diagonal, lower):
     if a.ndim < 2:
         raise RuntimeError(f"{op}: wants at least 2 dimensions, got shape {a.shape}")
     y = memory.empty(a.shape, a.dtype)
+    rows, columns = a.shape[-2:]
+    below = (_below if rows * columns <= 1 << 12 else np.tri)(rows, columns, diagonal if lower else diagonal - 1, bool)
     if lower:
-        E.where(y, np.tri(*a.shape[-2:], diagonal, bool), a, 0)
+        E.where(y, below, a, 0)
     else:
-        E.where(y, np.tri(*a.shape[-2:], diagonal - 1, bool), 0, a)
+        E.where(y, below, 0, a)
     return y
+
+
+_below = lru_cache(64)(np.tri)  # of small ones, whose mask takes longer than the choice
 
 
 def diag(input, diagonal=0):

@@ -151,6 +151,8 @@ def converted(value, dtype):
     kind = dtype.kind
     if kind == "f":
         return float(value)
+    if type(value) is int and (0 if kind == "u" else -128) <= value < 128 and kind != "b":
+        return value
     return bool(value) if kind == "b" else int(np.array(value).astype(dtype))
 
 
