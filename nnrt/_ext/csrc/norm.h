@@ -34,7 +34,8 @@ typedef struct {
 enum {
     NNRT_NORM_COLS = 512,   /* columns of a block */
     NNRT_NORM_RUN = 128,    /* rows that are added up in REAL */
-    NNRT_NORM_FIRST = 8,    /* rows whose mean the first sums run around */
+    NNRT_NORM_TURNS = 64,   /* turns of four rows that are */
+    NNRT_NORM_FIRST = 4,    /* turns whose mean the first sums run around */
     NNRT_NORM_WIDE = 64,    /* fewer columns than this are read several rows at a time */
     NNRT_NORM_BATCH = 1024, /* elements, at least, that are streamed at a time */
     NNRT_NORM_TASK = 32768, /* elements that are worth a task */

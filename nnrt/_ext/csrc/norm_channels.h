@@ -5,21 +5,24 @@
 /* Four rows of w columns in the order of memory. */
 #define TOUCH(x, stride) nnrt_touch(x, 4, (stride) * (int64_t)sizeof(REAL), w * (int64_t)sizeof(REAL))
 
-/* Mean and Σ (x - mean)² of w columns, carried on over `rows` more rows after `before` of them.
- * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST rows. These
+/* Mean and Σ (x - mean)² of w columns, carried on over `turns` of `high` rows more, `far` apart, after `before` rows. High is
+ * 4 or 1: memory is read faster in four places far apart than in one.
+ * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST turns. These
  * are part of the run: however far from the others, they keep Σ (x - m)² below RUN / FIRST times the result, give or take one. */
-static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t rows,
-                     int64_t stride, int64_t w, int64_t before)
+static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t turns, int64_t high,
+                     int64_t far, int64_t stride, int64_t w, int64_t before)
 {
     REAL m[NNRT_NORM_COLS], s[NNRT_NORM_COLS], q[NNRT_NORM_COLS];
-    int64_t r = 0;
+    const int64_t rows = turns * high;
     if (!before) {
+        const int64_t some = least(turns, NNRT_NORM_FIRST);
         memset(m, 0, (size_t)w * sizeof *m);
-        for (; r < least(rows, NNRT_NORM_FIRST); r++)
-            LOOP(i, w) m[i] += x[r * stride + i];
+        LOOP(r, some)
+            LOOP(k, high)
+                LOOP(i, w) m[i] += x[r * stride + k * far + i];
         LOOP(i, w)
         {
-            m[i] /= (REAL)r;
+            m[i] /= (REAL)(some * high);
             mean[i] = m[i];
             square[i] = 0;
         }
@@ -27,24 +30,22 @@ static void K(carry)(double *restrict mean, double *restrict square, const REAL 
         LOOP(i, w) m[i] = (REAL)mean[i];
     memset(s, 0, (size_t)w * sizeof *s);
     memset(q, 0, (size_t)w * sizeof *q);
-    for (r = 0; r + 4 <= rows; r += 4) {
-        const REAL *a = x + r * stride;
-        TOUCH(a, stride);
-        LOOP(i, w)
-        {
-#define T(k) const REAL t##k = a[i + k * stride] - m[i];
-            T(0) T(1) T(2) T(3)
-            s[i] += (t0 + t1) + (t2 + t3);
-            q[i] += (t0 * t0 + t1 * t1) + (t2 * t2 + t3 * t3);
-        }
-    }
-    for (; r < rows; r++)
-        LOOP(i, w)
-        {
-            REAL t = x[r * stride + i] - m[i];
-            s[i] += t;
-            q[i] += t * t;
-        }
+    for (; turns > 0; turns--, x += stride)
+        if (high > 1)
+            LOOP(i, w)
+            {
+#define T(k) const REAL t##k = x[i + k * far] - m[i];
+                T(0) T(1) T(2) T(3)
+                s[i] += (t0 + t1) + (t2 + t3);
+                q[i] += (t0 * t0 + t1 * t1) + (t2 * t2 + t3 * t3);
+            }
+        else
+            LOOP(i, w)
+            {
+                T(0)
+                s[i] += t0;
+                q[i] += t0 * t0;
+            }
     double part = (double)rows / (double)(before + rows), each = 1 / (double)rows;
     LOOP(i, w)
     {
@@ -60,11 +61,13 @@ static void K(moments)(const void *args, int64_t begin, int64_t end, void *scrat
     {
         unit_t t = unit_of(p, u);
         const REAL *x = (const REAL *)p->x + t.at;
-        int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c;
-        for (int64_t r = 0; r < full; r += NNRT_NORM_RUN)
-            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_RUN, full - r), t.stride, t.w, r);
+        int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c, turns = full / 4, done = 4 * turns;
+        for (int64_t r = 0; r < turns; r += NNRT_NORM_TURNS)
+            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_TURNS, turns - r), 4, turns * t.stride, t.stride, t.w, 4 * r);
+        if (done < full)
+            K(carry)(t.first, t.second, x + done * t.stride, full - done, 1, 0, t.stride, t.w, done);
         if (rest)
-            K(carry)(t.first, t.second, x + full * t.stride, 1, t.stride, rest, full);
+            K(carry)(t.first, t.second, x + full * t.stride, 1, 1, 0, t.stride, rest, full);
     }
 }
 
@@ -75,30 +78,31 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
 {
     REAL s[NNRT_NORM_COLS], q[NNRT_NORM_COLS];
     const REAL *restrict x = (const REAL *)p->x + t.at, *restrict dy = (const REAL *)p->dy + t.at;
-    int64_t rows = nnrt_norm_ceil(t.rows, p->times), rest = t.rows % p->times * p->c, w = t.w;
+    const int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c, w = t.w;
+    const int64_t quarter = full / 4, far = quarter * t.stride, more = full - 4 * quarter + (rest > 0);
     memset(t.first, 0, (size_t)w * sizeof(double));
     memset(t.second, 0, (size_t)w * sizeof(double));
-    for (int64_t from = 0; from < rows; from += NNRT_NORM_RUN) {
-        int64_t r = from, last = least(rows, from + NNRT_NORM_RUN), whole = last - (last == rows && rest);
+    /* turns of four rows, then the rows that are left */
+    for (int64_t r = 0; r < quarter + more;) {
+        const int64_t last = least(r + NNRT_NORM_TURNS, quarter + more);
         memset(s, 0, (size_t)w * sizeof *s);
         memset(q, 0, (size_t)w * sizeof *q);
-        for (; r + 4 <= whole; r += 4) {
+        for (; r < least(last, quarter); r++) {
             const REAL *restrict v = x + r * t.stride, *restrict g = dy + r * t.stride;
-            TOUCH(v, t.stride);
-            TOUCH(g, t.stride);
             LOOP(i, w)
             {
 #define G(k)                                                                      \
-    const REAL t##k = v[i + k * t.stride] - m[i];                                 \
-    const REAL h##k = g[i + k * t.stride], g##k = relu && t##k * a[i] + b[i] <= 0 ? 0 : h##k;
+    const REAL t##k = v[i + k * far] - m[i];                                      \
+    const REAL h##k = g[i + k * far], g##k = relu && t##k * a[i] + b[i] <= 0 ? 0 : h##k;
                 G(0) G(1) G(2) G(3)
                 s[i] += (g0 + g1) + (g2 + g3);
                 q[i] += (g0 * t0 + g1 * t1) + (g2 * t2 + g3 * t3);
             }
         }
         for (; r < last; r++) {
-            const REAL *restrict v = x + r * t.stride, *restrict g = dy + r * t.stride;
-            LOOP(i, r < whole ? w : rest)
+            const int64_t at = (r + 3 * quarter) * t.stride;
+            const REAL *restrict v = x + at, *restrict g = dy + at;
+            LOOP(i, rest && r == quarter + more - 1 ? rest : w)
             {
                 G(0)
                 s[i] += g0;
