@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnrt import config
+import nnrt
+from nnrt import config, registry
 
 pytest.importorskip("numba", reason="the back-end is optional")
-from nnrt._numba import activation, linear, maps, reduce  # noqa: E402
+from nnrt._numba import activation, elementwise, linear, maps, reduce  # noqa: E402
+from nnrt.nn import functional as F  # noqa: E402
 from tests.conftest import collect  # noqa: E402
 from tests.test_kernels import kernel_of  # noqa: E402
 
@@ -57,6 +59,40 @@ def test_bit_equal_at_any_thread_count():
         with config.use(num_threads=threads):
             for got, want in zip(results(np.random.default_rng(0)), alone, strict=True):
                 np.testing.assert_array_equal(got, want)
+
+
+HALF = {
+    "unary": lambda x, y: nnrt.digamma(x) * nnrt.erf(x),
+    "activation": lambda x, y: F.glu(F.gelu(x)),
+    "slope": lambda x, y: F.prelu(x, y[0, :1]),
+    "elementwise": lambda x, y: nnrt.xlogy(nnrt.logaddexp(x, y), y),
+    "attention": lambda x, y: F.scaled_dot_product_attention(x, y, y, y[:, :3]),
+}
+
+
+@pytest.mark.parametrize("function", HALF.values(), ids=HALF)
+def test_float16_is_left_to_the_specification(function, rng):
+    found = []
+    arrays = rng.uniform(0.2, 0.9, (2, 3, 4)).astype(np.float16)
+    for backends in (("numba",), ("ref",)):
+        with registry.using(*backends):
+            inputs = [nnrt.tensor(a, requires_grad=True) for a in arrays]
+            y = function(*inputs)
+            y.sum().backward()
+            found.append([y.detach().numpy(), *(x.grad.numpy() for x in inputs if x.grad is not None)])
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_result_with_gaps(rng):
+    """Numba's own loop fills the gaps where inputs have none."""
+    x, y = np.full((3, 5, 2, 4), np.nan), rng.standard_normal((3, 5, 2, 4))
+    for of in (lambda a: a[..., 0], lambda a: a[..., 1:2], lambda a: a[:, ::-1], lambda a: a.T[::2], lambda a: a[0, 0, 0, :1]):
+        x[...] = np.nan
+        a, b = of(y).copy(), np.asfortranarray(of(y)) + 1
+        elementwise.axpy(of(x), a, b, 2.0)
+        np.testing.assert_allclose(of(x), a + 2 * b)
+        assert np.isnan(x).sum() == x.size - a.size
 
 
 def test_an_error_in_a_piece_reaches_the_caller():

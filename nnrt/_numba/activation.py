@@ -4,33 +4,13 @@ One scalar function per kernel, compiled for a dtype at its first use. Arithmeti
 constants is done in float64 and rounded once.
 """
 
-from math import erfc, exp, expm1, log1p, tanh
+from math import exp, expm1, tanh
 
 from nnrt._ref import activation as ref
 
+from . import scalars
 from .compiled import jit, ufunc
-from .maps import floats, run
-
-
-@jit
-def _sigmoid(x):
-    z = exp(-abs(x))
-    return (z if x < 0 else 1.0) / (1 + z)
-
-
-@jit
-def _log1p_exp(x):
-    return (0.0 if x < 0 else x) + log1p(exp(-abs(x)))
-
-
-@jit
-def _normal(x):
-    return 0.5 * erfc(-x * 0.7071067811865476)
-
-
-@jit
-def _density(x):
-    return 0.3989422804014327 * exp(-0.5 * x * x)
+from .maps import floating, floats, run
 
 
 @jit
@@ -40,20 +20,20 @@ def _inner(x):
 
 @jit
 def _gelu_tanh_slope(x):
-    s = _sigmoid(2 * _inner(x))
+    s = scalars.sigmoid(2 * _inner(x))
     return s + x * 2 * s * (1 - s) * 0.7978845608028654 * (1 + 0.134145 * x * x)
 
 
 @jit
 def _silu_slope(x, beta):
-    s = _sigmoid(beta * x)
+    s = scalars.sigmoid(beta * x)
     return s * (1 + beta * x * (1 - s))
 
 
 @jit
 def _mish_slope(x):
-    t = tanh(_log1p_exp(x))
-    return t + x * (1 - t * t) * _sigmoid(x)
+    t = tanh(scalars.softplus(x))
+    return t + x * (1 - t * t) * scalars.sigmoid(x)
 
 
 @jit
@@ -67,9 +47,7 @@ def _relu(x):
 
 
 def relu(y, x):
-    if not floats(y):
-        return ref.relu(y, x)
-    run(_relu, y, x)
+    floating(_relu, ref.relu, y, x)
 
 
 @ufunc
@@ -78,9 +56,7 @@ def _relu_backward(dy, y):
 
 
 def relu_backward(dx, dy, y):
-    if not floats(dx):
-        return ref.relu_backward(dx, dy, y)
-    run(_relu_backward, dx, dy, y)
+    floating(_relu_backward, ref.relu_backward, dx, dy, y)
 
 
 @ufunc
@@ -89,9 +65,7 @@ def _hardtanh(x, lo, hi):
 
 
 def hardtanh(y, x, lo, hi):
-    if not floats(y):
-        return ref.hardtanh(y, x, lo, hi)
-    run(_hardtanh, y, x, lo, hi)
+    floating(_hardtanh, ref.hardtanh, y, x, lo, hi)
 
 
 @ufunc
@@ -100,9 +74,7 @@ def _hardtanh_backward(dy, x, lo, hi):
 
 
 def hardtanh_backward(dx, dy, x, lo, hi):
-    if not floats(dx):
-        return ref.hardtanh_backward(dx, dy, x, lo, hi)
-    run(_hardtanh_backward, dx, dy, x, lo, hi)
+    floating(_hardtanh_backward, ref.hardtanh_backward, dx, dy, x, lo, hi)
 
 
 @ufunc
@@ -111,9 +83,7 @@ def _leaky_relu(x, slope):
 
 
 def leaky_relu(y, x, slope):
-    if not floats(y):
-        return ref.leaky_relu(y, x, slope)
-    run(_leaky_relu, y, x, slope)
+    floating(_leaky_relu, ref.leaky_relu, y, x, slope)
 
 
 @ufunc
@@ -122,9 +92,7 @@ def _leaky_relu_backward(dy, x, slope):
 
 
 def leaky_relu_backward(dx, dy, x, slope):
-    if not floats(dx):
-        return ref.leaky_relu_backward(dx, dy, x, slope)
-    run(_leaky_relu_backward, dx, dy, x, slope)
+    floating(_leaky_relu_backward, ref.leaky_relu_backward, dx, dy, x, slope)
 
 
 @ufunc
@@ -133,9 +101,7 @@ def _prelu(x, w):
 
 
 def prelu(y, x, w):
-    if not floats(y):
-        return ref.prelu(y, x, w)
-    run(_prelu, y, x, w)
+    floating(_prelu, ref.prelu, y, x, w)
 
 
 @ufunc
@@ -144,9 +110,7 @@ def _elu(x, alpha, scale, inner):
 
 
 def elu(y, x, alpha, scale, inner):
-    if not floats(y):
-        return ref.elu(y, x, alpha, scale, inner)
-    run(_elu, y, x, alpha, scale, inner)
+    floating(_elu, ref.elu, y, x, alpha, scale, inner)
 
 
 @ufunc
@@ -155,31 +119,25 @@ def _elu_backward(dy, x, alpha, scale, inner):
 
 
 def elu_backward(dx, dy, x, alpha, scale, inner):
-    if not floats(dx):
-        return ref.elu_backward(dx, dy, x, alpha, scale, inner)
-    run(_elu_backward, dx, dy, x, alpha, scale, inner)
+    floating(_elu_backward, ref.elu_backward, dx, dy, x, alpha, scale, inner)
 
 
 @ufunc
 def _gelu(x):
-    return x * _normal(x)
+    return x * scalars.normal(x)
 
 
 def gelu(y, x):
-    if not floats(y):
-        return ref.gelu(y, x)
-    run(_gelu, y, x)
+    floating(_gelu, ref.gelu, y, x)
 
 
 @ufunc
 def _gelu_backward(dy, x):
-    return dy * (_normal(x) + x * _density(x))
+    return dy * (scalars.normal(x) + x * scalars.density(x))
 
 
 def gelu_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.gelu_backward(dx, dy, x)
-    run(_gelu_backward, dx, dy, x)
+    floating(_gelu_backward, ref.gelu_backward, dx, dy, x)
 
 
 def gelu_sloped(y, slope, x):
@@ -189,13 +147,11 @@ def gelu_sloped(y, slope, x):
 
 @ufunc
 def _gelu_tanh(x):
-    return x * _sigmoid(2 * _inner(x))
+    return x * scalars.sigmoid(2 * _inner(x))
 
 
 def gelu_tanh(y, x):
-    if not floats(y):
-        return ref.gelu_tanh(y, x)
-    run(_gelu_tanh, y, x)
+    floating(_gelu_tanh, ref.gelu_tanh, y, x)
 
 
 @ufunc
@@ -204,20 +160,16 @@ def _gelu_tanh_backward(dy, x):
 
 
 def gelu_tanh_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.gelu_tanh_backward(dx, dy, x)
-    run(_gelu_tanh_backward, dx, dy, x)
+    floating(_gelu_tanh_backward, ref.gelu_tanh_backward, dx, dy, x)
 
 
 @ufunc
 def _silu(x, beta):
-    return x * _sigmoid(beta * x)
+    return x * scalars.sigmoid(beta * x)
 
 
 def silu(y, x, beta):
-    if not floats(y):
-        return ref.silu(y, x, beta)
-    run(_silu, y, x, beta)
+    floating(_silu, ref.silu, y, x, beta)
 
 
 @ufunc
@@ -226,20 +178,16 @@ def _silu_backward(dy, x, beta):
 
 
 def silu_backward(dx, dy, x, beta):
-    if not floats(dx):
-        return ref.silu_backward(dx, dy, x, beta)
-    run(_silu_backward, dx, dy, x, beta)
+    floating(_silu_backward, ref.silu_backward, dx, dy, x, beta)
 
 
 @ufunc
 def _mish(x):
-    return x * tanh(_log1p_exp(x))
+    return x * tanh(scalars.softplus(x))
 
 
 def mish(y, x):
-    if not floats(y):
-        return ref.mish(y, x)
-    run(_mish, y, x)
+    floating(_mish, ref.mish, y, x)
 
 
 @ufunc
@@ -248,31 +196,25 @@ def _mish_backward(dy, x):
 
 
 def mish_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.mish_backward(dx, dy, x)
-    run(_mish_backward, dx, dy, x)
+    floating(_mish_backward, ref.mish_backward, dx, dy, x)
 
 
 @ufunc
 def _softplus(x, beta, threshold):
-    return x if x * beta > threshold else _log1p_exp(x * beta) / beta
+    return x if x * beta > threshold else scalars.softplus(x * beta) / beta
 
 
 def softplus(y, x, beta, threshold):
-    if not floats(y):
-        return ref.softplus(y, x, beta, threshold)
-    run(_softplus, y, x, beta, threshold)
+    floating(_softplus, ref.softplus, y, x, beta, threshold)
 
 
 @ufunc
 def _softplus_backward(dy, x, beta, threshold):
-    return dy if x * beta > threshold else dy * _sigmoid(x * beta)
+    return dy if x * beta > threshold else dy * scalars.sigmoid(x * beta)
 
 
 def softplus_backward(dx, dy, x, beta, threshold):
-    if not floats(dx):
-        return ref.softplus_backward(dx, dy, x, beta, threshold)
-    run(_softplus_backward, dx, dy, x, beta, threshold)
+    floating(_softplus_backward, ref.softplus_backward, dx, dy, x, beta, threshold)
 
 
 @ufunc
@@ -281,9 +223,7 @@ def _softsign(x):
 
 
 def softsign(y, x):
-    if not floats(y):
-        return ref.softsign(y, x)
-    run(_softsign, y, x)
+    floating(_softsign, ref.softsign, y, x)
 
 
 @ufunc
@@ -292,9 +232,7 @@ def _softsign_backward(dy, x):
 
 
 def softsign_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.softsign_backward(dx, dy, x)
-    run(_softsign_backward, dx, dy, x)
+    floating(_softsign_backward, ref.softsign_backward, dx, dy, x)
 
 
 @ufunc
@@ -303,9 +241,7 @@ def _hardsigmoid(x):
 
 
 def hardsigmoid(y, x):
-    if not floats(y):
-        return ref.hardsigmoid(y, x)
-    run(_hardsigmoid, y, x)
+    floating(_hardsigmoid, ref.hardsigmoid, y, x)
 
 
 @ufunc
@@ -314,9 +250,7 @@ def _hardsigmoid_backward(dy, x):
 
 
 def hardsigmoid_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.hardsigmoid_backward(dx, dy, x)
-    run(_hardsigmoid_backward, dx, dy, x)
+    floating(_hardsigmoid_backward, ref.hardsigmoid_backward, dx, dy, x)
 
 
 @ufunc
@@ -325,9 +259,7 @@ def _hardswish(x):
 
 
 def hardswish(y, x):
-    if not floats(y):
-        return ref.hardswish(y, x)
-    run(_hardswish, y, x)
+    floating(_hardswish, ref.hardswish, y, x)
 
 
 @ufunc
@@ -336,31 +268,25 @@ def _hardswish_backward(dy, x):
 
 
 def hardswish_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.hardswish_backward(dx, dy, x)
-    run(_hardswish_backward, dx, dy, x)
+    floating(_hardswish_backward, ref.hardswish_backward, dx, dy, x)
 
 
 @ufunc
 def _logsigmoid(x):
-    return -_log1p_exp(-x)
+    return -scalars.softplus(-x)
 
 
 def logsigmoid(y, x):
-    if not floats(y):
-        return ref.logsigmoid(y, x)
-    run(_logsigmoid, y, x)
+    floating(_logsigmoid, ref.logsigmoid, y, x)
 
 
 @ufunc
 def _logsigmoid_backward(dy, x):
-    return dy * _sigmoid(-x)
+    return dy * scalars.sigmoid(-x)
 
 
 def logsigmoid_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.logsigmoid_backward(dx, dy, x)
-    run(_logsigmoid_backward, dx, dy, x)
+    floating(_logsigmoid_backward, ref.logsigmoid_backward, dx, dy, x)
 
 
 @ufunc
@@ -369,9 +295,7 @@ def _tanhshrink(x):
 
 
 def tanhshrink(y, x):
-    if not floats(y):
-        return ref.tanhshrink(y, x)
-    run(_tanhshrink, y, x)
+    floating(_tanhshrink, ref.tanhshrink, y, x)
 
 
 @ufunc
@@ -380,9 +304,7 @@ def _tanhshrink_backward(dy, x):
 
 
 def tanhshrink_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.tanhshrink_backward(dx, dy, x)
-    run(_tanhshrink_backward, dx, dy, x)
+    floating(_tanhshrink_backward, ref.tanhshrink_backward, dx, dy, x)
 
 
 @ufunc
@@ -391,9 +313,7 @@ def _softshrink(x, lambd):
 
 
 def softshrink(y, x, lambd):
-    if not floats(y):
-        return ref.softshrink(y, x, lambd)
-    run(_softshrink, y, x, lambd)
+    floating(_softshrink, ref.softshrink, y, x, lambd)
 
 
 @ufunc
@@ -402,9 +322,7 @@ def _hardshrink(x, lambd):
 
 
 def hardshrink(y, x, lambd):
-    if not floats(y):
-        return ref.hardshrink(y, x, lambd)
-    run(_hardshrink, y, x, lambd)
+    floating(_hardshrink, ref.hardshrink, y, x, lambd)
 
 
 @ufunc
@@ -413,9 +331,7 @@ def _threshold(x, threshold, value):
 
 
 def threshold(y, x, threshold, value):
-    if not floats(y):
-        return ref.threshold(y, x, threshold, value)
-    run(_threshold, y, x, threshold, value)
+    floating(_threshold, ref.threshold, y, x, threshold, value)
 
 
 @ufunc
@@ -424,9 +340,7 @@ def _threshold_backward(dy, x, threshold):
 
 
 def threshold_backward(dx, dy, x, threshold):
-    if not floats(dx):
-        return ref.threshold_backward(dx, dy, x, threshold)
-    run(_threshold_backward, dx, dy, x, threshold)
+    floating(_threshold_backward, ref.threshold_backward, dx, dy, x, threshold)
 
 
 @ufunc
@@ -435,9 +349,7 @@ def _squared_relu(x):
 
 
 def squared_relu(y, x):
-    if not floats(y):
-        return ref.squared_relu(y, x)
-    run(_squared_relu, y, x)
+    floating(_squared_relu, ref.squared_relu, y, x)
 
 
 @ufunc
@@ -446,9 +358,7 @@ def _squared_relu_backward(dy, x):
 
 
 def squared_relu_backward(dx, dy, x):
-    if not floats(dx):
-        return ref.squared_relu_backward(dx, dy, x)
-    run(_squared_relu_backward, dx, dy, x)
+    floating(_squared_relu_backward, ref.squared_relu_backward, dx, dy, x)
 
 
 @ufunc
@@ -457,9 +367,7 @@ def _step(x):
 
 
 def step(y, x):
-    if not floats(y):
-        return ref.step(y, x)
-    run(_step, y, x)
+    floating(_step, ref.step, y, x)
 
 
 @ufunc
@@ -468,9 +376,7 @@ def _shrink_backward(dy, x, lambd):
 
 
 def shrink_backward(dx, dy, x, lambd):
-    if not floats(dx):
-        return ref.shrink_backward(dx, dy, x, lambd)
-    run(_shrink_backward, dx, dy, x, lambd)
+    floating(_shrink_backward, ref.shrink_backward, dx, dy, x, lambd)
 
 
 @ufunc
@@ -478,33 +384,44 @@ def _prelu_weight(dy, x):
     return 0.0 if x > 0 else x * dy
 
 
-def prelu_backward(dx, dw, dy, x, w):
-    run(_prelu_weight, dw, dy, x)
-    run(_prelu_input, dx, dy, x, w)
-
-
 @ufunc
 def _prelu_input(dy, x, w):
     return dy if x > 0 else w * dy
 
 
+def prelu_backward(dx, dw, dy, x, w):
+    if not floats(dx):
+        return ref.prelu_backward(dx, dw, dy, x, w)
+    run(_prelu_weight, dw, dy, x)
+    run(_prelu_input, dx, dy, x, w)
+
+
+# ---- gates: y = a f(b), so that da = dy f(b) is the forward pass, with dy for a ----
+
+
+def _gate_backward(gate, slope, specified, da, db, dy, a, b):
+    if not floats(da):
+        return specified(da, db, dy, a, b)
+    run(gate, da, dy, b)
+    run(slope, db, dy, a, b)
+
+
 @ufunc
 def _glu(a, b):
-    return a * (_sigmoid(b))
+    return a * scalars.sigmoid(b)
 
 
 @ufunc
 def _glu_slope(dy, a, b):
-    return dy * (a * _sigmoid(b) * _sigmoid(-b))
+    return dy * (a * scalars.sigmoid(b) * scalars.sigmoid(-b))
 
 
 def glu(y, a, b):
-    run(_glu, y, a, b)
+    floating(_glu, ref.glu, y, a, b)
 
 
 def glu_backward(da, db, dy, a, b):
-    run(_glu, da, dy, b)
-    run(_glu_slope, db, dy, a, b)
+    _gate_backward(_glu, _glu_slope, ref.glu_backward, da, db, dy, a, b)
 
 
 @ufunc
@@ -518,36 +435,34 @@ def _reglu_slope(dy, a, b):
 
 
 def reglu(y, a, b):
-    run(_reglu, y, a, b)
+    floating(_reglu, ref.reglu, y, a, b)
 
 
 def reglu_backward(da, db, dy, a, b):
-    run(_reglu, da, dy, b)
-    run(_reglu_slope, db, dy, a, b)
+    _gate_backward(_reglu, _reglu_slope, ref.reglu_backward, da, db, dy, a, b)
 
 
 @ufunc
 def _geglu(a, b):
-    return a * (b * _normal(b))
+    return a * (b * scalars.normal(b))
 
 
 @ufunc
 def _geglu_slope(dy, a, b):
-    return dy * (a * (_normal(b) + b * _density(b)))
+    return dy * (a * (scalars.normal(b) + b * scalars.density(b)))
 
 
 def geglu(y, a, b):
-    run(_geglu, y, a, b)
+    floating(_geglu, ref.geglu, y, a, b)
 
 
 def geglu_backward(da, db, dy, a, b):
-    run(_geglu, da, dy, b)
-    run(_geglu_slope, db, dy, a, b)
+    _gate_backward(_geglu, _geglu_slope, ref.geglu_backward, da, db, dy, a, b)
 
 
 @ufunc
 def _swiglu(a, b):
-    return a * (b * _sigmoid(b))
+    return a * (b * scalars.sigmoid(b))
 
 
 @ufunc
@@ -556,12 +471,11 @@ def _swiglu_slope(dy, a, b):
 
 
 def swiglu(y, a, b):
-    run(_swiglu, y, a, b)
+    floating(_swiglu, ref.swiglu, y, a, b)
 
 
 def swiglu_backward(da, db, dy, a, b):
-    run(_swiglu, da, dy, b)
-    run(_swiglu_slope, db, dy, a, b)
+    _gate_backward(_swiglu, _swiglu_slope, ref.swiglu_backward, da, db, dy, a, b)
 
 
 @ufunc
@@ -575,9 +489,8 @@ def _bilinear_gate_slope(dy, a, b):
 
 
 def bilinear_gate(y, a, b):
-    run(_bilinear_gate, y, a, b)
+    floating(_bilinear_gate, ref.bilinear_gate, y, a, b)
 
 
 def bilinear_gate_backward(da, db, dy, a, b):
-    run(_bilinear_gate, da, dy, b)
-    run(_bilinear_gate_slope, db, dy, a, b)
+    _gate_backward(_bilinear_gate, _bilinear_gate_slope, ref.bilinear_gate_backward, da, db, dy, a, b)

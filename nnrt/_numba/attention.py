@@ -2,14 +2,20 @@
 
 import numpy as np
 
+from nnrt._ref import attention as ref
+
 from .compiled import jit
 from .linear import gemm
+from .maps import floats
 from .random import _block
 
 ROWS, COLS = 256, 1024  # of a block: scores of 1 MB
 
 
 def attention(out, lse, mass, q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset):
+    forward = q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset
+    if not floats(q):
+        return ref.attention(out, lse, mass, *forward)
     given = q, k, mask, slopes, relative, scale, causal, first
     if lse is None:
         lse = np.empty(q.shape[:3], q.dtype)
@@ -45,10 +51,12 @@ def attention_backward(
     dq, dk, dv, drelative, dout, dmass, out, lse, mass, q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed,
     offset,
 ):  # fmt: skip
+    forward = q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset
+    if not floats(q):
+        return ref.attention_backward(dq, dk, dv, drelative, dout, dmass, out, lse, mass, *forward)
     for grad in (dq, dk, dv, drelative):
         if grad is not None:
             grad[...] = 0
-    forward = q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset
     for b, h, g, rows, cols, i, j, kept, ds in _gradients(dout, dmass, out, lse, mass, *forward):
         if dq is not None:
             dq[b, h, rows] += _product(ds, k[b, g, cols], scale)
@@ -65,8 +73,10 @@ def attention_backward(
 def mask_backward(
     dmask, dout, dmass, out, lse, mass, q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset
 ):
-    dmask[...] = 0
     forward = q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed, offset
+    if not floats(q):
+        return ref.mask_backward(dmask, dout, dmass, out, lse, mass, *forward)
+    dmask[...] = 0
     for b, h, _, _, _, i, j, _, ds in _gradients(dout, dmass, out, lse, mass, *forward):
         to = dmask[b * (dmask.shape[0] > 1), h * (dmask.shape[1] > 1)]
         if to.shape[0] == 1:

@@ -9,6 +9,7 @@ import os
 import pickle
 
 import numba
+import numpy as np
 from numba.core import caching
 
 
@@ -25,18 +26,37 @@ def jit(function=None, **options):
 
 
 class ufunc:
-    """numba.vectorize, made at the first call (there are two hundred) and compiled for a dtype at its first use."""
+    """numba.vectorize for each dtype of the output, made at its first use: there are two hundred functions, and numpy would
+    take the loop for float64 for float32 as well, were it there first."""
 
     def __init__(self, function):
         self.function = function
-        self.compiled = None
+        self.compiled = {}
 
     def __call__(self, *inputs, out):
-        if self.compiled is None:
-            compiled = numba.vectorize(self.function)
-            _cached(self.function, compiled._dispatcher, "cache")
-            self.compiled = compiled
-        return self.compiled(*inputs, out=out)
+        """out = function(*inputs). Numba's loop writes densely wherever it reads densely: out must be dense along the innermost
+        axis, so axes are taken in the order of its strides, and what has gaps is written to by way of a copy."""
+        result = out
+        if not out.flags.c_contiguous:
+            axes = sorted(range(out.ndim), key=lambda i: (out.shape[i] > 1, -abs(out.strides[i])))
+            if out.size and out.shape[axes[-1]] > 1 and out.strides[axes[-1]] != out.itemsize:
+                dense = np.empty(out.shape, out.dtype)
+                self(*inputs, out=dense)
+                out[...] = dense
+                return out
+            inputs = [np.broadcast_to(x, out.shape).transpose(axes) for x in inputs]
+            out = out.transpose(axes)
+        try:
+            self.compiled[out.dtype](*inputs, out=out, order="C")
+        except (KeyError, TypeError):  # not made, or not for these inputs
+            function = self.compiled.get(out.dtype)
+            if function is None:
+                function = numba.vectorize(self.function)
+                _cached(self.function, function._dispatcher, "cache")
+                self.compiled[out.dtype] = function
+            function.add(tuple(numba.from_dtype(np.result_type(x)) for x in inputs))
+            function(*inputs, out=out, order="C")
+        return result
 
 
 def typed(signature, **options):

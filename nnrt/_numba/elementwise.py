@@ -11,103 +11,71 @@ from nnrt._ref import elementwise as ref
 
 from . import reduce
 from .compiled import ufunc
-from .maps import floats, run
+from .maps import floating, floats, run
 
 
 def add(out, a, b):
-    if not floats(out):
-        return ref.add(out, a, b)
-    run(np.add, out, a, b)
+    floating(np.add, ref.add, out, a, b)
 
 
 def sub(out, a, b):
-    if not floats(out):
-        return ref.sub(out, a, b)
-    run(np.subtract, out, a, b)
+    floating(np.subtract, ref.sub, out, a, b)
 
 
 def mul(out, a, b):
-    if not floats(out):
-        return ref.mul(out, a, b)
-    run(np.multiply, out, a, b)
+    floating(np.multiply, ref.mul, out, a, b)
 
 
 def div(out, a, b):
-    if not floats(out):
-        return ref.div(out, a, b)
-    run(np.divide, out, a, b)
+    floating(np.divide, ref.div, out, a, b)
 
 
 def floor_divide(out, a, b):
-    if not floats(out):
-        return ref.floor_divide(out, a, b)
-    run(np.floor_divide, out, a, b)
+    floating(np.floor_divide, ref.floor_divide, out, a, b)
 
 
 def remainder(out, a, b):
-    if not floats(out):
-        return ref.remainder(out, a, b)
-    run(np.remainder, out, a, b)
+    floating(np.remainder, ref.remainder, out, a, b)
 
 
 def fmod(out, a, b):
-    if not floats(out):
-        return ref.fmod(out, a, b)
-    run(np.fmod, out, a, b)
+    floating(np.fmod, ref.fmod, out, a, b)
 
 
 def pow(out, a, b):
-    if not floats(out):
-        return ref.pow(out, a, b)
-    run(np.power, out, a, b)
+    floating(np.power, ref.pow, out, a, b)
 
 
 def maximum(out, a, b):
-    if not floats(out):
-        return ref.maximum(out, a, b)
-    run(np.maximum, out, a, b)
+    floating(np.maximum, ref.maximum, out, a, b)
 
 
 def minimum(out, a, b):
-    if not floats(out):
-        return ref.minimum(out, a, b)
-    run(np.minimum, out, a, b)
+    floating(np.minimum, ref.minimum, out, a, b)
 
 
 def fmax(out, a, b):
-    if not floats(out):
-        return ref.fmax(out, a, b)
-    run(np.fmax, out, a, b)
+    floating(np.fmax, ref.fmax, out, a, b)
 
 
 def fmin(out, a, b):
-    if not floats(out):
-        return ref.fmin(out, a, b)
-    run(np.fmin, out, a, b)
+    floating(np.fmin, ref.fmin, out, a, b)
 
 
 def atan2(out, a, b):
-    if not floats(out):
-        return ref.atan2(out, a, b)
-    run(np.arctan2, out, a, b)
+    floating(np.arctan2, ref.atan2, out, a, b)
 
 
 def hypot(out, a, b):
-    if not floats(out):
-        return ref.hypot(out, a, b)
-    run(np.hypot, out, a, b)
+    floating(np.hypot, ref.hypot, out, a, b)
 
 
 def logaddexp(out, a, b):
-    if not floats(out):
-        return ref.logaddexp(out, a, b)
-    run(np.logaddexp, out, a, b)
+    floating(np.logaddexp, ref.logaddexp, out, a, b)
 
 
 def neg(out, a):
-    if not floats(out):
-        return ref.neg(out, a)
-    run(np.negative, out, a)
+    floating(np.negative, ref.neg, out, a)
 
 
 @ufunc
@@ -116,7 +84,7 @@ def _div_backward(dy, a, b):
 
 
 def div_backward(db, dy, a, b):
-    run(_div_backward, db, dy, a, b)
+    floating(_div_backward, ref.div_backward, db, dy, a, b)
 
 
 @ufunc
@@ -125,7 +93,7 @@ def _pow_backward(dy, a, b):
 
 
 def pow_backward(da, dy, a, b):
-    run(_pow_backward, da, dy, a, b)
+    floating(_pow_backward, ref.pow_backward, da, dy, a, b)
 
 
 @ufunc
@@ -134,7 +102,7 @@ def _pow_backward_exponent(dy, a, b, y):
 
 
 def pow_backward_exponent(db, dy, a, b, y):
-    run(_pow_backward_exponent, db, dy, a, b, y)
+    floating(_pow_backward_exponent, ref.pow_backward_exponent, db, dy, a, b, y)
 
 
 @ufunc
@@ -143,7 +111,7 @@ def _maximum_backward(dy, a, b):
 
 
 def maximum_backward(da, dy, a, b):
-    run(_maximum_backward, da, dy, a, b)
+    floating(_maximum_backward, ref.maximum_backward, da, dy, a, b)
 
 
 @ufunc
@@ -152,7 +120,7 @@ def _minimum_backward(dy, a, b):
 
 
 def minimum_backward(da, dy, a, b):
-    run(_minimum_backward, da, dy, a, b)
+    floating(_minimum_backward, ref.minimum_backward, da, dy, a, b)
 
 
 @ufunc
@@ -161,7 +129,7 @@ def _atan2_backward(dy, a, b):
 
 
 def atan2_backward(da, dy, a, b):
-    run(_atan2_backward, da, dy, a, b)
+    floating(_atan2_backward, ref.atan2_backward, da, dy, a, b)
 
 
 @ufunc
@@ -170,7 +138,7 @@ def _hypot_backward(dy, a, y):
 
 
 def hypot_backward(da, dy, a, y):
-    run(_hypot_backward, da, dy, a, y)
+    floating(_hypot_backward, ref.hypot_backward, da, dy, a, y)
 
 
 @ufunc
@@ -179,7 +147,7 @@ def _logaddexp_backward(dy, a, b):
 
 
 def logaddexp_backward(da, dy, a, b):
-    run(_logaddexp_backward, da, dy, a, b)
+    floating(_logaddexp_backward, ref.logaddexp_backward, da, dy, a, b)
 
 
 @ufunc
@@ -188,7 +156,7 @@ def _xlogy(a, b):
 
 
 def xlogy(out, a, b):
-    run(_xlogy, out, a, b)
+    floating(_xlogy, ref.xlogy, out, a, b)
 
 
 @ufunc
@@ -197,7 +165,7 @@ def _xlogy_backward(dy, a, b):
 
 
 def xlogy_backward(da, dy, a, b):
-    run(_xlogy_backward, da, dy, a, b)
+    floating(_xlogy_backward, ref.xlogy_backward, da, dy, a, b)
 
 
 @ufunc
@@ -206,9 +174,7 @@ def _lerp(a, b, w):
 
 
 def lerp(out, a, b, w):
-    if not floats(out):
-        return ref.lerp(out, a, b, w)
-    run(_lerp, out, a, b, w)
+    floating(_lerp, ref.lerp, out, a, b, w)
 
 
 @ufunc
@@ -217,9 +183,7 @@ def _addcmul(x, a, b, value):
 
 
 def addcmul(out, x, a, b, value):
-    if not floats(out):
-        return ref.addcmul(out, x, a, b, value)
-    run(_addcmul, out, x, a, b, value)
+    floating(_addcmul, ref.addcmul, out, x, a, b, value)
 
 
 @ufunc
@@ -228,9 +192,7 @@ def _addcdiv(x, a, b, value):
 
 
 def addcdiv(out, x, a, b, value):
-    if not floats(out):
-        return ref.addcdiv(out, x, a, b, value)
-    run(_addcdiv, out, x, a, b, value)
+    floating(_addcdiv, ref.addcdiv, out, x, a, b, value)
 
 
 @ufunc
@@ -239,9 +201,7 @@ def _axpy(a, b, alpha):
 
 
 def axpy(out, a, b, alpha):
-    if not floats(out):
-        return ref.axpy(out, a, b, alpha)
-    run(_axpy, out, a, b, alpha)
+    floating(_axpy, ref.axpy, out, a, b, alpha)
 
 
 @ufunc
@@ -250,9 +210,7 @@ def _where(condition, a, b):
 
 
 def where(out, condition, a, b):
-    if not floats(out):
-        return ref.where(out, condition, a, b)
-    run(_where, out, condition, a, b)
+    floating(_where, ref.where, out, condition, a, b)
 
 
 @ufunc
@@ -261,7 +219,7 @@ def _clamp_backward(dy, x, lo, hi):
 
 
 def clamp_backward(dx, dy, x, lo, hi):
-    run(_clamp_backward, dx, dy, x, lo, hi)
+    floating(_clamp_backward, ref.clamp_backward, dx, dy, x, lo, hi)
 
 
 def cast(out, x):
@@ -278,9 +236,7 @@ def _trunc_divide(a, b):
 
 
 def trunc_divide(out, a, b):
-    if not floats(out):
-        return ref.trunc_divide(out, a, b)
-    run(_trunc_divide, out, a, b)
+    floating(_trunc_divide, ref.trunc_divide, out, a, b)
 
 
 @ufunc
@@ -289,9 +245,7 @@ def _heaviside(a, b):
 
 
 def heaviside(out, a, b):
-    if not floats(out):
-        return ref.heaviside(out, a, b)
-    run(_heaviside, out, a, b)
+    floating(_heaviside, ref.heaviside, out, a, b)
 
 
 @ufunc
@@ -301,9 +255,7 @@ def _clamp(x, lo, hi):
 
 
 def clamp(out, x, lo, hi):
-    if not floats(out):
-        return ref.clamp(out, x, lo, hi)
-    run(_clamp, out, x, lo, hi)
+    floating(_clamp, ref.clamp, out, x, lo, hi)
 
 
 @ufunc
@@ -312,7 +264,7 @@ def _clamp_backward_lo(dy, x, lo, hi):
 
 
 def clamp_backward_lo(dlo, dy, x, lo, hi):
-    run(_clamp_backward_lo, dlo, dy, x, lo, hi)
+    floating(_clamp_backward_lo, ref.clamp_backward_lo, dlo, dy, x, lo, hi)
 
 
 @ufunc
@@ -321,7 +273,7 @@ def _clamp_backward_hi(dy, x, lo, hi):
 
 
 def clamp_backward_hi(dhi, dy, x, lo, hi):
-    run(_clamp_backward_hi, dhi, dy, x, lo, hi)
+    floating(_clamp_backward_hi, ref.clamp_backward_hi, dhi, dy, x, lo, hi)
 
 
 def sum_to(out, x):

@@ -1,26 +1,17 @@
 """Losses in Numba. See nnrt._ref.loss for what each computes."""
 
-from math import exp, log, log1p
+from math import exp, log
 
 import numpy as np
 
 from .compiled import jit, ufunc
 from .maps import run
 from .reduce import _cube, _flat
+from .scalars import sigmoid, softplus
 from .softmax import _exp_sum, _top
 from .threads import share
 
 CHUNK = 1 << 14
-
-
-@jit
-def _softplus(x):
-    return (x if x > 0 else 0.0) + log1p(exp(-abs(x)))
-
-
-@jit
-def _sigmoid(x):
-    return (1.0 if x >= 0 else exp(x)) / (1 + exp(-abs(x)))
 
 
 @jit
@@ -68,9 +59,9 @@ _KINDS = {
         ufunc(lambda x, t, w, a: _log(1 - x) - _log(x)),
     ),
     "bce_logits": (
-        ufunc(lambda x, t, w, a: (1 - t) * x + (1 + (w - 1) * t) * _softplus(-x)),
-        ufunc(lambda x, t, w, a: (1 + (w - 1) * t) * _sigmoid(x) - w * t),
-        ufunc(lambda x, t, w, a: (w - 1) * _softplus(-x) - x),
+        ufunc(lambda x, t, w, a: (1 - t) * x + (1 + (w - 1) * t) * softplus(-x)),
+        ufunc(lambda x, t, w, a: (1 + (w - 1) * t) * sigmoid(x) - w * t),
+        ufunc(lambda x, t, w, a: (w - 1) * softplus(-x) - x),
     ),
     "kl": (
         ufunc(lambda x, t, w, a: (0.0 if t == 0 else t * log(t)) - t * x),

@@ -18,6 +18,14 @@ def floats(out):
     return out.dtype == np.float32 or out.dtype == np.float64
 
 
+def floating(ufunc, specified, out, *inputs):
+    """run, for the dtypes that are compiled for; for others the kernel as _ref has it."""
+    if floats(out):
+        run(ufunc, out, *inputs)
+    else:
+        specified(out, *inputs)
+
+
 def run(ufunc, out, *inputs):
     """out = ufunc(*inputs). Inputs broadcast to out's shape; Python numbers take out's dtype."""
     if out.dtype.kind == "f":

@@ -10,14 +10,13 @@ import numpy as np
 
 from nnrt._ref import unary as ref
 
-from .compiled import jit, ufunc
-from .maps import floats, run
+from . import scalars
+from .compiled import ufunc
+from .maps import floating
 
 
 def abs(y, x):
-    if not floats(y):
-        return ref.abs(y, x)
-    run(np.absolute, y, x)
+    floating(np.absolute, ref.abs, y, x)
 
 
 @ufunc
@@ -26,7 +25,7 @@ def _abs_backward(dy, x):
 
 
 def abs_backward(dx, dy, x):
-    run(_abs_backward, dx, dy, x)
+    floating(_abs_backward, ref.abs_backward, dx, dy, x)
 
 
 @ufunc
@@ -35,21 +34,15 @@ def _sign(x):
 
 
 def sign(y, x):
-    if not floats(y):
-        return ref.sign(y, x)
-    run(_sign, y, x)
+    floating(_sign, ref.sign, y, x)
 
 
 def exp(y, x):
-    if not floats(y):
-        return ref.exp(y, x)
-    run(np.exp, y, x)
+    floating(np.exp, ref.exp, y, x)
 
 
 def exp2(y, x):
-    if not floats(y):
-        return ref.exp2(y, x)
-    run(np.exp2, y, x)
+    floating(np.exp2, ref.exp2, y, x)
 
 
 @ufunc
@@ -58,13 +51,11 @@ def _exp2_backward(dy, y):
 
 
 def exp2_backward(dx, dy, y):
-    run(_exp2_backward, dx, dy, y)
+    floating(_exp2_backward, ref.exp2_backward, dx, dy, y)
 
 
 def expm1(y, x):
-    if not floats(y):
-        return ref.expm1(y, x)
-    run(np.expm1, y, x)
+    floating(np.expm1, ref.expm1, y, x)
 
 
 @ufunc
@@ -73,19 +64,15 @@ def _expm1_backward(dy, y):
 
 
 def expm1_backward(dx, dy, y):
-    run(_expm1_backward, dx, dy, y)
+    floating(_expm1_backward, ref.expm1_backward, dx, dy, y)
 
 
 def log(y, x):
-    if not floats(y):
-        return ref.log(y, x)
-    run(np.log, y, x)
+    floating(np.log, ref.log, y, x)
 
 
 def log2(y, x):
-    if not floats(y):
-        return ref.log2(y, x)
-    run(np.log2, y, x)
+    floating(np.log2, ref.log2, y, x)
 
 
 @ufunc
@@ -94,13 +81,11 @@ def _log2_backward(dy, x):
 
 
 def log2_backward(dx, dy, x):
-    run(_log2_backward, dx, dy, x)
+    floating(_log2_backward, ref.log2_backward, dx, dy, x)
 
 
 def log10(y, x):
-    if not floats(y):
-        return ref.log10(y, x)
-    run(np.log10, y, x)
+    floating(np.log10, ref.log10, y, x)
 
 
 @ufunc
@@ -109,13 +94,11 @@ def _log10_backward(dy, x):
 
 
 def log10_backward(dx, dy, x):
-    run(_log10_backward, dx, dy, x)
+    floating(_log10_backward, ref.log10_backward, dx, dy, x)
 
 
 def log1p(y, x):
-    if not floats(y):
-        return ref.log1p(y, x)
-    run(np.log1p, y, x)
+    floating(np.log1p, ref.log1p, y, x)
 
 
 @ufunc
@@ -124,13 +107,11 @@ def _log1p_backward(dy, x):
 
 
 def log1p_backward(dx, dy, x):
-    run(_log1p_backward, dx, dy, x)
+    floating(_log1p_backward, ref.log1p_backward, dx, dy, x)
 
 
 def sqrt(y, x):
-    if not floats(y):
-        return ref.sqrt(y, x)
-    run(np.sqrt, y, x)
+    floating(np.sqrt, ref.sqrt, y, x)
 
 
 @ufunc
@@ -139,7 +120,7 @@ def _sqrt_backward(dy, y):
 
 
 def sqrt_backward(dx, dy, y):
-    run(_sqrt_backward, dx, dy, y)
+    floating(_sqrt_backward, ref.sqrt_backward, dx, dy, y)
 
 
 @ufunc
@@ -148,9 +129,7 @@ def _rsqrt(x):
 
 
 def rsqrt(y, x):
-    if not floats(y):
-        return ref.rsqrt(y, x)
-    run(_rsqrt, y, x)
+    floating(_rsqrt, ref.rsqrt, y, x)
 
 
 @ufunc
@@ -159,7 +138,7 @@ def _rsqrt_backward(dy, y):
 
 
 def rsqrt_backward(dx, dy, y):
-    run(_rsqrt_backward, dx, dy, y)
+    floating(_rsqrt_backward, ref.rsqrt_backward, dx, dy, y)
 
 
 @ufunc
@@ -168,9 +147,7 @@ def _square(x):
 
 
 def square(y, x):
-    if not floats(y):
-        return ref.square(y, x)
-    run(_square, y, x)
+    floating(_square, ref.square, y, x)
 
 
 @ufunc
@@ -179,13 +156,11 @@ def _square_backward(dy, x):
 
 
 def square_backward(dx, dy, x):
-    run(_square_backward, dx, dy, x)
+    floating(_square_backward, ref.square_backward, dx, dy, x)
 
 
 def reciprocal(y, x):
-    if not floats(y):
-        return ref.reciprocal(y, x)
-    run(np.reciprocal, y, x)
+    floating(np.reciprocal, ref.reciprocal, y, x)
 
 
 @ufunc
@@ -194,13 +169,11 @@ def _reciprocal_backward(dy, y):
 
 
 def reciprocal_backward(dx, dy, y):
-    run(_reciprocal_backward, dx, dy, y)
+    floating(_reciprocal_backward, ref.reciprocal_backward, dx, dy, y)
 
 
 def sin(y, x):
-    if not floats(y):
-        return ref.sin(y, x)
-    run(np.sin, y, x)
+    floating(np.sin, ref.sin, y, x)
 
 
 @ufunc
@@ -209,13 +182,11 @@ def _sin_backward(dy, x):
 
 
 def sin_backward(dx, dy, x):
-    run(_sin_backward, dx, dy, x)
+    floating(_sin_backward, ref.sin_backward, dx, dy, x)
 
 
 def cos(y, x):
-    if not floats(y):
-        return ref.cos(y, x)
-    run(np.cos, y, x)
+    floating(np.cos, ref.cos, y, x)
 
 
 @ufunc
@@ -224,13 +195,11 @@ def _cos_backward(dy, x):
 
 
 def cos_backward(dx, dy, x):
-    run(_cos_backward, dx, dy, x)
+    floating(_cos_backward, ref.cos_backward, dx, dy, x)
 
 
 def tan(y, x):
-    if not floats(y):
-        return ref.tan(y, x)
-    run(np.tan, y, x)
+    floating(np.tan, ref.tan, y, x)
 
 
 @ufunc
@@ -239,13 +208,11 @@ def _tan_backward(dy, y):
 
 
 def tan_backward(dx, dy, y):
-    run(_tan_backward, dx, dy, y)
+    floating(_tan_backward, ref.tan_backward, dx, dy, y)
 
 
 def asin(y, x):
-    if not floats(y):
-        return ref.asin(y, x)
-    run(np.arcsin, y, x)
+    floating(np.arcsin, ref.asin, y, x)
 
 
 @ufunc
@@ -254,13 +221,11 @@ def _asin_backward(dy, x):
 
 
 def asin_backward(dx, dy, x):
-    run(_asin_backward, dx, dy, x)
+    floating(_asin_backward, ref.asin_backward, dx, dy, x)
 
 
 def acos(y, x):
-    if not floats(y):
-        return ref.acos(y, x)
-    run(np.arccos, y, x)
+    floating(np.arccos, ref.acos, y, x)
 
 
 @ufunc
@@ -269,13 +234,11 @@ def _acos_backward(dy, x):
 
 
 def acos_backward(dx, dy, x):
-    run(_acos_backward, dx, dy, x)
+    floating(_acos_backward, ref.acos_backward, dx, dy, x)
 
 
 def atan(y, x):
-    if not floats(y):
-        return ref.atan(y, x)
-    run(np.arctan, y, x)
+    floating(np.arctan, ref.atan, y, x)
 
 
 @ufunc
@@ -284,13 +247,11 @@ def _atan_backward(dy, x):
 
 
 def atan_backward(dx, dy, x):
-    run(_atan_backward, dx, dy, x)
+    floating(_atan_backward, ref.atan_backward, dx, dy, x)
 
 
 def sinh(y, x):
-    if not floats(y):
-        return ref.sinh(y, x)
-    run(np.sinh, y, x)
+    floating(np.sinh, ref.sinh, y, x)
 
 
 @ufunc
@@ -299,13 +260,11 @@ def _sinh_backward(dy, x):
 
 
 def sinh_backward(dx, dy, x):
-    run(_sinh_backward, dx, dy, x)
+    floating(_sinh_backward, ref.sinh_backward, dx, dy, x)
 
 
 def cosh(y, x):
-    if not floats(y):
-        return ref.cosh(y, x)
-    run(np.cosh, y, x)
+    floating(np.cosh, ref.cosh, y, x)
 
 
 @ufunc
@@ -314,13 +273,11 @@ def _cosh_backward(dy, x):
 
 
 def cosh_backward(dx, dy, x):
-    run(_cosh_backward, dx, dy, x)
+    floating(_cosh_backward, ref.cosh_backward, dx, dy, x)
 
 
 def asinh(y, x):
-    if not floats(y):
-        return ref.asinh(y, x)
-    run(np.arcsinh, y, x)
+    floating(np.arcsinh, ref.asinh, y, x)
 
 
 @ufunc
@@ -329,13 +286,11 @@ def _asinh_backward(dy, x):
 
 
 def asinh_backward(dx, dy, x):
-    run(_asinh_backward, dx, dy, x)
+    floating(_asinh_backward, ref.asinh_backward, dx, dy, x)
 
 
 def acosh(y, x):
-    if not floats(y):
-        return ref.acosh(y, x)
-    run(np.arccosh, y, x)
+    floating(np.arccosh, ref.acosh, y, x)
 
 
 @ufunc
@@ -344,13 +299,11 @@ def _acosh_backward(dy, x):
 
 
 def acosh_backward(dx, dy, x):
-    run(_acosh_backward, dx, dy, x)
+    floating(_acosh_backward, ref.acosh_backward, dx, dy, x)
 
 
 def atanh(y, x):
-    if not floats(y):
-        return ref.atanh(y, x)
-    run(np.arctanh, y, x)
+    floating(np.arctanh, ref.atanh, y, x)
 
 
 @ufunc
@@ -359,13 +312,11 @@ def _atanh_backward(dy, x):
 
 
 def atanh_backward(dx, dy, x):
-    run(_atanh_backward, dx, dy, x)
+    floating(_atanh_backward, ref.atanh_backward, dx, dy, x)
 
 
 def tanh(y, x):
-    if not floats(y):
-        return ref.tanh(y, x)
-    run(np.tanh, y, x)
+    floating(np.tanh, ref.tanh, y, x)
 
 
 @ufunc
@@ -374,18 +325,16 @@ def _tanh_backward(dy, y):
 
 
 def tanh_backward(dx, dy, y):
-    run(_tanh_backward, dx, dy, y)
+    floating(_tanh_backward, ref.tanh_backward, dx, dy, y)
 
 
 @ufunc
 def _sigmoid(x):
-    return (math.exp(-math.fabs(x)) if x < 0 else 1.0) / (1 + math.exp(-math.fabs(x)))
+    return scalars.sigmoid(x)
 
 
 def sigmoid(y, x):
-    if not floats(y):
-        return ref.sigmoid(y, x)
-    run(_sigmoid, y, x)
+    floating(_sigmoid, ref.sigmoid, y, x)
 
 
 @ufunc
@@ -394,7 +343,7 @@ def _sigmoid_backward(dy, y):
 
 
 def sigmoid_backward(dx, dy, y):
-    run(_sigmoid_backward, dx, dy, y)
+    floating(_sigmoid_backward, ref.sigmoid_backward, dx, dy, y)
 
 
 @ufunc
@@ -403,9 +352,7 @@ def _erf(x):
 
 
 def erf(y, x):
-    if not floats(y):
-        return ref.erf(y, x)
-    run(_erf, y, x)
+    floating(_erf, ref.erf, y, x)
 
 
 @ufunc
@@ -414,7 +361,7 @@ def _erf_backward(dy, x):
 
 
 def erf_backward(dx, dy, x):
-    run(_erf_backward, dx, dy, x)
+    floating(_erf_backward, ref.erf_backward, dx, dy, x)
 
 
 @ufunc
@@ -423,9 +370,7 @@ def _erfc(x):
 
 
 def erfc(y, x):
-    if not floats(y):
-        return ref.erfc(y, x)
-    run(_erfc, y, x)
+    floating(_erfc, ref.erfc, y, x)
 
 
 @ufunc
@@ -434,31 +379,23 @@ def _erfc_backward(dy, x):
 
 
 def erfc_backward(dx, dy, x):
-    run(_erfc_backward, dx, dy, x)
+    floating(_erfc_backward, ref.erfc_backward, dx, dy, x)
 
 
 def floor(y, x):
-    if not floats(y):
-        return ref.floor(y, x)
-    run(np.floor, y, x)
+    floating(np.floor, ref.floor, y, x)
 
 
 def ceil(y, x):
-    if not floats(y):
-        return ref.ceil(y, x)
-    run(np.ceil, y, x)
+    floating(np.ceil, ref.ceil, y, x)
 
 
 def round(y, x):
-    if not floats(y):
-        return ref.round(y, x)
-    run(np.rint, y, x)
+    floating(np.rint, ref.round, y, x)
 
 
 def trunc(y, x):
-    if not floats(y):
-        return ref.trunc(y, x)
-    run(np.trunc, y, x)
+    floating(np.trunc, ref.trunc, y, x)
 
 
 @ufunc
@@ -467,9 +404,7 @@ def _logit(x):
 
 
 def logit(y, x):
-    if not floats(y):
-        return ref.logit(y, x)
-    run(_logit, y, x)
+    floating(_logit, ref.logit, y, x)
 
 
 @ufunc
@@ -478,7 +413,7 @@ def _logit_backward(dy, x):
 
 
 def logit_backward(dx, dy, x):
-    run(_logit_backward, dx, dy, x)
+    floating(_logit_backward, ref.logit_backward, dx, dy, x)
 
 
 @ufunc
@@ -487,9 +422,7 @@ def _frac(x):
 
 
 def frac(y, x):
-    if not floats(y):
-        return ref.frac(y, x)
-    run(_frac, y, x)
+    floating(_frac, ref.frac, y, x)
 
 
 @ufunc
@@ -498,9 +431,7 @@ def _sinc(x):
 
 
 def sinc(y, x):
-    if not floats(y):
-        return ref.sinc(y, x)
-    run(_sinc, y, x)
+    floating(_sinc, ref.sinc, y, x)
 
 
 @ufunc
@@ -515,7 +446,7 @@ def _sinc_backward(dy, x):
 
 
 def sinc_backward(dx, dy, x):
-    run(_sinc_backward, dx, dy, x)
+    floating(_sinc_backward, ref.sinc_backward, dx, dy, x)
 
 
 @ufunc
@@ -524,9 +455,7 @@ def _nan_to_num(x, nan, posinf, neginf):
 
 
 def nan_to_num(y, x, nan, posinf, neginf):
-    if not floats(y):
-        return ref.nan_to_num(y, x, nan, posinf, neginf)
-    run(_nan_to_num, y, x, nan, posinf, neginf)
+    floating(_nan_to_num, ref.nan_to_num, y, x, nan, posinf, neginf)
 
 
 @ufunc
@@ -535,113 +464,52 @@ def _nan_to_num_backward(dy, x):
 
 
 def nan_to_num_backward(dx, dy, x):
-    run(_nan_to_num_backward, dx, dy, x)
-
-
-# ---- special functions, in float64; see _ref for the formulas
+    floating(_nan_to_num_backward, ref.nan_to_num_backward, dx, dy, x)
 
 
 @ufunc
 def _lgamma(x):
-    if x != x or math.isinf(x):
-        return math.inf if x == x else x
-    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(np.float64(x))
+    return scalars.lgamma(x)
 
 
 def lgamma(y, x):
-    if not floats(y):
-        return ref.lgamma(y, x)
-    run(_lgamma, y, x)
-
-
-@jit
-def _psi(x):
-    z = np.float64(x)
-    if z == 0:
-        return math.copysign(math.inf, -z)
-    value = 0.0
-    if z < 0:
-        fraction = z - np.rint(z)
-        if fraction == 0:
-            return math.nan
-        value = -math.pi / math.tan(math.pi * fraction)
-        z = 1 - z
-    while z < 10:
-        value -= 1 / z
-        z += 1
-    r = 1 / (z * z)
-    series = 1 / 12 - r * (1 / 120 - r * (1 / 252 - r * (1 / 240 - r * (1 / 132 - r * (691 / 32760 - r / 12)))))
-    return value + math.log(z) - 0.5 / z - r * series
+    floating(_lgamma, ref.lgamma, y, x)
 
 
 @ufunc
 def _lgamma_backward(dy, x):
-    return dy * _psi(x)
+    return dy * scalars.digamma(x)
 
 
 def lgamma_backward(dx, dy, x):
-    run(_lgamma_backward, dx, dy, x)
+    floating(_lgamma_backward, ref.lgamma_backward, dx, dy, x)
 
 
 @ufunc
 def _digamma(x):
-    return _psi(x)
+    return scalars.digamma(x)
 
 
 def digamma(y, x):
-    if not floats(y):
-        return ref.digamma(y, x)
-    run(_digamma, y, x)
+    floating(_digamma, ref.digamma, y, x)
 
 
 @ufunc
 def _digamma_backward(dy, x):
-    z, sign, value = np.float64(x), 1.0, 0.0
-    if z < 0.5:
-        value = (math.pi / math.sin(math.pi * (z - np.rint(z)))) ** 2
-        z, sign = 1 - z, -1.0
-    while z < 10:
-        value += sign / (z * z)
-        z += 1
-    r = 1 / (z * z)
-    series = 1 / 6 - r * (1 / 30 - r * (1 / 42 - r * (1 / 30 - r * (5 / 66 - r * (691 / 2730 - r * 7 / 6)))))
-    return dy * (value + sign * (1 / z + r / 2 + series * r / z))
+    return dy * scalars.trigamma(x)
 
 
 def digamma_backward(dx, dy, x):
-    run(_digamma_backward, dx, dy, x)
-
-
-_NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-_FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+    floating(_digamma_backward, ref.digamma_backward, dx, dy, x)
 
 
 @ufunc
 def _erfinv(x):
-    z = np.float64(x)
-    if math.fabs(z) == 1:
-        return math.copysign(math.inf, z)
-    w = -math.log((1 - z) * (1 + z))
-    at = w - 2.5 if w < 5 else math.sqrt(w) - 3
-    guess = 0.0
-    for near, far in zip(_NEAR, _FAR):
-        guess = guess * at + (near if w < 5 else far)
-    guess *= z
-    for _ in range(2):  # from the nearer of erf and erfc, so that the residual does not cancel
-        if math.fabs(z) < 0.5:
-            error = math.erf(guess) - z
-        else:
-            error = ((1 - math.fabs(z)) - math.erfc(math.fabs(guess))) * (1.0 if z > 0 else -1.0)
-        guess -= error / (2 / math.sqrt(math.pi) * math.exp(-guess * guess))
-    return guess
+    return scalars.erfinv(x)
 
 
 def erfinv(y, x):
-    if not floats(y):
-        return ref.erfinv(y, x)
-    run(_erfinv, y, x)
+    floating(_erfinv, ref.erfinv, y, x)
 
 
 @ufunc
@@ -650,4 +518,4 @@ def _erfinv_backward(dy, y):
 
 
 def erfinv_backward(dx, dy, y):
-    run(_erfinv_backward, dx, dy, y)
+    floating(_erfinv_backward, ref.erfinv_backward, dx, dy, y)
