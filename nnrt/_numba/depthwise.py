@@ -9,11 +9,14 @@ import numpy as np
 from numba import types
 
 from . import conv as wide
+from . import threads
 from .compiled import array, jit, typed
-from .conv import _forward, _grids, _padded, _share, _transposed
+from .conv import _forward, _grids, _padded, _reach, _transposed
 from .linear import _activate, _give
 from .native import address, load, store
 
+# Multiply-adds below which a second thread costs more than it brings.
+THREAD_MACS = 1 << 19
 # Fused multiply-adds, and sums in the order that vectors like.
 _SUMS = {"reassoc", "contract", "nsz"}
 
@@ -47,19 +50,27 @@ def _run(y, x, w, b, residual, axes, activation):
     if residual is not None:
         y += residual
     if y.size and x.size:
-        padded, low, memory = _padded(x, axes)
+        low, shape = _reach(x.shape, axes)
+        padded, memory = _padded(x, low, shape)
         filters = np.ascontiguousarray(w.reshape(len(w), -1).T)
         for (first, step, _), steps, taps in _grids(axes, w.shape):
             if not taps:
                 continue
             out = y[(slice(None), *(slice(f, None, s) for f, s in zip(first, step)))]
             offsets = np.array([(k, *np.subtract(at, low)) for k, at in taps])
-
             args = y.dtype.type(0), out, padded, filters, offsets, np.array(steps)
-            _share(partial(_add_taps[y.dtype], *args), range(len(y)), y.size * len(taps))
+            _share(partial(_add_taps[y.dtype], *args), len(y), y.size * len(taps))
         _give(memory)
     if activation is not None:
         _activate(y, activation)
+
+
+def _share(function, images, macs):
+    if macs < THREAD_MACS or threads.count() == 1:
+        for n in range(images):
+            function(n)
+    else:
+        threads.share(function, images)
 
 
 @typed(
@@ -98,12 +109,13 @@ def filter_backward(dw, db, x, dy, stride, padding, dilation, groups):
     if not (dw.size and x.size and dy.size):
         return
     axes = _forward(dy.shape, dw.shape, stride, padding, dilation)
-    padded, low, memory = _padded(x, axes)
+    low, shape = _reach(x.shape, axes)
+    padded, memory = _padded(x, low, shape)
     ((_, steps, taps),) = _grids(axes, dw.shape)
     offsets = np.array([np.subtract(at, low) for _, at in taps])
     sums = np.zeros((*dy.shape[:2], len(taps), len(dw)), dw.dtype)
     args = dw.dtype.type(0), sums, padded, dy, offsets, np.array(steps)
-    _share(partial(_sum_products[dw.dtype], *args), range(len(dy)), dy.size * len(taps))
+    _share(partial(_sum_products[dw.dtype], *args), len(dy), dy.size * len(taps))
     _give(memory)
     dw.reshape(len(dw), -1)[...] = sums.sum(axis=(0, 1), dtype=np.float64).T
 

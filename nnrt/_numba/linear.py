@@ -20,8 +20,10 @@ from .native import MR, TURN, VECTOR, address, count, load, move, stack, store, 
 # A panel of b this deep and HIGH tiles of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
 # of it, for L1, was 2 to 6% slower: c is visited more often.
 DEPTH_BYTES, HIGH = 4096, 16
-# Multiply-adds of a block, and those below which a second thread costs more than it brings.
-TASK_MACS, THREAD_MACS = 1 << 18, 1 << 19
+# Multiply-adds of a block, and those below which a second thread costs more than it brings: 192 square takes as long with it.
+TASK_MACS, THREAD_MACS = 1 << 18, 1 << 23
+# Multiply-adds that take as long as reading or packing an element of b.
+READ_MACS = 16
 # Blocks of c, small enough that the last one keeps nobody waiting: 90 us each at 512. Of 72 each met too many new lines.
 TASKS = 32
 # Rows of a so many bytes apart, or a multiple, compete for a set of the caches: 6% at 1024, and more where a core is shared.
@@ -83,10 +85,10 @@ def _panels(one, size, to, source, k, lines, k_step, line_step):
 @typed(
     lambda T: [
         T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(T, 1),
-        array(types.uint8, 1), array(types.int64, 1), types.intp, types.intp, types.intp,
+        array(types.uint8, 1), types.intp, types.intp, types.intp, array(types.int64, 1),
     ]
 )  # fmt: skip
-def _product(alpha, fresh, c, a, b, packed, memory, numbers, depth, rows, cols):
+def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
     """c (+)= alpha a b: this thread's share.
 
     packed: the panels of b, or empty; others are made in memory. rows, cols: how many blocks a matrix c is
@@ -206,7 +208,8 @@ def _take(size):
 
 
 def _give(memory):
-    if memory.size <= KEPT:
+    spare = getattr(_scratch, "spare", None)
+    if memory.size <= KEPT and (spare is None or spare.size < memory.size):
         _scratch.spare = memory
 
 
@@ -238,12 +241,8 @@ def _tiles(c, a, b, packed, alpha, fresh):
     depth = -(-k // -(-k // (DEPTH_BYTES // size)))
     copied = down * MR * (k * size + 128)  # at most
     memory = _take(batch * (copied + across * nr * k * size) + 64)
-    args = alpha, fresh, c, a, b, packed, memory, np.zeros(32, np.int64), depth, rows, cols
-    product = _product[c.dtype]
-    helpers = min(threads.count(), batch * rows * cols) - 1 if macs >= THREAD_MACS else 0
-    if helpers:
-        threads.help_with(product, *args, helpers=helpers)
-    product(*args)  # a helper that comes later reads the numbers and leaves
+    shares = batch * rows * cols if macs + batch * k * n * READ_MACS >= THREAD_MACS else 1
+    threads.together(_product[c.dtype], shares, alpha, fresh, c, a, b, packed, memory, depth, rows, cols)
     _give(memory)
 
 

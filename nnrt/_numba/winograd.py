@@ -27,15 +27,6 @@ SHARED = 1 << 18
 _ONE = np.zeros((1, 2), np.int64)
 
 
-def _together(function, shares, *args):
-    """function(*args, numbers) on all threads."""
-    args = *args, np.zeros(16, np.int64)
-    helpers = min(threads.count(), shares) - 1
-    if helpers > 0:
-        threads.help_with(function, *args, helpers=helpers)
-    function(*args)
-
-
 def _size(depth, columns, matrices, size):
     """Elements of u."""
     return -(-columns * size // tiles.WIDE) * matrices * tiles.odd(depth * tiles.WIDE) // size
@@ -47,7 +38,7 @@ def _transformed(u, w, parts, form, depth, taps, groups=1):
     step, (down, right) = tiles.odd(depth * tiles.WIDE), taps
     pieces = w.shape[0] * -(-w.shape[1] * size // tiles.WIDE) * -(-w.shape[2] // tiles.PART) if w.size * k * k > SHARED else 1
     args = w.dtype.type(1), _FILTER[form], u, w, parts, step, down, right, k, r, u.nbytes // groups
-    _together(tiles.transform[w.dtype], pieces, *args)
+    threads.together(tiles.transform[w.dtype], pieces, *args)
 
 
 def _products(y, x, u, b, padding, step, form, groups=1):
@@ -68,7 +59,7 @@ def _products(y, x, u, b, padding, step, form, groups=1):
     cuts = max(1, min(CUTS, panels, macs // TASK_MACS)) if blocks * groups == 1 else 1
     u, b = u[:size] if groups == 1 else u, np.empty(0, dtype) if b is None else b
     args = dtype.type(1), _INPUT[form], _OUTPUT[form], y, x, u, b, tile, r, *padding, step, block, groups, cuts
-    _together(tiles.convolve[dtype], blocks * groups * cuts, *args)
+    threads.together(tiles.convolve[dtype], blocks * groups * cuts, *args)
 
 
 def _finish(y, residual, activation):
@@ -99,7 +90,7 @@ def _gradient(dw, x, dy, padding, step, form, parts, taps):
     room = linear._take(room + 64)
     shares = blocks * cuts if squares * phases * c * o * k * k > linear.THREAD_MACS else 1
     args = _INPUT[form], _GRADIENT[form], _FINISH[form], dw, x, dy, parts, room, tile, r, *padding, step, *taps, most, high, cuts
-    _together(tiles.gradient[dw.dtype], shares, dw.dtype.type(1), *args)
+    threads.together(tiles.gradient[dw.dtype], shares, dw.dtype.type(1), *args)
     linear._give(room)
 
 
