@@ -5,7 +5,7 @@ What is only moved is moved whatever its dtype; sums of other than float32 and f
 
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 from libc.string cimport memset
-from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE
+from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE
 from numpy cimport PyArray_STRIDE, PyArray_TYPE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work, span
@@ -41,6 +41,7 @@ cdef extern from "index.h" nogil:
         nnrt_kernel take[1]
         nnrt_kernel check[1]
         nnrt_kernel counting_sort[1]
+        nnrt_kernel nonzero[1]
         nnrt_kernel pick[2]
         nnrt_kernel gather[2]
         nnrt_kernel scatter[2]
@@ -121,6 +122,24 @@ def counting_sort(ndarray order, ndarray starts, ndarray index):
     args.r = PyArray_SIZE(starts) - 1
     args.work.bytes = 32.0 * args.n + 16.0 * args.r
     launch(table.counting_sort, &args, 1)
+
+
+def nonzero(ndarray out, ndarray mask):
+    cdef nnrt_index_args args
+    cdef int64_t sizes[64]
+    cdef int i
+    if PyArray_NDIM(mask) == 0:
+        return
+    memset(&args, 0, sizeof(args))
+    for i in range(PyArray_NDIM(mask)):
+        sizes[i] = PyArray_DIM(mask, i)
+    args.out = PyArray_DATA(out)
+    args.x = PyArray_DATA(mask)
+    args.index = sizes
+    args.n = PyArray_DIM(out, 0)
+    args.d = PyArray_NDIM(mask)
+    args.work.bytes = PyArray_SIZE(mask) + 8.0 * PyArray_SIZE(out)
+    launch(table.nonzero, &args, 1)
 
 
 def segment_sum(ndarray out, base, weights, ndarray x, ndarray order, ndarray starts):

@@ -2,9 +2,9 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DESCR, PyArray_DIM, PyArray_IS_C_CONTIGUOUS, PyArray_ISALIGNED, PyArray_ITEMSIZE
-from numpy cimport PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE
-from numpy cimport PyArray_STRIDE, ndarray
+from numpy cimport NPY_FLOAT16, NPY_FLOAT32, PyArray_DATA, PyArray_DESCR, PyArray_DIM, PyArray_IS_C_CONTIGUOUS
+from numpy cimport PyArray_ISALIGNED, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE
+from numpy cimport PyArray_TYPE, ndarray
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work
 from nnrt._ref import shape as _ref
@@ -32,6 +32,7 @@ cdef extern from "shape.h" nogil:
         int64_t width
         int64_t rows
         int count
+        int each
         const char *x[64]
         int64_t widths[64]
     ctypedef struct nnrt_flat_args:
@@ -42,11 +43,24 @@ cdef extern from "shape.h" nogil:
         int stream
     enum:
         NNRT_SHAPE_BYTES
+    ctypedef struct nnrt_triangle_args:
+        nnrt_work work
+        char *out
+        const char *x
+        int64_t total
+        int64_t rows
+        int64_t columns
+        int64_t each
+        int64_t diagonal
+        int64_t task
+        int upper
     ctypedef struct nnrt_shape_table:
         nnrt_kernel rows[2]
         nnrt_kernel transpose[2]
         nnrt_kernel join[1]
         nnrt_kernel flat[1]
+        nnrt_kernel triangle[1]
+        nnrt_kernel half[2]
     const nnrt_shape_table *nnrt_shape(int isa)
 
 cdef extern from "stream.h" nogil:
@@ -184,6 +198,10 @@ cdef bint join(ndarray out, list arrays, int axis) except -1:
             return False
         args.x[i] = <const char *>PyArray_DATA(a)
         args.widths[i] = PyArray_NBYTES(a) // args.outer
+        if i == 0:
+            args.each = args.widths[0] if args.widths[0] == PyArray_ITEMSIZE(out) and args.widths[0] in (4, 8) else 0
+        elif args.widths[i] != args.each:
+            args.each = 0
     memset(&args.work, 0, sizeof(nnrt_work))
     args.work.bytes = 2.0 * PyArray_NBYTES(out)
     args.out = <char *>PyArray_DATA(out)
@@ -192,3 +210,38 @@ cdef bint join(ndarray out, list arrays, int axis) except -1:
     args.rows = max(1, 4 * NNRT_SHAPE_TASK // args.width)
     launch(table.join, &args, (args.outer + args.rows - 1) // args.rows)
     return True
+
+
+def triangle(ndarray out, ndarray x, int64_t diagonal, bint upper):
+    cdef nnrt_triangle_args args
+    cdef int last = PyArray_NDIM(x) - 1
+    if PyArray_SIZE(x) == 0:
+        return
+    memset(&args, 0, sizeof(args))
+    args.out, args.x = <char *>PyArray_DATA(out), <const char *>PyArray_DATA(x)
+    args.rows, args.columns, args.each = PyArray_DIM(x, last - 1), PyArray_DIM(x, last), PyArray_ITEMSIZE(x)
+    args.total = PyArray_SIZE(x) // args.columns
+    args.diagonal = diagonal + (not upper)
+    args.upper = upper
+    args.task = max(1, NNRT_SHAPE_BYTES // (args.columns * args.each))
+    args.work.bytes = 2.0 * PyArray_NBYTES(out)
+    launch(table.triangle, &args, (args.total + args.task - 1) // args.task)
+
+
+def convert(ndarray out, ndarray x):
+    cdef nnrt_flat_args args
+    cdef int way = 0 if PyArray_TYPE(out) == NPY_FLOAT16 and PyArray_TYPE(x) == NPY_FLOAT32 else 1
+    if (
+        table.half[way].name == NULL
+        or (way == 1 and (PyArray_TYPE(out) != NPY_FLOAT32 or PyArray_TYPE(x) != NPY_FLOAT16))
+        or PyArray_SIZE(out) != PyArray_SIZE(x)
+        or not PyArray_IS_C_CONTIGUOUS(out)
+        or not PyArray_IS_C_CONTIGUOUS(x)
+        or not PyArray_ISALIGNED(x)
+    ):
+        _ref.convert(out, x)
+        return
+    memset(&args, 0, sizeof(args))
+    args.out, args.x, args.bytes = <char *>PyArray_DATA(out), <const char *>PyArray_DATA(x), PyArray_NBYTES(out)
+    args.work.bytes = 6.0 * PyArray_SIZE(out)
+    launch(&table.half[way], &args, (PyArray_SIZE(out) + NNRT_SHAPE_TASK - 1) // NNRT_SHAPE_TASK)

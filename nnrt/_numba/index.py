@@ -65,6 +65,11 @@ def _gather(out, x, index):
                 out[o, n, j] = x[o, index[o, n, j], j]
 
 
+def nonzero(out, mask):
+    for i, places in enumerate(mask.nonzero()):
+        out[:, i] = places
+
+
 def segment_sum(out, base, weights, x, order, starts):
     if out.dtype not in _FLOATS:
         _ref.segment_sum(out, base, weights, x, order, starts)

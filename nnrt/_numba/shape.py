@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._ref import shape as _ref
 from .maps import run
 
 
@@ -25,3 +26,11 @@ def stack(out, arrays, axis):
     parts = np.moveaxis(out, axis, 0)
     for i, x in enumerate(arrays):
         run(_assign, parts[i, ...], x)
+
+
+def triangle(out, x, diagonal, upper):
+    _ref.triangle(out, x, diagonal, upper)
+
+
+def convert(out, x):
+    _ref.convert(out, x)

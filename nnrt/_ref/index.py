@@ -33,6 +33,11 @@ def counting_sort(order: Out, starts: Out, index):
     starts[1:] = np.cumsum(np.bincount(index.ravel(), minlength=starts.size - 1))
 
 
+def nonzero(out: Out, mask):
+    """The places of all True in mask (C-ordered bools), in C order: out int64 [N, ndim]."""
+    out[...] = np.argwhere(mask)
+
+
 def segment_sum(out: Out, base, weights, x, order, starts):
     """out[o, r] = base[o, r] + sum_k weights[k] x[o, order[k]] over k = starts[r]..starts[r + 1] - 1.
 

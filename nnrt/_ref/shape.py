@@ -18,3 +18,14 @@ def cat(out: Out, arrays, axis):
 def stack(out: Out, arrays, axis):
     """out = the arrays (a list), all of one shape, side by side along a new axis."""
     np.stack(arrays, axis, out)
+
+
+def triangle(out: Out, x, diagonal, upper):
+    """out = x [..., R, C] on and below a diagonal of the last two axes (upper: on and above it), 0 elsewhere; C-ordered."""
+    out[...] = (np.triu if upper else np.tril)(x, diagonal)
+
+
+def convert(out: Out, x):
+    """out = x in out's dtype, of which one is float16, any strides; what is too large becomes infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.copyto(out, x, casting="unsafe")

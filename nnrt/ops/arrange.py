@@ -1,7 +1,5 @@
 """Copies that rearrange: mirrored, rolled, repeated, with parts set to zero, along diagonals."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from .. import memory, registry
@@ -12,7 +10,7 @@ from .create import sizes_of
 from .promotion import as_tensor
 from .shape import axes_of, axis_of
 
-E = registry.family("elementwise")
+K = registry.family("shape")
 
 
 def flip(input, *axes, dims=None):
@@ -22,14 +20,18 @@ def flip(input, *axes, dims=None):
     dims = axes if dims is None else dims
     dims = axes_of("flip", dims[0] if type(dims) is tuple and len(dims) == 1 else dims, a.ndim)
     key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
-    y = memory.empty_like(a)
-    y[...] = a[key]
-    return record(y, flip_backward, (input,), (key,))
+    return record(_mirrored(a, key), flip_backward, (input,), (key,))
 
 
 def flip_backward(node, dy):
     (key,) = node.saved
-    return (dy[key],)
+    return (_mirrored(dy, key),)
+
+
+def _mirrored(a, key):
+    y = memory.empty_like(a)
+    K.copy(y, a[key])
+    return y
 
 
 def fliplr(input):
@@ -172,39 +174,32 @@ def repeat_interleave(input, repeats, dim=None, output_size=None):
 def tril(input, diagonal=0):
     """input on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("tril", input)
-    return record(_triangle("tril", input.array, diagonal, True), tril_backward, (input,), (diagonal,))
+    return record(_triangle("tril", input.array, diagonal, False), tril_backward, (input,), (diagonal,))
 
 
 def tril_backward(node, dy):
     (diagonal,) = node.saved
-    return (_triangle("tril", dy, diagonal, True),)
+    return (_triangle("tril", dy, diagonal, False),)
 
 
 def triu(input, diagonal=0):
     """input on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("triu", input)
-    return record(_triangle("triu", input.array, diagonal, False), triu_backward, (input,), (diagonal,))
+    return record(_triangle("triu", input.array, diagonal, True), triu_backward, (input,), (diagonal,))
 
 
 def triu_backward(node, dy):
     (diagonal,) = node.saved
-    return (_triangle("triu", dy, diagonal, False),)
+    return (_triangle("triu", dy, diagonal, True),)
 
 
-def _triangle(op, a, diagonal, lower):
+def _triangle(op, a, diagonal, upper):
     if a.ndim < 2:
         raise RuntimeError(f"{op}: wants at least 2 dimensions, got shape {a.shape}")
+    a = memory.contiguous(a)
     y = memory.empty(a.shape, a.dtype)
-    rows, columns = a.shape[-2:]
-    below = (_below if rows * columns <= 1 << 12 else np.tri)(rows, columns, diagonal if lower else diagonal - 1, bool)
-    if lower:
-        E.where(y, below, a, 0)
-    else:
-        E.where(y, below, 0, a)
+    K.triangle(y, a, diagonal, upper)
     return y
-
-
-_below = lru_cache(64)(np.tri)  # of small ones, whose mask takes longer than the choice
 
 
 def diag(input, diagonal=0):

@@ -9,11 +9,14 @@ import math
 
 import numpy as np
 
-from .. import memory
+from .. import memory, registry
 from .._printing import describe, set_printoptions  # noqa: F401
 from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, get_default_dtype  # noqa: F401
 from ..tensor import Tensor, view_of, wrap
 from ._axes import places_of
+
+K = registry.family("shape")
+
 
 # ---- from data ----
 
@@ -128,8 +131,11 @@ def _array_of(op, data, dtype, copy):
 def store(out, array):
     """out[...] = array as C converts; what does not fit wraps or saturates silently, as in torch."""
     kind, into = array.dtype, out.dtype
+    if into.char == "e" or kind.char == "e":
+        K.convert(out, array)
+        return
     # Where numpy has nothing to warn of: errstate takes 2 us.
-    if into != np.float16 and (kind.kind != "f" or into.kind == "b" or (into.kind == "f" and into.itemsize >= kind.itemsize)):
+    if kind.kind != "f" or into.kind == "b" or (into.kind == "f" and into.itemsize >= kind.itemsize):
         np.copyto(out, array, casting="unsafe")
         return
     with np.errstate(invalid="ignore", over="ignore"):

@@ -13,6 +13,7 @@ from .index import check_range, indices_of
 from .promotion import array_of, as_tensor, operands
 
 E = registry.family("elementwise")
+K = registry.family("index")
 
 
 def masked_select(input, mask):
@@ -109,7 +110,10 @@ def nonzero(input, as_tuple=False):
     input = as_tensor("nonzero", input)
     if as_tuple:
         return tuple([wrap(i) for i in np.atleast_1d(input.array).nonzero()])
-    return wrap(memory.contiguous(np.argwhere(input.array)))
+    mask = input.array if input.array.dtype == np.bool_ else np.asarray(input.array != 0)
+    found = memory.empty((np.count_nonzero(mask), mask.ndim), np.int64)
+    K.nonzero(found, memory.contiguous(mask))
+    return wrap(found)
 
 
 def argwhere(input):

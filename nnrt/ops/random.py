@@ -19,6 +19,7 @@ from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import in_order_of, sizes_of
 from .promotion import as_tensor
+from .sort import smallest
 
 K = registry.family("random")
 
@@ -330,10 +331,12 @@ def multinomial(input, num_samples, replacement=False, generator=None):
                 f"multinomial: {num_samples} samples without replacement from {possible} possible ones"
             )
         u = _uniforms(rows.shape, generator)
-        with np.errstate(divide="ignore"):
-            races = -np.log1p(-u) / rows
-        races[rows == 0] = np.inf
-        found = np.argsort(races, axis=-1, kind="stable")[:, :num_samples]
+        races = np.negative(u, out=u)
+        np.log1p(races, out=races)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            races /= rows  # -E_i / p_i
+        races[rows == 0] = -np.inf
+        found = smallest(np.negative(races, out=races), num_samples)
     else:
         u = _uniforms((len(rows), num_samples), generator)
         sums = np.cumsum(rows, -1, dtype=np.float64)

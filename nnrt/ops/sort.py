@@ -119,6 +119,11 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     return TopkResult(*_pick(input, a, axis, _top(a, k, largest)))
 
 
+def smallest(a, k):
+    """Positions [..., k] of the k smallest along the last axis, in rising order."""
+    return _top(a, k, False)
+
+
 def _top(a, k, largest):
     n = a.shape[-1]
     if k == 0 or a.size == 0:

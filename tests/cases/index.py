@@ -18,6 +18,10 @@ def sorted_of(index, rows):
     return order, np.concatenate([[0], np.cumsum(np.bincount(index, minlength=rows))]).astype(INT)
 
 
+def nonzero_args(mask):
+    return [Output((np.count_nonzero(mask), mask.ndim), INT), mask]
+
+
 def take_args(o, r, n, d):
     def args(rng, dtype):
         return [Output((o, n, d)), values(rng, dtype, o, r, d), rng.integers(-1, r, n)]
@@ -87,6 +91,11 @@ KERNELS = [
         )
         for n in [*around(8), 3000]
         for r in (1, 5, 1000)
+    ],
+    *[
+        Kernel("index.nonzero", f"{s}-{p}", lambda rng, dtype, s=s, p=p: nonzero_args(rng.random(s) < p))
+        for s in ((0,), (7,), (5, 0), (13, 9), (3, 4, 5), (2, 1, 3, 17))
+        for p in (0.4, 0, 1)[: 3 if len(s) < 3 else 1]
     ],
     *[
         Kernel("index.take", "-".join(map(str, s)), take_args(*s))

@@ -62,6 +62,30 @@ KERNELS = [
         )
         for n in (7, 32768, 70001)
     ],
+    *[
+        Kernel(
+            "shape.triangle",
+            f"{size}-{diagonal}-{upper}",
+            lambda rng, dtype, size=size, diagonal=diagonal, upper=upper: [
+                Output(size), rng.standard_normal(size).astype(dtype), diagonal, upper
+            ],
+        )
+        for size in ((0, 3), (5, 9), (2, 7, 4))
+        for diagonal in (0, 2, -3, 40, -40)
+        for upper in (False, True)
+    ],
+    *[
+        Kernel(
+            "shape.convert",
+            f"{n}-{to}",
+            lambda rng, dtype, n=n, to=to: [
+                Output((n,), to), (rng.standard_normal(n) * 10.0 ** rng.integers(-9, 4 if to == np.float32 else 6, n)).astype(dtype).astype(
+                    np.float16 if to == np.float32 else dtype)
+            ],
+        )
+        for n in [*around(8), 40000]
+        for to in (np.float16, np.float32)
+    ],
     Kernel("shape.copy", "every-second", copied((70001,), (0,), step=2)),
 ]
 

@@ -73,6 +73,32 @@ static void counting_sort(const void *args, int64_t begin, int64_t end, void *s)
     starts[0] = 0;
 }
 
+/* Coordinates of the n bytes of x that are not 0, d each; index: x's sizes. Written before it is known whether they count. */
+static void nonzero(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_index_args *p = args;
+    const uint8_t *x = p->x;
+    const int64_t d = p->d, count = p->n, size = p->index[d - 1];
+    int64_t *out = p->out, at[64] = {0};
+    for (int64_t k = 0; k < count; x += size) {
+        if (d <= 2)
+            for (int64_t j = 0; j < size && k < count; j++) {
+                out[k * d] = at[0];
+                out[k * d + d - 1] = j;
+                k += x[j] != 0;
+            }
+        else
+            for (int64_t j = 0; j < size; j++)
+                if (x[j]) {
+                    for (int64_t a = 0; a < d - 1; a++)
+                        out[k * d + a] = at[a];
+                    out[k++ * d + d - 1] = j;
+                }
+        for (int64_t a = d - 2; a >= 0 && ++at[a] == p->index[a]; a--)
+            at[a] = 0;
+    }
+}
+
 #define REAL float
 #define BITS uint32_t
 #define K(name) name##_f32
@@ -90,8 +116,8 @@ static void counting_sort(const void *args, int64_t begin, int64_t end, void *s)
              {"index/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 #define PLAIN(name) .name = {{"index/" #name "/" NNRT_STR(NNRT_ISA), name}}
 
-const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),   PLAIN(check),   PLAIN(counting_sort), ENTRY(pick),
-                                          ENTRY(gather), ENTRY(scatter), ENTRY(scatter_add),   ENTRY(segment_sum)};
+const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),   PLAIN(check),  PLAIN(counting_sort), PLAIN(nonzero),    ENTRY(pick),
+                                          ENTRY(gather), ENTRY(scatter), ENTRY(scatter_add),  ENTRY(segment_sum)};
 
 #else
 

@@ -22,7 +22,7 @@ typedef struct {
 enum { NNRT_INDEX_TASK = 65536, NNRT_INDEX_COLUMNS = 256, NNRT_INDEX_CHECKED = 65536 };
 
 typedef struct {
-    nnrt_kernel take[1], check[1], counting_sort[1];
+    nnrt_kernel take[1], check[1], counting_sort[1], nonzero[1];
     nnrt_kernel pick[2], gather[2], scatter[2], scatter_add[2], segment_sum[2];
 } nnrt_index_table;
 

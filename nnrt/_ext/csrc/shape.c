@@ -50,10 +50,17 @@ static inline void copy_run(char *to, const char *from, size_t bytes)
     }
 }
 
+static void interleave_32(const nnrt_join_args *p, int64_t begin, int64_t end);
+static void interleave_64(const nnrt_join_args *p, int64_t begin, int64_t end);
+
 static void join(const void *args, int64_t begin, int64_t end, void *s)
 {
     const nnrt_join_args *p = args;
     int64_t stop = end * p->rows < p->outer ? end * p->rows : p->outer;
+    if (p->each) {
+        (p->each == 4 ? interleave_32 : interleave_64)(p, begin * p->rows, stop);
+        return;
+    }
     for (int64_t o = begin * p->rows; o < stop; o++) {
         char *out = p->out + o * p->width;
         for (int k = 0; k < p->count; k++) {
@@ -74,6 +81,53 @@ static void flat(const void *args, int64_t begin, int64_t end, void *s)
         memcpy(p->out + from, p->x + from, (size_t)(to - from));
 }
 
+static void triangle(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_triangle_args *p = args;
+    const int64_t wide = p->columns * p->each, stop = end * p->task < p->total ? end * p->task : p->total;
+    for (int64_t i = begin * p->task; i < stop; i++) {
+        int64_t cut = i % p->rows + p->diagonal;
+        cut = (cut < 0 ? 0 : cut > p->columns ? p->columns : cut) * p->each;
+        char *out = p->out + i * wide;
+        const char *x = p->x + i * wide;
+        if (p->upper) {
+            memset(out, 0, (size_t)cut);
+            memcpy(out + cut, x + cut, (size_t)(wide - cut));
+        } else {
+            memcpy(out, x, (size_t)cut);
+            memset(out + cut, 0, (size_t)(wide - cut));
+        }
+    }
+}
+
+#ifdef __F16C__
+#include <immintrin.h>
+
+static void to_half(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_flat_args *p = args;
+    int64_t n = p->bytes / 2, stop = end * NNRT_SHAPE_TASK < n ? end * NNRT_SHAPE_TASK : n, i = begin * NNRT_SHAPE_TASK;
+    const float *x = (const float *)p->x;
+    uint16_t *out = (uint16_t *)p->out;
+    for (; i + 8 <= stop; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), 0)); /* to the nearest, even */
+    for (; i < stop; i++)
+        out[i] = _cvtss_sh(x[i], 0);
+}
+
+static void from_half(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_flat_args *p = args;
+    int64_t n = p->bytes / 4, stop = end * NNRT_SHAPE_TASK < n ? end * NNRT_SHAPE_TASK : n, i = begin * NNRT_SHAPE_TASK;
+    const uint16_t *x = (const uint16_t *)p->x;
+    float *out = (float *)p->out;
+    for (; i + 8 <= stop; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (; i < stop; i++)
+        out[i] = _cvtsh_ss(x[i]);
+}
+#endif
+
 #define BITS uint32_t
 #define ELEMENT_BYTES 4
 #define K(name) name##_32
@@ -92,7 +146,12 @@ static void flat(const void *args, int64_t begin, int64_t end, void *s)
 
 const nnrt_shape_table NNRT_SYM(shape) = {
     ENTRY(rows), ENTRY(transpose), .join = {{"shape/join/" NNRT_STR(NNRT_ISA), join}},
-    .flat = {{"shape/flat/" NNRT_STR(NNRT_ISA), flat}}};
+    .flat = {{"shape/flat/" NNRT_STR(NNRT_ISA), flat}},
+    .triangle = {{"shape/triangle/" NNRT_STR(NNRT_ISA), triangle}},
+#ifdef __F16C__
+    .half = {{"shape/convert/f16/" NNRT_STR(NNRT_ISA), to_half}, {"shape/convert/f32/" NNRT_STR(NNRT_ISA), from_half}},
+#endif
+};
 
 #else
 
@@ -119,9 +178,33 @@ static void K(rows)(const void *args, int64_t begin, int64_t end, void *s)
             const BITS v = *x;
             for (int64_t j = 0; j < n; j++)
                 out[j] = v;
-        } else
+        } else if (step == -1) /* mirrored: vectors are turned round */
+            for (int64_t j = 0; j < n; j++)
+                out[j] = x[-j];
+        else
             for (int64_t j = 0; j < n; j++)
                 out[j] = x[j * step];
+    }
+}
+
+/* Inputs of single elements. */
+static void K(interleave)(const nnrt_join_args *p, int64_t begin, int64_t end)
+{
+    const int64_t count = p->count;
+    BITS *out = (BITS *)p->out;
+    if (count == 2) {
+        const BITS *a = (const BITS *)p->x[0], *b = (const BITS *)p->x[1];
+        for (int64_t o = begin; o < end; o++) {
+            out[2 * o] = a[o];
+            out[2 * o + 1] = b[o];
+        }
+        return;
+    }
+    for (int64_t at = begin; at < end; at += 256) {
+        const int64_t stop = at + 256 < end ? at + 256 : end;
+        for (int64_t k = 0; k < count; k++)
+            for (int64_t o = at; o < stop; o++)
+                out[o * count + k] = ((const BITS *)p->x[k])[o];
     }
 }
 

@@ -25,6 +25,7 @@ typedef struct {
     int64_t outer, width; /* width: of out */
     int64_t rows;         /* of a task */
     int count;
+    int each; /* 4 or 8: all widths, or 0 */
     const char *x[NNRT_SHAPE_JOINED];
     int64_t widths[NNRT_SHAPE_JOINED];
 } nnrt_join_args;
@@ -39,12 +40,23 @@ typedef struct {
 } nnrt_flat_args;
 enum { NNRT_SHAPE_BYTES = 131072 }; /* of a task */
 
+/* out = x [total rows, of which `rows` are a matrix, columns] left or right of a diagonal, else 0. */
+typedef struct {
+    nnrt_work work;
+    char *out;
+    const char *x;
+    int64_t total, rows, columns, each, diagonal; /* each: bytes of an element; diagonal: of the first column beyond it */
+    int64_t task;                                 /* rows of one */
+    int upper;
+} nnrt_triangle_args;
+
 /* Elements of a task: 128 or 256 kB each way, below which a second thread gains nothing. */
 enum { NNRT_SHAPE_TASK = 32768 };
 
 /* rows and transpose are indexed by the element's width: 4 or 8 bytes. */
 typedef struct {
-    nnrt_kernel rows[2], transpose[2], join[1], flat[1];
+    nnrt_kernel rows[2], transpose[2], join[1], flat[1], triangle[1];
+    nnrt_kernel half[2]; /* to float16, to float32; empty where CPUs need not have an instruction for it */
 } nnrt_shape_table;
 
 NNRT_TABLES(shape)
