@@ -170,6 +170,19 @@ def test_distances(p, torch):
         assert nnrt.autograd.gradcheck(lambda x, y: nnrt.cdist(x, y, p), args)
 
 
+def test_distances_of_many_rows_are_those_of_their_differences():
+    rng = np.random.default_rng(0)
+    a, b = 50 + rng.standard_normal((2, 1, 27, 4)), 50 + rng.standard_normal((3, 26, 4))
+    b[0, :3], b[1, 4], b[2, 5] = a[0, 0, :3], a[1, 0, 4] + 1e-3, np.inf
+    a32, b32 = a.astype(np.float32), b.astype(np.float32)
+    want = np.sqrt(((a32[..., :, None, :] - b32[..., None, :, :]).astype(np.float64) ** 2).sum(-1))
+    np.testing.assert_allclose(nnrt.cdist(nnrt.tensor(a32), nnrt.tensor(b32)).numpy(), want, rtol=1e-5)
+    b[2, 5], b[0, :3] = 0, b[0, :3] + 0.1
+    assert nnrt.autograd.gradcheck(nnrt.cdist, [nnrt.tensor(x, requires_grad=True) for x in (a, b)])
+    with pytest.raises(ValueError, match="cdist: compute_mode must be one of use_mm.*got 'fast'"):
+        nnrt.cdist(nnrt.tensor(a), nnrt.tensor(b), 2.0, "fast")
+
+
 def test_gumbel_softmax():
     nnrt.manual_seed(0)
     p = nnrt.tensor([0.1, 0.2, 0.7])

@@ -37,6 +37,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.create import empty_like as _empty_like
 from ..ops.create import zeros_like as _zeros_like
 from ..ops.ctc import ctc_loss
+from ..ops.distance import cosine_similarity, pairwise_distance, pdist
 from ..ops.einsum import bilinear
 from ..ops.elementwise import div
 from ..ops.embedding import embedding, embedding_bag
@@ -47,15 +48,12 @@ from ..ops.linear import linear
 from ..ops.loss import cross_entropy, nll_loss
 from ..ops.margin import (
     cosine_embedding_loss,
-    cosine_similarity,
     gaussian_nll_loss,
     hinge_embedding_loss,
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
-    pairwise_distance,
-    pdist,
     poisson_nll_loss,
     soft_margin_loss,
     triplet_margin_loss,

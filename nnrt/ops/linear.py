@@ -144,7 +144,7 @@ def matmul(input, other):
             f"matmul: shapes {a.shape} and {b.shape} do not fit: "
             f"{a.shape[-1]} columns meet {b.shape[0 if b.ndim == 1 else -2]} rows"
         )
-    out = _product(a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None])
+    out = product(a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None])
     shape = out.shape
     if b.ndim == 1:
         shape = shape[:-1]
@@ -169,7 +169,7 @@ def matmul_backward(node, dy):
     return da, db
 
 
-def _product(a, b):
+def product(a, b):
     """a @ b for arrays of two or more dimensions, batches broadcast."""
     if a.dtype.kind != "f" or a.dtype.itemsize < 4:
         return np.matmul(a, b)
@@ -202,7 +202,7 @@ def _summed(a, b, shape):
     """a @ b, summed over the batch axes along which an operand of this shape was broadcast."""
     if len(shape) == 2 and (a.ndim > 2 or b.ndim > 2):
         return _contracted(a, b)
-    out = _product(a, b)
+    out = product(a, b)
     if out.shape == shape:
         return out
     from .elementwise import sum_to
@@ -216,4 +216,4 @@ def _contracted(a, b):
     a, b = _stack(a, batch), _stack(b, batch)
     inner = b.shape[0] * b.shape[1]
     a = a.transpose(1, 0, 2).reshape(a.shape[1], inner)
-    return _product(a, b.reshape(inner, b.shape[2]))
+    return product(a, b.reshape(inner, b.shape[2]))

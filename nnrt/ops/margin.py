@@ -12,12 +12,12 @@ from ..autograd import record
 from ..tensor import Tensor, wrap
 from . import binary, ternary, unary
 from . import elementwise as E
+from .distance import pairwise_distance
 from .loss import reduced, refuse_legacy
 from .pointwise import binary_cross_entropy_with_logits
 from .promotion import as_tensor
 from .reduce import mean, sum
-from .shape import axis_of, broadcast_shapes, expand, unsqueeze
-from .statistics import vector_norm
+from .shape import unsqueeze
 
 # ---- densities ----
 
@@ -69,42 +69,6 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 
 # ---- distances ----
-
-
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
-    x1, x2 = as_tensor("cosine_similarity", x1), as_tensor("cosine_similarity", x2)
-    common = broadcast_shapes(x1.array.shape, x2.array.shape)
-    dim = axis_of("cosine_similarity", dim, len(common))
-    units = []
-    for x in (x1, x2):
-        if x.array.shape != common:  # the norms are those of what is repeated along dim
-            size = (1,) * (len(common) - x.array.ndim) + x.array.shape
-            x = expand(x, size[:dim] + (common[dim],) + size[dim + 1 :])
-        units.append(E.div(x, ternary.clamp(vector_norm(x, 2, dim, True), eps)))
-    return sum(E.mul(*units), dim)
-
-
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    """|x1 - x2 + eps|_p along the last axis. Shapes broadcast."""
-    return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
-
-
-def cdist(x1, x2, p=2.0, compute_mode=None):
-    """|x1_i - x2_j|_p for all rows i of x1 [..., P, M] and j of x2 [..., R, M]: [..., P, R].
-
-    compute_mode is accepted and not used: the differences are always formed, as torch's most exact mode does.
-    """
-    return vector_norm(E.sub(as_tensor("cdist", x1).unsqueeze(-2), as_tensor("cdist", x2).unsqueeze(-3)), p, -1)
-
-
-def pdist(input, p=2.0):
-    """|x_i - x_j|_p for all rows i < j of x [N, M]: [N (N - 1) / 2]."""
-    input = as_tensor("pdist", input)
-    if input.array.ndim != 2:
-        raise RuntimeError(f"pdist: wants a matrix, got shape {input.array.shape}")
-    i, j = map(wrap, np.triu_indices(len(input.array), 1))
-    return vector_norm(E.sub(input[i], input[j]), p, -1)
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):

@@ -6,12 +6,17 @@
 #include "vmath.h"
 #include "widen.h"
 
+enum { MODULI = 64 }; /* pairs whose remainders are found at a time */
+
 #define REAL float
+#define WORD int32_t
 #define K(name) name##_f32
 #include "elementwise.c"
 #undef REAL
+#undef WORD
 #undef K
 #define REAL double
+#define WORD int64_t
 #define K(name) name##_f64
 #include "elementwise.c"
 
@@ -37,49 +42,75 @@ MAP_PAIR(axpy, REAL, a + c0 * b)
 MAP1(neg, -x)
 MAP3(div_backward, -p * ((q / r) / r))
 
-/* floor(a / b) as Python has it: from the remainder, so that both agree */
-static inline REAL K(floored)(REAL a, REAL b, REAL *remainder)
-{
-    REAL mod = (REAL)fmod(a, b);
-    REAL quotient = (a - mod) / b;
-    if (mod != 0 && (b < 0) != (mod < 0)) {
-        mod += b;
-        quotient -= 1;
-    } else if (mod == 0)
-        mod = (REAL)copysign(0, b);
-    *remainder = mod;
-    if (b == 0)
-        return a / b;
-    if (quotient == 0)
-        return (REAL)copysign(0, a / b);
-    REAL whole = (REAL)floor(quotient);
-    return quotient - whole > (REAL)0.5 ? whole + 1 : whole;
-}
-static inline REAL K(floor_of)(REAL a, REAL b)
-{
-    REAL mod;
-    return K(floored)(a, b, &mod);
-}
-static inline REAL K(mod_of)(REAL a, REAL b)
-{
-    REAL mod;
-    K(floored)(a, b, &mod);
-    return mod;
-}
-MAP_PAIR(floor_divide, REAL, K(floor_of)(a, b))
-MAP_PAIR(trunc_divide, REAL, (REAL)__builtin_trunc(a / b))
-MAP_PAIR(remainder, REAL, K(mod_of)(a, b))
-MAP_PAIR(fmod, REAL, (REAL)fmod(a, b))
-
-/* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
- * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
 #define IS_F64 (sizeof(REAL) == 8)
-static inline REAL K(copysign_of)(REAL x, REAL y)
+INLINE REAL K(copysign_of)(REAL x, REAL y)
 {
     return IS_F64 ? (REAL)__builtin_copysign(x, y) : (REAL)__builtin_copysignf((float)x, (float)y);
 }
-static inline REAL K(root)(REAL x) { return IS_F64 ? (REAL)__builtin_sqrt(x) : (REAL)__builtin_sqrtf((float)x); }
-static inline REAL K(power)(REAL a, REAL b)
+INLINE REAL K(size_of)(REAL x) { return IS_F64 ? (REAL)__builtin_fabs(x) : (REAL)__builtin_fabsf((float)x); }
+INLINE REAL K(whole)(REAL x) { return IS_F64 ? (REAL)__builtin_floor(x) : (REAL)__builtin_floorf((float)x); }
+INLINE REAL K(fused)(REAL a, REAL b, REAL c)
+{
+    return IS_F64 ? (REAL)__builtin_fma(a, b, c) : (REAL)__builtin_fmaf((float)a, (float)b, (float)c);
+}
+
+/* m = fmod(a, b) for n <= MODULI pairs. Where the quotient is near, a - b trunc(a / b) is exact in one rounding, and the
+ * quotient has rounded up to the next integer at worst: the rest's sign tells. */
+static void K(moduli)(REAL *restrict m, const REAL *restrict pa, const REAL *restrict pb, int64_t n)
+{
+    const REAL most = IS_F64 ? (REAL)0x1p51 : (REAL)0x1p22;
+    WORD near = NNRT_FUSED;
+    for (int64_t i = 0; NNRT_FUSED && i < n; i++) {
+        const REAL a = pa[i], b = K(size_of)(pb[i]), quotient = K(size_of)(a) / b;
+        const REAL rest = K(fused)(-K(whole)(quotient), b, K(size_of)(a));
+        near &= (quotient < most) & (b < (REAL)INFINITY);
+        m[i] = K(copysign_of)(rest < 0 ? rest + b : rest, a);
+    }
+    for (int64_t i = 0; !near && i < n; i++)
+        m[i] = (REAL)fmod(pa[i], pb[i]);
+}
+/* out[i] = expression of a, b and m = fmod(a, b) */
+#define MAP_MODULI(name, ...)                                                     \
+    MAP_ROW(name)                                                                 \
+    {                                                                             \
+        REAL pa[MODULI], pb[MODULI], pm[MODULI];                                  \
+        for (int64_t from = 0, count; from < n; from += count) {                  \
+            count = n - from < MODULI ? n - from : MODULI;                        \
+            for (int64_t i = 0; i < count; i++) {                                 \
+                pa[i] = ((const REAL *)d[1])[step[1] ? from + i : 0];             \
+                pb[i] = ((const REAL *)d[2])[step[2] ? from + i : 0];             \
+            }                                                                     \
+            K(moduli)(pm, pa, pb, count);                                         \
+            REAL *out = (REAL *)d[0] + from;                                      \
+            for (int64_t i = 0; i < count; i++) {                                 \
+                const REAL a = pa[i], b = pb[i], m = pm[i];                       \
+                (void)a, (void)b;                                                 \
+                out[i] = (__VA_ARGS__);                                           \
+            }                                                                     \
+        }                                                                         \
+    }                                                                             \
+    MAP_KERNEL(name, 1)
+
+/* Python's, of b's sign: floor(a / b) comes from it, so that both agree. */
+#define TURNS(b, m) ((m != 0) & ((b < 0) != (m < 0)))
+INLINE REAL K(floored)(REAL a, REAL b, REAL m)
+{
+    REAL quotient = (a - m) / b;
+    quotient = TURNS(b, m) ? quotient - 1 : quotient;
+    const REAL whole = K(whole)(quotient);
+    const REAL nearest = quotient - whole > (REAL)0.5 ? whole + 1 : whole;
+    const REAL y = quotient == 0 ? K(copysign_of)(0, a / b) : nearest;
+    return b == 0 ? a / b : y;
+}
+MAP_MODULI(floor_divide, K(floored)(a, b, m))
+MAP_PAIR(trunc_divide, REAL, (REAL)__builtin_trunc(a / b))
+MAP_MODULI(remainder, m == 0 ? K(copysign_of)(0, b) : TURNS(b, m) ? m + b : m)
+MAP_MODULI(fmod, m)
+
+/* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
+ * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
+INLINE REAL K(root)(REAL x) { return IS_F64 ? (REAL)__builtin_sqrt(x) : (REAL)__builtin_sqrtf((float)x); }
+INLINE REAL K(power)(REAL a, REAL b)
 {
     if (IS_F64)
         return (REAL)pow(a, b);
@@ -152,7 +183,7 @@ MAP_PAIR(fmax, REAL, (a >= b) | (b != b) ? a : b)
 MAP_PAIR(fmin, REAL, (a <= b) | (b != b) ? a : b)
 /* The angle within the first octant is atan of a quotient below 1; atan is the polynomial of
  * vmath.h, once more reduced by pi/4 above tan(pi/8). */
-static inline REAL K(angle)(REAL y, REAL x)
+INLINE REAL K(angle)(REAL y, REAL x)
 {
     REAL ay = y < 0 ? -y : y, ax = x < 0 ? -x : x;
     int steep = ay > ax;
@@ -171,7 +202,7 @@ static inline REAL K(angle)(REAL y, REAL x)
 }
 MAP_PAIR(atan2, REAL, K(angle)(a, b))
 MAP3(atan2_backward, q * q + r * r == 0 ? 0 : p * r / (q * q + r * r))
-static inline REAL K(length)(REAL a, REAL b)
+INLINE REAL K(length)(REAL a, REAL b)
 {
     if (IS_F64)
         return (REAL)hypot(a, b);
@@ -182,7 +213,7 @@ static inline REAL K(length)(REAL a, REAL b)
 MAP_PAIR(hypot, REAL, K(length)(a, b))
 MAP3(hypot_backward, p * (q / r))
 
-static inline REAL K(logaddexp_of)(REAL a, REAL b)
+INLINE REAL K(logaddexp_of)(REAL a, REAL b)
 {
     REAL top = a > b ? a : b, difference = a - b;
     REAL y = top + K(log1p)(K(exp_neg)(difference > 0 ? -difference : difference));
@@ -193,7 +224,7 @@ MAP_PAIR(logaddexp, REAL, K(logaddexp_of)(a, b))
 MAP3(logaddexp_backward, p / (1 + (q == r ? 1 : K(exp)(r - q))))
 MAP_PAIR(xlogy, REAL, b != b ? b : a == 0 ? 0 : a * K(log)(b))
 MAP3(xlogy_backward, (q == 0) & (r <= 0) ? 0 : p * K(log)(r))
-static inline REAL K(cut)(REAL x, REAL lo, REAL hi)
+INLINE REAL K(cut)(REAL x, REAL lo, REAL hi)
 {
     REAL y = x < lo ? lo : x;
     return y > hi ? hi : y;
@@ -204,7 +235,7 @@ MAP3(addcdiv, p + c0 * q / r)
 
 MAP1(clamp_numbers, K(cut)(x, c0, c1))
 
-static inline REAL K(clamped)(REAL x, REAL lo, REAL hi)
+INLINE REAL K(clamped)(REAL x, REAL lo, REAL hi)
 {
     REAL y = (x < lo) | (lo != lo) ? lo : x;
     return (y > hi) | (hi != hi) ? (x == x && lo == lo) ? hi : y : y;

@@ -25,7 +25,6 @@
 #define A_STEP 8
 #define DEPTH_BYTES 1024
 #endif
-#define INLINE static inline __attribute__((always_inline))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CEIL(a, b) (((a) + (b)-1) / (b))
 /* First row of tile t: m rows in CEIL(m, MR) tiles whose heights differ by one at most. */

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* dtype codes: the index into every per-dtype table of kernels. */
 enum { NNRT_F32 = 0, NNRT_F64 = 1 };
 

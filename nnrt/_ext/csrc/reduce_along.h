@@ -1,84 +1,78 @@
 /* Running sums, products and extremes along the axis, one column at a time or a block of them. Included once per dtype. */
 
-/* Runs BODY for r over the rows in one direction, with per-column state in double. */
-#define SCAN(name, SETUP, FORWARD, BACKWARD)                                      \
+/* __VA_ARGS__ for columns i at k, row r by row from `first` to before `end`. Rows of one column wait for each sum before the
+ * next: as many lie side by side as hide that. */
+#define SIDE_BY_SIDE 8
+#define ROW_BY_ROW(first, end, by, across, ...)                                   \
+    for (int64_t r = first; r != end; r += by)                                    \
+        for (int64_t i = 0; i < w; i++) {                                         \
+            const int64_t k = r * step + i * (across);                            \
+            __VA_ARGS__;                                                          \
+        }
+#define APART __asm__("") /* no vectors: they would be put together element by element */
+#define DOWN(...)                                                                 \
+    if (p->inner == 1)                                                            \
+        ROW_BY_ROW(0, n, 1, n, APART; __VA_ARGS__)                                \
+    else                                                                          \
+        ROW_BY_ROW(0, n, 1, 1, __VA_ARGS__)
+#define UP(...)                                                                   \
+    if (p->inner == 1)                                                            \
+        ROW_BY_ROW(n - 1, -1, -1, n, APART; __VA_ARGS__)                          \
+    else                                                                          \
+        ROW_BY_ROW(n - 1, -1, -1, 1, __VA_ARGS__)
+#define START(value)                                                              \
+    for (int64_t i = 0; i < w; i++)                                               \
+    s[i] = value
+
+/* Columns have a state s in double; dy is that of the first column's only element, or of the first row. */
+#define SCAN(name, ...)                                                           \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         const args_t *p = args;                                                   \
         double s[NNRT_REDUCE_COLS];                                               \
-        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
-            unit_t t = unit_of(p, u);                                             \
-            int64_t from = t.o * p->n * p->inner + t.col, w = t.cols, n = p->n, step = p->inner; \
+        const int64_t n = p->n, step = p->inner;                                  \
+        for (int64_t u = begin * p->group, last = units_end(p, end), w; u < last; u += step == 1 ? w : 1) { \
+            const unit_t t = unit_of(p, u);                                       \
+            const int64_t from = t.o * n * step + t.col, left = last - u;         \
+            w = step > 1 ? t.cols : left < SIDE_BY_SIDE ? left : SIDE_BY_SIDE;    \
             const REAL *restrict x = (const REAL *)p->x + from;                   \
             const REAL *restrict dy = (const REAL *)p->dy;                        \
             REAL *restrict y = (REAL *)p->y + from;                               \
-            SETUP;                                                                \
-            for (int64_t r = 0; r < n; r++)                                       \
-                for (int64_t i = 0; i < w; i++) {                                 \
-                    int64_t k = r * step + i;                                     \
-                    FORWARD;                                                      \
-                }                                                                 \
-            BACKWARD                                                              \
+            (void)s, (void)dy;                                                    \
+            __VA_ARGS__                                                           \
         }                                                                         \
     }
-#define START(value)                                                              \
-    for (int64_t i = 0; i < w; i++)                                               \
-    s[i] = value
-#define REVERSED(...)                                                             \
-    for (int64_t r = n - 1; r >= 0; r--)                                          \
-        for (int64_t i = 0; i < w; i++) {                                         \
-            int64_t k = r * step + i;                                             \
-            __VA_ARGS__;                                                          \
-        }
 
-SCAN(cumsum, START(0); (void)dy, {
-    if (p->reverse)
-        k = (n - 1 - r) * step + i;
-    s[i] += x[k];
-    y[k] = (REAL)s[i];
-}, )
-
-SCAN(cumprod, START(1); (void)dy, {
-    s[i] *= x[k];
-    y[k] = (REAL)s[i];
-}, )
+#define ADD s[i] += x[k], y[k] = (REAL)s[i]
+SCAN(cumsum, START(0); if (p->reverse) UP(ADD) else DOWN(ADD))
+SCAN(cumprod, START(1); DOWN(s[i] *= x[k]; y[k] = (REAL)s[i]))
 
 /* dx_j = dy (Π_{i<j} x_i) (Π_{i>j} x_i) */
-SCAN(prod_backward, START(dy[t.o * p->inner + t.col + i]), {
-    y[k] = (REAL)s[i];
-    s[i] *= x[k];
-}, START(1); REVERSED(y[k] = (REAL)(y[k] * s[i]); s[i] *= x[k]))
+SCAN(prod_backward, START(dy[t.o * step + t.col + i]);
+     DOWN(y[k] = (REAL)s[i]; s[i] *= x[k])
+     START(1);
+     UP(y[k] = (REAL)(y[k] * s[i]); s[i] *= x[k]))
 
 /* dx_j = (Π_{i<j} x_i) S_j, S_j = dy_j + x_{j+1} S_{j+1} */
-SCAN(cumprod_backward, START(1); dy += from, {
-    y[k] = (REAL)s[i];
-    s[i] *= x[k];
-}, START(0); REVERSED(s[i] = dy[k] + (r < n - 1 ? x[k + step] : 0) * s[i]; y[k] = (REAL)(y[k] * s[i])))
+SCAN(cumprod_backward, dy += from;
+     START(1);
+     DOWN(y[k] = (REAL)s[i]; s[i] *= x[k])
+     START(0);
+     UP(s[i] = dy[k] + (r < n - 1 ? x[k + step] : 0) * s[i]; y[k] = (REAL)(y[k] * s[i])))
 
-#define CUMULATIVE(name, WINS)                                                    \
-    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
-    {                                                                             \
-        const args_t *p = args;                                                   \
-        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
-            unit_t t = unit_of(p, u);                                             \
-            int64_t from = t.o * p->n * p->inner + t.col, step = p->inner;        \
-            const REAL *x = (const REAL *)p->x + from;                            \
-            REAL *y = (REAL *)p->y + from;                                        \
-            int64_t *at = p->index + from;                                        \
-            for (int64_t r = 0; r < p->n; r++)                                    \
-                for (int64_t i = 0; i < t.cols; i++) {                            \
-                    int64_t k = r * step + i;                                     \
-                    int take = r == 0 || (x[k] WINS y[k - step]) | (x[k] != x[k]); \
-                    y[k] = take ? x[k] : y[k - step];                             \
-                    at[k] = take ? r : at[k - step];                              \
-                }                                                                 \
-        }                                                                         \
-    }
+#define EXTREME(WINS)                                                             \
+    const int take = r == 0 || (x[k] WINS y[k - step]) | (x[k] != x[k]);          \
+    y[k] = take ? x[k] : y[k - step];                                             \
+    at[k] = take ? r : at[k - step]
+SCAN(cummax, int64_t *at = p->index + from; DOWN(EXTREME(>=)))
+SCAN(cummin, int64_t *at = p->index + from; DOWN(EXTREME(<=)))
 
-CUMULATIVE(cummax, >=)
-CUMULATIVE(cummin, <=)
-
-#undef CUMULATIVE
-#undef SCAN
+#undef SIDE_BY_SIDE
+#undef ROW_BY_ROW
+#undef APART
+#undef DOWN
+#undef UP
 #undef START
-#undef REVERSED
+#undef SCAN
+#undef ADD
+#undef EXTREME

@@ -11,7 +11,6 @@
 #include <immintrin.h>
 #endif
 enum { RUN = 8192, VECTOR = 32 };
-#define INLINE static inline __attribute__((always_inline))
 #endif
 
 typedef REAL K(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));

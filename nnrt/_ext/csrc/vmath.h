@@ -16,13 +16,15 @@
 #include <math.h>
 #include <stdint.h>
 
-static inline uint64_t bits_f64_(double x)
+#include "nnrt.h"
+
+INLINE uint64_t bits_f64_(double x)
 {
     uint64_t u;
     __builtin_memcpy(&u, &x, sizeof u);
     return u;
 }
-static inline double real_f64_(uint64_t u)
+INLINE double real_f64_(uint64_t u)
 {
     double x;
     __builtin_memcpy(&x, &u, sizeof x);
@@ -69,13 +71,13 @@ static inline double real_f64_(uint64_t u)
 
 #include "vmath_constants.h"
 
-static inline UINT V(bits)(REAL x)
+INLINE UINT V(bits)(REAL x)
 {
     UINT u;
     __builtin_memcpy(&u, &x, sizeof u);
     return u;
 }
-static inline REAL V(real)(UINT u)
+INLINE REAL V(real)(UINT u)
 {
     REAL x;
     __builtin_memcpy(&x, &u, sizeof x);
@@ -83,11 +85,11 @@ static inline REAL V(real)(UINT u)
 }
 
 /* Is the sign bit set? One instruction less than x < 0: it chooses by itself. */
-static inline int V(minus)(REAL x) { return (INT)V(bits)(x) < 0; }
+INLINE int V(minus)(REAL x) { return (INT)V(bits)(x) < 0; }
 
 /* The bits of n + MAGIC + BIAS, n whole, hold the exponent field of 2^n at their low end. */
 #define MAGIC_BIAS (MAGIC + (REAL)BIAS)
-static inline REAL V(exp2i)(REAL n_magic_bias) { return V(real)(V(bits)(n_magic_bias) << MANTISSA); }
+INLINE REAL V(exp2i)(REAL n_magic_bias) { return V(real)(V(bits)(n_magic_bias) << MANTISSA); }
 
 /* e^(x + low) - 1 = 2^n (e^r - 1) + ...: the fields of a reduction */
 #define REDUCE(x, t, n, r)                                             \
@@ -96,7 +98,7 @@ static inline REAL V(exp2i)(REAL n_magic_bias) { return V(real)(V(bits)(n_magic_
     REAL r = (x) - n * LN2_HI;                                         \
     r = r - n * LN2_LO;
 
-static inline REAL V(exp)(REAL x)
+INLINE REAL V(exp)(REAL x)
 {
     REDUCE(x, t, n, r)
     REAL p = 1 + (r + r * r * V(exp_poly)(r));
@@ -108,7 +110,7 @@ static inline REAL V(exp)(REAL x)
 }
 
 /* 2^n e^r by, n from the t of a reduction; 0 at n = -BIAS */
-static inline REAL V(exp_of)(REAL t, REAL r, REAL by)
+INLINE REAL V(exp_of)(REAL t, REAL r, REAL by)
 {
     REAL scale = V(exp2i)(t) * by, e = r + r * r * V(exp_poly)(r);
 #if NNRT_FUSED
@@ -119,21 +121,21 @@ static inline REAL V(exp_of)(REAL t, REAL r, REAL by)
 }
 
 /* by e^(x + low) for -BIAS log(2) <= x <= 0, |low| much smaller than 1 */
-static inline REAL V(exp_core)(REAL x, REAL low, REAL by)
+INLINE REAL V(exp_core)(REAL x, REAL low, REAL by)
 {
     REAL t = x * (REAL)1.4426950408889634 + MAGIC_BIAS, n = t - MAGIC_BIAS;
     return V(exp_of)(t, (x - n * LN2_HI) + (low - n * LN2_LO), by);
 }
 
 /* e^x for x <= 1, 0 where that is denormal */
-static inline REAL V(exp_neg)(REAL x)
+INLINE REAL V(exp_neg)(REAL x)
 {
     x = x < (REAL)-0.6931472 * BIAS ? (REAL)-0.6931472 * BIAS : x;
     REDUCE(x, t, n, r)
     return V(exp_of)(t, r, 1);
 }
 
-static inline REAL V(exp2)(REAL x)
+INLINE REAL V(exp2)(REAL x)
 {
     REAL t = x + MAGIC_BIAS;
     REAL n = t - MAGIC_BIAS;
@@ -146,7 +148,7 @@ static inline REAL V(exp2)(REAL x)
 }
 
 /* e^x - 1 = 2^n (e^r - 1) + (2^n - 1); halved, so that 2^n cannot overflow */
-static inline REAL V(expm1)(REAL x)
+INLINE REAL V(expm1)(REAL x)
 {
     REAL c = x < EXPM1_MIN ? EXPM1_MIN : x;
     REDUCE(c, t, n, r)
@@ -159,7 +161,7 @@ static inline REAL V(expm1)(REAL x)
 }
 
 /* The same for x <= 0; the sign of zero is lost. */
-static inline REAL V(expm1_neg)(REAL x)
+INLINE REAL V(expm1_neg)(REAL x)
 {
     x = x < EXPM1_MIN ? EXPM1_MIN : x;
     REDUCE(x, t, n, r)
@@ -168,7 +170,7 @@ static inline REAL V(expm1_neg)(REAL x)
 }
 
 /* x = 2^k (1 + f) with 1 + f within [sqrt(1/2), sqrt(2)]; for x > 0 */
-static inline REAL V(split)(REAL x, REAL *k)
+INLINE REAL V(split)(REAL x, REAL *k)
 {
     int tiny = x < NORMAL_MIN;
     x = tiny ? x * DENORMAL_SCALE : x;
@@ -178,7 +180,7 @@ static inline REAL V(split)(REAL x, REAL *k)
 }
 
 /* log(2^k (1 + f)) + low, the small terms first */
-static inline REAL V(log_sum)(REAL k, REAL f, REAL low)
+INLINE REAL V(log_sum)(REAL k, REAL f, REAL low)
 {
     REAL s = f / (2 + f);
     REAL half = (REAL)0.5 * f * f;
@@ -188,25 +190,25 @@ static inline REAL V(log_sum)(REAL k, REAL f, REAL low)
 }
 
 /* What logarithms give at the ends of their domain */
-static inline REAL V(log_ends)(REAL x, REAL y)
+INLINE REAL V(log_ends)(REAL x, REAL y)
 {
     y = x == (REAL)INFINITY ? x : y;
     return x > 0 ? y : x == 0 ? -(REAL)INFINITY : (REAL)NAN;
 }
 
-static inline REAL V(log)(REAL x)
+INLINE REAL V(log)(REAL x)
 {
     REAL k, f = V(split)(x, &k);
     return V(log_ends)(x, V(log_sum)(k, f, 0));
 }
 
-static inline REAL V(log2)(REAL x)
+INLINE REAL V(log2)(REAL x)
 {
     REAL k, f = V(split)(x, &k);
     return V(log_ends)(x, V(log_sum)(0, f, 0) * (REAL)1.4426950408889634 + k);
 }
 
-static inline REAL V(log10)(REAL x)
+INLINE REAL V(log10)(REAL x)
 {
     /* log10(2) in two parts, the first with few enough bits for exact multiples */
     const REAL hi = VMATH_F64 ? (REAL)3.01029995663611771306e-01 : (REAL)0.301025390625;
@@ -215,7 +217,7 @@ static inline REAL V(log10)(REAL x)
     return V(log_ends)(x, k * hi + (k * lo + V(log_sum)(0, f, 0) * (REAL)0.43429448190325183));
 }
 
-static inline REAL V(log1p)(REAL x)
+INLINE REAL V(log1p)(REAL x)
 {
     REAL u = 1 + x;
     REAL lost = x >= 1 ? 1 - (u - x) : x - (u - 1);
@@ -225,7 +227,7 @@ static inline REAL V(log1p)(REAL x)
 }
 
 /* tanh(x) = *top / *under, and sigmoid(x) likewise: denominators lie within [1, 2], so that a product of some may divide. */
-static inline void V(tanh_parts)(REAL x, REAL *top, REAL *under)
+INLINE void V(tanh_parts)(REAL x, REAL *top, REAL *under)
 {
     REAL e = V(expm1_neg)(-2 * FABS(x));
     *top = COPYSIGN(e, x);
@@ -233,21 +235,21 @@ static inline void V(tanh_parts)(REAL x, REAL *top, REAL *under)
 }
 
 /* e^-|x| cannot overflow, and both tails keep their relative accuracy */
-static inline void V(sigmoid_parts)(REAL x, REAL *top, REAL *under)
+INLINE void V(sigmoid_parts)(REAL x, REAL *top, REAL *under)
 {
     REAL z = V(exp_neg)(-FABS(x));
     *top = V(minus)(x) ? z : 1;
     *under = 1 + z;
 }
 
-static inline REAL V(tanh)(REAL x)
+INLINE REAL V(tanh)(REAL x)
 {
     REAL top, under;
     V(tanh_parts)(x, &top, &under);
     return top / under;
 }
 
-static inline REAL V(sigmoid)(REAL x)
+INLINE REAL V(sigmoid)(REAL x)
 {
     REAL top, under;
     V(sigmoid_parts)(x, &top, &under);
@@ -255,14 +257,14 @@ static inline REAL V(sigmoid)(REAL x)
 }
 
 /* s (1 - s) = z / (1 + z)², z = e^-|x|: nothing cancels */
-static inline REAL V(sigmoid_slope)(REAL x)
+INLINE REAL V(sigmoid_slope)(REAL x)
 {
     REAL z = V(exp_neg)(-FABS(x));
     return z / ((1 + z) * (1 + z));
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
-static inline REAL V(softplus)(REAL x)
+INLINE REAL V(softplus)(REAL x)
 {
     REAL z = V(exp_neg)(-FABS(x));
     REAL s = z / (2 + z);
@@ -273,7 +275,7 @@ static inline REAL V(softplus)(REAL x)
 #include "vmath_angles.h"
 
 /* by a^2 = square + low exactly; by is a power of two */
-static inline REAL V(square)(REAL a, REAL by, REAL *low)
+INLINE REAL V(square)(REAL a, REAL by, REAL *low)
 {
 #if NNRT_FUSED
     REAL scaled = by * a, square = scaled * a;
@@ -287,7 +289,7 @@ static inline REAL V(square)(REAL a, REAL by, REAL *low)
 }
 
 /* erfc(a), 0.45 <= a */
-static inline REAL V(erfc_tail)(REAL a)
+INLINE REAL V(erfc_tail)(REAL a)
 {
     a = a > ERFC_MAX ? ERFC_MAX : a;
     REAL low, square = V(square)(a, -1, &low);
@@ -295,14 +297,14 @@ static inline REAL V(erfc_tail)(REAL a)
     return V(exp_core)(square, low, 1) * (V(erfcx_poly)(z) / (1 + 2 * a));
 }
 
-static inline REAL V(erf)(REAL x)
+INLINE REAL V(erf)(REAL x)
 {
     REAL a = FABS(x);
     REAL near = a * (1 + V(erf_poly)(a * a));
     return COPYSIGN(a > 1 ? 1 - V(erfc_tail)(a) : near, x);
 }
 
-static inline REAL V(erfc)(REAL x)
+INLINE REAL V(erfc)(REAL x)
 {
     REAL a = FABS(x);
     REAL near = 1 - x * (1 + V(erf_poly)(x * x));
@@ -312,7 +314,7 @@ static inline REAL V(erfc)(REAL x)
 
 /* min(a, limit) for a >= 0; by bits for float, as numbers would be compared and chosen one by one in
  * all that follows. NaN may become the limit. */
-static inline REAL V(least)(REAL a, REAL limit)
+INLINE REAL V(least)(REAL a, REAL limit)
 {
 #if VMATH_F64
     return a > limit ? limit : a;
@@ -324,7 +326,7 @@ static inline REAL V(least)(REAL a, REAL limit)
 
 /* Phi(x) + by x e^(-x^2/2), Phi the normal distribution function: Phi(-a) = e^(-a^2/2) tail(a).
  * Where by is 0, x must not be NaN. */
-static inline REAL V(normal)(REAL x, REAL by)
+INLINE REAL V(normal)(REAL x, REAL by)
 {
     REAL a = V(least)(FABS(x), TAIL_MAX), factor = V(tail)(a);
     if (by != 0)

@@ -1,7 +1,7 @@
 /* Functions of angles, circular and hyperbolic, and their inverses: a part of vmath.h, which includes it once per dtype. */
 /* sin and cos of x, |x| <= NNRT_TRIG_LIMIT: x = n pi/2 + r. In double for float too: the
  * reduction then needs two parts of pi/2, else three. */
-static inline void V(sincos)(REAL x, double *sin, double *cos)
+INLINE void V(sincos)(REAL x, double *sin, double *cos)
 {
     const double magic = 6755399441055744.0;
     double turned = (double)x * 0.63661977236758134308 + magic;
@@ -27,26 +27,26 @@ static inline void V(sincos)(REAL x, double *sin, double *cos)
     *cos = real_f64_(bits_f64_(even) ^ (((q + 1) & 2) << 62));
 }
 
-static inline REAL V(sin)(REAL x)
+INLINE REAL V(sin)(REAL x)
 {
     double s, c;
     V(sincos)(x, &s, &c);
     return (REAL)s;
 }
-static inline REAL V(cos)(REAL x)
+INLINE REAL V(cos)(REAL x)
 {
     double s, c;
     V(sincos)(x, &s, &c);
     return (REAL)c;
 }
-static inline REAL V(tan)(REAL x)
+INLINE REAL V(tan)(REAL x)
 {
     double s, c;
     V(sincos)(x, &s, &c);
     return (REAL)(s / c);
 }
 
-static inline REAL V(atan)(REAL x)
+INLINE REAL V(atan)(REAL x)
 {
     REAL a = FABS(x);
     int big = a > (REAL)2.4142135623730950, mid = a > (REAL)0.41421356237309503;
@@ -61,14 +61,14 @@ static inline REAL V(atan)(REAL x)
 }
 
 /* asin of s = min(|x|, sqrt((1 - |x|) / 2)), for both asin and acos */
-static inline REAL V(asin_half)(REAL a, int big)
+INLINE REAL V(asin_half)(REAL a, int big)
 {
     REAL z = big ? (1 - a) * (REAL)0.5 : a * a;
     REAL s = big ? SQRT(z) : a;
     return s + s * z * V(asin_poly)(z);
 }
 
-static inline REAL V(asin)(REAL x)
+INLINE REAL V(asin)(REAL x)
 {
     REAL a = FABS(x);
     int big = a > (REAL)0.5;
@@ -77,7 +77,7 @@ static inline REAL V(asin)(REAL x)
     return COPYSIGN(big ? (REAL)1.5707963267948966 - (2 * p - low) : p, x);
 }
 
-static inline REAL V(acos)(REAL x)
+INLINE REAL V(acos)(REAL x)
 {
     REAL a = FABS(x);
     int big = a > (REAL)0.5;
@@ -87,7 +87,7 @@ static inline REAL V(acos)(REAL x)
     return big ? ends : (REAL)1.5707963267948966 - (COPYSIGN(p, x) - low);
 }
 
-static inline REAL V(sinh)(REAL x)
+INLINE REAL V(sinh)(REAL x)
 {
     REAL a = FABS(x);
     REAL e = V(expm1)(a);
@@ -96,13 +96,13 @@ static inline REAL V(sinh)(REAL x)
     return COPYSIGN(y, x);
 }
 
-static inline REAL V(cosh)(REAL x)
+INLINE REAL V(cosh)(REAL x)
 {
     REAL h = V(exp)(FABS(x) * (REAL)0.5);
     return (REAL)0.5 * h * h + (REAL)0.5 / h / h;
 }
 
-static inline REAL V(asinh)(REAL x)
+INLINE REAL V(asinh)(REAL x)
 {
     REAL a = FABS(x);
     int big = a > LOG_LARGE;
@@ -110,7 +110,7 @@ static inline REAL V(asinh)(REAL x)
     return COPYSIGN(big ? y + (REAL)0.69314718055994531 : y, x);
 }
 
-static inline REAL V(acosh)(REAL x)
+INLINE REAL V(acosh)(REAL x)
 {
     REAL t = x - 1;
     int big = x > LOG_LARGE;
@@ -119,7 +119,7 @@ static inline REAL V(acosh)(REAL x)
     return x < 1 ? (REAL)NAN : y;
 }
 
-static inline REAL V(atanh)(REAL x)
+INLINE REAL V(atanh)(REAL x)
 {
     REAL a = FABS(x);
     return COPYSIGN((REAL)0.5 * V(log1p)(2 * a / (1 - a)), x);

@@ -61,9 +61,9 @@
 #define SQRT __builtin_sqrt
 #define COPYSIGN __builtin_copysign
 #define FMA __builtin_fma
-static inline REAL V(exp_poly)(REAL z) { return EXP_POLY_F64(z, (z * z)); }
+INLINE REAL V(exp_poly)(REAL z) { return EXP_POLY_F64(z, (z * z)); }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
-static inline REAL V(log_poly)(REAL z)
+INLINE REAL V(log_poly)(REAL z)
 {
     REAL p = 0.14617807153417325;
     H(0.15331611722055008) H(0.18182892432536871) H(0.22222211089379496) H(0.28571428626253836)
@@ -71,7 +71,7 @@ static inline REAL V(log_poly)(REAL z)
     return p;
 }
 /* (atan r - r) / r^3 in z = r^2, r <= tan(pi/8) */
-static inline REAL V(atan_poly)(REAL z)
+INLINE REAL V(atan_poly)(REAL z)
 {
     REAL p = -0.019162068915902573;
     H(0.039219552532551293) H(-0.050850304928109408) H(0.058580687568615106)
@@ -81,7 +81,7 @@ static inline REAL V(atan_poly)(REAL z)
     return p;
 }
 /* (asin r - r) / r^3 in z = r^2, r <= 1/2 */
-static inline REAL V(asin_poly)(REAL z)
+INLINE REAL V(asin_poly)(REAL z)
 {
     REAL p = 0.02877844261259304;
     H(-0.014881409392818066) H(0.017419357964884856) H(0.0054508781877205502)
@@ -91,7 +91,7 @@ static inline REAL V(asin_poly)(REAL z)
     return p;
 }
 /* erf(r) / r - 1 in z = r^2, r <= 1 */
-static inline REAL V(erf_poly)(REAL z)
+INLINE REAL V(erf_poly)(REAL z)
 {
     REAL p = -7.792387776980085e-10;
     H(1.3718218762051456e-08) H(-1.6208065704722215e-07) H(1.6447371314258486e-06)
@@ -101,7 +101,7 @@ static inline REAL V(erf_poly)(REAL z)
     return p;
 }
 /* (2 artanh(s) - 2s) / s^3 in z = s^2, s <= 1/3 */
-static inline REAL V(artanh_poly)(REAL z)
+INLINE REAL V(artanh_poly)(REAL z)
 {
     REAL p = 0.16164045611943531;
     H(0.088007384861446741) H(0.12001072809590713) H(0.13314144209654935)
@@ -110,7 +110,7 @@ static inline REAL V(artanh_poly)(REAL z)
     return p;
 }
 /* e^(a^2) erfc(a) (1 + 2a) in z = (a - 3) / (a + 3), a >= 0.45 */
-static inline REAL V(erfcx_poly)(REAL z)
+INLINE REAL V(erfcx_poly)(REAL z)
 {
     REAL p = -1.3841728347686345e-08;
     H(2.1051720289214853e-08) H(1.0815009241906692e-07) H(-1.1695433947477069e-07)
@@ -123,7 +123,7 @@ static inline REAL V(erfcx_poly)(REAL z)
     return p;
 }
 /* e^(a^2/2) Phi(-a), a >= 0: w times a polynomial in z = w - 0.109375, w = 1 / (a + 5) */
-static inline REAL V(tail)(REAL a)
+INLINE REAL V(tail)(REAL a)
 {
     REAL w = 1 / (a + 5), z = w - 0.109375;
     REAL p = -2224938767716.4434;
@@ -136,7 +136,7 @@ static inline REAL V(tail)(REAL a)
     return w * p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
-static inline double V(sin_poly)(double z)
+INLINE double V(sin_poly)(double z)
 {
     double p = -7.5866368828251592e-13;
     H(1.6058530596645953e-10) H(-2.5052106225994401e-08) H(2.7557319219320579e-06)
@@ -144,7 +144,7 @@ static inline double V(sin_poly)(double z)
     return p;
 }
 /* (cos r - 1 + r^2/2) / r^4 in z = r^2, |r| <= pi/4 */
-static inline double V(cos_poly)(double z)
+INLINE double V(cos_poly)(double z)
 {
     double p = -1.138254464534925e-11;
     H(2.0876145049413178e-09) H(-2.7557317265878082e-07) H(2.48015872987544e-05)
@@ -179,30 +179,30 @@ static inline double V(cos_poly)(double z)
 #define SQRT __builtin_sqrtf
 #define COPYSIGN __builtin_copysignf
 #define FMA __builtin_fmaf
-static inline REAL V(exp_poly)(REAL z) { return EXP_POLY_F32(z, (z * z)); }
+INLINE REAL V(exp_poly)(REAL z) { return EXP_POLY_F32(z, (z * z)); }
 /* (log((1+s)/(1-s)) - 2s) / s^3 in z = s^2, s <= 0.1717 */
-static inline REAL V(log_poly)(REAL z)
+INLINE REAL V(log_poly)(REAL z)
 {
     REAL p = 0.295809859f;
     H(0.399887577f) H(0.666666851f)
     return p;
 }
 /* (atan r - r) / r^3 in z = r^2, r <= tan(pi/8) */
-static inline REAL V(atan_poly)(REAL z)
+INLINE REAL V(atan_poly)(REAL z)
 {
     REAL p = -0.0644983522f;
     H(0.107430997f) H(-0.142638971f) H(0.199995388f) H(-0.333333318f)
     return p;
 }
 /* (asin r - r) / r^3 in z = r^2, r <= 1/2 */
-static inline REAL V(asin_poly)(REAL z)
+INLINE REAL V(asin_poly)(REAL z)
 {
     REAL p = 0.0337007263f;
     H(0.0171437168f) H(0.0311017278f) H(0.0445993192f) H(0.0750009476f) H(0.166666663f)
     return p;
 }
 /* erf(r) / r - 1 in z = r^2, r <= 1 */
-static inline REAL V(erf_poly)(REAL z)
+INLINE REAL V(erf_poly)(REAL z)
 {
     REAL p = 7.87258276e-05f;
     H(-0.000801595619f) H(0.00518899422f) H(-0.0268541683f) H(0.112835938f) H(-0.376126266f)
@@ -210,14 +210,14 @@ static inline REAL V(erf_poly)(REAL z)
     return p;
 }
 /* (2 artanh(s) - 2s) / s^3 in z = s^2, s <= 1/3 */
-static inline REAL V(artanh_poly)(REAL z)
+INLINE REAL V(artanh_poly)(REAL z)
 {
     REAL p = 0.232243292f;
     H(0.217065758f) H(0.28592358f) H(0.399997063f) H(0.666666673f)
     return p;
 }
 /* e^(a^2) erfc(a) (1 + 2a) in z = (a - 3) / (a + 3), a >= 0.45 */
-static inline REAL V(erfcx_poly)(REAL z)
+INLINE REAL V(erfcx_poly)(REAL z)
 {
     REAL p = -0.000525885442f;
     H(0.00182556621f) H(0.00238272796f) H(-0.0237575531f) H(0.0683416145f) H(-0.119274857f)
@@ -225,7 +225,7 @@ static inline REAL V(erfcx_poly)(REAL z)
     return p;
 }
 /* e^(a^2/2) Phi(-a), 0 <= a <= TAIL_MAX; least squares with Lawson's weights, error 5e-9 */
-static inline REAL V(tail)(REAL z)
+INLINE REAL V(tail)(REAL z)
 {
     REAL p = 0.39894795f;
     H(3.96786827f) H(17.9921383f) H(43.2356924f) H(49.6178714f)
@@ -235,14 +235,14 @@ static inline REAL V(tail)(REAL z)
     return top / p;
 }
 /* (sin r - r) / r^3 in z = r^2, |r| <= pi/4 */
-static inline double V(sin_poly)(double z)
+INLINE double V(sin_poly)(double z)
 {
     double p = 2.72496201e-06;
     H(-0.000198400844) H(0.00833333187) H(-0.166666667)
     return p;
 }
 /* (cos r - 1 + r^2/2) / r^4 in z = r^2, |r| <= pi/4 */
-static inline double V(cos_poly)(double z)
+INLINE double V(cos_poly)(double z)
 {
     double p = 2.45476898e-05;
     H(-0.00138883019) H(0.0416666647)
