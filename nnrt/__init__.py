@@ -358,7 +358,7 @@ newaxis = None
 # Packages that are imported when first named.
 _LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime", "cuda", "linalg")
 _LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "feature_extractor": ".nn", "summary": ".train.summary"}
-_LAZY_FROM |= {"cdist": ".ops.distance", "det": ".ops.linalg", "inverse": ".ops.linalg", "slogdet": ".ops.linalg"} | dict.fromkeys(
+_LAZY_FROM |= {"cdist": ".ops.distance"} | dict.fromkeys(("det", "inverse", "slogdet"), ".ops.linalg") | dict.fromkeys(
     (
         "alpha_dropout", "bilinear", "cosine_similarity", "dropout", "group_norm", "layer_norm",
         "pairwise_distance", "pdist", "rms_norm",
