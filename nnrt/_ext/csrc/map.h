@@ -18,6 +18,8 @@ enum {
     NNRT_MAP_BLOCK = 512,
     /* Rows shorter than this are gathered several at a time: a row costs about as much as 16 elements. */
     NNRT_MAP_SHORT = 48,
+    /* From here on not where every operand's are contiguous. */
+    NNRT_MAP_DIRECT = 8,
 };
 
 typedef struct {
@@ -200,7 +202,17 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
         int64_t first = begin * p->task_rows, last = end * p->task_rows < p->rows ? end * p->task_rows : p->rows;
         nnrt_map_seek(p, &at, first);
         if (p->inner < NNRT_MAP_SHORT) {
-            nnrt_map_short(p, &at, last - first, row);
+            int direct = p->inner >= NNRT_MAP_DIRECT;
+            for (int k = 0; k < p->operands; k++)
+                direct &= p->step[k] == p->item[k];
+            if (!direct) {
+                nnrt_map_short(p, &at, last - first, row);
+                return;
+            }
+            for (int64_t r = first; r < last; r++) {
+                row(at.data, p->step, p->inner, p->constant);
+                nnrt_map_next(p, &at);
+            }
             return;
         }
         for (int64_t r = first; r < last; r++) {
