@@ -128,10 +128,10 @@ cdef int gemm_nan(const void *args) noexcept nogil:
 
 
 cdef int finish(nnrt_gemm *g, const nnrt_gemm_ops *ops) noexcept nogil:
-    # 16384 elements a task: the tile of work of elementwise kernels.
+    # 16384 elements a task, those of all sums together: the tile of work of elementwise kernels.
     cdef int64_t rows = g.rows, cols = g.cols
     g.cols = min(g.n, 16384)
-    g.rows = clamp(16384.0 / g.cols, 1, g.m)
+    g.rows = clamp(16384.0 / (g.cols * g.splits), 1, g.m)
     if launch_nogil(&ops.finish, g, g.batch * ceil_div(g.m, g.rows) * ceil_div(g.n, g.cols)) != 0:
         return -1
     g.rows, g.cols = rows, cols

@@ -153,7 +153,15 @@ static void K(finish_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *
                 c[j] *= beta;
         if (count) {
             const REAL *p = partial + (i - w->i0) * p_row;
-            for (int64_t j = 0; j < n; j++) {
+            int64_t j = 0;
+            for (; j + NR <= n; j += NR) { /* of each sum a line: they may all lie in one place of L1 */
+                K(vec) lo = K(load)(p + j), hi = K(load)(p + j + VL);
+                for (int64_t s = 1; s < count; s++)
+                    lo += K(load)(p + j + s * p_step), hi += K(load)(p + j + VL + s * p_step);
+                K(store)(c + j, K(load)(c + j) + alpha * lo);
+                K(store)(c + j + VL, K(load)(c + j + VL) + alpha * hi);
+            }
+            for (; j < n; j++) {
                 REAL sum = p[j];
                 for (int64_t s = 1; s < count; s++)
                     sum += p[j + s * p_step];
