@@ -57,8 +57,8 @@ cdef class Walk:
 
 @cython.locals(walk=Walk, t=Tensor)
 cpdef walk_from(str op, tensors, grads, bint retain_graph, create_graph, dict wanted)
-cdef _met(Node node, int index, dys, g)
-cdef added(a, b)
+cdef _met(Node node, int index, dys, g, bint owned)
+cdef added(a, b, bint owned=*)
 @cython.locals(held=Tensor)
 cdef accumulate(Tensor leaf, g, bint owned)
 cdef _root_gradient(str op, Tensor t, g)

@@ -27,6 +27,7 @@ from . import _anomaly, config, registry
 from ._anomaly import detect_anomaly, set_detect_anomaly
 from ._grad_mode import enable_grad, grad_enabled, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from ._hooks import Afterwards, Handle, run_afterwards, run_hooks, run_node_hooks
+from ._placed import Placed
 from .memory import alike, copy, empty, empty_like
 from .tensor import Tensor, Version, wrap
 
@@ -315,6 +316,12 @@ class Walk:
 
     def visit(self, node, dys):
         """Runs one node's backward function and hands on what it returns."""
+        if type(dys) is Placed:
+            dys = dys.dense()
+        elif node.outputs > 1:
+            for index in range(node.outputs):
+                if type(dys[index]) is Placed:
+                    dys[index] = dys[index].dense()
         if node.hooks is not None:
             dys = run_node_hooks(node, dys)
         if self.wanted is not None:
@@ -344,8 +351,8 @@ class Walk:
                 for j in range(count):
                     if j != i and dxs[j] is dx:
                         owned = False
-                if node.outputs > 1 and any([dx is dy for dy in dys]):
-                    owned = False
+            if owned and node.outputs > 1 and any([dx is dy for dy in dys]):
+                owned = False
             self.deliver(target, dx, owned)
 
     def deliver(self, target, g, owned):
@@ -359,18 +366,18 @@ class Walk:
             target = target.node
         node = target
         if self.node is node:
-            self.dys = _met(node, index, self.dys, g)
+            self.dys = _met(node, index, self.dys, g, owned)
         elif self.node is None and not self.queue:
             self.node = node
-            self.dys = _met(node, index, None, g)
+            self.dys = _met(node, index, None, g, owned)
         else:
             if self.node is not None:
                 self.wait(self.node, self.dys)
                 self.node = self.dys = None
             if node in self.pending:
-                self.pending[node] = _met(node, index, self.pending[node], g)
+                self.pending[node] = _met(node, index, self.pending[node], g, owned)
             else:
-                self.wait(node, _met(node, index, None, g))
+                self.wait(node, _met(node, index, None, g, owned))
 
     def wait(self, node, dys):
         if self.queue is None:
@@ -379,6 +386,8 @@ class Walk:
         self.pending[node] = dys
 
     def deliver_to_leaf(self, leaf, g, owned):
+        if type(g) is Placed and (leaf.hooks or self.wanted is not None):
+            g = g.dense()
         if self.wanted is not None:
             key = (id(leaf), 0)
             if key in self.wanted:
@@ -392,23 +401,33 @@ class Walk:
             accumulate(leaf, g, owned)
 
 
-def _met(node, index, dys, g):
+def _met(node, index, dys, g, owned):
     """The gradients of a node's outputs when g arrives for output `index`."""
     if node.outputs == 1:
-        return g if dys is None else added(dys, g)
+        return g if dys is None else added(dys, g, owned)
     if dys is None:
         dys = [None] * node.outputs
-    dys[index] = g if dys[index] is None else added(dys[index], g)
+    dys[index] = g if dys[index] is None else added(dys[index], g, owned)
     return dys
 
 
-def added(a, b):
-    """a + b in a fresh array; either may be rows of a sparse gradient."""
+def added(a, b, owned=False):
+    """a + b, dense, Placed or rows of a sparse gradient: in b where that is owned and lies as a, or in what is Placed."""
+    if type(a) is Placed:
+        if type(b) is Placed or isinstance(b, ndarray):
+            a.add(b, owned)
+            return a
+        a = a.dense()
+    elif type(b) is Placed:
+        if isinstance(a, ndarray):
+            b.add(a, False)
+            return b
+        b = b.dense()
     if not isinstance(a, ndarray):
         return a.added(b)
     if not isinstance(b, ndarray):
         return b.added(a)
-    out = empty_like(a)
+    out = b if owned and alike(a, b) and a.strides == b.strides else empty_like(a)
     K.add(out, a, b)
     return out
 
@@ -416,6 +435,14 @@ def added(a, b):
 def accumulate(leaf, g, owned):
     """leaf.grad += g, the only place where gradients are accumulated."""
     before = leaf._grad
+    if type(g) is Placed:
+        if isinstance(before, Tensor) and before.array.shape == g.shape and before.array.dtype == g.dtype:
+            held = before
+            g.onto(held.array)
+            if held.version is not None:
+                held.version.value += 1
+            return
+        g = g.dense()
     if before is None:
         if not isinstance(g, ndarray):
             leaf._grad = g

@@ -299,6 +299,52 @@ def test_a_hook_that_returns_no_gradient_is_named(on_leaf):
         assert x.grad is None
 
 
+@pytest.mark.parametrize("dense", ["first", "last", "between", "none", "view"])
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_views_put_their_gradients_where_they_looked(dense, inner, turned):
+    """Of a leaf and of a node, alone and beside what takes all of it, overlapping, more than the array holds, once more."""
+    rng = np.random.default_rng(3)
+    data = rng.standard_normal((4, 5, 6))
+    keys = [np.s_[1], np.s_[:, 2:], np.s_[..., ::2], np.s_[1, 2, 3], np.s_[:, None, 1:3], np.s_[:0], np.s_[0, ..., 4], np.s_[...]]
+    keys = keys[: -1 if dense == "none" else None]
+    x = leaf(*data) if not turned else leaf(*data.transpose(2, 0, 1)).permute(1, 2, 0).detach().requires_grad_()
+    wanted = np.zeros_like(data)
+    for _ in range(2):
+        h = x * 1.0 if inner else x
+        terms, whole = [], rng.standard_normal(data.shape)
+        for i, key in enumerate(keys):
+            g = rng.standard_normal(np.shape(data[key]))
+            terms.append((h[key] * nnrt.tensor(np.array(g))).sum())
+            wanted[key] += g
+            if (dense, i) in (("first", 0), ("between", 4), ("last", len(keys) - 1)):
+                terms.append((h * nnrt.tensor(whole)).sum())
+                wanted += whole
+        if dense == "view":
+            terms.append((h.reshape(20, 6) * nnrt.tensor(whole.reshape(20, 6))).sum())
+            wanted += whole
+        kept = []
+        if inner:
+            h.register_hook(lambda g, kept=kept: kept.append((g, np.array(g.array))))
+        sum(terms[1:], terms[0]).backward(retain_graph=True)
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-12, atol=1e-12)
+        for g, then in kept:
+            np.testing.assert_array_equal(g.array, then)
+    (alone,) = nnrt.autograd.grad(sum(terms[1:], terms[0]), [x])
+    assert alone.shape == x.shape and np.isfinite(alone.numpy()).all()
+
+
+def test_a_gradient_that_was_given_is_not_written_to():
+    x, given = leaf(1.0, 2.0, 3.0), nnrt.tensor(np.ones(3))
+    h = x * 2.0
+    nnrt.autograd.backward([h, h[1:]], [given, given[1:]])
+    assert given.tolist() == [1, 1, 1] and x.grad.tolist() == [2, 4, 4]
+    h = x * 2.0
+    first, second = h[:2].clone().unbind(0)  # one input, gradients of several outputs
+    (first + second + h.sum() + h[0]).backward()
+    assert given.tolist() == [1, 1, 1] and x.grad.tolist() == [8, 8, 6]
+
+
 def test_several_outputs_some_unused():
     x = leaf(1.0, 2.0, 3.0)
     a, b, c = x.unbind(0)

@@ -23,7 +23,9 @@ from .create import in_order_of
 from .promotion import not_tensors
 
 K = registry.family("shape")
-FILLED = 1 << 17  # up to these bytes filling all of y takes less time than finding its borders
+# Up to these bytes filling all of y takes less time than finding its borders; so it does where these lie in rows of few bytes
+# (2 and 1 MB of 32 and 64 channels, half of them new: 0.46 and 0.6 of the time).
+FILLED, ROW = 1 << 17, 256
 
 LISTED = 1 << 12  # up to so many elements of y a list of where they come from is kept
 
@@ -71,10 +73,12 @@ def _grown(x, amounts, mode, value):
         a.take(_sources(a.shape, amounts, mode), out=y, mode="clip")  # "raise" would buffer
         return record(y, pad_backward, (x,), (inner, amounts, mode))
     small = mode == "constant" and y.nbytes <= FILLED
-    if small:
+    windows = () if small else _windows(y, inner)
+    if small or mode == "constant" and windows and _short(y, windows[-1][1]):
         _fill(y, ..., value)
+        windows = ()
     K.copy(y[inner], a)
-    for window, axis in () if small else reversed(_windows(y, inner)):
+    for window, axis in reversed(windows):
         n, (p, q) = a.shape[axis], amounts[axis]
         if mode == "constant":
             rows = window.swapaxes(0, axis)
@@ -117,6 +121,10 @@ def _windows(y, inner):
             found.append((y[tuple(key)], axis))
             key[axis] = inner[axis]
     return found
+
+
+def _short(y, axis):
+    return y.strides[axis] == y.itemsize and y.shape[axis] * y.itemsize <= ROW
 
 
 def _fill(y, key, value):

@@ -1,6 +1,6 @@
 """Views of a part of a tensor: slices, windows, diagonals, pieces.
 
-They share memory and version counter with their base; the backward puts dy into zeros where the view looked.
+They share memory and version counter with their base; the backward puts dy into zeros where the view looked (_placed).
 """
 
 import math
@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
+from .._placed import Placed
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
 from ._axes import axis_of, places_of
@@ -31,13 +32,7 @@ def part(base, array, key):
 
 def put_backward(node, dy):
     """Zeros with dy at the basic index `key`, in the base's order of memory: what is added to it lies so too."""
-    shape, order, key = node.saved
-    if order is None:
-        dx = memory.zeros(shape, dy.dtype)
-    else:
-        dx = memory.zeros(tuple([shape[i] for i in order]), dy.dtype).transpose(places_of(order))
-    dx[key] = dy
-    return (dx,)
+    return (Placed(*node.saved, dy),)
 
 
 def select(input, dim, index):
