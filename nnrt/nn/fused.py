@@ -34,6 +34,8 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
     One op it is where no gradient is wanted, conv is a Conv1d to Conv3d with zero padding, norm (None or an Identity: none) its
     batch norm in evaluation mode with running statistics, and neither has hooks. activation: a name as activation_of gives it.
     """
+    if norm is not None and norm.training and type(norm) is not Identity:  # first, for training's sake
+        return None
     after = _NORM_AFTER.get(type(conv))
     if after is None or altered(conv) or conv.padding_mode != "zeros":
         return None
@@ -41,7 +43,7 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
         return None
     given, eps = (conv.weight, conv.bias), 0.0
     if norm is not None:
-        if type(norm) is after and not norm.training and input.ndim == conv.dims + 2:
+        if type(norm) is after and input.ndim == conv.dims + 2:
             given, eps = (*given, norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
         elif type(norm) is not Identity:
             return None

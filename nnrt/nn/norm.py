@@ -117,7 +117,7 @@ class _BatchNorm(_Norm):
         y = function(input, mean, var, self.weight, self.bias, own, momentum, self.eps, **options)
         if tracks and self.num_batches_tracked is not None:
             count = self.num_batches_tracked.array
-            count += 1
+            count[()] = count.item() + 1  # += reads three times as much of numpy, from memory after a kernel: 18 instead of 8 us
             bump(self.num_batches_tracked)
         return y
 
