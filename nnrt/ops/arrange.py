@@ -30,7 +30,7 @@ def flip_backward(node, dy):
 
 def _mirrored(a, key):
     y = memory.empty_like(a)
-    K.copy(y, a[key])
+    K.copy(y, a[(*key, ...)])  # an array even of a number
     return y
 
 

@@ -67,16 +67,17 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
 
 def _euclidean(a, b):
     """(distances, the places of those that differences gave)."""
-    left, right = _around_middle(a, b)
-    y = product(left, right.swapaxes(-1, -2))
-    scale = (left * left).sum(-1)[..., :, None] + (right * right).sum(-1)[..., None, :]
-    y *= -2
-    y += scale
-    scale *= _NEAR
-    near = np.nonzero(~(y >= scale))  # NaN too: infinities have no middle
-    for some, difference in _differences(a, b, y.shape, near):
-        y[some] = (difference * difference).sum(-1)
-    np.sqrt(y, out=y)
+    with np.errstate(invalid="ignore", over="ignore"):
+        left, right = _around_middle(a, b)
+        y = product(left, right.swapaxes(-1, -2))
+        scale = (left * left).sum(-1)[..., :, None] + (right * right).sum(-1)[..., None, :]
+        y *= -2
+        y += scale
+        scale *= _NEAR
+        near = np.nonzero(~(y >= scale))  # NaN too: infinities have no middle
+        for some, difference in _differences(a, b, y.shape, near):
+            y[some] = (difference * difference).sum(-1)
+        np.sqrt(y, out=y)
     return y, near
 
 
