@@ -1,0 +1,184 @@
+/* Means of windows. Included once per dtype. */
+
+/* sum[i] = Σ scale * rows, up to four of them; the first may be the sum itself. */
+static void K(add_rows)(REAL *sum, const REAL *const *x, const REAL *scale, int rows, int64_t n)
+{
+    const REAL *a = x[0], *b = x[1], *c = x[2], *d = x[3];
+    REAL r = scale[0], s = scale[1], t = scale[2], u = scale[3];
+#define ROWS(count, TERM)                        \
+    case count:                                  \
+        _Pragma("GCC ivdep")                     \
+        for (int64_t i = 0; i < n; i++)          \
+            sum[i] = TERM;                       \
+        break
+    switch (rows) {
+        ROWS(1, r * a[i]);
+        ROWS(2, r * a[i] + s * b[i]);
+        ROWS(3, r * a[i] + s * b[i] + t * c[i]);
+        ROWS(4, (r * a[i] + s * b[i]) + (t * c[i] + u * d[i]));
+    }
+#undef ROWS
+}
+
+/* sum = Σ x over n channels of whole lines of `pixels`, one behind the other, `step` apart; a line is summed behind sum. */
+static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int64_t lines, int64_t pixels, int64_t step, int64_t n)
+{
+    REAL *restrict line = sum + n;
+    const int64_t bytes = n * (int64_t)sizeof *x;
+    memset(sum, 0, (size_t)bytes);
+    for (; lines > 0; lines--) {
+        int64_t i = 0;
+        memset(line, 0, (size_t)bytes);
+        for (; i + 4 <= pixels; i += 4, x += 4 * step) {
+            nnrt_touch(x, 4, step * (int64_t)sizeof *x, bytes);
+            for (int64_t j = 0; j < n; j++)
+                line[j] += (x[j] + x[j + step]) + (x[j + 2 * step] + x[j + 3 * step]);
+        }
+        for (; i < pixels; i++, x += step)
+            for (int64_t j = 0; j < n; j++)
+                line[j] += x[j];
+        for (int64_t j = 0; j < n; j++)
+            sum[j] += line[j];
+    }
+    return sum;
+}
+
+/* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
+ * four quarters of memory are fetched at once. */
+static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_even)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+{
+    const int64_t quarter = count / (4 * EVEN * LANES), far = quarter * EVEN * LANES;
+    K(vec) all[EVEN] = {{0}};
+    for (int64_t r = 0; r < quarter;) {
+        K(vec) part[EVEN] = {{0}};
+        for (const int64_t stop = MIN(r + 64, quarter); r < stop; r++, x += EVEN * LANES)
+            UNROLL_EVEN for (int j = 0; j < EVEN; j++)
+                part[j] += (K(load)(x + j * LANES) + K(load)(x + j * LANES + far))
+                         + (K(load)(x + j * LANES + 2 * far) + K(load)(x + j * LANES + 3 * far));
+        for (int j = 0; j < EVEN; j++)
+            all[j] += part[j];
+    }
+    x += 3 * far;
+    memset(sum, 0, (size_t)n * sizeof *x);
+    for (int64_t i = 0; i < EVEN * LANES; i++)
+        sum[i % n] += ((const REAL *)all)[i];
+    for (int64_t i = 0; i < count - 4 * far; i++)
+        sum[i % n] += x[i];
+    return sum;
+}
+
+/* The sum of the unit's lines over pixels first..last-1 and its channels; backward each by its scale.
+ * The error grows with the sides of a window, not with its area. */
+static const REAL *K(add_lines)(const nnrt_pool_args *p, const unit *q, int64_t first, int64_t last)
+{
+    int64_t wide = q->c1 - q->c0, runs = wide == p->c ? 1 : last - first, run = wide == p->c ? (last - first) * wide : wide;
+    for (int64_t r = 0; r < runs; r++) {
+        REAL *sum = (REAL *)q->buffer + r * p->chunk;
+        for (int64_t l = 0; l < q->lines;) {
+            const REAL *rows[4];
+            REAL scale[4];
+            int count = 0;
+            if (l)
+                rows[count] = sum, scale[count++] = 1;
+            for (; count < 4 && l < q->lines; l++, count++) {
+                rows[count] = (const REAL *)p->from + q->line[l].from + (first + r) * p->c + q->c0;
+                scale[count] = p->backward ? (REAL)q->line[l].scale : 1;
+            }
+            K(add_rows)(sum, rows, scale, count, run);
+        }
+        if (!q->lines && run > 0)
+            memset(sum, 0, (size_t)run * sizeof(REAL));
+    }
+    return q->buffer;
+}
+
+/* y = scale Σ x over pixels `step` apart of each of the lines, or over taps each by its own scale. */
+INLINE void K(avg_block)(const nnrt_pool_args *p, const REAL *x, const line *lines, int64_t high, int64_t step,
+                         const line *taps, int64_t count, REAL scale, REAL *y, int vectors, int64_t lanes)
+{
+    K(vec) sum[4];
+    UNROLL for (int j = 0; j < vectors; j++)
+        sum[j] = (K(vec)){0};
+    if (taps)
+        for (const line *o = taps; o < taps + count; o++)
+            UNROLL for (int j = 0; j < vectors; j++)
+                sum[j] += K(get)(x + o->from + j * LANES, lanes) * (REAL)o->scale;
+    else
+        for (int64_t l = 0; l < high; l++) {
+            const REAL *v = x + lines[l].from;
+            for (int64_t k = 0; k < count; k++, v += step)
+                UNROLL for (int j = 0; j < vectors; j++)
+                    sum[j] += K(get)(v + j * LANES, lanes);
+        }
+    UNROLL for (int j = 0; j < vectors; j++)
+        sum[j] *= scale;
+    K(put)(y, sum, vectors, lanes, p->stream);
+}
+
+static __attribute__((noinline)) void K(avg_one)(const nnrt_pool_args *p, const REAL *x, const line *lines, int64_t high,
+                                                 int64_t step, const line *taps, int64_t count, REAL scale, REAL *y,
+                                                 int64_t lanes)
+{
+    K(avg_block)(p, x, lines, high, step, taps, count, scale, y, 1, lanes);
+}
+
+#define ONE(j, lanes) K(avg_one)(p, x + j, lines, high, step, taps, count, scale, y + j, lanes)
+#define MANY(j) K(avg_block)(p, x + j, lines, high, step, taps, count, scale, y + j, 4, LANES)
+
+static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        window left = q.window[0], right = q.window[q.w1 - 1 - q.w0];
+        int64_t wide = q.c1 - q.c0, first = left.start + left.first, last = right.start + right.last;
+        int64_t pixels = p->axis[2].in;
+        /* one window of whole lines, one behind the other */
+        const int whole = q.lines && q.w1 - q.w0 == 1 && last - first == pixels && pixels > 1
+            && q.line[q.lines - 1].from - q.line->from == (q.lines - 1) * pixels * p->c;
+        /* windows of four taps that do not overlap take no sums of lines before; of nine, 3 x 3, they lose a tenth */
+        const int64_t taps_w = p->axis[2].kernel; /* 0: adaptive */
+        const int few = !whole && wide >= LANES && taps_w && taps_w <= p->axis[2].stride && q.lines * taps_w <= 4;
+        const line none = {0}, *lines = few ? q.line : &none, *taps = NULL;
+        const int64_t high = few ? q.lines : 1, step = few ? p->c : p->chunk;
+        const REAL *sum = few ? (const REAL *)p->from + first * p->c + q.c0
+                    : whole && sizeof(REAL) == 4 && wide == p->c && EVEN * LANES % wide == 0
+                    ? K(add_even)(q.buffer, (const REAL *)p->from + q.line->from, q.lines * pixels * wide, wide)
+                    : whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
+                    : K(add_lines)(p, &q, first, last);
+        const int ahead = p->ahead && q.lines && !whole;
+        for (int64_t o = q.w0; o < q.w1; o++) {
+            window w = q.window[o - q.w0];
+            if (ahead)
+                K(fetch)(p, &q, o);
+            const int64_t count = whole ? 1 : w.last - w.first;
+            const REAL *x = sum + (w.start + w.first - first) * step;
+            REAL *y = (REAL *)p->to + q.to + o * p->c + q.c0;
+            REAL scale = (REAL)(p->divisor ? 1 / p->divisor : q.line->scale * w.scale);
+            CHANNELS(wide, MANY, ONE);
+        }
+    }
+    if (((const nnrt_pool_args *)args)->stream)
+        nnrt_stream_end();
+}
+
+/* dx[i] = Σ dy[o] / count[o] over the windows o that cover i. */
+static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        int64_t wide = q.c1 - q.c0;
+        cover left = cover_of(p->axis + 2, q.w0), right = cover_of(p->axis + 2, q.w1 - 1);
+        const REAL *x = (const REAL *)K(add_lines)(p, &q, left.first, right.last) - left.first * p->chunk;
+        for (int64_t i = q.w0; i < q.w1; i++) {
+            window w = q.window[i - q.w0];
+            const int64_t count = w.last - w.first;
+            const line *taps = q.tap + w.first, *lines = NULL;
+            const int64_t high = 0, step = 0;
+            REAL *y = (REAL *)p->to + q.to + i * p->c + q.c0, scale = 1;
+            CHANNELS(wide, MANY, ONE);
+        }
+    }
+    if (((const nnrt_pool_args *)args)->stream)
+        nnrt_stream_end();
+}
+
+#undef ONE
+#undef MANY
