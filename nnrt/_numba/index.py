@@ -66,7 +66,7 @@ def _gather(out, x, index):
 
 
 def nonzero(out, mask):
-    for i, places in enumerate(mask.nonzero()):
+    for i, places in enumerate(mask.nonzero() if mask.ndim else ()):
         out[:, i] = places
 
 

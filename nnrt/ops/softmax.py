@@ -64,6 +64,8 @@ def _along(op, kernel, backward, x, dim, dtype):
         raise RuntimeError(
             f"{op}: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
         )
+    if a.dtype.itemsize < 4:
+        raise TypeError(f"{op}: wants float32 or float64, got {a.dtype}")
     ndim = a.ndim
     if dim is None:
         dim = 0 if ndim in (0, 1, 3) else 1
