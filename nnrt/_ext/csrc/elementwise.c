@@ -9,13 +9,16 @@
 enum { MODULI = 64 }; /* pairs whose remainders are found at a time */
 
 #define REAL float
+#define LIBM(name) name##f
 #define WORD int32_t
 #define K(name) name##_f32
 #include "elementwise.c"
 #undef REAL
+#undef LIBM
 #undef WORD
 #undef K
 #define REAL double
+#define LIBM(name) name
 #define WORD int64_t
 #define K(name) name##_f64
 #include "elementwise.c"
@@ -43,16 +46,6 @@ MAP1(neg, -x)
 MAP3(div_backward, -p * ((q / r) / r))
 
 #define IS_F64 (sizeof(REAL) == 8)
-INLINE REAL K(copysign_of)(REAL x, REAL y)
-{
-    return IS_F64 ? (REAL)__builtin_copysign(x, y) : (REAL)__builtin_copysignf((float)x, (float)y);
-}
-INLINE REAL K(size_of)(REAL x) { return IS_F64 ? (REAL)__builtin_fabs(x) : (REAL)__builtin_fabsf((float)x); }
-INLINE REAL K(whole)(REAL x) { return IS_F64 ? (REAL)__builtin_floor(x) : (REAL)__builtin_floorf((float)x); }
-INLINE REAL K(fused)(REAL a, REAL b, REAL c)
-{
-    return IS_F64 ? (REAL)__builtin_fma(a, b, c) : (REAL)__builtin_fmaf((float)a, (float)b, (float)c);
-}
 
 /* m = fmod(a, b) for n <= MODULI pairs. Where the quotient is near, a - b trunc(a / b) is exact in one rounding, and the
  * quotient has rounded up to the next integer at worst: the rest's sign tells. */
@@ -61,10 +54,10 @@ static void K(moduli)(REAL *restrict m, const REAL *restrict pa, const REAL *res
     const REAL most = IS_F64 ? (REAL)0x1p51 : (REAL)0x1p22;
     WORD near = NNRT_FUSED;
     for (int64_t i = 0; NNRT_FUSED && i < n; i++) {
-        const REAL a = pa[i], b = K(size_of)(pb[i]), quotient = K(size_of)(a) / b;
-        const REAL rest = K(fused)(-K(whole)(quotient), b, K(size_of)(a));
+        const REAL a = pa[i], b = LIBM(__builtin_fabs)(pb[i]), quotient = LIBM(__builtin_fabs)(a) / b;
+        const REAL rest = LIBM(__builtin_fma)(-LIBM(__builtin_floor)(quotient), b, LIBM(__builtin_fabs)(a));
         near &= (quotient < most) & (b < (REAL)INFINITY);
-        m[i] = K(copysign_of)(rest < 0 ? rest + b : rest, a);
+        m[i] = LIBM(__builtin_copysign)(rest < 0 ? rest + b : rest, a);
     }
     for (int64_t i = 0; !near && i < n; i++)
         m[i] = (REAL)fmod(pa[i], pb[i]);
@@ -97,19 +90,18 @@ INLINE REAL K(floored)(REAL a, REAL b, REAL m)
 {
     REAL quotient = (a - m) / b;
     quotient = TURNS(b, m) ? quotient - 1 : quotient;
-    const REAL whole = K(whole)(quotient);
+    const REAL whole = LIBM(__builtin_floor)(quotient);
     const REAL nearest = quotient - whole > (REAL)0.5 ? whole + 1 : whole;
-    const REAL y = quotient == 0 ? K(copysign_of)(0, a / b) : nearest;
+    const REAL y = quotient == 0 ? LIBM(__builtin_copysign)(0, a / b) : nearest;
     return b == 0 ? a / b : y;
 }
 MAP_MODULI(floor_divide, K(floored)(a, b, m))
 MAP_PAIR(trunc_divide, REAL, (REAL)__builtin_trunc(a / b))
-MAP_MODULI(remainder, m == 0 ? K(copysign_of)(0, b) : TURNS(b, m) ? m + b : m)
+MAP_MODULI(remainder, m == 0 ? LIBM(__builtin_copysign)(0, b) : TURNS(b, m) ? m + b : m)
 MAP_MODULI(fmod, m)
 
 /* a^b. For float by double's exp and log, which leaves no error to see, with the cases of
  * C99's pow: the sign of negative bases, 1^b = a^0 = 1. */
-INLINE REAL K(root)(REAL x) { return IS_F64 ? (REAL)__builtin_sqrt(x) : (REAL)__builtin_sqrtf((float)x); }
 INLINE REAL K(power)(REAL a, REAL b)
 {
     if (IS_F64)
@@ -138,11 +130,11 @@ static void K(power_row)(REAL *out, const REAL *pa, REAL b, int64_t n)
     else if (b == 3)
         EACH(a * a * a)
     else if (b == (REAL)0.5)
-        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : K(root)(a + 0))
+        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : LIBM(__builtin_sqrt)(a + 0))
     else if (b == (REAL)1.5)
-        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : (a + 0) * K(root)(a + 0))
+        EACH(a == -(REAL)INFINITY ? (REAL)INFINITY : (a + 0) * LIBM(__builtin_sqrt)(a + 0))
     else if (b == (REAL)-0.5)
-        EACH(a == -(REAL)INFINITY ? 0 : 1 / K(root)(a + 0))
+        EACH(a == -(REAL)INFINITY ? 0 : 1 / LIBM(__builtin_sqrt)(a + 0))
     else if (b == -1)
         EACH(1 / a)
     else if (b == -2)
@@ -195,10 +187,10 @@ INLINE REAL K(angle)(REAL y, REAL x)
     REAL v = r + r * z * K(atan_poly)(z);
     v = mid ? (REAL)0.78539816339744831 + v : v;
     v = steep ? (REAL)1.5707963267948966 - v : v;
-    int left = K(copysign_of)(1, x) < 0;
+    int left = LIBM(__builtin_copysign)(1, x) < 0;
     v = left ? (REAL)3.1415926535897931 - v : v;
     v = (x != x) | (y != y) ? x + y : v;
-    return K(copysign_of)(v, y);
+    return LIBM(__builtin_copysign)(v, y);
 }
 MAP_PAIR(atan2, REAL, K(angle)(a, b))
 MAP3(atan2_backward, q * q + r * r == 0 ? 0 : p * r / (q * q + r * r))
