@@ -104,10 +104,10 @@ def _segment_sum(out, base, based, weights, weighted, x, order, starts):
 
 
 def scatter(out, base, x, index):
-    out[...] = 0 if base is None else base
     if out.dtype not in _FLOATS:
-        np.put_along_axis(out, index, x, axis=1)
+        _ref.scatter(out, base, x, index)
         return
+    out[...] = 0 if base is None else base
     _scatter(out, x, index)
 
 
@@ -120,10 +120,10 @@ def _scatter(out, x, index):
 
 
 def scatter_add(out, base, x, index):
-    out[...] = 0 if base is None else base
     if out.dtype not in _FLOATS:
         _ref.scatter_add(out, base, x, index)
         return
+    out[...] = 0 if base is None else base
     _scatter_add(out, x, index)
 
 
