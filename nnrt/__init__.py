@@ -368,14 +368,26 @@ _LAZY_FROM |= {"cdist": ".ops.distance"} | dict.fromkeys(("det", "inverse", "slo
     ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"), ".ops.rnn"
 )  # fmt: skip
 
+# Where a program written for torch finds what has another place here.
+_ELSEWHERE = {
+    "utils": "data sets and loaders of torch.utils.data are in nnrt.data",
+    "compile": "modules run as they are: call the module itself",
+    "jit": "modules run as they are: call the module itself",
+    "autocast": "computation is in float32 or float64: leave autocast out",
+    "amp": "computation is in float32 or float64: leave autocast and the scaling of the loss out",
+    "fft": "transforms are numpy.fft's; long convolutions are nnrt.nn.functional.fft_conv",
+    "hub": "models are in nnrt.models, and nnrt.load reads torch's .pt files",
+}
+
 
 def __getattr__(name):
     if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
     if name in _LAZY_FROM:
         return getattr(_importlib.import_module(_LAZY_FROM[name], __name__), name)
-    raise AttributeError(f"module 'nnrt' has no attribute {name!r}")
+    hint = f" ({_ELSEWHERE[name]})" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module 'nnrt' has no attribute {name!r}{hint}")
 
 
 def __dir__():
-    return sorted({*globals(), *_LAZY, *_LAZY_FROM} - {"_LAZY", "_LAZY_FROM", "_importlib"})
+    return sorted({*globals(), *_LAZY, *_LAZY_FROM} - {"_LAZY", "_LAZY_FROM", "_ELSEWHERE", "_importlib"})

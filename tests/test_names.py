@@ -183,6 +183,13 @@ def test_distances_of_many_rows_are_those_of_their_differences():
         nnrt.cdist(nnrt.tensor(a), nnrt.tensor(b), 2.0, "fast")
 
 
+def test_a_name_that_is_elsewhere_says_where():
+    with pytest.raises(AttributeError, match=r"no attribute 'utils' \(.*nnrt\.data\)"):
+        nnrt.utils  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        nnrt.nothing  # noqa: B018
+
+
 def test_gumbel_softmax():
     nnrt.manual_seed(0)
     p = nnrt.tensor([0.1, 0.2, 0.7])
