@@ -110,6 +110,7 @@ COMPUTED = [
     ("einsum", (X, [0, 30], Y, [..., 30], [..., 0])), ("einsum", (X, [1, 0])), ("kron", (X, Y[:2])), ("diff", (X, 0)),
     ("cumulative_trapezoid", (X, Y[0])), ("cumulative_trapezoid", (INTEGERS,)), ("diagonal_scatter", (X, Y[0, :2], 2)),
     ("select_scatter", (X, Y[:, 1], -1, 0)), ("slice_scatter", (X, Y[:, :2], 1, -3, None, 2)), ("slice_scatter", (X, Y)),
+    ("outer", (INTEGERS[0], Y[0])), ("einsum", ("i,bj->bij", INTEGERS[0], Y)), ("einsum", ("bi,bi->ib", INTEGERS, Y)),
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from .elementwise import mul
 from .linear import matmul
 from .parts import diagonal
 from .promotion import as_tensor, cast
+from .promotion import operands as in_common
 from .reduce import sum as total
 from .shape import expand, permute, reshape
 
@@ -229,13 +230,18 @@ def _contract(plan, names_a, a, names_b, b, kept):
     else:
         a, b = grouped(a, names_a, left, summed), grouped(b, names_b, summed, right)
     names = batch + left + right
-    product = plan.step(matmul, (a, b), (), plan.shapes[a][:-1] + plan.shapes[b][-1:])
+    product = plan.step(matmul if summed else _outer, (a, b), (), plan.shapes[a][:-1] + plan.shapes[b][-1:])
     return names, plan.reshaped(product, [sizes[n] for n in names])
+
+
+def _outer(a, b):
+    """a @ b over a sum of one term: an elementwise product, which dtypes may differ for."""
+    return matmul(*in_common("einsum", a, b))
 
 
 def _dots(a, b, axes):
     """Σ a b over the axes, in their dtype."""
-    if a.array.dtype != b.array.dtype:
+    if axes and a.array.dtype != b.array.dtype:
         raise RuntimeError(f"einsum: arguments must have one dtype, got {a.array.dtype} and {b.array.dtype}")
     product = mul(a, b)
     return cast(total(product, axes), product.array.dtype) if axes else product

@@ -101,8 +101,8 @@ def inner(input, other):
 
 
 def outer(input, vec2):
-    """[M], [N] -> [M, N]."""
-    input, vec2 = _of_dims("outer", input, 1, vec2, 1)
+    """[M], [N] -> [M, N], of the dtype that their product has."""
+    input, vec2 = operands("outer", *_of_dims("outer", input, 1, vec2, 1))
     return matmul(input.reshape(-1, 1), vec2.reshape(1, -1))
 
 
