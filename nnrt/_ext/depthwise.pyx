@@ -49,6 +49,7 @@ cdef extern from "depthwise.h" nogil:
         nnrt_kernel gather[2]
         int64_t vector
     int64_t nnrt_stretches(const nnrt_axis *axis)
+    bint nnrt_slides(const nnrt_axis *axis)
     ctypedef struct nnrt_stretch:
         pass
     const nnrt_depthwise_table *nnrt_depthwise(int isa)
@@ -296,7 +297,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     cdef double macs
     term("filter_backward", db, dy, 4, code)
     if db is not None:
-        if p.kind == NNRT_EACH and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
+        if (p.kind == NNRT_EACH or p.kind == NNRT_WIDE and flat(&p.axis[0])) and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
             p.db = PyArray_DATA(db)
         else:
             bias_grad(db, dy.reshape(-1, groups * p.out))
@@ -331,21 +332,23 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         if p.chunk:
             p.work.scratch += reach(&p.axis[1], p.strip) * wide + CHUNK * taps
     else:
-        p.packed_count = p.blocks * p.read * taps * p.lanes
+        p.packed_count = p.blocks * (p.read * taps + (p.kind == NNRT_WIDE)) * p.lanes
+        p.chunk = max(1, LINE // (max(p.read, p.out) * size)) if p.out == p.lanes else 1
         # rows of pixels whose channels of a block stay in L1
-        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.read + p.lanes) * size)))
-        p.part = max(1, p.blocks // want)
+        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.read + p.lanes) * p.chunk * size)))
+        p.part = ceil_div(p.blocks, want * p.chunk) * p.chunk
         if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
             # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
-            p.part, want = p.blocks, min(want, 8)
+            p.part, want, p.stream = p.blocks, min(want, 8), p.kind == NNRT_WIDE
             p.strip = min(p.strip, max(1, GROUPED // (p.axis[2].out * groups * p.out * size)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))
     p.work.scratch += (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch) + 64
     if p.kind == NNRT_WIDE:
-        room = min(reach(&p.axis[1], p.strip), p.axis[1].size) * p.axis[2].size * p.read + p.strip * p.axis[2].out * p.lanes
-        p.work.scratch += (room + lanes) * size
+        wide = p.axis[2].out + (2 * max(0, 2 - p.axis[2].padding) if nnrt_slides(&p.axis[2]) else 0)
+        room = min(reach(&p.axis[1], p.strip), p.axis[1].size) * p.axis[2].size * p.read + p.strip * wide * p.lanes
+        p.work.scratch += (room * p.chunk + lanes) * size
     count = p.splits * p.packed_count * size
     p.packed = take(count)
     if p.packed == NULL:

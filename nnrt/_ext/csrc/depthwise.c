@@ -173,6 +173,14 @@ static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, vo
         for (int64_t s = 1; s < p->splits; s++)
             for (int64_t i = 0; i < count * each; i++)
                 sums[i] += sums[s * p->packed_count + i];
+        REAL *totals = p->packed, *db = p->db;
+        totals += p->blocks * each;
+        for (int64_t g = block; g < block + count && db; g++)
+            for (int64_t o = 0; o < p->out; o++) {
+                db[g * p->out + o] = 0;
+                for (int64_t s = 0; s < p->splits; s++)
+                    db[g * p->out + o] += totals[s * p->packed_count + g * p->lanes + o];
+            }
         for (int64_t g = block * p->together; g < MIN((block + count) * p->together, p->groups); g++) {
             REAL *from = sums + (g / p->together - block) * each + g % p->together * p->out;
             K(flip)(dw + g * group, p->in * taps, from, p->lanes, p->out, p->in * taps);

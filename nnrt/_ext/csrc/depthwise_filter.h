@@ -16,9 +16,9 @@
 #define ORDER(i, p, m) const K(order) o##i = kind == NNRT_SPREAD && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
 #define SWEEP_SPREAD(i, p, m)                                                                           \
     if (count > i) {                                                                                    \
-        a##i += K(permute)(v0, o##i) * d0;                                                              \
+        a##i += K(permute)(v0, o##i, near) * d0;                                                              \
         if (vectors > 1)                                                                                \
-            b##i += K(permute)(v1, o##i) * d0;                                                          \
+            b##i += K(permute)(v1, o##i, near) * d0;                                                          \
     }
 #define ADD_UP(i, p, m)                                                                                 \
     if (count > i) {                                                                                    \
@@ -34,10 +34,12 @@ typedef struct {
     int64_t sum, second;    /* from i to i and, SPREAD, from tap to tap in sums */
     int64_t window;         /* SPREAD: channels of x that a vector reads */
     const INT (*order)[VBYTES / REAL_BYTES];
+    const char *next_x, *next_dy; /* what comes next, to be had in L2 by then: so many bytes for each vector */
+    int64_t bytes_x, bytes_dy;
 } K(rectangle);
 
 #define SWEEP_ARGS K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t last
-INLINE void K(sweep)(const int kind, const int count, const int vectors, const int edge, SWEEP_ARGS)
+INLINE void K(sweep)(const int kind, const int near, const int count, const int vectors, const int edge, SWEEP_ARGS)
 {
     typedef K(vec) V;
     const int64_t step = s->step, second = kind == NNRT_SPREAD ? s->second : VL;
@@ -64,28 +66,32 @@ INLINE void K(sweep)(const int kind, const int count, const int vectors, const i
 
 typedef void (*K(sweep_fn))(SWEEP_ARGS);
 
-#define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, n, 2, 0, s, sums, x0, dy0, last);
-#define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, n, 1, 0, s, sums, x0, dy0, last);
-#define SWEEP_SPREAD_TWO(n) K(sweep)(NNRT_SPREAD, n, 2, 1, s, sums, x0, dy0, last);
-#define SWEEP_SPREAD_ONE(n) K(sweep)(NNRT_SPREAD, n, 1, 1, s, sums, x0, dy0, last);
+#define SWEEP_WIDE_TWO(n) K(sweep)(NNRT_WIDE, 0, n, 2, 0, s, sums, x0, dy0, last);
+#define SWEEP_WIDE_ONE(n) K(sweep)(NNRT_WIDE, 0, n, 1, 0, s, sums, x0, dy0, last);
+#define SWEEP_SPREAD_TWO(n) K(sweep)(NNRT_SPREAD, 0, n, 2, 1, s, sums, x0, dy0, last);
+#define SWEEP_SPREAD_ONE(n) K(sweep)(NNRT_SPREAD, 0, n, 1, 1, s, sums, x0, dy0, last);
+#define SWEEP_NEAR_TWO(n) K(sweep)(NNRT_SPREAD, 1, n, 2, 1, s, sums, x0, dy0, last);
+#define SWEEP_NEAR_ONE(n) K(sweep)(NNRT_SPREAD, 1, n, 1, 1, s, sums, x0, dy0, last);
 #undef DEFINE
 #define DEFINE(n, F) static void K(F##_##n)(SWEEP_ARGS) { F(n) }
 #if REAL_BYTES == 4 && VBYTES > 16
-#define CHANNELS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(6, Y)
 #define ALL_CHANNELS(X, Y) X(1, Y) X(4, Y) X(8, Y)
 #define LANES(X, Y) X(1, Y) X(2, Y) X(4, Y)
 #else
-#define CHANNELS(X, Y) X(1, Y) X(4, Y)
 #define ALL_CHANNELS CHANNELS
 #define LANES(X, Y) X(1, Y) X(4, Y)
 #endif
+#define CHANNELS(X, Y) X(1, Y) X(4, Y)
 ALL_CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
-enum { K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
+LANES(DEFINE, SWEEP_NEAR_TWO)
+LANES(DEFINE, SWEEP_NEAR_ONE)
+enum { K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_NEAR), K(SWEEP_NEAR_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
 static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
-    {LANES(LIST, SWEEP_SPREAD_ONE)}, {LANES(LIST, SWEEP_SPREAD_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)},
+    {LANES(LIST, SWEEP_SPREAD_ONE)}, {LANES(LIST, SWEEP_SPREAD_TWO)}, {LANES(LIST, SWEEP_NEAR_ONE)},
+    {LANES(LIST, SWEEP_NEAR_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)},
     {CHANNELS(LIST, SWEEP_WIDE_TWO)},
 };
 #undef DEFINE
@@ -130,7 +136,7 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
             REAL *to = sums + (t->reach.k + k) * p->lanes;
             const REAL *from = x + t->reach.at * x_pixel + k * s->step;
             taps = MIN(2, t->reach.n - k);
-            const int which = taps > 1 ? K(SWEEP_SPREAD_PAIR) : K(SWEEP_SPREAD);
+            const int which = (NEAR(p->in, p->out) ? K(SWEEP_NEAR) : K(SWEEP_SPREAD)) + (int)(taps > 1);
             for (int64_t c = 0, n; c < p->in; c += n) {
                 n = K(at_once)(which, p->in - c);
                 s->order = orders + c;
@@ -140,51 +146,130 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
     }
 }
 
-/* n elements of each pixel, `to_step` apart; up to a vector more is written behind the last. */
-static void K(side_by_side)(REAL *to, int64_t to_step, const REAL *from, int64_t step, int64_t pixels, int64_t n)
+/* Three taps along a row of stride 1: each element of x is read once for the three outputs that it meets, dy0[0], [1] and [2],
+ * of which the first met it through the last tap. */
+#define SLIDE_START(i) V a##i = {0}, b##i = {0}, c##i = {0};
+#define SLIDE_SUM(i)                                                                                    \
+    if (count > i) {                                                                                    \
+        const V v = K(splat)(x[i]);                                                                     \
+        a##i = K(add_product)(a##i, v, d0);                                                             \
+        b##i = K(add_product)(b##i, v, d1);                                                             \
+        c##i = K(add_product)(c##i, v, d2);                                                             \
+    }
+#define SLIDE_ADD(i)                                                                                    \
+    if (count > i) {                                                                                    \
+        REAL *to = sums + i * s->sum;                                                                   \
+        K(store)(to, K(load)(to) + a##i);                                                               \
+        K(store)(to + tap, K(load)(to + tap) + b##i);                                                   \
+        K(store)(to + 2 * tap, K(load)(to + 2 * tap) + c##i);                                           \
+    }
+#define EACH_SLIDE(X) X(0) X(1) X(2) X(3)
+
+INLINE void K(slide_body)(const int count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
 {
-    for (; pixels > 0; pixels--, to += to_step, from += step)
-        for (int64_t l = 0; l < n; l += VL)
-            K(store)(to + l, K(load_lanes)(from + l, K(lanes)(MIN(n - l, VL))));
+    typedef K(vec) V;
+    EACH_SLIDE(SLIDE_START)
+    for (int64_t r = 0; r < s->rows; r++) {
+        const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
+        V d2 = K(load)(dy), d1 = K(load)(dy + s->dy_col), d0;
+        dy += 2 * s->dy_col;
+        for (int64_t j = s->cols; j > 0; j--, x += s->x_col, dy += s->dy_col) {
+            d0 = K(load)(dy);
+            EACH_SLIDE(SLIDE_SUM)
+            d2 = d1, d1 = d0;
+        }
+    }
+    EACH_SLIDE(SLIDE_ADD)
 }
 
-/* A group that fills vectors: its channels are copied side by side, since each is read once for every tap and vector. */
-static SMALL void K(sweep_group)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, const REAL *x,
-                           const REAL *dy, int64_t kd, int64_t first, int64_t last)
+static __attribute__((hot, noinline)) void K(slide)(int64_t count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+{
+    for (; count >= 4; count -= 4, sums += 4 * s->sum, x0 += 4)
+        K(slide_body)(4, s, sums, x0, dy0, tap);
+    for (; count > 0; count--, sums += s->sum, x0++)
+        K(slide_body)(1, s, sums, x0, dy0, tap);
+}
+
+/* n elements of each pixel, `to_step` apart; up to a vector more is written behind the last. */
+static __attribute__((hot, noinline)) void K(side_by_side)(REAL *to, int64_t to_step, const REAL *from, int64_t step, int64_t pixels, int64_t n)
+{
+    const int64_t whole = n / VL * VL;
+    const K(mask) mask = K(lanes)(n - whole);
+    for (; pixels > 0; pixels--, to += to_step, from += step) {
+        for (int64_t l = 0; l < whole; l += VL)
+            K(store)(to + l, K(load)(from + l));
+        if (whole < n)
+            K(store)(to + whole, K(load_lanes)(from + whole, mask));
+    }
+}
+
+/* Groups that fill vectors, as many as share a cache line: their channels are copied side by side, since each is read once for
+ * every tap and vector. totals: sums of dy, or NULL. */
+static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, REAL *totals, const REAL *x,
+                            const REAL *dy, int64_t groups, int64_t kd, int64_t first, int64_t last)
 {
     const nnrt_axis *h = &p->axis[1], *across = &p->axis[2];
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, each = s->sum * p->in;
     int64_t top = first * h->stride - h->padding, bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
     top = top < 0 ? 0 : top, bottom = MIN(bottom, h->in - 1);
-    REAL *dys = room, *xs = room + (last - first) * across->out * p->lanes;
-    K(side_by_side)(dys, p->lanes, dy + first * across->out * y_pixel, y_pixel, (last - first) * across->out, p->out);
-    K(side_by_side)(xs, p->in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, p->in);
-    s->x_row = h->stride * across->in * p->in, s->x_col = across->stride * p->in;
-    s->dy_row = across->out * p->lanes, s->dy_col = p->lanes;
-    for (int64_t kh = 0; kh < h->taps; kh++)
-        for (int64_t kw = 0; kw < across->taps; kw++) {
-            int64_t r0 = first, r1 = last, c0 = 0, c1 = across->out;
-            K(seen)(h, kh, &r0, &r1);
+    /* Sliding, rows of dy have zeros around them: every pixel of x meets three. */
+    const int sliding = nnrt_slides(across);
+    const int64_t around = sliding ? MAX(2 - across->padding, 0) : 0, wide = across->out + 2 * around;
+    REAL *dys = room, *xs = room + (last - first) * wide * groups * p->lanes;
+    s->x_col = across->stride * groups * p->in, s->x_row = h->stride * across->in * groups * p->in;
+    s->dy_col = groups * p->lanes, s->dy_row = wide * s->dy_col;
+    for (int64_t r = first; r < last; r++) {
+        REAL *row = dys + (r - first) * s->dy_row;
+        memset(row, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
+        K(side_by_side)(row + around * s->dy_col, s->dy_col, dy + r * across->out * y_pixel, y_pixel, across->out, groups * p->out);
+        memset(row + (wide - around) * s->dy_col, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
+    }
+    K(side_by_side)(xs, groups * p->in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, groups * p->in);
+    for (int64_t v = 0; v < s->dy_col && totals; v += VL) {
+        K(vec) total = K(load)(totals + v);
+        for (const REAL *d = dys + v; d < xs; d += s->dy_col)
+            total += K(load)(d);
+        K(store)(totals + v, total);
+    }
+    for (int64_t kh = 0; kh < h->taps; kh++) {
+        int64_t r0 = first, r1 = last;
+        K(seen)(h, kh, &r0, &r1);
+        s->rows = r1 - r0, s->cols = across->in;
+        if (s->rows <= 0)
+            continue;
+        const REAL *lines = xs + (r0 * h->stride - h->padding + kh * h->dilation - top) * across->in * groups * p->in;
+        const REAL *ds = dys + (r0 - first) * s->dy_row;
+        REAL *to = sums + (kd * h->taps + kh) * across->taps * p->lanes;
+        if (sliding) {
+            for (int64_t v = 0; v < s->dy_col; v += VL) {
+                FETCH(s->next_x, s->bytes_x, 0);
+                FETCH(s->next_dy, s->bytes_dy, 0);
+                K(slide)(p->in, s, to + v / p->lanes * each + v % p->lanes, lines + v / p->lanes * p->in,
+                         ds + (across->padding - 2 + around) * s->dy_col + v, p->lanes);
+            }
+            continue;
+        }
+        for (int64_t kw = 0; kw < across->taps; kw++, to += p->lanes) {
+            int64_t c0 = 0, c1 = across->out;
             K(seen)(across, kw, &c0, &c1);
-            s->rows = r1 - r0, s->cols = c1 - c0;
-            if (s->rows <= 0 || s->cols <= 0)
+            s->cols = c1 - c0;
+            if (s->cols <= 0)
                 continue;
-            const int64_t line = r0 * h->stride - h->padding + kh * h->dilation - top;
-            const int64_t at = c0 * across->stride - across->padding + kw * across->dilation;
-            const REAL *from = xs + (line * across->in + at) * p->in;
-            const REAL *d = dys + ((r0 - first) * across->out + c0) * p->lanes;
-            REAL *to = sums + ((kd * h->taps + kh) * across->taps + kw) * p->lanes;
-            for (int64_t c = 0, n; c < p->in; c += n) {
-                n = K(at_once)(p->lanes > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE), p->in - c);
-                for (int64_t v = 0; v < p->lanes; v += 2 * VL) {
-                    const int which = p->lanes - v > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE);
-                    for (int64_t i = 0, m; i < n; i += m) {
-                        m = K(at_once)(which, n - i);
-                        K(sweeps)[which][m](s, to + (c + i) * s->sum + v, from + c + i, d + v, VL);
+            const REAL *from = lines + (c0 * across->stride - across->padding + kw * across->dilation) * groups * p->in;
+            for (int64_t g = 0; g < groups; g++)
+                for (int64_t c = 0, n; c < p->in; c += n) {
+                    n = K(at_once)(p->lanes > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE), p->in - c);
+                    for (int64_t v = 0; v < p->lanes; v += 2 * VL) {
+                        const int which = p->lanes - v > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE);
+                        for (int64_t i = 0, m; i < n; i += m) {
+                            m = K(at_once)(which, n - i);
+                            K(sweeps)[which][m](s, to + g * each + (c + i) * s->sum + v, from + g * p->in + c + i,
+                                                ds + c0 * s->dy_col + g * p->lanes + v, VL);
+                        }
                     }
                 }
-            }
         }
+    }
 }
 
 /* scratch: stretches of rows and of columns, then copies of a strip of dy and of what it reads. */
@@ -213,6 +298,9 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                 memset(sums + k * p->lanes + b0, 0, (size_t)(CEIL(b1, VL) * VL - b0) * sizeof(REAL));
         else
             memset(sums + b0 * each, 0, (size_t)((b1 - b0) * each) * sizeof(REAL));
+        REAL *totals = p->kind == NNRT_WIDE && p->db ? sums + p->blocks * each : NULL;
+        if (totals)
+            memset(totals + b0 * p->lanes, 0, (size_t)((b1 - b0) * p->lanes) * sizeof(REAL));
         for (int64_t u = units * split / p->splits; u < units * (split + 1) / p->splits; u++) {
             const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
             const REAL *dy = (const REAL *)p->y + plane * h->out * y_row;
@@ -235,11 +323,17 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                 const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
                 K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes, .dy_row = y_row, .dy_col = y_pixel};
                 in.x = (const REAL *)p->x + at * h->in * x_row;
-                for (int64_t b = b0; b < b1; b++) {
-                    if (p->kind == NNRT_WIDE) {
-                        K(sweep_group)(p, &s, room, sums + b * each, in.x + b * p->in, dy + b * p->out, kd, first, last);
-                        continue;
-                    }
+                if (p->stream) {
+                    const int64_t calls = h->taps * p->blocks * CEIL(p->lanes, VL), rows = last - first;
+                    s.next_dy = (const char *)(dy + last * y_row);
+                    s.next_x = (const char *)(in.x + MIN((last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation + 1, h->in) * x_row);
+                    s.bytes_x = rows * h->stride * x_row * (int64_t)sizeof(REAL) / calls;
+                    s.bytes_dy = rows * y_row * (int64_t)sizeof(REAL) / calls;
+                }
+                for (int64_t b = b0, n = p->chunk; b < b1 && p->kind == NNRT_WIDE; b += n)
+                    K(sweep_groups)(p, &s, room, sums + b * each, totals ? totals + b * p->lanes : NULL, in.x + b * p->in,
+                                    dy + b * p->out, MIN(n, b1 - b), kd, first, last);
+                for (int64_t b = b0; b < b1 && p->kind == NNRT_SPREAD; b++) {
                     const int64_t g = b * p->together, n = MIN(p->together, p->groups - g);
                     s.x_row = h->stride * x_row, s.x_col = across->stride * x_pixel;
                     s.second = p->lanes, s.window = n * p->in;

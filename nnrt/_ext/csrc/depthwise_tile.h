@@ -74,7 +74,7 @@ enum { N = 99 }; /* none */
 #define WINDOW(i, p, m) V x##i = count > i ? K(load_lanes)(p + m * step, window) : w0;
 #define SPREAD_TIMES(i, p, m)                                                                           \
     if (count > i)                                                                                      \
-        a##i += K(permute)(x##i, order) * w0;
+        a##i += K(permute)(x##i, order, near) * w0;
 #define NOT_NEGATIVE(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i = K(relu_vec)(a##i), b##i = K(relu_vec)(b##i);
@@ -112,11 +112,26 @@ typedef struct {
     const char *next_x, *next_y;  /* what comes after these rows, to be had in L2 by then */
     int64_t lines_x;              /* 64 B lines to read for each that is written */
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
+    int32_t near;                 /* all within its 16 bytes */
 } K(shared);
 
 typedef INT K(order) __attribute__((vector_size(VBYTES), aligned(sizeof(INT)), may_alias));
 
-INLINE K(vec) K(permute)(K(vec) v, K(order) order) { return __builtin_shuffle(v, (__typeof__(v < v))order); }
+/* Across 16 bytes it takes twice as long as within them (Zen 3). */
+#if VBYTES == 32 && REAL_BYTES == 4
+#define NEAR(in, out) ((in) == (out) && 4 % (in) == 0)
+#else
+#define NEAR(in, out) 0
+#endif
+
+INLINE K(vec) K(permute)(K(vec) v, K(order) order, const int near)
+{
+#if VBYTES == 32 && REAL_BYTES == 4
+    if (near)
+        return _mm256_permutevar_ps(v, (__m256i)order);
+#endif
+    return __builtin_shuffle(v, (__typeof__(v < v))order);
+}
 
 /* Lane l of a vector of groups reads channel c of its group: channel orders[c][l] of the window. */
 static void K(orders)(INT (*orders)[VBYTES / REAL_BYTES], int64_t in, int64_t out)
@@ -237,7 +252,7 @@ INLINE void K(filter_tile)(const int count, const int edge, TILE_ARGS)
 }
 
 /* The groups of one vector (SPREAD), or one or two vectors of one group (WIDE). */
-INLINE void K(group_tile)(const int kind, const int count, const int vectors, const int edge, TILE_ARGS)
+INLINE void K(group_tile)(const int kind, const int near, const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
     const int64_t step = s->x_step;
@@ -314,9 +329,10 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define EACH_EDGE(n) K(each_tile)(n, 1, 1, 0, s, x, w, bias, y, lanes);
 #define FILTER_FULL(n) K(filter_tile)(n, 0, s, x, w, bias, y, lanes);
 #define FILTER_EDGE(n) K(filter_tile)(n, 1, s, x, w, bias, y, lanes);
-#define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, n, 2, 0, s, x, w, bias, y, lanes);
-#define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, n, 1, 1, s, x, w, bias, y, lanes);
-#define SPREAD_ONE(n) K(group_tile)(NNRT_SPREAD, n, 1, 1, s, x, w, bias, y, lanes);
+#define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, 0, n, 2, 0, s, x, w, bias, y, lanes);
+#define WIDE_ONE(n) K(group_tile)(NNRT_WIDE, 0, n, 1, 1, s, x, w, bias, y, lanes);
+#define SPREAD_FAR(n) K(group_tile)(NNRT_SPREAD, 0, n, 1, 1, s, x, w, bias, y, lanes);
+#define SPREAD_NEAR(n) K(group_tile)(NNRT_SPREAD, 1, n, 1, 1, s, x, w, bias, y, lanes);
 #define DEFINE(n, F) static void K(F##_##n)(TILE_ARGS) { F(n) }
 #define LIST(n, F) [n] = K(F##_##n),
 COUNTS(DEFINE, EACH_FULL)
@@ -328,10 +344,12 @@ LEAST(DEFINE, FILTER_EDGE)
 FEW(DEFINE, WIDE_TWO)
 COUNTS(DEFINE, WIDE_ONE)
 TEN(DEFINE, WIDE_ONE)
-FEW(DEFINE, SPREAD_ONE)
-enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(WIDE), K(WIDE_PAIR), K(FILTER_ONE), K(FILTER_ALL) };
+LEAST(DEFINE, SPREAD_FAR)
+FEW(DEFINE, SPREAD_NEAR)
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR), K(FILTER_ONE), K(FILTER_ALL) };
 static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
-    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {PAST(LIST, EACH_PAST)}, {FEW(LIST, SPREAD_ONE)},
+    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {PAST(LIST, EACH_PAST)}, {LEAST(LIST, SPREAD_FAR)},
+    {FEW(LIST, SPREAD_NEAR)},
     {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
 };
 
@@ -365,7 +383,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
     for (int64_t i0 = 0; i0 < o->across; i0 += wide)
         for (int64_t c = 0, width; c < lanes; c += width) {
             const int64_t rest = lanes - c, i1 = MIN(i0 + wide, o->across);
-            int which = kind == NNRT_SPREAD ? K(SPREAD) : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
+            int which = kind == NNRT_SPREAD ? K(SPREAD) + s->near : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
             width = MIN(rest, rest >= 2 * VL ? 2 * VL : VL);
             if (kind == NNRT_EACH) {
                 which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
@@ -558,8 +576,10 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
     row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(v));
     K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .relu = p->activation == NNRT_ACT_RELU && !p->residual, .past = p->past};
     K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
-    if (p->kind == NNRT_SPREAD)
+    if (p->kind == NNRT_SPREAD) {
         K(orders)(s.order, p->in, p->out);
+        s.near = NEAR(p->in, p->out);
+    }
     if (!p->chunk)
         K(cut)(&in, stretches);
     for (int64_t t = begin; t < end; t++) {
