@@ -23,6 +23,7 @@ typedef struct {
     int64_t group, units;           /* `group` units make a task */
     int64_t buffer, lines;          /* bytes of the sums, lines of a unit at most */
     int backward, sums, wide, stream, include_pad; /* at is int32; `to` bypasses the caches */
+    int squares; /* forward, means: of whole windows of 2 x 2, side by side, whole vectors of channels */
     int ahead; /* forward: rows are asked for, which come from memory */
     double divisor;                 /* 0: the count */
 } nnrt_pool_args;
@@ -74,7 +75,11 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     each *= p->chunk;
     int64_t most = NNRT_POOL_TASK / each;
     int64_t kept = p->chunk * bytes * (p->sums && !p->backward ? nnrt_pool_inputs(a + 2, 1) : 1);
-    if (most > NNRT_POOL_SUM / kept)
+    p->squares = p->sums && !p->backward && a[0].in == a[0].out && p->c * bytes % 32 == 0 && p->chunk == p->c && p->size[2] <= most;
+    for (int i = 0; i < 3; i++)
+        p->squares &= a[i].kernel == (i ? 2 : 1) && a[i].stride == a[i].kernel && !a[i].padding
+            && a[i].out * a[i].stride <= a[i].in;
+    if (!p->squares && most > NNRT_POOL_SUM / kept)
         most = NNRT_POOL_SUM / kept;
     p->cols = most < 1 ? 1 : most < p->size[2] ? most : p->size[2];
     p->blocks = (p->size[2] + p->cols - 1) / p->cols;
@@ -84,7 +89,7 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     int64_t lines = 1;
     for (int i = 0; i < 2; i++) /* taps outside are no lines, however many */
         lines *= p->backward ? nnrt_pool_outputs(a + i, 1) : a[i].taps < a[i].in ? a[i].taps : a[i].in;
-    p->buffer = (width * p->chunk * bytes + 63) / 64 * 64;
+    p->buffer = p->squares ? 0 : (width * p->chunk * bytes + 63) / 64 * 64;
     p->lines = lines;
     lines += p->backward ? p->cols * nnrt_pool_outputs(a + 2, 1) : 0;
     p->work.scratch = (size_t)p->buffer + (size_t)lines * sizeof(nnrt_pool_line) + (size_t)p->cols * sizeof(nnrt_pool_window);

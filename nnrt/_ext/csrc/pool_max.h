@@ -128,10 +128,32 @@ static __attribute__((noinline)) void K(max_backward_one)(const nnrt_pool_args *
     K(max_backward_block)(p, q, i, c, 1, lanes, p->wide);
 }
 
+/* The same of n channels of a pixel that one window covers, by its tap t. In one loop, to keep up with memory. */
+static __attribute__((noinline)) void K(max_backward_alone)(REAL *y, const REAL *dy, const uint8_t *at, INT t, int64_t n,
+                                                            int stream)
+{
+    for (int64_t j = 0; j < n; j += 2 * LANES) {
+        K(vec) v[2];
+        UNROLL for (int k = 0; k < 2; k++)
+            v[k] = (K(vec))((K(ints))(K(widen)(*(const K(bytes) *)(at + j + k * LANES)) == t)
+                            & (K(ints))K(load)(dy + j + k * LANES));
+        K(put)(y + j, v, 2, LANES, stream);
+    }
+}
+
 static void K(max_pool_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
+        const int even = !p->wide && q.lines == 1 && (q.c1 - q.c0) % (2 * LANES) == 0;
         for (int64_t i = q.w0; i < q.w1; i++) {
+            const window w = q.window[i - q.w0];
+            if (even && w.last - w.first == 1) {
+                const line *o = q.tap + w.first;
+                const int64_t from = q.line->from + o->from + q.c0;
+                K(max_backward_alone)((REAL *)p->to + q.to + i * p->c + q.c0, (const REAL *)p->from + from,
+                                      (const uint8_t *)p->at + from, (INT)(q.line->tap + o->tap), q.c1 - q.c0, p->stream);
+                continue;
+            }
 #define ONE(j, lanes) K(max_backward_one)(p, &q, i, j, lanes)
 #define MANY(j)                                              \
     if (p->wide)                                             \
