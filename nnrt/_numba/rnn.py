@@ -154,6 +154,9 @@ def recur_backward(
             else:
                 _rnn_backward[dtype](da, dh, y[at, part], cell == "relu")
                 ds = da
+            if h0 is None and held.stop == 0:
+                states[...] = 0
+                break
             # s = U h'  =>  dh' = Uᵀ ds
             _multiply(new[:n], ds, weights[d], True)
             if cell == "gru":

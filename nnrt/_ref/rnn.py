@@ -103,7 +103,7 @@ def _gru(a, s, h, b):
 def recur_backward(
     dgates: Out, dh0: Out, dc0: Out, dproj: Out, dy, dhn, dcn, y, gates, kept, h0, c0, weights, projections, starts, cell
 ):
-    """dgates = da[D, N, G H] and the gradients of the first state.
+    """dgates = da[D, N, G H] and the gradients of the first state; dh0 is 0 where h0 is None, and dc0 that of zeros.
 
     gru has four columns: dq, dr, dz, dn (that of U h' + b is dr, dz, dq; that of a is dr, dz, dn). With projections,
     dproj[D, N, P] is the gradient of h. dy, dhn, dcn may be None: zeros.
@@ -138,6 +138,8 @@ def recur_backward(
             dgates[d, at] = da
             # s = U h'  =>  dh' = Uᵀ ds
             dh0[d, :n] = ds @ u + through
+        if h0 is None:
+            dh0[d] = 0
 
 
 def _lstm_backward(dm, dc, gates, c, before):

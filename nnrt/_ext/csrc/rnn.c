@@ -406,15 +406,18 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
                 K(begin)(p->dc0, p->dcn, p, &k, h, k.u0, k.u1);
         }
         for (int64_t walked = p->first; walked < p->last; walked++) {
-            const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1;
-            if (walked)
+            const int64_t t = k.d ? walked : steps - 1 - walked, behind = k.d ? t - 1 : t + 1, live = K(live)(p, &k, t);
+            const int64_t rows = walked ? K(live)(p, &k, behind) : 0, wanted = p->h0 ? rows : MIN(rows, live);
+            if (wanted)
                 /* s = U h'  =>  dh' = U^T ds */
-                K(product)(p->gemm, K(live)(p, &k, behind), j0, j1, K(gates)(p) * h,
+                K(product)(p->gemm, wanted, j0, j1, K(gates)(p) * h,
                            (const REAL *)p->dgates + K(place)(p, k.d, behind, k.r0) * K(columns)(p), k.every * K(columns)(p),
                            p->w[k.d], dh, k.every * p->p, p->cell == NNRT_CELL_GRU);
-            if (walked == steps)
+            if (walked == steps) {
+                if (!p->h0)
+                    K(begin)(p->dh0, NULL, p, &k, p->p, j0, j1);
                 break;
-            const int64_t live = K(live)(p, &k, t);
+            }
             if (p->dproj)
                 K(project_backward)(p, &k, t, live, zeros + h);
             K(cell_backward)(p, &k, t, live, p->dproj ? zeros + h : NULL, zeros);
