@@ -105,7 +105,7 @@ INLINE REAL K(total)(K(vec) v) { return TREE(PLUS, v); }
         for (; i + 4 * LANES <= n; i += 4 * LANES)                                \
             BEST_FOUR(BEST, LANES);                                               \
         for (; i + LANES <= n; i += LANES)                                        \
-            BEST_AT(BEST, a, e, 0);                                               \
+            BEST_AT(BEST, a, e, x, 0);                                               \
         a = K(BEST)(K(BEST)(a, b), K(BEST)(c, d));                                \
         e = (e + f) + (g + h);                                                    \
         REAL sum = K(total)(e);                                                   \
@@ -117,6 +117,6 @@ INLINE REAL K(total)(K(vec) v) { return TREE(PLUS, v); }
             best = K(name##_f)(x[i], best);                                       \
         return best;                                                              \
     }
-#define BEST_AT(BEST, m, sum, at) (m = K(BEST)(K(load)(x + i + (at)), m), sum += K(load)(x + i + (at)))
+#define BEST_AT(BEST, m, sum, x, at) (m = K(BEST)(K(load)(x + i + (at)), m), sum += K(load)(x + i + (at)))
 #define BEST_FOUR(BEST, far)                                                      \
-    (BEST_AT(BEST, a, e, 0), BEST_AT(BEST, b, f, far), BEST_AT(BEST, c, g, 2 * (far)), BEST_AT(BEST, d, h, 3 * (far)))
+    (BEST_AT(BEST, a, e, x, 0), BEST_AT(BEST, b, f, x, far), BEST_AT(BEST, c, g, x, 2 * (far)), BEST_AT(BEST, d, h, x, 3 * (far)))
