@@ -74,6 +74,18 @@ static inline void nnrt_map_scatter(char *to, const char *from, int64_t step, in
             to[i * step] = from[i];
 }
 
+/* Writes `bytes` of a block past the caches, and asks for what the next block reads meanwhile. */
+static inline void nnrt_map_stream(char *to, const char *from, int64_t bytes, const char *const *next, int count)
+{
+    int64_t i = 0;
+    for (; i + 64 <= bytes; i += 64) {
+        for (int k = 0; k < count; k++)
+            __builtin_prefetch(next[k] + i, 0, 3);
+        nnrt_stream(to + i, from + i, 64);
+    }
+    nnrt_stream(to + i, from + i, bytes - i);
+}
+
 /* One row, or a piece of one. `repeats`: the row function takes an input of step 0. */
 static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_map_row row, int repeats)
 {
@@ -107,10 +119,17 @@ static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_m
             else if (k >= p->outs && p->step[k] != 0)
                 nnrt_map_gather(buffer[k], data[k] + i * p->step[k], p->step[k], p->item[k], m);
         row(block, step, m, p->constant);
+        if (p->stream) { /* one output */
+            const char *next[NNRT_MAP_OPERANDS];
+            int count = 0;
+            for (int k = 1; k < p->operands; k++)
+                if (direct[k] && p->step[k] == p->item[0])
+                    next[count++] = block[k] + m * p->item[0];
+            nnrt_map_stream(data[0] + i * p->item[0], buffer[0], m * p->item[0], next, count);
+            continue;
+        }
         for (int k = 0; k < p->outs; k++)
-            if (p->stream)
-                nnrt_stream(data[k] + i * p->step[k], buffer[k], m * p->item[k]);
-            else if (!direct[k])
+            if (!direct[k])
                 nnrt_map_scatter(data[k] + i * p->step[k], buffer[k], p->step[k], p->item[k], m);
     }
 }
