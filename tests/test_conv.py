@@ -461,7 +461,7 @@ CHOICES = [
     ((8, 64, 56, 56), (64, 8, 3, 3), dict(padding=1, groups=8), "depthwise depthwise depthwise"),
     ((8, 64, 56, 56), (64, 16, 3, 3), dict(padding=1, groups=4), "winograd4 winograd4 direct"),
     ((8, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 winograd4 winograd4"),
-    ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 direct direct"),
+    ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 winograd4 direct"),
     ((8, 96, 28, 28), (96, 32, 3, 3), dict(padding=1, groups=3), "winograd4 winograd4 winograd4"),
     ((8, 60, 14, 14), (105, 20, 3, 3), dict(padding=(2, 0), groups=3, dilation=(1, 2)), "winograd4 winograd4 direct"),
     ((8, 12, 56, 56), (96, 4, 3, 3), dict(padding=1, groups=3), "direct depthwise direct"),

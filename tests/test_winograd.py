@@ -84,7 +84,7 @@ def test_gradients_are_the_adjoints(backend, dtype, tile, taps, shape, rng):
     lib.conv(dx, dy, u, None, None, other, taps, tile, None)
     rotated = w[:, :, :, ::-1, ::-1].swapaxes(0, 1)
     close(dx, direct(dy, rotated, x.shape, other), taps**2 * w.shape[0])
-    lib.filter_backward(dw, x, dy, padding, tile)
+    lib.filter_backward(dw, None, x, dy, padding, tile)
     expected = np.zeros(w.shape)
     for i, j, at in under(x, taps, size, *padding):
         expected[:, :, 0, i, j] = np.einsum("nhwo,nhwc->oc", dy[:, 0].astype(np.float64), at)
@@ -116,7 +116,7 @@ def test_bit_equal_at_any_number_of_threads(backend, tile, taps, rng):
             with config.use(num_threads=threads):
                 y, dw = np.full(size, np.nan, np.float32), np.full_like(w, np.nan)
                 lib.conv(y, x, transformed(lib, w, tile), None, None, padding, taps, tile, None)
-                lib.filter_backward(dw, x, dy, padding, tile)
+                lib.filter_backward(dw, None, x, dy, padding, tile)
                 results.append((y, dw))
         close(results[0][0], direct(x, w, size, padding), taps**2 * x.shape[-1])  # 260 channels of 8 tiles are cut by columns
         for y, dw in results[1:]:
@@ -139,17 +139,27 @@ def test_groups_are_what_each_would_be_alone(backend, dtype, tile, taps, c, o, r
         for g in range(groups):
             part = transformed(lib, w[g * o : (g + 1) * o], tile, backward)
             np.testing.assert_array_equal(u[g * each : (g + 1) * each], part)
+    other = 0, taps - 1 - padding[1], taps - 1 - padding[2]
+    for n in 1, 2:  # few tiles and more
+        dx = [np.full_like(x[:n], np.nan) for _ in range(2)]
+        lib.conv(dx[0], r[:n], u, None, None, other, taps, tile, None, groups)
+        lib.conv(dx[1], r[:n], w, None, None, other, taps, tile, None, groups, True)
+        np.testing.assert_array_equal(*dx)
     lib.transform_filter(u, w, tile, False, groups)
     lib.conv(got, x, u, b, r, padding, taps, tile, "relu", groups)
+    lib.conv(want, x, w, b, r, padding, taps, tile, "relu", groups)
+    np.testing.assert_array_equal(want, got)
     dw = np.full(w.shape, np.nan, dtype)
-    lib.filter_backward(dw, x, r, padding, tile, groups)
+    db = np.full(3 * o, np.nan, dtype)
+    lib.filter_backward(dw, db, x, r, padding, tile, groups)
+    close(db, r.sum((0, 1, 2, 3)), 2 * 9 * 10)
     for g in range(groups):
         ins, outs = slice(g * c, (g + 1) * c), slice(g * o, (g + 1) * o)
         x1, r1, y1 = x[..., ins].copy(), r[..., outs].copy(), np.full((*size[:4], o), np.nan, dtype)
         lib.conv(y1, x1, transformed(lib, w[outs], tile), b[outs], r1, padding, taps, tile, "relu")
         want[..., outs] = y1
         dw1 = np.full(w[outs].shape, np.nan, dtype)
-        lib.filter_backward(dw1, x1, r1, padding, tile)
+        lib.filter_backward(dw1, None, x1, r1, padding, tile)
         close(dw[outs], dw1, 2 * 9 * 10)
     close(got, want, 9 * c)
 
@@ -203,7 +213,9 @@ def strided(lib, x, w, dy, b, residual, db, padding, tile, act):
     u[...] = np.nan
     lib.transform_strided(u, w, tile, True)
     lib.strided_conv_transposed(dx, dy, u, db, padding, tile)
-    lib.strided_filter_backward(dw, x, dy, padding, tile)
+    sums = np.full_like(b, np.nan)
+    lib.strided_filter_backward(dw, sums, x, dy, padding, tile)
+    close(sums, dy.sum((0, 1, 2, 3), dtype=np.float64), 1 + dy[..., 0].size)
     once = np.full_like(dy, np.nan), np.full_like(x, np.nan)
     lib.strided_conv(once[0], x, w, b, residual, padding, tile, act)
     lib.strided_conv_transposed(once[1], dy, w, db, padding, tile)

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
-from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_SIZE, ndarray
+from cython cimport floating
+from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_SIZE, ndarray
 
 from nnrt._ext.linear cimport (
     NNRT_ACT_RELU, linear_table, nnrt_gemm, nnrt_gemm_ops,
@@ -14,6 +15,7 @@ from nnrt._ext.runtime cimport (
 import numpy as np
 
 import nnrt._ref.winograd as _ref
+from nnrt._ext.linear import bias_grad
 from nnrt._ref.linear import ACTIVATIONS
 
 
@@ -39,6 +41,7 @@ cdef extern from "winograd.h" nogil:
         const nnrt_winograd_filter *filter
         int64_t u_pass
         void *dw
+        void *totals
         int32_t relu
         int64_t first, last, block, group, chunk
         void *v
@@ -63,6 +66,8 @@ cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 # From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
 # within a tenth; of 256 channels fewer tiles read u, 9 MB, too often.
 cdef int64_t BLOCK = 1728, CHUNK = 64
+# Of groups, which make tasks of their own, a task has fewer tiles: what lies beside them, the next group's, stays in L2.
+cdef int64_t GROUPS_SHARE = 3
 # Multiply-adds that a task is worth, 3 us, and elements of v that are: the layers of one image take 20 to 100 us.
 cdef int64_t TASK_MACS = 128 << 10, TASK_TRANSFORMED = 16 << 10
 # Bytes of v that tasks share.
@@ -186,28 +191,30 @@ cdef int fill(nnrt_winograd_args *p, ndarray x, ndarray y, padding, int64_t m, i
 
 
 def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding, taps,
-         tile, activation, int64_t groups=1):
+         tile, activation, int64_t groups=1, bint backward=False):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     cdef nnrt_winograd_args p
     cdef const nnrt_winograd_ops *ops = kernels(tile, taps, x.shape[4] // groups, y.shape[4] // groups, x.dtype)
     if ops == NULL:
-        return _ref.conv(y, x, u, b, residual, padding, taps, tile, activation, groups)
-    run(&p, ops, fill(&p, x, y, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, y, u, b, residual, activation)
+        return _ref.conv(y, x, u, b, residual, padding, taps, tile, activation, groups, backward)
+    run(&p, ops, fill(&p, x, y, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, y, u, b, residual, activation, backward)
 
 
 cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
              ndarray residual, activation, bint backward=False) except -1:
-    # u: transformed, or the filter itself, of a convolution with stride 2.
+    # u: transformed, or the filter itself.
     cdef nnrt_winograd_filter f
     cdef nnrt_gemm act
     cdef int code = ACTIVATIONS.index(activation), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
     if p.last * p.o == 0:
         return 0
-    p.u, p.u_pass = PyArray_DATA(u), PyArray_SIZE(u) // p.groups if p.groups > 1 else k2 * panels(p.depth, p.o, size)
+    p.u, p.u_pass = PyArray_DATA(u), k2 * panels(p.depth, p.o, size)
     if u.ndim == 5:
-        fill_filter(&f, u, 4, k2, backward, 1)
+        fill_filter(&f, u, max(p.step, p.spread) ** 2, k2, backward, p.groups)
         p.filter = &f
+    elif p.groups > 1:
+        p.u_pass = PyArray_SIZE(u) // p.groups
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
@@ -234,19 +241,25 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
 
 cdef int launch_once(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_winograd_ops *ops, int64_t k2,
                      int64_t size) noexcept nogil:
-    # With the filter itself, of which each task transforms its columns, or with all of it where that stays in cache.
+    # With the filter itself, of which each task transforms its columns, or its group's, or with all of it where that stays in cache
+    # or groups have more tiles than one block.
     cdef int64_t passes = p.spread * p.spread, nr = p.gemm.nr, each = passes * k2 * apart(p.depth * nr, size), bytes, i
     cdef nnrt_winograd_args first
     cdef int rc = 0
     p.v_step = apart(p.last * p.v_row, size)
     p.v_pass = k2 * p.v_step
     bytes = passes * p.v_pass * size
-    if passes * p.u_pass * size < LARGE or bytes > MOST_TRANSFORMED:
-        bytes = passes * p.u_pass * size
+    if p.groups > 1 and p.last <= BLOCK // k2 // GROUPS_SHARE:
+        plan_conv(p, k2, size)
+        p.work.scratch += k2 * apart(p.depth * nr, size) * ceil_div(p.o, nr) * size
+        return launch_nogil(&ops.conv, p, p.groups * ceil_div(p.last, p.block))
+    if p.groups > 1 or passes * p.u_pass * size < LARGE or bytes > MOST_TRANSFORMED:
+        f.u_group = p.u_pass
+        bytes = p.groups * passes * p.u_pass * size
         f.u = take(bytes)
         if f.u == NULL:
             return -1
-        rc = launch_filter(f, ops, 1, NNRT_F32)
+        rc = launch_filter(f, ops, p.groups, NNRT_F32 if size == 4 else NNRT_F64)
         p.u, p.filter = f.u, NULL
         if rc == 0:
             rc = launch_conv(p, ops, k2, size)
@@ -305,10 +318,9 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     # whatever v's size: 4x4 taps, 256 to 512 channels on 8x8 maps, took 8.2 ms on two threads as one task, 4.2 as four.
     # A small u is read by each block: then v is made where it is used.
     cdef const nnrt_gemm_ops *g = p.gemm
-    # Groups make tasks of their own, of fewer tiles: what lies beside them, the next group's, stays in L2.
     cdef int64_t passes = p.spread * p.spread, groups = 1, blocks, shared = 8 if p.groups == 1 else 1
     cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS))
-    cdef int64_t most = BLOCK // k2 // (1 if p.groups == 1 else 3)
+    cdef int64_t most = BLOCK // k2 // (1 if p.groups == 1 else GROUPS_SHARE)
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
     blocks = ceil_div(p.last, most)
     if p.last >= 2 * least and p.u_pass * size <= SMALL:
@@ -329,31 +341,56 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, p.x_pixel, 6 * g.vl))
 
 
-def filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
-    """dw[O, C/G, 1, r, r] = the sum over y's pixels of dy and the patch of x under it."""
+def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
+    """dw[O, C/G, 1, r, r] = the sum over y's pixels of dy and the patch of x under it; db[O] of dy, or None."""
     cdef nnrt_winograd_args p
     cdef const nnrt_winograd_ops *ops = kernels(tile, dw.shape[4], dw.shape[1], dy.shape[4] // groups, x.dtype)
     if ops == NULL:
-        return _ref.filter_backward(dw, x, dy, padding, tile, groups)
-    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + dw.shape[4] - 1) ** 2, dw)
+        return _ref.filter_backward(dw, db, x, dy, padding, tile, groups)
+    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + dw.shape[4] - 1) ** 2, dw, db, dy)
 
 
-cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw) except -1:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw, ndarray db,
+                    ndarray dy) except -1:
+    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, rows = max(PARTS, p.last // 8 + ceil_div(p.last, 64) + 1)
+    cdef int64_t bytes = rows * p.y_pixel * size, channels = p.y_pixel
     cdef nnrt_span dw_span
+    cdef void *totals = NULL
     cdef int rc
-    if p.o * p.c == 0:
-        return 0
-    if p.last == 0:
+    if p.o * p.c * p.last == 0:
         dw[...] = 0
+        if db is not None:
+            bias_grad(db, dy.reshape(-1, channels))
         return 0
+    if db is not None:
+        if PyArray_SIZE(db) != channels or dtype_code(db) != dtype or not PyArray_IS_C_CONTIGUOUS(db):
+            raise ValueError(f"winograd.filter_backward: wanted db of shape ({channels},), got {np.shape(db)}")
+        p.totals = totals = take(bytes)
+        if totals == NULL:
+            raise MemoryError("winograd.filter_backward: out of memory")
     p.dw = PyArray_DATA(dw)
     span(&dw_span, dw)
     with nogil:
-        rc = sum_blocks(p, ops, k2, size, dw_span)
+        rc = sum_blocks(p, ops, k2, size, dw_span, &rows)
+        if totals != NULL:
+            if dtype == NNRT_F32:
+                add_up(<float *>PyArray_DATA(db), <float *>totals, rows, channels)
+            else:
+                add_up(<double *>PyArray_DATA(db), <double *>totals, rows, channels)
+            give(totals, bytes)
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
     return 0
+
+
+cdef void add_up(floating *db, const floating *totals, int64_t rows, int64_t channels) noexcept nogil:
+    cdef int64_t c, i
+    cdef double total
+    for c in range(channels):
+        total = 0
+        for i in range(rows):
+            total += totals[i * channels + c]
+        db[c] = <floating>total
 
 
 cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw) noexcept nogil:
@@ -384,15 +421,17 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
     return rc
 
 
-cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size,
-                    nnrt_span dw) noexcept nogil:
-    # Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few blocks matrices are tasks.
+cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw,
+                    int64_t *rows) noexcept nogil:
+    # rows: how many of p.totals come. Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few blocks matrices are tasks.
     cdef int64_t nr = p.gemm.nr, phases = p.step * p.step, of_c = ceil_div(p.c, nr), of_o = ceil_div(p.o, nr)
     cdef int64_t tiles = p.last, each = k2 * p.groups * (phases * of_c + of_o) * nr * size, blocks, most, bytes, sums
     cdef bint once
     cdef int rc = 0
     if p.c <= nr and phases * p.groups == 1 and tiles >= 2 * PARTS * NEAR:
+        rows[0] = PARTS
         return sum_parts(p, ops, k2, size, dw)
+    rows[0] = 0
     p.panels = min(of_c, 2 if phases == 1 else 1)
     p.s_row = phases * p.panels * nr
     p.rows = min(max(SUMS_BYTES // (k2 * p.s_row * size) // nr, 1), of_o) * nr
@@ -422,6 +461,9 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
         p.work.bytes = <double>size * k2 * p.q_step
         if rc == 0:
             rc = launch_nogil(&ops.output, p, ceil_div(p.last - p.first, p.block))
+        rows[0] += ceil_div(p.last - p.first, p.block)
+        if p.totals != NULL:
+            p.totals = <char *>p.totals + ceil_div(p.last - p.first, p.block) * p.y_pixel * size
         p.work.flops, p.work.bytes = 2.0 * k2 * (p.last - p.first) * p.depth * p.y_pixel, bytes
         p.complete = once
         if once:
@@ -481,9 +523,9 @@ def strided_conv_transposed(ndarray x not None, ndarray y not None, ndarray u no
     run(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, x, u, b, None, None, True)
 
 
-def strided_filter_backward(ndarray dw not None, ndarray x not None, ndarray dy not None, padding, tile):
-    """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
+def strided_filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, tile):
+    """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it; db[O] of dy, or None."""
     cdef nnrt_winograd_args p
     if not fill_strided(&p, x, dy, padding, tile, 2, 1):
-        return _ref.strided_filter_backward(dw, x, dy, padding, tile)
-    sum_filter(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, dw)
+        return _ref.strided_filter_backward(dw, db, x, dy, padding, tile)
+    sum_filter(&p, &table.strided[tile // 2 - 1], NNRT_F32, (tile + 1) ** 2, dw, db, dy)

@@ -11,6 +11,7 @@ from nnrt import memory
 from nnrt._ref.winograd import _matrices, _parts
 
 from . import linear, threads, tiles
+from .linear import bias_grad
 from .native import MR, VECTOR
 
 # B^T, A^T, A, G and G^T for each (tile, taps): places in tiles' list.
@@ -116,9 +117,12 @@ def _grouped(a, groups):
     return np.moveaxis(a.reshape(*a.shape[:4], groups, -1), 4, 0)
 
 
-def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1):
+def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1, backward=False):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None."""
     form = tile, taps
+    if u.ndim > 1:
+        w, u = u, memory.empty((groups * filter_size((len(u) // groups, *u.shape[1:]), u.dtype, tile),), u.dtype)
+        transform_filter(u, w, tile, backward, groups)
     if groups > 1:
         images, made = memory.contiguous(_grouped(x, groups)), memory.empty(_grouped(y, groups).shape, y.dtype)
         out, images = (a.reshape(-1, *a.shape[3:]) for a in (made, images))
@@ -131,11 +135,13 @@ def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1):
     _finish(y, residual, activation)
 
 
-def filter_backward(dw, x, dy, padding, tile, groups=1):
-    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+def filter_backward(dw, db, x, dy, padding, tile, groups=1):
+    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
     if groups > 1:
         for part, of in zip(dw.reshape(groups, -1, *dw.shape[1:]), _parts(groups, x, dy)):
-            filter_backward(part, *map(memory.contiguous, of), padding, tile)
+            filter_backward(part, None, *map(memory.contiguous, of), padding, tile)
         return
     o, c, _, r, _ = dw.shape
     _matrices(tile, r, x.dtype)
@@ -192,8 +198,10 @@ def strided_conv_transposed(x, y, u, b, padding, tile):
             _products(x[:, 0, i::2, j::2], y[:, 0], u[(2 * of_h + of_w) * size :], b, pads, 1, (tile, 2))
 
 
-def strided_filter_backward(dw, x, dy, padding, tile):
-    """dw[O, C, 1, 4, 4] = the sum over y's pixels of dy and the patch of x under it."""
+def strided_filter_backward(dw, db, x, dy, padding, tile):
+    """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
     o, c = dw.shape[:2]
     parts = np.array([[at, 0] for at in (0, 1, 4, 5)])
     _gradient(dw.reshape(o, c, 16), x[:, 0], dy[:, 0], padding[1:], 2, (tile, 2), parts, (8, 2))

@@ -25,7 +25,7 @@ the near side and as far as y asks for at the other; x is zero there.
 import numpy as np
 
 from . import Out
-from .linear import _activate
+from .linear import _activate, bias_grad
 
 _S = np.sqrt(0.5)
 # k: B^T [k, k], the points but infinity, and what their rows of G are multiplied by
@@ -109,11 +109,13 @@ def transform_filter(u: Out, w, tile, backward, groups=1):
     u[...] = _both_ways(g, w).ravel()
 
 
-def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1):
+def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1, backward=False):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None.
 
-    With u transformed for backward: the gradient of x = y from dy = x, padding r - 1 - p. u: of one group after the other.
+    With u transformed for backward: the gradient of x = y from dy = x, padding r - 1 - p. u: of one group after the other, or w
+    itself, to be transformed for backward or not.
     """
+    u = _filter(u, tile, backward, groups)
     if groups > 1:
         for part, of in zip(u.reshape(groups, -1), _parts(groups, y, x, b, residual)):
             conv(*of[:2], part, *of[2:], padding, taps, tile, activation)
@@ -134,11 +136,22 @@ def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1):
     y[...] = _activate(out, activation)
 
 
-def filter_backward(dw: Out, x, dy, padding, tile, groups=1):
-    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it."""
+def _filter(u, tile, backward, groups):
+    """u, or what transform_filter makes of w."""
+    if u.ndim == 1:
+        return u
+    w, u = u, np.empty(filter_size(u.shape, u.dtype, tile), u.dtype)
+    transform_filter(u, w, tile, backward, groups)
+    return u
+
+
+def filter_backward(dw: Out, db: Out, x, dy, padding, tile, groups=1):
+    """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
     if groups > 1:
         for part, of in zip(dw.reshape(groups, -1, *dw.shape[1:]), _parts(groups, x, dy)):
-            filter_backward(part, *of, padding, tile)
+            filter_backward(part, None, *of, padding, tile)
         return
     bt, g, at = _matrices(tile, dw.shape[4], x.dtype)
     n, _, h, w, o = dy.shape
@@ -216,8 +229,10 @@ def strided_conv_transposed(x: Out, y, u, b, padding, tile):
         x += b
 
 
-def strided_filter_backward(dw: Out, x, dy, padding, tile):
-    """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it."""
+def strided_filter_backward(dw: Out, db: Out, x, dy, padding, tile):
+    """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
     (_, _, h, w, o), c = dy.shape, x.shape[4]
     bt, g, at = _matrices(tile, 2, x.dtype)
     down, across = -(-h // tile), -(-w // tile)

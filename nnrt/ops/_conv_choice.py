@@ -107,11 +107,13 @@ def _cost(how, use, g, lanes, depth, dtype):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
     elif family == "winograd" and over:
         depth *= g.stride[1] ** 2
-    size = 4 * squares * depth * lanes * g.groups >> 20
+    tile, phases = int(how[-1]) if "winograd" in how else 1, math.prod(g.dilation)
+    tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
+    # Of groups of few tiles a filter that is used once is transformed near the core, one group's after the other.
+    near = "winograd" in how and use == "once" and g.groups > 1 and tiles * squares <= 576
+    size = 4 * squares * depth * lanes * (1 if near else g.groups) >> 20
     each = _EACH[family][use][(size >= 1) + (size >= (8 if g.groups == 1 else 2)) + (size >= 16)] * squares * depth * lanes
     if "winograd" in how:
-        tile, phases = int(how[-1]), math.prod(g.dilation)
-        tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
         # Dilated, an element of x and of y is copied, and a phase is two calls.
         split = 0 if phases == 1 else 10 * n * d * h * w * (depth + lanes) + phases * 200_000
         # Over blocks, an element of x is copied in short runs, and a tap or two of the filter.

@@ -86,7 +86,7 @@ def bind(g, dtype, once):
         return product
 
     def winograd(w, cell, b, activation):
-        u, conv = _packed_winograd(w, cell, g, tile, False), W.conv
+        u, conv = _transformed(w, cell, g, tile, False, once), W.conv
         if dilation[1:] != (1, 1):
             return lambda y, x, residual: _winograd(flat(y), flat(x), u, b, flat(residual), padding, g, tile, activation)
         return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, taps, tile, activation, groups)
@@ -123,27 +123,27 @@ def adjoint(x, y, w, cell, b, g, once):
     else:
         tile = int(how[-1])
         padding = (0, *[(k - 1) * d - p for k, d, p in zip(g.w[3:], g.dilation[1:], g.padding[1:])])
-        _winograd(_flat(x), _flat(y), _packed_winograd(w, cell, g, tile, True), b, None, padding, g, tile, None)
+        _winograd(_flat(x), _flat(y), _transformed(w, cell, g, tile, True, once), b, None, padding, g, tile, None, True)
 
 
-def _winograd(y, x, u, b, residual, padding, g, tile, activation):
+def _winograd(y, x, u, b, residual, padding, g, tile, activation, backward=False):
     """W.conv, of a dilated filter over phases of x."""
     d = g.dilation[1:]
     if d == (1, 1):
-        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation, g.groups)
+        W.conv(y, x, u, b, residual, padding, g.w[4], tile, activation, g.groups, backward)
         return
     size = y.shape[2:4]
     z = _dilated.split(x, size, g.w[4] - 1, d, padding[1:])
     r = None if residual is None else _dilated.split(residual, size, 0, d, (0, 0))
     parts = memory.empty((len(z), 1, *[-(-s // f) for s, f in zip(size, d)], y.shape[4]), y.dtype)
-    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation, g.groups)
+    W.conv(parts, z, u, b, r, (0, 0, 0), g.w[4], tile, activation, g.groups, backward)
     _dilated.join(y, parts, d)
 
 
 def filter_grad(dw, x, dy, g, db=None):
     """dw = Σ dy x, and db = Σ dy unless it is None."""
     how = chosen("filter", g, x.dtype, True)
-    if db is not None and how not in ("depthwise", "direct"):  # which sum dy where they read it
+    if db is not None and how in ("fft", "columns", "pointwise"):  # the others sum dy where they read it
         L.bias_grad(db, _rows(dy))
     if how == "fft":
         _spectra.filter_grad(dw.reshape(g.w), x, dy, g)
@@ -157,13 +157,13 @@ def filter_grad(dw, x, dy, g, db=None):
         K.filter_backward(dw.reshape(g.w), db, x, dy, g.stride, g.padding, g.dilation, g.groups)
     elif strided(g):
         four = dw.reshape(g.w) if g.w[4] == 4 else memory.empty((*g.w[:3], 4, 4), dw.dtype)
-        W.strided_filter_backward(four, _flat(x), _flat(dy), g.padding, int(how[-1]))
+        W.strided_filter_backward(four, db, _flat(x), _flat(dy), g.padding, int(how[-1]))
         if g.w[4] < 4:
             dw.reshape(g.w)[...] = four[..., :3, :3]
     elif over := blocks(g):
         s, dv = g.stride[1], memory.empty((g.w[0], g.w[1] * g.stride[1] ** 2, 1, over, over), dw.dtype)
         z = _phases.split(_flat(x), g.y[2:4], over, s, g.padding[1:])
-        W.filter_backward(dv, z, _flat(dy), (0, 0, 0), int(how[-1]))
+        W.filter_backward(dv, db, z, _flat(dy), (0, 0, 0), int(how[-1]))
         _phases.join_filter(dw.reshape(g.w), dv, s)
     else:
         x, dy, padding, d = _flat(x), _flat(dy), g.padding, g.dilation[1:]
@@ -171,7 +171,7 @@ def filter_grad(dw, x, dy, g, db=None):
             size = dy.shape[2:4]
             x, padding = _dilated.split(x, size, g.w[4] - 1, d, padding[1:]), (0, 0, 0)
             dy = _dilated.split(dy, size, 0, d, (0, 0))
-        W.filter_backward(dw.reshape(g.w), x, dy, padding, int(how[-1]), g.groups)
+        W.filter_backward(dw.reshape(g.w), db, x, dy, padding, int(how[-1]), g.groups)
 
 
 def _packed_matrix(w, cell, g):
@@ -200,7 +200,11 @@ def _packed_direct(w, cell, g, backward):
     return packed(cell, w, kind, K.pack_filter, size, g.stride, g.dilation, g.groups, backward)
 
 
-def _packed_winograd(w, cell, g, tile, backward):
+def _transformed(w, cell, g, tile, backward, once):
+    """The filter as W.conv takes it: of groups that use it once, itself."""
+    if once and g.groups > 1:
+        return _whole(w, g)
+
     def size():
         return g.groups * W.filter_size((g.w[0] // g.groups, *g.w[1:]), w.dtype, tile)
 

@@ -41,7 +41,7 @@ def filter_backward(shape, tile, taps):
 
     def args(rng, dtype):
         x, dy = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, c), size))
-        return [Output((o, c, 1, taps, taps)), x, dy, padding, tile]
+        return [Output((o, c, 1, taps, taps)), Output((o,)), x, dy, padding, tile]
 
     many = 1 + np.sqrt(np.prod(size[:4]))
     tol = {"float32": (2e-5, 2e-5 * many if taps == 5 else 1e-5 * many), "float64": (1e-12, 1e-13 * many)}

@@ -60,6 +60,7 @@ typedef struct {
     const REAL *a;
     int64_t h, w, c, pixel, pad_h, pad_w, step, groups; /* pixel: elements from one to the next */
     int64_t row, panel, set, v_step; /* of what they become: see nnrt_winograd_args */
+    REAL *totals; /* [groups, c]: to which dy is added, or NULL */
 } K(image);
 
 /* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie in a; zeros are left of
@@ -168,14 +169,18 @@ COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *ro
     const int64_t blocks = CEIL(p->c, NR);
     REAL *v = room + p->v_pass, *q = v + squares * p->q_step, *s = (REAL *)p->s + part * blocks * p->s_block;
     const K(image) x = {p->x, p->h, p->w, p->o, p->x_pixel, p->pad_h, p->pad_w, 1, 1, NR, p->q_panel, 0, p->q_step};
+    REAL *totals = p->totals ? (REAL *)p->totals + part * p->c : NULL;
     a.v = q, a.q = v;
+    if (totals)
+        memset(totals, 0, p->c * sizeof(REAL));
     for (int64_t t = begin, next; t < end; t = next) {
         next = MIN(t + p->block, end);
         a.first = t > begin, a.last = a.first + next - t;
         of_x(p, &x, t, next, v, room);
         for (int64_t i = 0; i < blocks; i++) {
             const int64_t n = MIN(NR, p->c - i * NR);
-            const K(image) dy = {(const REAL *)p->y + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR, 0, 0, p->v_step};
+            const K(image) dy = {(const REAL *)p->y + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR, 0, 0, p->v_step,
+                                 totals ? totals + i * NR : NULL};
             of_dy(p, &dy, t, next, q, room);
             K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR}, s + i * p->s_block, 0, squares);
         }
@@ -238,7 +243,8 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
     }
 }
 
-/* Where a filter in training is used once, a task transforms the columns that it multiplies: they stay in its caches. */
+/* Where a filter in training is used once, a task transforms the columns that it multiplies, or its group's filter: they stay in
+ * its caches. */
 static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side, int64_t count,
                     K(transform_input) transform, K(transform_output) finish, K(transform_filter) prepare)
 {
@@ -252,9 +258,11 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
         const int64_t o = s % groups * p->group, last = MIN(o + p->group, p->o);
         const REAL *u = (const REAL *)p->u + set * p->u_pass;
         int64_t u_pass = p->u_pass, from = o, pass = s / tasks, end_pass = pass + 1;
+        REAL *near = own;
         if (p->filter) {
             nnrt_winograd_filter f = *p->filter;
-            f.u = own, f.w = (const REAL *)f.w + o * f.column_step, f.columns = last - o;
+            f.u = own, f.w = (const REAL *)f.w + set * f.w_group + o * f.column_step, f.columns = last - o;
+            near += K(panel)(p->depth, squares, CEIL(f.columns, NR) * NR);
             f.u_pass = u_pass = f.u_pass ? K(panel)(p->depth, squares, CEIL(f.columns, NR) * NR) : 0;
             K(filter)(&f, 0, CEIL(f.columns, NR), count, squares, prepare);
             u = own, from = 0, pass = 0, end_pass = all;
@@ -268,9 +276,9 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
             }
             const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step, 1,
                                 p->v_row, NR, p->c, p->v_step};
-            const REAL *v = p->v ? (const REAL *)p->v + pass * p->v_pass + t0 * p->v_row : own;
+            const REAL *v = p->v ? (const REAL *)p->v + pass * p->v_pass + t0 * p->v_row : near;
             if (!p->v)
-                transform(p, &x, t0, t1, own, room);
+                transform(p, &x, t0, t1, near, room);
             for (int64_t o0 = o; o0 < last; o0 += p->chunk) {
                 const int64_t o1 = MIN(o0 + p->chunk, last);
                 K(multiply)(p, v, t1 - t0, u + kind * u_pass, o0 - o + from, o1 - o + from, squares, m);

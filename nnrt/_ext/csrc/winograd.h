@@ -44,9 +44,10 @@ typedef struct {
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
-    const nnrt_winograd_filter *filter; /* instead of u: tasks are columns then, which they transform, and have one v for each pass */
+    const nnrt_winograd_filter *filter; /* instead of u: tasks are columns then, which they transform, and have one v for each pass; or groups */
     int64_t u_pass;      /* elements of u for one of the spread² passes, or for a group */
     void *dw;
+    void *totals;        /* of filter_backward: [tasks of kernel `output`, or parts; channels], sums of dy, or NULL */
     int32_t relu;
 
     /* The plan. */

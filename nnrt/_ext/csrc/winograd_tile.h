@@ -41,7 +41,7 @@
 #endif
 
 /* v[KS²] of all channels of every group and phase, from the squares of the tiles t0..t1. */
-#define TRANSFORM(name, line, from)                                                                                    \
+#define TRANSFORM(name, line, from, sums)                                                                                    \
     HOT static void F(name)(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,           \
                             REAL *zeros)                                                                               \
     {                                                                                                                  \
@@ -62,25 +62,31 @@
                     if (c - e < VL)                                                                                    \
                         K(last_lanes)(copy, rows, inside, pixel, at, c - e, from), pixel = VL, at = 0;                 \
                     const int64_t j0 = inside[0], j1 = inside[1];                                                      \
+                    K(vec) total = {0};                                                                                \
                     if (e == 0 && (j0 > 0 || j1 < from))                                                               \
                         for (int64_t i = 0; i < KS; i++)                                                               \
                             for (int64_t j = 0; j < from; j++)                                                         \
                                 half[i][j] = (K(vec)){0};                                                              \
-                    BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL, PUT)                                            \
+                    BOTH_WAYS(line, from, KS, half, j0, j1, KS, PIXEL##sums, PUT)                                      \
+                    if (sums && s->totals) {                                                                           \
+                        REAL *sum = s->totals + set / phases * c + e;                                                  \
+                        K(store_some)(sum, MIN(c - e, VL), K(load_some)(sum, MIN(c - e, VL)) + total);                 \
+                    }                                                                                                  \
                 }                                                                                                      \
             }                                                                                                          \
     }
 #define ROOM(c) (KS * (c))
 /* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's, of groups the next group's. */
-#define PIXEL(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), K(load)(rows[i] + j * pixel + at))
+#define PIXEL0(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), K(load)(rows[i] + j * pixel + at))
+#define PIXEL1(i, j) (d[i] = PIXEL0(i, j), total += d[i], d[i])
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step, value)
 #if R < 4
-TRANSFORM(transform_x, bt, KS)
+TRANSFORM(transform_x, bt, KS, 0)
 #define TRANSFORM_X F(transform_x)
 #else /* that of another tile with these points */
 #define TRANSFORM_X K(transform_x_4)
 #endif
-TRANSFORM(transform_dy, a, M)
+TRANSFORM(transform_dy, a, M, 1)
 
 /* y of the tiles t0..t1, columns o0..o1, from their products; of every spread-th pixel from `down`, `right` on. */
 HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, int64_t t1, int64_t o0, int64_t o1,
@@ -129,9 +135,15 @@ COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *sc
 COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
-    const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
-    const K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1, p->groups, NR, p->q_panel, p->q_set, p->q_step};
-    F(transform_dy)(p, &dy, t0, t1, (REAL *)p->q + (t0 - p->first) * NR, scratch);
+    K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1, p->groups, NR, p->q_panel, p->q_set, p->q_step};
+    for (int64_t task = begin; task < end; task++) {
+        const int64_t t0 = p->first + task * p->block, t1 = MIN(t0 + p->block, p->last);
+        if (p->totals) {
+            dy.totals = (REAL *)p->totals + task * p->y_pixel;
+            memset(dy.totals, 0, p->y_pixel * sizeof(REAL));
+        }
+        F(transform_dy)(p, &dy, t0, t1, (REAL *)p->q + (t0 - p->first) * NR, scratch);
+    }
 }
 
 /* dw of a block of s. */
