@@ -136,3 +136,9 @@ def check_device(op, where):
         raise RuntimeError(
             f"{op}: device '{where}' is not available: nnrt computes on the CPU only; pass device='cpu' or leave it out"
         )
+
+
+def check_whole(op, dtype):
+    """TypeError for float16, which few kernels compute with: the same on every back-end."""
+    if dtype.char not in "fd":
+        raise TypeError(f"{op}: wants float32 or float64, got {dtype}")

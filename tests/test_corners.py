@@ -249,3 +249,22 @@ def test_adaptive_pools_of_no_output(op):
     y = op(x, (0, 2))
     y.sum().backward()
     assert y.shape == (1, 2, 0, 2) and not x.grad.numpy().any()
+
+
+def test_losses_of_numbers():
+    x, t = nnrt.tensor(1.5, requires_grad=True), nnrt.tensor(2.5)
+    y = F.poisson_nll_loss(x, t, full=True) + F.gaussian_nll_loss(x, t, t, full=True)
+    y.backward()
+    assert y.item() == pytest.approx(3.4765835) and x.grad.item() == pytest.approx(1.5816891)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+def test_deviations_whose_squares_float32_does_not_hold(size):
+    a = np.random.default_rng(0).standard_normal((4, 3, 5)) * [[[size], [1], [0]]]
+    for dim in (0, 2, (0, 2)):
+        x, wide = nnrt.tensor(a, dtype=nnrt.float32, requires_grad=True), nnrt.tensor(a, requires_grad=True)
+        y, want = x.std(dim), wide.std(dim)
+        y.sum().backward(), want.sum().backward()
+        np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), 1e-5)
+        np.testing.assert_allclose(x.grad.numpy(), wide.grad.numpy(), 1e-4, 1e-5)
+    assert nnrt.tensor([size, -size]).std().item() == pytest.approx(size * 2**0.5)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..dtypes import check_whole
 from ..tensor import Tensor, wrap
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
@@ -73,6 +74,7 @@ def _check(x, g, mode):
         )
     if x.dtype != g.dtype or x.dtype.kind != "f":
         raise RuntimeError(f"grid_sample: input and grid must be of one floating dtype, got {x.dtype} and {g.dtype}")
+    check_whole("grid_sample", x.dtype)
     if 0 in x.shape[2:]:
         raise RuntimeError(f"grid_sample: input must have pixels, got shape {x.shape}")
     if math.prod(x.shape[2:]) >= 1 << 31:

@@ -379,17 +379,20 @@ def folded3(a, index, dim):
 
 def take_along_dim(input, indices, dim=None):
     """gather() with input and indices broadcast along the other axes; of the flattened input without dim."""
+    input = as_tensor("take_along_dim", input)
     index = indices_of("take_along_dim", indices)
     if dim is None:
-        return gather(shape.ravel(input), 0, wrap(index.reshape(-1)))
+        input, index, dim = shape.ravel(input), index.reshape(-1), 0
     a = input.array
     if index.ndim != a.ndim:
         raise RuntimeError(
             f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}"
         )
     dim = axis_of("take_along_dim", dim, a.ndim)
+    index = memory.contiguous(_wrapped(index, a.shape[dim]))
+    check_range("take_along_dim", index, a.shape[dim], dim)
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
     common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
     input = shape.expand(input, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
-    index = np.broadcast_to(_wrapped(index, a.shape[dim]), common[:dim] + (index.shape[dim],) + common[dim + 1 :])
+    index = np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :])
     return gather(input, dim, wrap(index))

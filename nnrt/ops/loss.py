@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..dtypes import check_whole
 from .promotion import not_tensors
 
 K = registry.family("loss")
@@ -108,6 +109,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
             "cross_entropy: probabilities want floating x with a class axis and target of its dtype, got "
             f"{a.dtype} and {q.dtype}, shape {a.shape}"
         )
+    check_whole("cross_entropy", a.dtype)
     b, outer, n, inner = _class_layout(a)
     _check_weight("cross_entropy", weight, n, a.dtype)
     q = memory.as_like(q, b)
@@ -182,6 +184,7 @@ def _classes(op, a, t, weight):
         _refuse_targets(op, a, t)
     if a.dtype.kind != "f" or t.dtype.kind not in "iu":
         raise RuntimeError(f"{op}: wants floating x and integer class indices, got {a.dtype} and {t.dtype}")
+    check_whole(op, a.dtype)
     b, outer, n, inner = _class_layout(a)
     if weight is not None:
         _check_weight(op, weight, n, a.dtype)

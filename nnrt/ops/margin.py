@@ -37,7 +37,7 @@ def poisson_nll_loss(
     if full:
         t = ternary.clamp_min(target, 1)  # whose gradient, as its approximation, counts above 1 alone
         log_factorial = E.sub(E.mul(E.add(t, 0.5), unary.log(t)), t)
-        many = wrap((target.array > 1).astype(target.array.dtype))
+        many = wrap(np.asarray(target.array > 1, target.array.dtype))
         loss = E.add(loss, E.mul(E.add(log_factorial, 0.5 * math.log(2 * math.pi)), many))
     return reduced(loss, reduction, "poisson_nll_loss")
 
@@ -60,7 +60,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     if (v < 0).any():
         raise ValueError("gaussian_nll_loss: var has a negative entry")
     v = var.array
-    var = E.add(var, wrap(np.maximum(v, v.dtype.type(eps)) - v))  # the bound is not differentiated
+    var = E.add(var, wrap(np.asarray(np.maximum(v, v.dtype.type(eps)) - v)))  # the bound is not differentiated
     d = E.sub(input, target)
     loss = E.mul(E.add(unary.log(var), E.div(E.mul(d, d), var)), 0.5)
     if full:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..dtypes import check_whole
 from ..tensor import Tensor
 from .elementwise import div, mul
 from .loss import reduced, refuse_legacy, refuse_reduction
@@ -132,7 +133,7 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
         raise not_tensors(op, input=x, target=target) from None
     if reduction not in ("mean", "sum", "none"):
         refuse_reduction(op, reduction)
-    if a.dtype.kind != "f" or t.dtype != a.dtype:
+    if a.dtype.char not in "fd" or t.dtype != a.dtype:
         a, t = _promoted(op, a, t)
     if weighted and weight is not None:
         return _weighted(op, kind, x, target, reduction, constant, weight)
@@ -183,6 +184,7 @@ def _promoted(op, a, t):
     """Both as the wider floating dtype. Only an input that keeps its dtype can have a gradient."""
     if a.dtype.kind != "f":
         raise RuntimeError(f"{op}: x must be floating, got {a.dtype}")
+    check_whole(op, a.dtype)
     if t.dtype.kind in "iub":
         return a, t.astype(a.dtype)
     raise RuntimeError(f"{op}: x and target must have one dtype, got {a.dtype} and {t.dtype}")

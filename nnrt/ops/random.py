@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..dtypes import as_dtype, check_device, cpu, get_default_dtype
+from ..dtypes import as_dtype, check_device, check_whole, cpu, get_default_dtype
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import in_order_of, sizes_of
@@ -379,6 +379,7 @@ def dropout(x, p=0.5, training=True, generator=None):
     _check_p("dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
+    check_whole("dropout", x.array.dtype)
     a = memory.dense(x.array)
     y = memory.empty_like(a)
     mask = in_order_of(a, a.shape, np.uint8)

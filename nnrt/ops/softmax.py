@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..dtypes import check_whole
 from ..tensor import Tensor
 from ._axes import axis_of
 from .promotion import not_tensors
@@ -64,8 +65,7 @@ def _along(op, kernel, backward, x, dim, dtype):
         raise RuntimeError(
             f"{op}: wants a floating tensor, got {a.dtype}; pass dtype=nnrt.float32 to convert"
         )
-    if a.dtype.itemsize < 4:
-        raise TypeError(f"{op}: wants float32 or float64, got {a.dtype}")
+    check_whole(op, a.dtype)
     ndim = a.ndim
     if dim is None:
         dim = 0 if ndim in (0, 1, 3) else 1

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record, record_many
+from ..dtypes import check_whole
 from ..tensor import wrap
 from . import elementwise, shape, ternary
 from ._axes import arrange, axes_of, axis_of, expand, in_dtype
@@ -118,10 +119,32 @@ def _moment(op, x, dim, unbiased, keepdim, correction, root, with_mean):
     K.var(y, m, b, outer, n, inner, divisor)
     if root:
         np.sqrt(y, out=y)
+        if a.dtype == np.float32:
+            _beyond_squares(y, b, outer, n, inner, divisor)
     saved = (x if b is a else b, m, y if root else None, outer, n, inner, divisor, axes, keepdim)
     if with_mean:
         return record_many((y, m), moment_backward, (x,), saved)
     return record(y, moment_backward, (x,), saved)
+
+
+def _beyond_squares(y, x, outer, n, inner, divisor):
+    """Deviations y of float32 whose squares left its range, although they did not: those again, in float64."""
+    if y.size == 0:
+        return
+    least = most = y
+    if y.size > 1:
+        least, most = memory.empty((), y.dtype), memory.empty((), y.dtype)
+        K.amin(least, y, 1, y.size, 1)
+        K.amax(most, y, 1, y.size, 1)
+    if 1e-15 < least.item() and most.item() < np.inf:
+        return
+    flat = y.ravel(order="K")
+    odd = np.flatnonzero((flat <= 1e-15) | (flat == np.inf))
+    rows = x.ravel(order="K").reshape(outer, n, inner)[odd // inner, :, odd % inner].astype(np.float64)
+    wide = memory.empty((len(odd),), np.float64)
+    K.var(wide, memory.empty_like(wide), rows, len(odd), n, 1, divisor)
+    with np.errstate(over="ignore"):
+        flat[odd] = np.sqrt(wide)
 
 
 def moment_backward(node, dy, dmean=None):
@@ -130,7 +153,7 @@ def moment_backward(node, dy, dmean=None):
     if dy is not None:
         if deviation is not None:
             with np.errstate(all="ignore"):
-                dy = np.where(deviation == 0, 0, dy / (2 * deviation)).astype(m.dtype, copy=False)
+                dy = np.where(deviation == 0, 0, dy / deviation * 0.5).astype(m.dtype, copy=False)
         dx = memory.empty_like(b)
         K.var_backward(dx, memory.as_like(dy, m), b, m, outer, n, inner, divisor)
     if dmean is not None:
@@ -221,6 +244,7 @@ def logsumexp(input, dim, keepdim=False):
     """log Σ exp(input) over dim, without overflow. Integers are taken as float32."""
     input = as_tensor("logsumexp", input)
     a = input.array if input.array.dtype.kind == "f" else input.array.astype(np.float32)
+    check_whole("logsumexp", a.dtype)
     axes = axes_of("logsumexp", dim, a.ndim)
     b, y, outer, n, inner = arrange(a, axes, keepdim, a.dtype)
     S.logsumexp(y, b, outer, n, inner)
