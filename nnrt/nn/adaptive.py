@@ -60,10 +60,12 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> _Result:
         if input.shape[:-1] != target.shape or target.ndim > 1:
-            raise RuntimeError(f"wants input [N, E] and target [N], or [E] and [], got {input.shape} and {target.shape}")
+            got = f"got {input.shape} and {target.shape}"
+            raise RuntimeError(f"AdaptiveLogSoftmaxWithLoss: wants input [N, E] and target [N], or [E] and [], {got}")
         x, t = input.reshape(-1, self.in_features), target.reshape(-1)
         if t.numel() and not 0 <= t.min().item() <= t.max().item() < self.n_classes:
-            raise RuntimeError(f"target must be within 0 and {self.n_classes - 1}, got {t.min().item()} to {t.max().item()}")
+            got = f"got {t.min().item()} to {t.max().item()}"
+            raise RuntimeError(f"AdaptiveLogSoftmaxWithLoss: target must be within 0 and {self.n_classes - 1}, {got}")
         head = F.log_softmax(self.head(x), 1)
         output = zeros(len(t), dtype=x.dtype)
         for i, low in enumerate([0, *self.cutoffs[:-1]]):

@@ -9,7 +9,7 @@ a member is (parameter, buffer, module) stands in one dict, `_kinds`, in the ord
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,18 @@ class Module:
             self.__dict__["_kinds"] = {}
             self.__dict__["training"] = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What nnrt's layers inherit from a private class takes their name: Python's errors about arguments show it."""
+        super().__init_subclass__(**kwargs)
+        if cls.__name__[0] != "_" and cls.__module__.startswith("nnrt."):
+            for name in ("__init__", "forward"):
+                f = getattr(cls, name)
+                if f.__qualname__[0] == "_":
+                    made = FunctionType(f.__code__, f.__globals__, name, f.__defaults__, f.__closure__)
+                    made.__kwdefaults__, made.__annotations__, made.__doc__ = f.__kwdefaults__, f.__annotations__, f.__doc__
+                    made.__module__, made.__qualname__ = f.__module__, f"{cls.__name__}.{name}"
+                    setattr(cls, name, made)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it. Call the module, not this."""
         raise NotImplementedError(
@@ -68,9 +80,13 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """forward, with the hooks around it."""
-        if self._hooks is None:
-            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
-        return _hooks.call(self, args, kwargs)
+        try:
+            if self._hooks is None:
+                return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+            return _hooks.call(self, args, kwargs)
+        except AttributeError as error:
+            _refuse_input(self, args, error)
+            raise
 
     # registration
 
@@ -550,6 +566,20 @@ class Module:
 
     def __repr__(self) -> str:
         return described(self, [(n, repr(m)) for n, m in self._modules.items()])
+
+
+def _refuse_input(module, args, error):
+    """TypeError where nnrt sought a tensor's attribute in an argument that is none, a list or an array for instance."""
+    place = error.__traceback__
+    while place.tb_next is not None:
+        place = place.tb_next
+    here = place.tb_frame.f_globals.get("__name__", "").startswith("nnrt.")
+    if not here or error.name is None or isinstance(error.obj, Tensor):
+        return
+    for i, x in enumerate(args):
+        if x is error.obj:
+            name = "input" if i == 0 else f"argument {i + 1}"
+            raise TypeError(f"{type(module).__name__}: {name} must be a Tensor, got {type(x).__name__}") from error
 
 
 def described(module: Module, children: Iterable[tuple[str, str]]) -> str:
