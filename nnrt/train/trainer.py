@@ -80,6 +80,7 @@ class Trainer:
         self.scheduler = scheduler
         self.scheduler_every = scheduler_every
         self.callbacks = list(callbacks)
+        self._callbacks_at_first = [copy.deepcopy(c.state_dict()) for c in self.callbacks]
         self.augment = augment
         self.progress = progress
         self._start_over()
@@ -98,6 +99,8 @@ class Trainer:
         self._resumed_rng = None
         for metric in self.metrics:
             metric.reset()
+        for callback, state in zip(self.callbacks, self._callbacks_at_first):
+            callback.load_state_dict(copy.deepcopy(state))
 
     def fit(
         self,
@@ -129,6 +132,7 @@ class Trainer:
         """
         _check_fit(epochs, accumulate, clip_norm, checkpoint_every, checkpoint_steps, checkpoint, resume)
         self._start_over()
+        self.optimizer.zero_grad()  # what a training left that ended inside a group of batches
         if resume:
             self._restore(checkpoint if resume is True else resume, train_loader)
         elif checkpoint is not None:
@@ -168,7 +172,7 @@ class Trainer:
         mean_loss, batch = Mean(), None
         for metric in metrics:
             metric.reset()
-        training = self.model.training
+        modes = [(module, module.training) for module in self.model.modules()]  # some may be frozen
         self.model.eval()
         try:
             with autograd.no_grad():
@@ -181,7 +185,8 @@ class Trainer:
                     if self._asked_to_stop:
                         break
         finally:
-            self.model.train(training)
+            for module, training in modes:
+                module.training = training
         if batch is None:
             raise ValueError(f"evaluate: the loader gave no batch: {_why_empty(loader)}")
         return {"loss": mean_loss.value(), **_values(metrics)}
@@ -191,9 +196,9 @@ class Trainer:
     def _run_epoch(self, loader, val_loader, accumulate, clip_norm, shown, saves):
         begun = time.perf_counter() - self._seconds
         batches = _length(loader)
-        for callback in self.callbacks:
-            callback.on_epoch_start(self, self.epoch)
         self.model.train()
+        for callback in self.callbacks:  # which may put parts of the model into eval mode
+            callback.on_epoch_start(self, self.epoch)
         shown.epoch(self.epoch, batches, self.batch)
         if not self.batch:
             self._lr = self.optimizer.param_groups[0]["lr"]

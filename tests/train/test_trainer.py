@@ -575,3 +575,31 @@ def test_a_loader_without_a_batch_is_an_error():
     small = DataLoader(TensorDataset(nnrt.zeros(3, 6)), batch_size=4, drop_last=True)
     with pytest.raises(ValueError, match="evaluate: the loader gave no batch: with drop_last=True"):
         trainer.evaluate(small)
+
+
+def test_a_second_fit_begins_anew():
+    """Neither a group of batches that an error cut short nor what callbacks saw in the first one counts in it."""
+    model = nn.Linear(5, 3)
+    first = copy.deepcopy(model.state_dict())
+    stopping = EarlyStopping(patience=1)
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), F.cross_entropy, callbacks=[stopping], progress="none")
+    infinite = (wrap(np.full((2, 5), np.inf, np.float32)), wrap(Y[:2]))
+    with pytest.raises(FloatingPointError):
+        trainer.fit([batches()[0], infinite], accumulate=2)
+    assert model.weight.grad is not None
+    history = trainer.fit(batches(), batches(20), epochs=3)
+    best, weights = stopping.best, model.weight.detach().numpy().copy()
+    model.load_state_dict(first)
+    assert trainer.fit(batches(), batches(20), epochs=3)["loss"] == history["loss"]
+    assert stopping.best == best and (model.weight.detach().numpy() == weights).all()
+
+
+def test_a_callback_freezes_a_layer():
+    class Freeze(Callback):
+        def on_epoch_start(self, trainer, epoch):
+            trainer.model[0].eval()
+
+    model = nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 3))
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), F.cross_entropy, callbacks=[Freeze()], progress="none")
+    trainer.fit(batches(), batches(), epochs=2)
+    assert not model[0].running_mean.any() and not model[0].training and model[1].training
