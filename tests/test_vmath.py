@@ -55,11 +55,15 @@ def exact(name, x):
         return getattr(np, NUMPY.get(name, name))(wide)
 
 
-def compute(name, x):
+def kernels():
     from nnrt._ext import unary
 
+    return unary
+
+
+def compute(name, x):
     y = np.empty_like(x)
-    getattr(unary, name)(y, x)
+    getattr(kernels(), name)(y, x)
     return y
 
 
@@ -107,6 +111,57 @@ def test_error_in_ulp(name, dtype):
     assert error[worst] <= largest, f"{error[worst]:.2f} ulp at {x[normal][worst]!r}"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+def test_gamma_functions(dtype):
+    """lgamma and its derivatives are computed in double; libm and numpy's recurrences know what they should be."""
+    from nnrt._ref import unary as ref
+
+    x = arguments(dtype, (-150, 1e30))[::20]
+    wide = x.astype(np.float64)
+    one = np.ones_like(wide)
+    got, want = {}, {}
+    for name in ("lgamma", "digamma", "digamma_backward"):
+        got[name], want[name] = np.empty_like(x), np.empty_like(wide)
+    for y, table, v, dy in ((got, kernels(), x, np.ones_like(x)), (want, ref, wide, one)):
+        table.lgamma(y["lgamma"], v)
+        table.digamma(y["digamma"], v)
+        table.digamma_backward(y["digamma_backward"], dy, v)
+    for name, y in got.items():
+        finite = np.abs(want[name]) < np.finfo(dtype).max
+        np.testing.assert_array_equal(np.isfinite(y), finite)
+        # Terms of this size are added up; libm's own lgamma knows no more near its zeros.
+        size = np.maximum(np.abs(want[name]), 0.5 if name == "lgamma" else 1)
+        size = np.where(x < 0, np.maximum(size, 1 + np.abs(wide) * np.log1p(np.abs(wide))), size)
+        error = np.abs(y[finite] - want[name][finite]) / np.spacing(size[finite].astype(dtype))
+        largest = 0.51 if dtype == np.float32 else 40
+        worst = error.argmax()
+        assert error[worst] <= largest, f"{name}: {error[worst]:.2f} ulp at {x[finite][worst]!r}"
+    # At its zeros: log gamma(1 + e) = -gamma e + zeta(2) e^2 / 2 - zeta(3) e^3 / 3 + ...
+    e = np.ldexp(np.float64(1), -np.arange(9, np.finfo(dtype).nmant - 1))
+    e = np.concatenate([e, -e])
+    series = (1.017343061984449 / 6, -1.036927755143370 / 5, 1.082323233711138 / 4, -1.202056903159594 / 3)
+    value = e * np.polyval((*series, 1.644934066848226 / 2, -0.577215664901533), e)
+    for at, exact_value in ((1 + e, value), (2 + e, value + np.log1p(e))):
+        np.testing.assert_allclose(compute("lgamma", at.astype(dtype)), exact_value, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+def test_erfinv(dtype):
+    """By erf and erfc of what it gives, whichever does not cancel."""
+    x = arguments(dtype, (-1, 1))
+    ends = 1 - np.ldexp(dtype(1), -np.arange(1, np.finfo(dtype).nmant))
+    x = np.concatenate([x[np.abs(x) >= 2 * np.finfo(dtype).tiny][::10], ends])
+    y = compute("erfinv", x)
+    wide = x.astype(np.float64)
+    near = np.array([math.erf(v) - w for v, w in zip(y.tolist(), wide.tolist())])
+    far = np.array([(1 - abs(w)) - math.erfc(abs(v)) for v, w in zip(y.tolist(), wide.tolist())])
+    slope = 2 / math.sqrt(math.pi) * np.exp(-y.astype(np.float64) ** 2)
+    error = np.abs(np.where(np.abs(wide) < 0.5, near, far)) / slope / np.spacing(np.abs(y))
+    inside = np.abs(x) < 1
+    worst = error[inside].argmax()
+    assert error[inside][worst] <= (0.51 if dtype == np.float32 else 4), f"{error[inside][worst]:.2f} ulp at {x[inside][worst]!r}"
+
+
 SPECIAL = {
     "exp": [(np.inf, np.inf), (-np.inf, 0), (0, 1)],
     "expm1": [(np.inf, np.inf), (-np.inf, -1), (-0.0, -0.0)],
@@ -129,6 +184,9 @@ SPECIAL = {
     "atanh": [(1, np.inf), (-1, -np.inf), (2, np.nan)],
     "erf": [(np.inf, 1), (-np.inf, -1), (-0.0, -0.0)],
     "erfc": [(np.inf, 0), (-np.inf, 2), (0, 1)],
+    "erfinv": [(1, np.inf), (-1, -np.inf), (1.5, np.nan), (-0.0, -0.0)],
+    "lgamma": [(0.0, np.inf), (-0.0, np.inf), (-3, np.inf), (1, 0), (2, 0), (np.inf, np.inf), (-np.inf, np.inf)],
+    "digamma": [(0.0, -np.inf), (-0.0, np.inf), (-3, np.nan), (np.inf, np.inf), (-np.inf, np.nan)],
 }
 
 

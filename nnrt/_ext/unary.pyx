@@ -61,6 +61,12 @@ cdef extern from "unary.h" nogil:
         nnrt_kernel erf_backward[2]
         nnrt_kernel erfc[2]
         nnrt_kernel erfc_backward[2]
+        nnrt_kernel erfinv[2]
+        nnrt_kernel erfinv_backward[2]
+        nnrt_kernel lgamma[2]
+        nnrt_kernel lgamma_backward[2]
+        nnrt_kernel digamma[2]
+        nnrt_kernel digamma_backward[2]
         nnrt_kernel floor[2]
         nnrt_kernel ceil[2]
         nnrt_kernel round[2]
@@ -342,6 +348,36 @@ def erfc_backward(dx, dy, x):
         ref.erfc_backward(dx, dy, x)
 
 
+def erfinv(y, x):
+    if not map1(table.erfinv, 60, y, x):
+        ref.erfinv(y, x)
+
+
+def erfinv_backward(dx, dy, y):
+    if not map2(table.erfinv_backward, 25, dx, dy, y):
+        ref.erfinv_backward(dx, dy, y)
+
+
+def lgamma(y, x):
+    if not map1(table.lgamma, 80, y, x):
+        ref.lgamma(y, x)
+
+
+def lgamma_backward(dx, dy, x):
+    if not map2(table.lgamma_backward, 60, dx, dy, x):
+        ref.lgamma_backward(dx, dy, x)
+
+
+def digamma(y, x):
+    if not map1(table.digamma, 60, y, x):
+        ref.digamma(y, x)
+
+
+def digamma_backward(dx, dy, x):
+    if not map2(table.digamma_backward, 70, dx, dy, x):
+        ref.digamma_backward(dx, dy, x)
+
+
 def floor(y, x):
     if not map1(table.floor, 1, y, x):
         ref.floor(y, x)
@@ -395,30 +431,3 @@ def nan_to_num(y, x, nan, posinf, neginf):
 def nan_to_num_backward(dx, dy, x):
     if not map2(table.nan_to_num_backward, 2, dx, dy, x):
         ref.nan_to_num_backward(dx, dy, x)
-
-
-# Rare and without a vector form: as specified.
-
-
-def erfinv(y, x):
-    ref.erfinv(y, x)
-
-
-def erfinv_backward(dx, dy, y):
-    ref.erfinv_backward(dx, dy, y)
-
-
-def lgamma(y, x):
-    ref.lgamma(y, x)
-
-
-def lgamma_backward(dx, dy, x):
-    ref.lgamma_backward(dx, dy, x)
-
-
-def digamma(y, x):
-    ref.digamma(y, x)
-
-
-def digamma_backward(dx, dy, x):
-    ref.digamma_backward(dx, dy, x)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from nnrt._ref.unary import ERFINV_FAR, ERFINV_NEAR
+
 from .compiled import jit
 
 
@@ -71,27 +73,17 @@ def trigamma(x):
     return value + sign * (1 / z + r / 2 + series * r / z)
 
 
-_NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-         -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-_FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-        -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
-
-
 @jit
 def erfinv(x):
     z = np.float64(x)
     if math.fabs(z) == 1:
         return math.copysign(math.inf, z)
-    w = -math.log((1 - z) * (1 + z))
-    at = w - 2.5 if w < 5 else math.sqrt(w) - 3
-    guess = 0.0
-    for near, far in zip(_NEAR, _FAR):
-        guess = guess * at + (near if w < 5 else far)
-    guess *= z
-    for _ in range(2):  # from the nearer of erf and erfc, so that the residual does not cancel
-        if math.fabs(z) < 0.5:
-            error = math.erf(guess) - z
-        else:
-            error = ((1 - math.fabs(z)) - math.erfc(math.fabs(guess))) * (1.0 if z > 0 else -1.0)
-        guess -= error / (2 / math.sqrt(math.pi) * math.exp(-guess * guess))
-    return guess
+    w = -math.log((1 - z) * (1 + z)) if math.fabs(z) < 1 else math.nan
+    value = 0.0
+    if w < 6.25:
+        for c in ERFINV_NEAR:
+            value = value * (w - 3.125) + c
+    else:
+        for c in ERFINV_FAR:
+            value = value * (math.sqrt(w) - 4.25) + c
+    return value * z

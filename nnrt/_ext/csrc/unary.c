@@ -2,6 +2,7 @@
 #ifndef REAL
 
 #include "unary.h"
+#include "special.h"
 #include "vmath.h"
 
 #define REAL float
@@ -76,6 +77,28 @@ const nnrt_unary_table NNRT_SYM(unary) = {NNRT_UNARY_MAPS(ENTRY)};
     }                                                                       \
     MAP_KERNEL(map_##name, 0)
 
+/* By special.h, a block at a time; the expression is of to[i] and dy. */
+#define SPECIAL(name, function, operand, ...)                               \
+    MAP_ROW(map_##name)                                                     \
+    {                                                                       \
+        REAL *out = (REAL *)d[0];                                           \
+        const REAL *g = (const REAL *)d[1], *in = (const REAL *)d[operand]; \
+        double at[SPECIAL_ROW], to[SPECIAL_ROW];                            \
+        for (int64_t s = 0; s < n; s += SPECIAL_ROW) {                      \
+            int64_t m = n - s < SPECIAL_ROW ? n - s : SPECIAL_ROW;          \
+            for (int64_t i = 0; i < m; i++)                                 \
+                at[i] = in[s + i];                                          \
+            function##_special(to, at, m);                                  \
+            MAP_PRAGMA(GCC ivdep)                                           \
+            for (int64_t i = 0; i < m; i++) {                               \
+                const REAL dy = g[s + i];                                   \
+                (void)dy;                                                   \
+                out[s + i] = (REAL)(__VA_ARGS__);                           \
+            }                                                               \
+        }                                                                   \
+    }                                                                       \
+    MAP_KERNEL(map_##name, 0)
+
 #define PI (REAL)3.14159265358979323846
 
 M1(abs, x < 0 ? -x : x == 0 ? 0 : x)
@@ -131,6 +154,12 @@ M1(erf, K(erf)(x))
 M2(erf_backward, dy * ((REAL)1.1283791670955126 * K(exp_neg)(-x * x)))
 M1(erfc, K(erfc)(x))
 M2(erfc_backward, -dy * ((REAL)1.1283791670955126 * K(exp_neg)(-x * x)))
+SPECIAL(erfinv, erfinv, 1, to[i])
+M2(erfinv_backward, dy * ((REAL)0.88622692545275801 * K(exp)(x * x)))
+SPECIAL(lgamma, lgamma, 1, to[i])
+SPECIAL(lgamma_backward, digamma, 2, dy * to[i])
+SPECIAL(digamma, digamma, 1, to[i])
+SPECIAL(digamma_backward, trigamma, 2, dy * to[i])
 M1(floor, LIBM(__builtin_floor)(x))
 M1(ceil, LIBM(__builtin_ceil)(x))
 M1(round, LIBM(__builtin_rint)(x))
