@@ -1,25 +1,27 @@
 /* Running sums, products and extremes along the axis, one column at a time or a block of them. Included once per dtype. */
 
 /* __VA_ARGS__ for columns i at k, row r by row from `first` to before `end`. Rows of one column wait for each sum before the
- * next: as many lie side by side as hide that. */
-#define SIDE_BY_SIDE 8
-#define ROW_BY_ROW(first, end, by, across, ...)                                   \
-    for (int64_t r = first; r != end; r += by)                                    \
-        for (int64_t i = 0; i < w; i++) {                                         \
+ * next: four lie side by side, their sums in registers. More would meet in the same places of L1, y's lines beside x's. */
+#define SIDE_BY_SIDE 4
+#define ROW_BY_ROW(unroll, first, end, by, across, wide, ...)                     \
+    for (int64_t r = first; r != end; r += by) {                                  \
+        unroll                                                                    \
+        for (int64_t i = 0; i < wide; i++) {                                      \
             const int64_t k = r * step + i * (across);                            \
             __VA_ARGS__;                                                          \
-        }
+        }                                                                         \
+    }
+#define UNROLL _Pragma("GCC unroll 4")
 #define APART __asm__("") /* no vectors: they would be put together element by element */
-#define DOWN(...)                                                                 \
-    if (p->inner == 1)                                                            \
-        ROW_BY_ROW(0, n, 1, n, APART; __VA_ARGS__)                                \
+#define ALONG(first, end, by, ...)                                                \
+    if (step > 1)                                                                 \
+        ROW_BY_ROW(, first, end, by, 1, w, __VA_ARGS__)                           \
+    else if (w == SIDE_BY_SIDE)                                                   \
+        ROW_BY_ROW(UNROLL, first, end, by, n, SIDE_BY_SIDE, APART; __VA_ARGS__)   \
     else                                                                          \
-        ROW_BY_ROW(0, n, 1, 1, __VA_ARGS__)
-#define UP(...)                                                                   \
-    if (p->inner == 1)                                                            \
-        ROW_BY_ROW(n - 1, -1, -1, n, APART; __VA_ARGS__)                          \
-    else                                                                          \
-        ROW_BY_ROW(n - 1, -1, -1, 1, __VA_ARGS__)
+        ROW_BY_ROW(, first, end, by, n, 1, APART; __VA_ARGS__)
+#define DOWN(...) ALONG(0, n, 1, __VA_ARGS__)
+#define UP(...) ALONG(n - 1, -1, -1, __VA_ARGS__)
 #define START(value)                                                              \
     for (int64_t i = 0; i < w; i++)                                               \
     s[i] = value
@@ -34,7 +36,7 @@
         for (int64_t u = begin * p->group, last = units_end(p, end), w; u < last; u += step == 1 ? w : 1) { \
             const unit_t t = unit_of(p, u);                                       \
             const int64_t from = t.o * n * step + t.col, left = last - u;         \
-            w = step > 1 ? t.cols : left < SIDE_BY_SIDE ? left : SIDE_BY_SIDE;    \
+            w = step > 1 ? t.cols : left < SIDE_BY_SIDE ? 1 : SIDE_BY_SIDE;       \
             const REAL *restrict x = (const REAL *)p->x + from;                   \
             const REAL *restrict dy = (const REAL *)p->dy;                        \
             REAL *restrict y = (REAL *)p->y + from;                               \
@@ -69,7 +71,9 @@ SCAN(cummin, int64_t *at = p->index + from; DOWN(EXTREME(<=)))
 
 #undef SIDE_BY_SIDE
 #undef ROW_BY_ROW
+#undef UNROLL
 #undef APART
+#undef ALONG
 #undef DOWN
 #undef UP
 #undef START
