@@ -61,6 +61,8 @@ cdef extern from "elementwise.h" nogil:
         nnrt_kernel clamp[2]
         nnrt_kernel clamp_numbers[2]
         nnrt_kernel clamp_backward[2]
+        nnrt_kernel copysign[2]
+        nnrt_kernel nextafter[2]
         nnrt_kernel sum_axis[2]
         nnrt_kernel sum_partials[2]
     ctypedef struct nnrt_sum_args:
@@ -201,6 +203,16 @@ def hypot(out, a, b):
 def hypot_backward(da, dy, a, y):
     if not map3(table.hypot_backward, 2, da, dy, a, y):
         ref.hypot_backward(da, dy, a, y)
+
+
+def copysign(out, a, b):
+    if not map2(table.copysign, 1, out, a, b):
+        ref.copysign(out, a, b)
+
+
+def nextafter(out, a, b):
+    if not map2(table.nextafter, 3, out, a, b):
+        ref.nextafter(out, a, b)
 
 
 def logaddexp(out, a, b):

@@ -70,6 +70,14 @@ def hypot(out, a, b):
     floating(np.hypot, ref.hypot, out, a, b)
 
 
+def copysign(out, a, b):
+    floating(np.copysign, ref.copysign, out, a, b)
+
+
+def nextafter(out, a, b):
+    floating(np.nextafter, ref.nextafter, out, a, b)
+
+
 def logaddexp(out, a, b):
     floating(np.logaddexp, ref.logaddexp, out, a, b)
 

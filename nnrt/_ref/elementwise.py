@@ -164,6 +164,16 @@ def hypot_backward(da: Out, dy, a, y):
     da[...] = dy * (a / y)
 
 
+def copysign(out: Out, a, b):
+    """out = |a| with b's sign, that of -0.0 being minus"""
+    np.copysign(a, b, out=out)
+
+
+def nextafter(out: Out, a, b):
+    """out = the next number after a in the direction of b"""
+    np.nextafter(a, b, out=out)
+
+
 @quiet
 def logaddexp(out: Out, a, b):
     """out = log(e^a + e^b) without overflow between."""

@@ -313,7 +313,7 @@ def copysign(input, other):
     """|input| with other's sign (that of -0.0 is minus). other has no gradient, nor has input where it is 0."""
     a, b = float_operands("copysign", input, other)
     out = result("copysign", array_of(a), array_of(b))
-    np.copysign(array_of(a), array_of(b), out=out)
+    K.copysign(out, array_of(a), array_of(b))
     return record(out, copysign_backward, (tensor_of(a), tensor_of(b)), (a, shape_of(array_of(b)), out))
 
 
@@ -327,7 +327,7 @@ def nextafter(input, other):
     """The next number after input in the direction of other. Not differentiable."""
     a, b = float_operands("nextafter", input, other)
     out = result("nextafter", array_of(a), array_of(b))
-    np.nextafter(array_of(a), array_of(b), out=out)
+    K.nextafter(out, array_of(a), array_of(b))
     return wrap(out)
 
 

@@ -24,6 +24,8 @@ PAIRS = [
     "logaddexp",
     "xlogy",
     "heaviside",
+    "copysign",
+    "nextafter",
 ]
 HOT = ["add", "sub", "mul", "div", "maximum", "pow"]
 # output's shape, and the inputs': what a kernel's broadcasting has to tell apart

@@ -204,6 +204,21 @@ INLINE REAL K(length)(REAL a, REAL b)
 }
 MAP_PAIR(hypot, REAL, K(length)(a, b))
 MAP3(hypot_backward, p * (q / r))
+MAP_PAIR(copysign, REAL, LIBM(__builtin_copysign)(a, b))
+
+/* By whole numbers in the order of the reals, -0 being -1: comparisons of reals take what is denormal for 0. */
+INLINE REAL K(next)(REAL a, REAL b)
+{
+    enum { SIGN = 8 * sizeof(REAL) - 1 };
+    const WORD most = (WORD)(((uint64_t)1 << SIGN) - 1), i = (WORD)K(bits)(a), j = (WORD)K(bits)(b);
+    const WORD from = i ^ (i >> SIGN & most), to = j ^ (j >> SIGN & most);
+    const WORD start = from == -1 ? 0 : from, end = to == -1 ? 0 : to, up = start < end;
+    const WORD next = from + ((from == -1) & up) - ((from == 0) & !up) + (up ? 1 : -1);
+    const REAL y = K(real)(next ^ (next >> SIGN & most));
+    const REAL same = (a != a) | (b != b) ? a + b : b;
+    return (a != a) | (b != b) | (start == end) ? same : y;
+}
+MAP_PAIR(nextafter, REAL, K(next)(a, b))
 
 INLINE REAL K(logaddexp_of)(REAL a, REAL b)
 {

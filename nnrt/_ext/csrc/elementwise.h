@@ -10,7 +10,7 @@
     X(pow_backward_exponent) X(maximum) X(maximum_backward) X(minimum) X(minimum_backward)    \
     X(fmax) X(fmin) X(atan2) X(atan2_backward) X(hypot) X(hypot_backward) X(logaddexp)        \
     X(logaddexp_backward) X(xlogy) X(xlogy_backward) X(lerp) X(addcmul) X(addcdiv) X(where)   \
-    X(clamp) X(clamp_numbers) X(clamp_backward)
+    X(clamp) X(clamp_numbers) X(clamp_backward) X(copysign) X(nextafter)
 
 /* Sums along the middle axis of x, a dense array [outer, length, inner], in pieces: out is
  * [outer, pieces, inner]. An item is a piece of a block of columns, a task is `group` items.
