@@ -104,7 +104,7 @@ cdef int multiply(nnrt_gemm *g, int dtype) noexcept nogil:
         g.activation, g.beta = activation, 1
         g.bias = g.row_bias = g.residual = NULL
     if not g.packed_b:
-        if g.m == 1 and g.b_col == 1:
+        if g.m == 1 and g.b_col == 1 and (g.n > 1 or g.a_col != 1 or g.b_row != 1):
             return axpy(g, ops, size, serial)
         if g.m <= DOT_LINES or g.n <= DOT_LINES:
             if g.a_col == 1 and g.b_row == 1:

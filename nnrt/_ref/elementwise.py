@@ -232,7 +232,7 @@ def where(out: Out, condition, a, b):
 
 def clamp(out: Out, x, lo, hi):
     """out = min(max(x, lo), hi); NaN where any of them is."""
-    np.minimum(np.maximum(x, lo), hi, out=out, casting="same_kind")
+    np.asarray(x).clip(lo, hi, out=out, casting="same_kind")
 
 
 def clamp_backward(dx: Out, dy, x, lo, hi):

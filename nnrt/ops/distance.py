@@ -20,7 +20,9 @@ from .statistics import vector_norm
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
     x1, x2 = as_tensor("cosine_similarity", x1), as_tensor("cosine_similarity", x2)
-    common = broadcast_shapes(x1.array.shape, x2.array.shape)
+    common = x1.array.shape
+    if x2.array.shape != common:
+        common = broadcast_shapes(common, x2.array.shape)
     dim = axis_of("cosine_similarity", dim, len(common))
     units = []
     for x in (x1, x2):

@@ -5,6 +5,7 @@ read once per index is added back once per index in the backward, repeated indic
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -235,14 +236,15 @@ def check_range(op, index, size, dim):
         )
 
 
+@lru_cache(4096)
+def _around(size, dim):
+    """(O, R, D) of a shape around axis dim."""
+    return math.prod(size[:dim]), size[dim], math.prod(size[dim + 1 :])
+
+
 def folded(a, dim):
     """A C-ordered array as [O, R, D] around axis dim."""
-    outer = inner = 1
-    for n in a.shape[:dim]:
-        outer *= n
-    for n in a.shape[dim + 1 :]:
-        inner *= n
-    return a.reshape(outer, a.shape[dim], inner)
+    return a.reshape(_around(a.shape, dim))
 
 
 def scattered(out, base, weights, x, index):
@@ -327,7 +329,7 @@ def gather(input, dim, index, sparse_grad=False):
         return shape.reshape(gather(shape.reshape(input, 1), 0, index.reshape(1)), given)
     check_range("gather", index, a.shape[dim], dim)
     out = memory.empty(index.shape, a.dtype)
-    K.gather(folded(out, dim), folded3(a, index, dim), folded(index, dim))
+    K.gather(folded(out, dim), folded(corner(a, dim, index), dim), folded(index, dim))
     return record(out, gather_backward, (input,), (a.shape, dim, index))
 
 
@@ -341,19 +343,21 @@ def gather_backward(node, dy):
 
 def summed_along(size, dim, index, values):
     """Zeros of shape `size` with values [index's shape] added along dim at index."""
-    corner = index.shape[:dim] + (size[dim],) + index.shape[dim + 1 :]
-    part = memory.empty(corner, values.dtype)
+    reached = index.shape[:dim] + (size[dim],) + index.shape[dim + 1 :]
+    part = memory.empty(reached, values.dtype)
     K.scatter_add(folded(part, dim), None, folded(memory.contiguous(values), dim), folded(index, dim))
-    if corner == tuple(size):
+    if reached == tuple(size):
         return part
     out = memory.zeros(size, values.dtype)
-    out[tuple([slice(n) for n in corner])] = part
+    out[tuple([slice(n) for n in reached])] = part
     return out
 
 
 def index_like(op, index, a, dim):
     """An index along dim as C-ordered int64, checked against array a; None for one of shape (0,)."""
     index = memory.contiguous(indices_of(op, index))
+    if index.shape == a.shape and a.ndim:
+        return index
     if index.ndim != a.ndim:
         if index.shape == (0,):
             return None
@@ -371,10 +375,11 @@ def index_like(op, index, a, dim):
     return index
 
 
-def folded3(a, index, dim):
-    """The part of a that index can reach, as [O, R, D] (a view where possible)."""
-    corner = a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
-    return folded(corner, dim)
+def corner(a, dim, index):
+    """The part of a that an index along dim can reach."""
+    if a.shape == index.shape:
+        return a
+    return a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
 
 
 def take_along_dim(input, indices, dim=None):

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from .. import memory
+from .. import memory, registry
 from ..autograd import record
 from ..tensor import wrap
 from ._axes import axis_of
-from .linear import affine, matmul, rows_of
+from .linear import affine, matmul, product, rows_of
 from .promotion import as_tensor, broadcast, operands, sum_to
+
+K = registry.family("elementwise")
 
 
 def mm(input, mat2):
@@ -103,7 +105,18 @@ def inner(input, other):
 def outer(input, vec2):
     """[M], [N] -> [M, N], of the dtype that their product has."""
     input, vec2 = operands("outer", *_of_dims("outer", input, 1, vec2, 1))
-    return matmul(input.reshape(-1, 1), vec2.reshape(1, -1))
+    a, b = input.array, vec2.array
+    out = memory.empty((a.size, b.size), a.dtype)
+    K.mul(out, a[:, None], b)
+    return record(out, outer_backward, (input, vec2), (input, vec2))
+
+
+def outer_backward(node, dy):
+    """y = a bᵀ  =>  da = dy b, db = dyᵀ a"""
+    a, b = node.saved
+    da = product(dy, b[:, None])[:, 0] if node.needs(0) else None
+    db = product(dy.T, a[:, None])[:, 0] if node.needs(1) else None
+    return da, db
 
 
 ger = outer

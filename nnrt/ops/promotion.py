@@ -120,17 +120,19 @@ def float_operands(op, x, other):
 
 def all_operands(op, *values):
     """operands() of any number of operands, as a list."""
-    dtype = None
-    for v in values:  # Tensors of one floating dtype and Python floats are what they should be
+    dtype, numbers = None, False
+    for v in values:  # Tensors of one dtype, and with floating ones Python floats, are what they should be
         if isinstance(v, Tensor):
-            if dtype is None and v.array.dtype.kind == "f":
+            if dtype is None:
                 dtype = v.array.dtype
             elif v.array.dtype != dtype:
                 break
-        elif type(v) is not float:
+        elif type(v) is float:
+            numbers = True
+        else:
             break
     else:
-        if dtype is not None:
+        if dtype is not None and (not numbers or dtype.kind == "f"):
             return list(values)
     values = [as_operand(v) for v in values]
     dtype = common_type(op, *values)

@@ -13,6 +13,7 @@ from . import parts, shape
 from .index import (
     added_at,
     check_range,
+    corner,
     folded,
     index_error,
     index_like,
@@ -37,6 +38,8 @@ def _operands(op, x, dim, index, src):
     if not isinstance(src, Tensor):
         return dim, checked, src
     s = src.array
+    if s.shape == checked.shape and s.dtype == a.dtype:
+        return dim, checked, s
     if s.ndim != checked.ndim or any([m > n for m, n in zip(checked.shape, s.shape)]):
         raise RuntimeError(f"{op}: index of shape {checked.shape} does not lie within src of shape {s.shape}")
     if s.dtype != a.dtype:
@@ -57,15 +60,10 @@ def _copy(a):
     return out
 
 
-def _corner(a, dim, index):
-    """The part of a that an index along dim can reach."""
-    return a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
-
-
 def _read(a, dim, index):
     """What `index` names in array a: out[i, j, k] = a[i, index[i, j, k], k] (for dim 1)."""
     out = memory.empty(index.shape, a.dtype)
-    K.gather(folded(out, dim), folded(_corner(a, dim, index), dim), folded(index, dim))
+    K.gather(folded(out, dim), folded(corner(a, dim, index), dim), folded(index, dim))
     return out
 
 
@@ -129,13 +127,13 @@ def _put(a, dim, index, values):
 
 def _written(kernel, a, dim, index, values):
     """A copy of a with values written at index along dim by K.scatter or K.scatter_add."""
-    corner = memory.contiguous(_corner(a, dim, index))
-    part = memory.empty(corner.shape, a.dtype)
-    kernel(folded(part, dim), folded(corner, dim), folded(values, dim), folded(index, dim))
+    base = memory.contiguous(corner(a, dim, index))
+    part = memory.empty(base.shape, a.dtype)
+    kernel(folded(part, dim), folded(base, dim), folded(values, dim), folded(index, dim))
     if part.shape == a.shape:
         return part
     out = _copy(a)
-    _corner(out, dim, index)[...] = part
+    corner(out, dim, index)[...] = part
     return out
 
 

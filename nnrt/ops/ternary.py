@@ -12,6 +12,7 @@ from .promotion import (
     array_of,
     as_operand,
     as_tensor,
+    converted,
     result_of,
     result_type,
     shape_of,
@@ -152,6 +153,13 @@ def clamp(input, min=None, max=None):
     input = as_tensor("clamp", input)
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of min and max must be given")
+    dtype = input.array.dtype
+    if dtype.kind in "fi" and type(min) in _NUMBER[dtype.kind] and type(max) in _NUMBER[dtype.kind]:
+        lo = _lowest(dtype) if min is None else converted(min, dtype)
+        hi = _highest(dtype) if max is None else converted(max, dtype)
+        out = empty_like(input.array)
+        K.clamp(out, input.array, lo, hi)
+        return record(out, clamp_backward, (input, None, None), (input, lo, hi, max is None))
     given = [input] + [v for v in (min, max) if v is not None]
     a, *bounds = all_operands("clamp", *given)
     lo = bounds[0] if min is not None else _lowest(a.array.dtype)
@@ -160,6 +168,10 @@ def clamp(input, min=None, max=None):
     out = result_of("clamp", (u, low, high), u.dtype)
     K.clamp(out, u, low, high)
     return record(out, clamp_backward, (a, tensor_of(lo), tensor_of(hi)), (a, lo, hi, max is None))
+
+
+# Bounds that leave the dtype as it is, by its kind.
+_NUMBER = {"f": (float, int, type(None)), "i": (int, type(None))}
 
 
 def clamp_backward(node, dy):
