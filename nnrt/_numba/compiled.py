@@ -67,16 +67,36 @@ def typed(signature, **options):
     return lambda function: _Typed(function, signature, options)
 
 
+def shared(signature, **options):
+    """typed, for what threads.together calls. The function's last argument, which is not in the signature, is the address of
+    zeros to count in."""
+    return lambda function: _Shared(function, signature, options)
+
+
 class _Typed(dict):
     def __init__(self, function, signature, options):
         self.function, self.signature, self.options = function, signature, options
 
     def __missing__(self, dtype):
+        self[dtype] = self.made(tuple(self.signature(numba.from_dtype(dtype))))
+        return self[dtype]
+
+    def made(self, kinds):
         compiled = jit(self.function, **self.options)
-        compiled.compile(tuple(self.signature(numba.from_dtype(dtype))))
+        compiled.compile(kinds)
         compiled.disable_compile()
-        self[dtype] = compiled
         return compiled
+
+
+class _Shared(_Typed):
+    def made(self, kinds):
+        from .gate import entry
+
+        kernel = super().made((*kinds, numba.types.intp))
+        (result,) = kernel.overloads.values()
+        address = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+        enter = entry(kinds)
+        return lambda *args, kernel=kernel: enter(address, *args)  # the code lives as long as the kernel
 
 
 def array(scalar, axes):

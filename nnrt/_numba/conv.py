@@ -15,7 +15,8 @@ import numpy as np
 from numba import types
 
 from . import threads
-from .compiled import array, typed
+from .compiled import array, shared
+from .gate import reach
 from .linear import THREAD_MACS, _activate, _copy, _give, _take, bias_grad
 from .native import MR, VECTOR, address, count, load, stack, store, sums
 
@@ -108,10 +109,10 @@ def _plan(transposed, out, out_steps, read, read_steps, size, shape, stride, pad
     return _Plan(low, padded, bool(per) and all(phase[4] for axis in axes for phase in axis), grids)
 
 
-@typed(
+@shared(
     lambda T: [
         T, types.boolean, array(T, 5), array(T, 5), array(T, 1), array(types.int64, 2), array(types.int64, 1),
-        types.intp, types.intp, array(types.int64, 1),
+        types.intp, types.intp,
     ]
 )  # fmt: skip
 def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
@@ -124,7 +125,7 @@ def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
     lines = np.empty(3 * MR, np.int64)
     rows, to = address(lines), address(lines) + 8 * MR
     edge = stack(one)
-    tiles, units, numbers = (pixels + MR - 1) // MR, geometry[12] * panels, address(numbers)
+    tiles, units = (pixels + MR - 1) // MR, geometry[12] * panels
     while True:
         task = count(numbers, 1)
         if task >= blocks * parts:
@@ -160,9 +161,6 @@ def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
                         if not fresh:
                             s += load(one, line, j * size)
                         store(one, s, line, j * size)
-        count(numbers + 64, 1)
-    while count(numbers + 64, 0) < blocks * parts:  # at most another thread's last task
-        pass
     lines[0] = 0  # Numba frees an array behind its last use
 
 
@@ -211,10 +209,10 @@ def _walk(out, out_steps, read, read_steps, size, shape, stride, padding, dilati
     return low, padded, table, np.array([np.dot(np.subtract(at, low), read_steps[1:4]) for _, at in taps]), int(x_steps[3])
 
 
-@typed(
+@shared(
     lambda T: [
         T, array(T, 3), array(T, 5), array(T, 5), array(T, 5), array(types.int64, 2), array(types.int64, 1),
-        types.intp, types.intp, array(types.int64, 1),
+        types.intp, types.intp,
     ]
 )  # fmt: skip
 def _sweep(one, dw, total, x, dy, table, offsets, block, x_step, numbers):
@@ -225,7 +223,7 @@ def _sweep(one, dw, total, x, dy, table, offsets, block, x_step, numbers):
     lines = np.empty(2 * MR, np.int64)
     rows, to = address(lines), address(lines) + 8 * MR
     spare = stack(one)
-    numbers, panels = address(numbers), groups * across
+    panels = groups * across
     while True:
         piece = count(numbers, 1)
         if piece >= panels * (taps + 1):
@@ -243,15 +241,12 @@ def _sweep(one, dw, total, x, dy, table, offsets, block, x_step, numbers):
                     n = min(block, table.shape[0] - r)
                     sums(one, to, rows, address(table) + 16 * r, n, dy.shape[3], x_step, first_dy, dy.strides[3], r == 0)
         else:
-            while count(numbers + 64, 0) < panels * taps:
-                pass
+            reach(numbers + 64, panels * taps)
             unit = piece - panels * taps
             first, row = unit % across * lanes, per * taps * size
             to_dw, source = address(dw) + (unit // across * into + first) * row, address(total) + unit * per * taps * wide
             _copy(one, size, to_dw, row, source, min(lanes, into - first), per * taps, size, wide)
         count(numbers + 64, 1)
-    while count(numbers + 64, 0) < panels * (taps + 1):
-        pass
     lines[0] = 0  # as above
 
 

@@ -14,7 +14,8 @@ from nnrt._ref.linear import ACTIVATIONS, _check
 
 from . import activation as functions
 from . import reduce, threads, unary
-from .compiled import array, jit, typed
+from .compiled import array, jit, shared, typed
+from .gate import reach
 from .native import MR, TURN, VECTOR, address, count, load, move, stack, store, tile, turn
 
 # A panel of b this deep and HIGH tiles of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
@@ -82,17 +83,17 @@ def _panels(one, size, to, source, k, lines, k_step, line_step):
         _copy(one, size, panel, wide * size, source + line * line_step, k, width, k_step, line_step)
 
 
-@typed(
+@shared(
     lambda T: [
         T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(T, 1),
-        array(types.uint8, 1), types.intp, types.intp, types.intp, array(types.int64, 1),
+        array(types.uint8, 1), types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
 def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
     """c (+)= alpha a b: this thread's share.
 
     packed: the panels of b, or empty; others are made in memory. rows, cols: how many blocks a matrix c is
-    cut into. numbers: the next group to copy, groups copied, the next block, blocks done.
+    cut into. numbers: the next group to copy, groups copied, the next block.
     """
     batch, m, n = c.shape
     k, size = a.shape[2], a.itemsize
@@ -111,7 +112,6 @@ def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
     if packed.size:
         to_b, groups_b = address(packed), 0
     packs = a_count * groups_a + b_count * groups_b
-    numbers = address(numbers)
     while True:
         t = count(numbers, 1)
         if t >= packs:
@@ -126,8 +126,7 @@ def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
             to, source = to_b + (i * across + u) * panel, address(b) + i * b_batch + u * nr * b_col
             _panels(alpha, size, to, source, k, min(GROUP_B * nr, n - u * nr), b_row, b_col)
         count(numbers + 64, 1)
-    while count(numbers + 64, 0) < packs:  # at most another thread's last group
-        pass
+    reach(numbers + 64, packs)  # at most another thread's last group
     edge = stack(alpha)
     blocks = batch * rows * cols
     while True:
@@ -166,9 +165,6 @@ def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
                             if not first:
                                 s += load(alpha, at_c, y * c_row + x * size)
                             store(alpha, s, at_c, y * c_row + x * size)
-        count(numbers + 192, 1)
-    while count(numbers + 192, 0) < blocks:
-        pass
 
 
 @typed(

@@ -10,7 +10,8 @@ from numba import types
 
 from nnrt._ref.winograd import _MATRICES
 
-from .compiled import array, jit, typed
+from .compiled import array, jit, shared
+from .gate import reach
 from .linear import _copy
 from .native import MR, TURN, VECTOR, address, count, line, load, low_packed_tile, low_tile, move, packed_tile, store, tile
 
@@ -80,10 +81,10 @@ def _input(one, which, half, room, x, t, down, across, m, side, top, left, step,
         _both_ways(one, which, half, whole, to + p * to_phase, k * to_step, to_step, to_panel, at, at_down, at_right, side, k)
 
 
-@typed(
+@shared(
     lambda T: [
         T, types.int64, array(T, 1), array(T, 4), array(types.int64, 2), types.intp, types.intp, types.intp, types.intp,
-        types.intp, types.intp, array(types.int64, 1),
+        types.intp, types.intp,
     ]
 )  # fmt: skip
 def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
@@ -97,7 +98,7 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
     panels, pieces = (columns * size + WIDE - 1) // WIDE, (depth + PART - 1) // PART
     memory = np.empty((PART * taps + 18) * WIDE + 64, np.uint8)
     half = (address(memory) + 63) // 64 * 64
-    lines, numbers = half + 18 * WIDE, address(numbers)
+    lines = half + 18 * WIDE
     total = groups * panels * pieces
     while True:
         t = count(numbers, 1)
@@ -118,16 +119,13 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
                 at = lines + (d * taps + parts[part, 0]) * WIDE
                 place = to + d * WIDE + parts[part, 1]
                 _both_ways(one, which, half, WIDE, place, k * step, step, WIDE, at, down * WIDE, right * WIDE, r, k)
-        count(numbers + 64, 1)
-    while count(numbers + 64, 0) < total:  # at most another thread's last piece
-        pass
     memory[0] = 0  # Numba frees an array behind its last use
 
 
-@typed(
+@shared(
     lambda T: [
         T, types.int64, types.int64, array(T, 4), array(T, 4), array(T, 1), array(T, 1), types.intp, types.intp, types.intp,
-        types.intp, types.intp, types.intp, types.intp, types.intp, array(types.int64, 1),
+        types.intp, types.intp, types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
 def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, groups, cuts, numbers):
@@ -149,7 +147,7 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
     v = half + 36 * VECTOR
     products = v + k * k * v_step
     room = products + k * k * m_step
-    each, numbers = (tiles + block - 1) // block, address(numbers)
+    each = (tiles + block - 1) // block
     pieces = groups * each * cuts
     while True:
         piece = count(numbers, 1)
@@ -198,9 +196,6 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
                         at = to + h * row + w * pixel
                         for e in range(columns // size):
                             store(one, load(one, at, e * size) + load(one, of_bias, e * size), at, e * size)
-        count(numbers + 64, 1)
-    while count(numbers + 64, 0) < pieces:
-        pass
     memory[0] = 0  # as above
 
 
@@ -241,11 +236,11 @@ def _taps(one, which, size, half, to, parts, taps, down, right, k, r, n, source,
                 _both_ways(one, which, half, WIDE, place, down * WIDE, right * WIDE, WIDE, at, k * step, step, k, r)
 
 
-@typed(
+@shared(
     lambda T: [
         T, types.int64, types.int64, types.int64, array(T, 3), array(T, 4), array(T, 4), array(types.int64, 2),
         array(types.uint8, 1), types.intp, types.intp, types.intp, types.intp, types.intp, types.intp, types.intp,
-        types.intp, types.intp, types.intp, array(types.int64, 1),
+        types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
 def gradient(
@@ -272,7 +267,7 @@ def gradient(
     shared = q + k * k * q_step
     across_c, shares, passes = (of_c + high - 1) // high, (most + SHARE - 1) // SHARE, (tiles + most - 1) // most
     blocks = across_c * of_o
-    at_once, each, numbers = passes == 1 and cuts == 1, shares + blocks * cuts, address(numbers)
+    at_once, each = passes == 1 and cuts == 1, shares + blocks * cuts
     total = passes * each + (0 if at_once else blocks)
     while True:
         piece = count(numbers, 1)
@@ -281,8 +276,7 @@ def gradient(
         turn, t = piece // each, piece % each
         summing = turn < passes and t >= shares
         # what came before is read, or written over
-        while count(numbers + 64, 0) < turn * each + (shares if summing else 0):
-            pass
+        reach(numbers + 64, turn * each + (shares if summing else 0))
         first, some = turn * most, min(most, tiles - turn * most)
         if turn < passes and not summing:
             for s in range(t * SHARE, min(t * SHARE + SHARE, some)):
@@ -312,6 +306,4 @@ def gradient(
                 to = address(dw) + panel_o * nr * dw.strides[0] + a * nr * taps * size
                 _copy(one, size, to, dw.strides[0], lines, min(nr, o - panel_o * nr), width * taps, size, WIDE)
         count(numbers + 64, 1)
-    while count(numbers + 64, 0) < total:
-        pass
     scratch[0] = 0  # as above

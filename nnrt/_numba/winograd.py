@@ -1,8 +1,7 @@
 """Winograd convolution in Numba. See nnrt._ref.winograd for what each computes.
 
 A thread transforms a block of tiles, multiplies it and transforms it back, near it; for the filter's gradient threads share
-the transforms, then blocks of sums. `tiles` holds what each thread does; one call of it is a whole convolution, since helpers
-take 20 us to come.
+the transforms, then blocks of sums. `tiles` holds what each thread does; one call of it is a whole convolution.
 """
 
 import numpy as np
