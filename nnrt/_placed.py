@@ -75,5 +75,5 @@ class Placed:
     def _zeros(self):
         if self.order is None:
             return memory.zeros(self.shape, self.dtype)
-        places = [self.order.index(i) for i in range(len(self.order))]
-        return memory.zeros(tuple([self.shape[i] for i in self.order]), self.dtype).transpose(places)
+        ordered = tuple([self.shape[i] for i in self.order])
+        return memory.zeros(ordered, self.dtype).transpose(memory.inverse_order(self.order))

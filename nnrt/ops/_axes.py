@@ -63,11 +63,6 @@ def from_last(a, axis):
     return a if axis == last else a.transpose(*range(axis), last, *range(axis, last))
 
 
-def places_of(axes):
-    """Where each axis stands in a list of them, the smallest first; np.argsort takes 3 us."""
-    return sorted(range(len(axes)), key=axes.__getitem__)
-
-
 def reduced_shape(shape, axes, keepdim):
     """The shape without the axes, or with size 1 there."""
     if keepdim:
@@ -126,7 +121,7 @@ def _arrange_any(b, axes, keepdim, dtype):
         order = [i for i in order if i not in axes] + list(axes)
         copy = memory.empty(tuple([shape[i] for i in order]), b.dtype)
         copy[...] = b.transpose(order)
-        b = copy.transpose(places_of(order))
+        b = copy.transpose(memory.inverse_order(order))
     outer = n = inner = 1
     seen = False
     for i in order:
@@ -139,7 +134,7 @@ def _arrange_any(b, axes, keepdim, dtype):
             outer *= shape[i]
     kept = order if keepdim else [i for i in order if i not in axes]
     y = memory.empty(tuple([1 if i in axes else shape[i] for i in kept]), dtype)
-    return b, y.transpose(places_of(kept)), outer, n, inner
+    return b, y.transpose(memory.inverse_order(kept)), outer, n, inner
 
 
 def expand(dy, shape, axes, keepdim):

@@ -13,7 +13,6 @@ from .. import memory, registry
 from .._printing import describe, set_printoptions  # noqa: F401
 from ..dtypes import SUPPORTED, as_dtype, check_device, cpu, get_default_dtype  # noqa: F401
 from ..tensor import Tensor, view_of, wrap
-from ._axes import places_of
 
 K = registry.family("shape")
 
@@ -265,8 +264,8 @@ def in_order_of(a, size, dtype):
         return memory.empty(size, dtype)
     if dtype == a.dtype:
         return memory.empty_like(memory.strided(a, 0, size, a.strides, False))  # which nobody reads
-    order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
-    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(places_of(order))
+    order = memory.axis_order(a)
+    return memory.empty(tuple([size[i] for i in order]), dtype).transpose(memory.inverse_order(order))
 
 
 def _tensor(op, x):

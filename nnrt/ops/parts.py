@@ -11,7 +11,7 @@ from .. import memory, registry
 from .._placed import Placed
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
-from ._axes import axis_of, places_of
+from ._axes import axis_of
 from .promotion import as_tensor
 from .shape import axes_of, viewed
 
@@ -25,7 +25,7 @@ def part(base, array, key):
     t = view_of(base, array)
     if base.requires_grad and grad_enabled():
         a = base.array
-        order = None if a.flags.c_contiguous else sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        order = None if a.flags.c_contiguous else memory.axis_order(a)
         attach((t,), put_backward, (base,), (a.shape, order, key))
     return t
 
@@ -141,7 +141,7 @@ def as_strided(input, size, stride, storage_offset=None):
         if isinstance(link, np.ndarray):
             owner = link
         link = getattr(link, "base", None)
-    flat = owner.transpose(sorted(range(owner.ndim), key=lambda i: -abs(owner.strides[i])))
+    flat = owner.transpose(memory.axis_order(owner))
     if not flat.flags.c_contiguous:
         raise RuntimeError("as_strided: the memory that the tensor lies in has gaps")
     start = (a.ctypes.data - flat.ctypes.data) // a.itemsize
@@ -189,7 +189,7 @@ def pieces(base, keys):
     a = base.array
     outs = tuple([view_of(base, a[key]) for key in keys])
     if outs and base.requires_grad and grad_enabled():
-        order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        order = memory.axis_order(a)
         attach(outs, pieces_backward, (base,), (a.shape, order, keys))
     return outs
 
@@ -200,7 +200,7 @@ def pieces_backward(node, *dys):
     for dy in dys:
         if dy is not None:
             break
-    ordered, back = tuple([shape[i] for i in order]), places_of(order)
+    ordered, back = tuple([shape[i] for i in order]), memory.inverse_order(order)
     if _same_base(dys, ordered):
         dx = dy.base.reshape(ordered).transpose(back)
         if all([_same_memory(dx[key], dy) for key, dy in zip(keys, dys)]):
