@@ -6,7 +6,8 @@ from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_STRIDES, PyArray_TYPE, NP
 
 from nnrt._ext.linear cimport linear_table, nnrt_gemm_ops
 from nnrt._ext.runtime cimport (
-    NNRT_F32, dtype_code, empty, give, has_nan, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work, take,
+    NNRT_F32, ceil_div, dtype_code, empty, give, has_nan, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work,
+    take,
 )
 
 
@@ -68,10 +69,6 @@ cdef int64_t TASKS = NNRT_ATTENTION_TASKS
 cdef double TASK_MACS = 16e6
 # Keys of a decoding task: 64 kB of keys and values of 64 floats each.
 cdef int64_t DECODE_KEYS = 128
-
-
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef void place(nnrt_attention_array *to, ndarray a) noexcept:

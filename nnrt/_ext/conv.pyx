@@ -11,7 +11,7 @@ from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_
 
 from nnrt._ext.linear cimport linear_table, multiply, nnrt_gemm, nnrt_gemm_ops, packed_count
 from nnrt._ext.runtime cimport (
-    NNRT_F32, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span, take,
+    NNRT_F32, ceil_div, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span, take,
 )
 
 import numpy as np
@@ -124,10 +124,6 @@ cdef int64_t SUMS_BYTES = 512 << 10
 cdef double TASK_MACS = 262144
 
 
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
 cdef inline int64_t even(int64_t n, int64_t most) noexcept nogil:
     # The length of equal parts of n that are at most `most` long.
     return ceil_div(n, ceil_div(n, max(1, most)))
@@ -164,112 +160,8 @@ cdef bint narrow(int64_t out_w, int64_t groups, const nnrt_gemm_ops *g) noexcept
     return out_w < (LEAST_ROWS if groups == 1 else 3) * ceil_div(out_w, g.mr)
 
 
-# ---- filters ----
+include "conv_filter.pxi"
 
-def filter_size(shape, int64_t groups, dtype, backward):
-    """Elements of the packed filter of a weight of this shape."""
-    cdef int code = 0 if np.dtype(dtype).itemsize == 4 else 1
-    cdef int64_t o = shape[0] // groups, c = shape[1], taps = shape[2] * shape[3] * shape[4]
-    return groups * (packed_count(taps * o, c, code) if backward else packed_count(taps * c, o, code))
-
-
-cdef int64_t kind_of(int64_t k, int64_t stride, int64_t dilation) noexcept nogil:
-    # Taps k of one class k d mod s meet the same outputs of a convolution with stride s.
-    return k * dilation % stride
-
-
-cdef void count_kinds(int64_t *same, int64_t *less, int64_t kind, int64_t size, int64_t stride,
-                      int64_t dilation) noexcept nogil:
-    # Taps of this class along one axis, and of the classes before it.
-    cdef int64_t k
-    same[0] = less[0] = 0
-    for k in range(size):
-        same[0] += kind_of(k, stride, dilation) == kind
-        less[0] += kind_of(k, stride, dilation) < kind
-
-
-cdef int64_t taps_before(const int64_t *kind, const int64_t *size, const int64_t *stride, const int64_t *dilation,
-                         int64_t *same) noexcept nogil:
-    # Taps of the classes packed before this one (in order of d, h, w), and the taps of this one along each axis.
-    cdef int64_t less[3]
-    cdef int i
-    for i in range(3):
-        count_kinds(&same[i], &less[i], kind[i], size[i], stride[i], dilation[i])
-    return less[0] * size[1] * size[2] + same[0] * (less[1] * size[2] + same[1] * less[2])
-
-
-cdef void order(int64_t *base, int64_t *count, int64_t *place, const int64_t *size, const int64_t *stride,
-                const int64_t *dilation) noexcept nogil:
-    # Of every tap in a backward filter: taps before its class, taps in it, and its place there. The last tap comes
-    # first: it meets the first input.
-    cdef int64_t tap[3]
-    cdef int64_t kind[3]
-    cdef int64_t same[3]
-    cdef int64_t after[3]
-    cdef int64_t t, k
-    cdef int i
-    for t in range(volume(size)):
-        tap[0], tap[1], tap[2] = t // (size[1] * size[2]), t // size[2] % size[1], t % size[2]
-        for i in range(3):
-            kind[i], after[i] = kind_of(tap[i], stride[i], dilation[i]), 0
-            for k in range(tap[i] + 1, size[i]):
-                after[i] += kind_of(k, stride[i], dilation[i]) == kind[i]
-        base[t] = taps_before(kind, size, stride, dilation, same)
-        count[t] = volume(same)
-        place[t] = (after[0] * same[1] + after[1]) * same[2] + after[2]
-
-
-def pack_filter(ndarray p not None, ndarray w not None, stride, dilation, int64_t groups, backward):
-    """The weight w[O, C/G, KD, KH, KW] as panels in the order in which the tiles read them.
-
-    Backward, the taps that meet the same outputs of a strided convolution form a class of their own.
-    """
-    cdef nnrt_conv_pack a
-    cdef int dtype = dtype_code(w), rc
-    cdef int64_t size[3]
-    cdef int64_t s[3]
-    cdef int64_t d[3]
-    cdef int64_t taps, o, c, i
-    cdef ndarray tables
-    check("pack_filter", "w", w, dtype, 5)
-    check("pack_filter", "p", p, dtype, 1)
-    triple(s, "pack_filter", "stride", stride, 1)
-    triple(d, "pack_filter", "dilation", dilation, 1)
-    if PyArray_SIZE(p) != filter_size(np.shape(w), groups, p.dtype, backward):
-        raise ValueError(f"pack_filter: p has {PyArray_SIZE(p)} elements, "
-                         f"wanted {filter_size(np.shape(w), groups, p.dtype, backward)}")
-    if PyArray_SIZE(w) == 0:
-        return
-    for i in range(3):
-        size[i] = PyArray_DIMS(w)[2 + i]
-    taps = volume(size)
-    o, c = PyArray_DIMS(w)[0] // groups, PyArray_DIMS(w)[1]
-    memset(&a, 0, sizeof(a))
-    a.dst, a.w = PyArray_DATA(p), PyArray_DATA(w)
-    a.groups, a.taps = groups, taps
-    a.group = o * c * taps
-    if backward:
-        a.inputs, a.outputs, a.input, a.output = o, c, c * taps, taps
-    else:
-        a.inputs, a.outputs, a.input, a.output = c, o, taps, c * taps
-    tables = np.empty((3, taps), np.int64)
-    cdef int64_t *base = <int64_t *>PyArray_DATA(tables)
-    if not backward:
-        s[0] = s[1] = s[2] = 1
-    order(base, base + taps, base + 2 * taps, size, s, d)
-    for i in range(taps):
-        base[i] *= groups * packed_count(a.inputs, a.outputs, dtype)
-        if not backward:
-            base[2 * taps + i] = i
-    a.base, a.count, a.place = base, base + taps, base + 2 * taps
-    a.work.bytes = 2.0 * PyArray_SIZE(w) * (4 if dtype == NNRT_F32 else 8)
-    with nogil:
-        rc = launch_nogil(&table.dtype[dtype].pack, &a, groups * ceil_div(a.outputs, linear_table().dtype[dtype].nr))
-    if rc != 0:
-        raise MemoryError("pack_filter: out of memory")
-
-
-# ---- y ----
 
 cdef int64_t plan(nnrt_conv_args *a, const nnrt_conv_pass *passes, int64_t size, double macs) noexcept nogil:
     # How the outputs are cut into tasks; returns their number.
@@ -544,130 +436,4 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
         raise MemoryError(f"conv_transposed: no memory for what {np.shape(x)} needs besides")
 
 
-# ---- dw ----
-
-cdef int gather(nnrt_conv_gather *g, const void *sums, int64_t chunks, int dtype) noexcept nogil:
-    g.sums, g.chunks, g.length = sums, chunks, 64
-    g.work.scratch = g.length * NNRT_CONV_ROWS * (4 if dtype == NNRT_F32 else 8)
-    return launch_nogil(&table.dtype[dtype].gather, g,
-                        g.groups * ceil_div(g.outputs, NNRT_CONV_ROWS) * ceil_div(g.taps * g.inputs, g.length))
-
-
-cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, strips, chunks, each, room, box, whole, cin = a.x_channels // a.groups
-    cdef int64_t per = ceil_div(a.y_channels // a.groups, a.gemm.nr), all_panels = a.groups * per
-    cdef int rc
-    a.joined = cin < NNRT_CONV_WIDTH + (a.groups > 1) and a.step[2] == 1
-    a.width = min(cin, NNRT_CONV_WIDTH)
-    a.cols = even(a.out[2], SUMMED + SUMMED // 2)
-    a.rows = even(a.out[1], SUMMED // a.cols)
-    a.blocks = a.images * a.out[0] * ceil_div(a.out[1], a.rows) * ceil_div(a.out[2], a.cols)
-    each = volume(a.taps) * cin * a.y_channels * size
-    # Groups read parts of x of their own: they make tasks, without sums to add up.
-    whole = per if a.groups > 1 else 1
-    strips = max(ceil_div(each, SUMS_BYTES), 8 if a.groups > 1 else 1)
-    a.panels = ceil_div(ceil_div(all_panels, strips), whole) * whole
-    strips = ceil_div(all_panels, a.panels)
-    a.chunk = ceil_div(a.blocks, max(1, 8 // strips))
-    chunks = ceil_div(a.blocks, a.chunk)
-    room = chunks * (each + a.y_channels * size)
-    a.sums = take(room)
-    if a.sums == NULL:
-        return -1
-    if last.db != NULL:
-        last.totals = a.totals = <char *>a.sums + chunks * each
-    box = ((a.taps[0] - 1) * a.step[0] + 1) * ((a.rows - 1) * a.stride[1] + (a.taps[1] - 1) * a.step[1] + 1)
-    box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * ceil_div(a.panels, per) * ceil_div(cin, a.width) * a.width
-    a.work.scratch = (a.rows * 8 + 63) // 64 * 64 + (a.panels * a.rows * a.cols * a.gemm.nr + box) * size
-    rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * strips)
-    if rc == 0:
-        rc = gather(last, a.sums, chunks, dtype)
-    give(a.sums, room)
-    return rc
-
-
-cdef int sum_patches(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcept nogil:
-    cdef nnrt_conv_patches q
-    cdef nnrt_gemm g
-    cdef int64_t size = 4 if dtype == NNRT_F32 else 8, pixels = volume(a.out), n = 0, count, room, i
-    cdef int64_t cout = a.y_channels // a.groups, deep = volume(a.taps) * (a.x_channels // a.groups)
-    cdef int64_t each = deep * a.y_channels * size
-    cdef int rc = 0
-    memset(&q, 0, sizeof(q))
-    q.in_, q.out, q.taps, q.stride, q.step, q.first = a.in_, a.out, a.taps, a.stride, a.step, a.first
-    q.x_channels = a.x_channels
-    room = begin_patches(&q, a.images, a.groups, size)
-    count = q.images
-    a.sums = take(each)
-    if q.patches == NULL or a.sums == NULL:
-        rc = -1
-    while n < a.images and rc == 0:
-        q.images = min(count, a.images - n)
-        q.x = <const char *>a.x + n * volume(a.in_) * a.x_channels * size
-        for i in range(a.groups):
-            rc = fill_patches(&q, i, dtype)
-            if rc != 0:
-                break
-            memset(&g, 0, sizeof(g))
-            g.batch, g.m, g.n, g.k = 1, deep, cout, q.images * pixels
-            g.c, g.c_row = <char *>a.sums + i * deep * cout * size, cout
-            g.a, g.a_row, g.a_col = q.patches, 1, deep
-            g.b, g.b_row, g.b_col = <const char *>a.dy + (n * pixels * a.y_channels + i * cout) * size, a.y_channels, 1
-            g.alpha, g.beta = 1, 1 if n else 0
-            rc = multiply(&g, dtype)
-            if rc != 0:
-                break
-        n += count
-    if rc == 0:
-        rc = gather(last, a.sums, 1, dtype)
-    if q.patches != NULL:
-        give(q.patches, room)
-    if a.sums != NULL:
-        give(a.sums, each)
-    return rc
-
-
-def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, stride, padding, dilation,
-                    int64_t groups):
-    """dw[O, C/G, KD, KH, KW] = the gradient of conv's filter, db[O] or None that of its bias; see nnrt._ref.conv."""
-    cdef nnrt_conv_sums a
-    cdef nnrt_conv_gather last
-    cdef int dtype = dtype_code(dw), i, rc
-    check("filter_backward", "dw", dw, dtype, 5)
-    check("filter_backward", "x", x, dtype, 5)
-    check("filter_backward", "dy", dy, dtype, 5)
-    memset(&a, 0, sizeof(a))
-    memset(&last, 0, sizeof(last))
-    triple(a.stride, "filter_backward", "stride", stride, 1)
-    triple(a.step, "filter_backward", "dilation", dilation, 1)
-    triple(a.first, "filter_backward", "padding", padding, -(1 << 62))
-    a.gemm = &linear_table().dtype[dtype]
-    a.x, a.dy, a.images, a.groups = PyArray_DATA(x), PyArray_DATA(dy), PyArray_DIMS(x)[0], groups
-    a.x_channels, a.y_channels = PyArray_DIMS(x)[4], PyArray_DIMS(dy)[4]
-    for i in range(3):
-        a.first[i] = -a.first[i]
-        a.in_[i], a.out[i], a.taps[i] = PyArray_DIMS(x)[1 + i], PyArray_DIMS(dy)[1 + i], PyArray_DIMS(dw)[2 + i]
-    if (PyArray_DIMS(dy)[0] != a.images or PyArray_DIMS(dw)[0] != a.y_channels or a.y_channels % groups
-            or PyArray_DIMS(dw)[1] * groups != a.x_channels):
-        raise ValueError(f"filter_backward: x {np.shape(x)} and dy {np.shape(dy)} do not give {np.shape(dw)} "
-                         f"in {groups} groups")
-    cdef bint tiled = a.out[2] >= (LEAST_COLUMNS if groups == 1 else 4) and PyArray_SIZE(dw) * PyArray_SIZE(x) > 0
-    if db is not None:
-        check("filter_backward", "db", db, dtype, 1)
-        if not tiled or PyArray_SIZE(dy) == 0 or PyArray_SIZE(db) != a.y_channels:
-            bias_grad(db, dy.reshape(-1, a.y_channels))
-        else:
-            last.db = PyArray_DATA(db)
-    if PyArray_SIZE(dy) == 0 or PyArray_SIZE(x) == 0 or PyArray_SIZE(dw) == 0:
-        dw[...] = 0
-        return
-    last.dw, last.groups, last.taps = PyArray_DATA(dw), groups, volume(a.taps)
-    last.inputs, last.outputs = PyArray_DIMS(dw)[1], a.y_channels // groups
-    last.work.bytes = 2.0 * PyArray_SIZE(dw) * (4 if dtype == NNRT_F32 else 8)
-    span(&last.work.out[0], dw)
-    a.work.flops = 2.0 * a.images * volume(a.out) * PyArray_SIZE(dw)
-    a.work.bytes = <double>(PyArray_SIZE(x) + PyArray_SIZE(dy)) * (4 if dtype == NNRT_F32 else 8)
-    with nogil:
-        rc = sum_tiles(&a, &last, dtype) if tiled else sum_patches(&a, &last, dtype)
-    if rc != 0:
-        raise MemoryError(f"filter_backward: no memory for what {np.shape(dw)} needs besides")
+include "conv_sums.pxi"

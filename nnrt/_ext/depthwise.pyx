@@ -6,8 +6,8 @@ from numpy cimport (
     PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE, ndarray,
 )
 
-from nnrt._ext.linear cimport linear_table, nnrt_linear_table
-from nnrt._ext.runtime cimport dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
+from nnrt._ext.linear cimport linear_table
+from nnrt._ext.runtime cimport ceil_div, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
 
 import numpy as np
 
@@ -69,10 +69,6 @@ cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
 # 74 thousand, take 12 us.
 cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 30000
-
-
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept:
-    return (a + b - 1) // b
 
 
 cdef inline int64_t reach(const nnrt_axis *a, int64_t outputs) noexcept:

@@ -74,22 +74,6 @@ cdef extern from "linear.h" nogil:
 # The kernels and register tiles of the level in use; index dtype with NNRT_F32 or NNRT_F64.
 cdef const nnrt_linear_table *linear_table() noexcept nogil
 
-# c[m, n] = act(alpha a[m, k] b[k, n] + beta c + bias[n] + residual[m, n]); strides in elements, c and
-# residual with unit column stride, bias and residual may be NULL. Returns -1 when memory is out
-# (c is then undefined). May start threads; inside a launch it runs on the calling thread.
-cdef int gemm_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row,
-                  const float *a, int64_t a_row, int64_t a_col, const float *b, int64_t b_row, int64_t b_col,
-                  const float *bias, const float *residual, int64_t residual_row,
-                  double alpha, double beta, int activation) noexcept nogil
-cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double *c, int64_t c_row,
-                  const double *a, int64_t a_row, int64_t a_col, const double *b, int64_t b_row, int64_t b_col,
-                  const double *bias, const double *residual, int64_t residual_row,
-                  double alpha, double beta, int activation) noexcept nogil
-# The same with b packed by pack_b: panels of nr columns.
-cdef int gemm_packed_f32(int64_t m, int64_t n, int64_t k, float *c, int64_t c_row,
-                         const float *a, int64_t a_row, int64_t a_col, const float *packed,
-                         const float *bias, const float *residual, int64_t residual_row,
-                         double alpha, double beta, int activation) noexcept nogil
 # Elements of packed b[k, n], and packing.
 cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil
 cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,

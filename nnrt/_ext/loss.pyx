@@ -5,7 +5,7 @@ from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_SIZE, ndarray
 
 from nnrt._ext.runtime cimport (
-    NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
+    NNRT_F32, NNRT_F64, data, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
 )
 
 
@@ -77,10 +77,6 @@ cdef const nnrt_loss_table *table = nnrt_loss(isa_level())
 
 # In the order of loss.h.
 cdef dict KINDS = {"mse": 0, "l1": 1, "smooth_l1": 2, "huber": 3, "bce": 4, "bce_logits": 5, "kl": 7, "kl_log": 8}
-
-
-cdef inline void *data(ndarray a) noexcept:
-    return NULL if a is None else PyArray_DATA(a)
 
 
 cdef int kind_of(kind, ndarray w) except -1:

@@ -5,9 +5,7 @@ from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
 
-from nnrt._ext.runtime cimport (
-    dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take,
-)
+from nnrt._ext.runtime cimport data, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
 
 
 cdef extern from "stream.h" nogil:
@@ -55,10 +53,6 @@ cdef extern from "norm.h" nogil:
     const nnrt_norm_table *nnrt_norm(int isa)
 
 cdef const nnrt_norm_table *table = nnrt_norm(isa_level())
-
-
-cdef inline void *data(ndarray a) noexcept:
-    return NULL if a is None else PyArray_DATA(a)
 
 
 cdef int fill(nnrt_norm_args *a, ndarray x, ndarray y, ndarray dy, ndarray w, ndarray b, ndarray dw, ndarray db,

@@ -10,7 +10,7 @@ from numpy cimport PyArray_DATA, PyArray_DIMS, ndarray
 
 from nnrt._ext.linear cimport linear_table, nnrt_gemm_ops, pack as pack_panels, packed_count
 from nnrt._ext.runtime cimport (
-    NNRT_F32, NNRT_F64, dtype_code, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span,
+    NNRT_F32, NNRT_F64, ceil_div, data, dtype_code, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span,
 )
 
 import numpy as np
@@ -62,14 +62,6 @@ cdef int64_t SHARED_BYTES = 256 << 10, PART_BYTES = 256 << 10
 cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
 # Weights that one step reads from the last-level cache for longer than two threads need to meet.
 cdef int64_t STREAMED = 512 << 10
-
-
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef inline void *data(ndarray a) noexcept:
-    return NULL if a is None else PyArray_DATA(a)
 
 
 def packed_size(shape, int64_t gates, dtype, bint backward):

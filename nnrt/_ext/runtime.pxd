@@ -2,7 +2,7 @@
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from numpy cimport ndarray
+from numpy cimport PyArray_DATA, ndarray
 
 
 cdef extern from "nnrt.h" nogil:
@@ -38,6 +38,16 @@ cdef int dtype_code(ndarray a) except -1
 cdef int has_nan(const nnrt_span *span) noexcept nogil
 # Fills a span of the work header.
 cdef void span(nnrt_span *out, ndarray a) noexcept
+
+
+cdef inline void *data(ndarray a) noexcept:
+    # The first element; NULL for None.
+    return NULL if a is None else PyArray_DATA(a)
+
+
+cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
+    return (a + b - 1) // b
+
 
 # Uninitialised arrays in the allocator's memory, owned by the array.
 cpdef ndarray empty(tuple shape, dtype)

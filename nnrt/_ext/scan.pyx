@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 from numpy cimport PyArray_BYTES, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
 
 from nnrt._ext.runtime cimport (
-    dtype_code, empty, isa_level, launch, nnrt_kernel, nnrt_span, nnrt_work, span, zeros,
+    data, dtype_code, empty, isa_level, launch, nnrt_kernel, nnrt_span, nnrt_work, span, zeros,
 )
 
 
@@ -62,10 +62,6 @@ cdef void write(nnrt_sequence *out, nnrt_span *checked, ndarray a) noexcept:
         span(checked, a)
         if out.t < 0 and PyArray_SIZE(a):
             checked.data = PyArray_BYTES(a) + (PyArray_DIM(a, 0) - 1) * PyArray_STRIDE(a, 0)
-
-
-cdef inline void *data(ndarray a) noexcept:
-    return NULL if a is None else PyArray_DATA(a)
 
 
 cdef void begin(ndarray state, ndarray a) noexcept:

@@ -9,7 +9,8 @@ from nnrt._ext.linear cimport (
     NNRT_ACT_RELU, linear_table, nnrt_gemm, nnrt_gemm_ops,
 )
 from nnrt._ext.runtime cimport (
-    NNRT_F32, NNRT_F64, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work, span, take,
+    NNRT_F32, NNRT_F64, ceil_div, dtype_code, give, isa_level, launch_nogil, nnrt_kernel, nnrt_span, nnrt_work, span,
+    take,
 )
 
 import numpy as np
@@ -83,10 +84,6 @@ cdef int64_t PARTS = 8, NEAR = 64
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
 cdef int64_t SUMS_BYTES = 208 << 10
-
-
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef inline int64_t whole(int64_t n, int64_t unit) noexcept nogil:
