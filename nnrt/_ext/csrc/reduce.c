@@ -124,7 +124,7 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
     }
 #define OF(name, k, at) K(name##_v)(K(load)(x##k + i + at), (K(vec)){0}, m##k)
 
-/* total[i] = Σ_r f(x[r, i], m[i]) over rows of w <= COLS columns; eight rows at a
+/* total[i] = Σ_r f(x[r, i], m[i]) over rows of w <= COLS columns; rows of four quarters at a
  * time into a buffer in REAL, the buffer into the double totals every RUN rows. */
 #define COLUMN_SUM(name)                                                          \
     static void K(name##_cols)(double *restrict total, const REAL *restrict x,    \
@@ -135,16 +135,14 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
         for (int64_t from = 0; from < rows; from += NNRT_REDUCE_RUN) {                    \
             int64_t r = from, stop = from + NNRT_REDUCE_RUN < rows ? from + NNRT_REDUCE_RUN : rows; \
             memset(s, 0, (size_t)w * sizeof *s);                                  \
-            for (; r + 8 <= stop; r += 8) {                                       \
-                const REAL *a = x + r * stride, *b = a + stride, *c = b + stride, *d = c + stride; \
-                const REAL *e = d + stride, *f = e + stride, *g = f + stride, *h = g + stride; \
-                nnrt_touch(a, 8, stride * (int64_t)sizeof *x, w * (int64_t)sizeof *x);    \
+            const int64_t far = (stop - from) / 4;                                \
+            for (; r < from + far; r++) {                                         \
+                const REAL *a = x + r * stride, *b = a + far * stride, *c = b + far * stride, *d = c + far * stride; \
                 for (int64_t i = 0; i < w; i++)                                   \
-                    s[i] += ((K(name##_f)(a[i], 0, m[i]) + K(name##_f)(b[i], 0, m[i]))  \
-                             + (K(name##_f)(c[i], 0, m[i]) + K(name##_f)(d[i], 0, m[i]))) \
-                          + ((K(name##_f)(e[i], 0, m[i]) + K(name##_f)(f[i], 0, m[i]))  \
-                             + (K(name##_f)(g[i], 0, m[i]) + K(name##_f)(h[i], 0, m[i]))); \
+                    s[i] += (K(name##_f)(a[i], 0, m[i]) + K(name##_f)(b[i], 0, m[i]))  \
+                          + (K(name##_f)(c[i], 0, m[i]) + K(name##_f)(d[i], 0, m[i])); \
             }                                                                     \
+            r += 3 * far;                                                         \
             for (; r < stop; r++)                                                 \
                 for (int64_t i = 0; i < w; i++)                                   \
                     s[i] += K(name##_f)(x[r * stride + i], 0, m[i]);                 \

@@ -27,7 +27,7 @@ typedef struct {
 
 enum {
     NNRT_REDUCE_COLS = 512,   /* columns of a block: their double totals are 4 kB of stack */
-    NNRT_REDUCE_RUN = 512,    /* rows that are added up in REAL */
+    NNRT_REDUCE_RUN = 256,    /* rows that are added up in REAL */
     NNRT_REDUCE_SHORT = 64,  /* elements of a row from which on four are summed at once */
     NNRT_REDUCE_TASK = 32768, /* elements that are worth a task: 128 kB, about 5 us */
     NNRT_REDUCE_UNITS = 32,   /* with this many units there is no need to cut n */
