@@ -37,6 +37,8 @@ cdef int64_t TALL_K = 2048, TALL_BYTES = 1 << 20, PARTIAL_BYTES = 8 << 20
 cdef int64_t ROW_PANELS = 128, ROW_BYTES = 2 << 20
 # A row times a matrix of so many elements is cut along k.
 cdef double AXPY_MACS = 1 << 18
+# So few rows, in whole vectors, times a weight that is used transposed: the product is turned.
+cdef int64_t FEW_ROWS = 64
 # Packed b beyond this many bytes is made and used in column parts.
 cdef int64_t PACKED_BYTES = 64 << 20
 
@@ -189,6 +191,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     cdef void *panels_a = NULL
     cdef void *panels_b = NULL
     cdef int rc = 0
+    if g.b_row == 1 and g.b_col != 1 and g.a_col == 1 and g.batch == 1 and not (serial or g.packed_b or g.residual) and (
+            g.m <= FEW_ROWS and g.m % ops.vl == 0 and min(g.n, g.k) >= 4 * g.m and g.beta == 0):
+        return few_rows(g, ops, size)
     b_matrices = g.batch if g.b_batch != 0 else 1
     b_count = packed_count(g.k, g.n, size == 8)
     if whole_b and g.n > ops.nr and b_count * b_matrices * size > PACKED_BYTES:
@@ -255,6 +260,24 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         give(panels_a, a_matrices * a_count * size)
     if panels_b != NULL:
         give(panels_b, b_matrices * b_count * size)
+    return rc
+
+
+cdef int few_rows(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
+    # Few rows times a weight that is used transposed: cT = w aT, so that the weight is read in place and a is what is packed.
+    cdef nnrt_gemm t = g[0]
+    cdef int rc = -1
+    t.m, t.n, t.a, t.a_row, t.a_col, t.b, t.b_row, t.b_col = g.n, g.m, g.b, g.b_col, 1, g.a, 1, g.a_row
+    t.bias, t.activation = NULL, NNRT_ACT_NONE
+    t.c, t.c_row = take(g.m * g.n * size), g.m
+    if t.c != NULL:
+        rc = tiles(&t, ops, size, False)
+        if rc == 0:
+            ops.copy(g.c, g.c_row, t.c, g.m, g.n, 1, g.m)
+            if g.bias != NULL or g.activation != NNRT_ACT_NONE:
+                g.beta, g.work.flops = 1, <double>g.m * g.n
+                rc = finish(g, ops)
+        give(t.c, g.m * g.n * size)
     return rc
 
 

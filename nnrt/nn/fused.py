@@ -1,7 +1,8 @@
 """Modules in a row as one op: a convolution with the batch norm and the activation after it, and a sum between the two; a
 linear layer with its activation; a recurrent layer with the embedding in front of it.
 
-This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted; the last of these also where one is.
+This is how nn.Sequential and the blocks of nnrt.models run where no gradient is wanted; a linear layer with its relu and the last
+of these also where one is.
 Nothing is converted beforehand: the convolution keeps its folded filter for as long as no tensor that went into it changes
 (ops/_folded.py).
 """
@@ -73,10 +74,9 @@ def activation_of(module: Module | None) -> str | None:
 
 def _activated(input, linear, activation):
     """activation(linear(input)) as one op, or None where it takes two."""
-    weight, bias = linear.weight, linear.bias
-    if altered(linear) or not isinstance(input, Tensor) or on_tape((input, weight, bias)):
+    if altered(linear) or not isinstance(input, Tensor):
         return None
-    return linear_activated(input, weight, bias, activation)
+    return linear_activated(input, linear.weight, linear.bias, activation)
 
 
 def embedded(ids: Any, embedding: Module, layer: Module, hx: Any = None, lengths: Any = None) -> Any:

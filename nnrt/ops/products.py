@@ -3,13 +3,13 @@
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
-from ..tensor import wrap
+from ..autograd import on_tape, record
 from ._axes import axis_of
-from .linear import affine, matmul, product, rows_of
+from .linear import affine, affine_backward, matmul, product, rows_of
 from .promotion import as_tensor, broadcast, operands, sum_to
 
 K = registry.family("elementwise")
+ACTIVATION = registry.family("activation")
 
 
 def mm(input, mat2):
@@ -167,15 +167,29 @@ def _of_dims(op, x, m, other, n):
 
 
 def linear_activated(input, weight, bias, activation):
-    """act(linear(input, weight, bias)) in one pass, without a gradient; None for what linear refuses, vectors and rare dtypes.
+    """act(linear(input, weight, bias)) in one pass; None for what linear refuses, vectors and rare dtypes.
 
-    activation: a name that gemm knows.
+    activation: a name that gemm knows; where a gradient is wanted relu, whose derivative y tells, and None for others.
     """
+    inputs = input, weight, bias
     x, w = input.array, weight.array
     b = None if bias is None else memory.contiguous(bias.array)
     if x.ndim < 2 or w.ndim != 2 or x.shape[-1] != w.shape[1] or x.dtype != w.dtype or x.dtype.char not in "fd":
         return None
     if b is not None and (b.shape != w.shape[:1] or b.dtype != x.dtype):
         return None
+    if activation != "relu" and on_tape(inputs):
+        return None
     y = affine(rows_of(x), w, b, activation)
-    return wrap(y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(w)))
+    if x.ndim != 2:
+        y = y.reshape(*x.shape[:-1], len(w))
+    return record(y, linear_relu_backward, inputs, (input, weight, y))
+
+
+def linear_relu_backward(node, dy):
+    """y = relu(x Wᵀ + b)  =>  that of linear for dy where y > 0"""
+    x, w, y = node.saved
+    dz = memory.empty_like(y)
+    ACTIVATION.relu_backward(dz, dy, y)
+    dx, dw, db = affine_backward(rows_of(dz), rows_of(x), w, node.needs(0), node.needs(1), node.needs(2))
+    return dx if dx is None or x.ndim == 2 else dx.reshape(x.shape), dw, db

@@ -91,6 +91,7 @@ KERNELS = [
         )
     ),
     product((40, 300, 2300), ("rows", "rows", "rows"), True, "columns", -0.5, 1.0, "gelu"),
+    *(product((24, 131, 100), ("rows", "rows", "columns"), bool(act), alpha=-0.5, act=act) for act in (None, "relu", "gelu")),
     *(
         product(shape, (order, "rows", "rows"), True, "rows", act=act)
         for shape in ((5, 7, 3), (1, 40, 300), (200, 90, 300))

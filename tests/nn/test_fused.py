@@ -118,6 +118,23 @@ def test_linear_layers(shape, act):
                 model(x)
 
 
+@pytest.mark.parametrize("shape", [(5, 6), (2, 3, 6), (0, 6)])
+def test_a_linear_layer_and_its_relu_in_training(shape):
+    for bias in (True, False):
+        model = nn.Sequential(nn.Linear(6, 7, bias=bias), nn.ReLU(), nn.Linear(7, 3)).double()
+        x = nnrt.randn(*shape, dtype=nnrt.float64, requires_grad=True)
+        assert nnrt.autograd.gradcheck(model, (x,))
+        wanted = [x, *model.parameters()]
+        got = nnrt.autograd.grad(model(x).sum(), wanted)
+        for a, b in zip(got, nnrt.autograd.grad(one_by_one(model, x).sum(), wanted)):
+            assert np.array_equal(a.numpy(), b.numpy())
+    y = model[:2](x)
+    with nnrt.no_grad():
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
+
+
 def test_layouts_of_the_input():
     model = trio()
     assert right(model, IMAGES.contiguous(memory_format=nnrt.channels_last))

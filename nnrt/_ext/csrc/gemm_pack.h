@@ -140,7 +140,12 @@ static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scr
 static void K(gemm_copy)(void *dst, int64_t dst_row, const void *src, int64_t rows, int64_t cols, int64_t row_stride,
                          int64_t col_stride)
 {
+    int64_t done = 0;
+    if (row_stride == 1) {
+        done = cols / SIDE * SIDE;
+        K(pack_panel)(dst, dst_row, src, rows, done, 1, col_stride);
+    }
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++)
+        for (int64_t j = done; j < cols; j++)
             ((REAL *)dst)[i * dst_row + j] = ((const REAL *)src)[i * row_stride + j * col_stride];
 }
