@@ -54,7 +54,7 @@ def _square(one, room, whole, x, image, top, left, side, step):
     """Where the square of x[image] from there on begins, and its steps down and right: in room, amid zeros, if it reaches beyond
     x or its channels are no whole vectors."""
     _, high, wide, c = x.shape
-    n_step, row, pixel, size = x.strides
+    (n_step, row, pixel, _), size = x.strides, x.itemsize  # the last step of one channel may be anything
     start = address(x) + image * n_step + top * row + left * pixel
     last = (side - 1) * step
     if whole == c * size and min(top, left) >= 0 and top + last < high and left + last < wide:
