@@ -30,7 +30,10 @@ def child(code, prepare=None, **environment):
 
 # ---- arrays whose size changes ----
 
+sets_shapes = pytest.mark.filterwarnings("ignore:Setting the shape")  # deprecated, and still what programs do
 
+
+@sets_shapes
 @pytest.mark.parametrize("share", [nnrt.from_numpy, nnrt.as_tensor, nnrt.asarray])
 def test_an_array_that_is_lent_keeps_its_memory_and_the_tensor_its_shape(share):
     a = np.arange(12, dtype=np.float32)
@@ -46,6 +49,7 @@ def test_an_array_that_is_lent_keeps_its_memory_and_the_tensor_its_shape(share):
     np.testing.assert_array_equal(w.grad.numpy(), np.arange(12.0) ** 2)
 
 
+@sets_shapes
 def test_an_operand_that_is_an_array_is_lent():
     a = np.arange(12, dtype=np.float32)
     w = nnrt.ones(12, requires_grad=True)
@@ -57,6 +61,7 @@ def test_an_operand_that_is_an_array_is_lent():
     assert w.grad.tolist() == list(range(12))
 
 
+@sets_shapes
 def test_the_array_of_a_tensor_cannot_change_it_but_in_value():
     x = nnrt.arange(12.0)
     w = nnrt.ones(12, requires_grad=True)

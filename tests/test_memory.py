@@ -87,6 +87,7 @@ def test_bad_shapes_are_named():
         memory.empty((2,), np.dtype("S0"))
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape")
 def test_numpy_may_resize_and_retype_our_memory():
     gc.collect()
     before = memory.stats()["allocated"]

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import operator
 import os
+import platform
 import select
 import signal
 import statistics
@@ -212,8 +213,13 @@ def seconds_text(s):
 def machine():
     """What the figures were measured on, with versions."""
     import nnrt
-    from nnrt._ext import runtime
 
+    try:
+        from nnrt._ext.runtime import cpu_info
+    except ImportError:
+        cpu = {"brand": platform.machine(), "isa": "no compiled kernels"}
+    else:
+        cpu = cpu_info()
     versions = {"nnrt": nnrt.__version__, "numpy": np.__version__, "python": sys.version.split()[0]}
     for peer in ("torch", "jax", "onnxruntime", "numba"):
         try:
@@ -222,4 +228,4 @@ def machine():
             versions[peer] = version(peer)
         except ImportError:
             pass
-    return {"cpu": runtime.cpu_info()["brand"], "isa": runtime.isa_name(), "cores": os.cpu_count(), "versions": versions}
+    return {"cpu": cpu["brand"], "isa": cpu["isa"], "cores": os.cpu_count(), "versions": versions}
