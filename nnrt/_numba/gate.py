@@ -89,6 +89,8 @@ def clock(typingctx, which):
     """Nanoseconds of one of the system's clocks."""
 
     def codegen(context, builder, signature, args):
+        if not POSIX:  # there nobody spins, and a name that the system lacks would not link
+            return ir.Constant(_i64, 0)
         time = cgutils.alloca_once(builder, _i64, 2)  # once: a helper's loop may last
         function = _external(builder, "clock_gettime", _i32, _i32, time.type)
         builder.call(function, [builder.trunc(args[0], _i32), time])
