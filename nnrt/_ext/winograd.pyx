@@ -420,7 +420,8 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
 
 cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw,
                     int64_t *rows) noexcept nogil:
-    # rows: how many of p.totals come. Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few blocks matrices are tasks.
+    # rows: how many of p.totals come. Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few
+    # blocks matrices are tasks.
     cdef int64_t nr = p.gemm.nr, phases = p.step * p.step, of_c = ceil_div(p.c, nr), of_o = ceil_div(p.o, nr)
     cdef int64_t tiles = p.last, each = k2 * p.groups * (phases * of_c + of_o) * nr * size, blocks, most, bytes, sums
     cdef bint once

@@ -223,9 +223,8 @@ def empty_as(array, dtype):
         return empty_like(array)
     if array.flags.c_contiguous:
         return memory.empty(array.shape, dtype)
-    order = sorted(range(array.ndim), key=lambda i: -abs(array.strides[i]))
-    inverse = sorted(range(array.ndim), key=order.__getitem__)
-    return memory.empty(tuple([array.shape[i] for i in order]), dtype).transpose(inverse)
+    order = memory.axis_order(array)
+    return memory.empty(tuple([array.shape[i] for i in order]), dtype).transpose(memory.inverse_order(order))
 
 
 def result(op, u, v, dtype=None):
