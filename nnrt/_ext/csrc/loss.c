@@ -335,14 +335,5 @@ static void K(nll_backward)(const void *args, int64_t begin, int64_t end, void *
 
 #undef UNITS
 #undef UNIT
-#undef ROW_SUM
-#undef ROW_BEST
-#undef LANES_BEST
-#undef TREE
-#undef PLUS
-#undef BEST_AT
-#undef BEST_FOUR
-#undef AT
-#undef LANES
 
 #endif

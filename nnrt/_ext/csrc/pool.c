@@ -316,14 +316,5 @@ INLINE K(vec) K(blend)(K(ints) m, K(vec) a, K(vec) b) { return K(pick)((K(mask))
 #undef EVEN
 #undef UNROLL_EVEN
 #undef CHANNELS
-#undef ROW_SUM
-#undef ROW_BEST
-#undef LANES_BEST
-#undef TREE
-#undef PLUS
-#undef BEST_AT
-#undef BEST_FOUR
-#undef AT
-#undef LANES
 
 #endif

@@ -261,7 +261,7 @@ KERNEL(norm2, K(squares_unit), 0, K(squares_long)(x, n, m), K(norm2_rows), sqrt(
 KERNEL(count, K(count_unit), 1, K(count_row)(x, x, n, m), NULL, s)
 KERNEL(squares, K(squares_unit), 1, K(squares_long)(x, n, m), K(squares_rows), s)
 
-/* ---- products and extremes ---- */
+/* ---- products ---- */
 
 /* Folds x over rows and columns with F(v, s); products in double, whose range float leaves early. */
 #define UNIT_FOLD(name, TYPE, START, F, ROW)                                      \
@@ -292,39 +292,6 @@ KERNEL(squares, K(squares_unit), 1, K(squares_long)(x, n, m), K(squares_rows), s
         for (int64_t i = 0; i < w; i++)                                           \
             total[i] = (double)s[i];                                              \
     }
-
-/* The extremes of four rows of LANES elements or more; sums show whether there may be a NaN. */
-#define FOUR_BEST(name, START, BEST)                                              \
-    static __attribute__((noinline)) void K(name##_four)(double *result, const REAL *const *x, int64_t n, const REAL *m) \
-    {                                                                             \
-        K(vec) best[4], sum[4];                                                   \
-        const int64_t last = n - LANES;                                           \
-        (void)m;                                                                  \
-        UNROLL for (int k = 0; k < 4; k++)                                        \
-            best[k] = (K(vec)){0} + START, sum[k] = (K(vec)){0};                  \
-        for (int64_t i = 0;; i = i + LANES < last ? i + LANES : last) {           \
-            UNROLL for (int k = 0; k < 4; k++)                                    \
-                BEST_AT(BEST, best[k], sum[k], x[k], 0);                          \
-            if (i == last)                                                        \
-                break;                                                            \
-        }                                                                         \
-        for (int k = 0; k < 4; k++) {                                             \
-            const REAL total = K(total)(sum[k]);                                  \
-            result[k] = (double)(total == total ? TREE(K(name##_of), best[k]) : K(name##_row)(x[k], n)); \
-        }                                                                         \
-    }
-#define UNROLL _Pragma("GCC unroll 4")
-
-ROW_BEST(amax, -(REAL)INFINITY, max, >, LONG(n))
-ROW_BEST(amin, (REAL)INFINITY, min, <, LONG(n))
-FOUR_BEST(amax, -(REAL)INFINITY, max)
-FOUR_BEST(amin, (REAL)INFINITY, min)
-FINISH_ROWS(amax, K(amax_four), 0, s)
-FINISH_ROWS(amin, K(amin_four), 0, s)
-UNIT_FOLD(amax, REAL, -(REAL)INFINITY, K(amax_f), K(amax_row))
-UNIT_FOLD(amin, REAL, (REAL)INFINITY, K(amin_f), K(amin_row))
-KERNEL(amax, K(amax_unit), 0, K(amax_row)(x, n), WIDE(K(amax_rows)), s)
-KERNEL(amin, K(amin_unit), 0, K(amin_row)(x, n), WIDE(K(amin_rows)), s)
 
 static inline double K(prod_f)(double v, double s) { return s * v; }
 
@@ -409,164 +376,17 @@ static void K(var)(const void *args, int64_t begin, int64_t end, void *scratch)
     }
 }
 
-/* ---- extremes with their index ---- */
-
-#define FIND_BEST(name, BEST, WINS)                                                     \
-    static int64_t K(name##_find)(const REAL *x, int64_t n, REAL m)               \
-    {                                                                             \
-        enum { WIDE = 64 };                                                       \
-        int64_t i = 0;                                                            \
-        for (; i + WIDE <= n; i += WIDE) {                                        \
-            int hits = 0;                                                         \
-            for (int j = 0; j < WIDE; j++)                                        \
-                hits |= (x[i + j] == m) | ((x[i + j] != x[i + j]) & (m != m));    \
-            if (hits)                                                             \
-                break;                                                            \
-        }                                                                         \
-        while (i < n - 1 && !(x[i] == m || (x[i] != x[i] && m != m)))             \
-            i++;                                                                  \
-        return i;                                                                 \
-    }                                                                             \
-    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
-    {                                                                             \
-        const args_t *p = args;                                                   \
-        REAL best[NNRT_REDUCE_COLS];                                              \
-        INDEX where[NNRT_REDUCE_COLS];                                            \
-        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
-            unit_t t = unit_of(p, u);                                             \
-            int64_t at = t.o * p->inner + t.col, w = t.cols;                      \
-            const REAL *x = (const REAL *)p->x + t.o * p->n * p->inner + t.col;   \
-            REAL *y = (REAL *)p->y + at;                                          \
-            if (p->inner == 1) {                                                  \
-                *y = BEST(x, p->n);                                               \
-                p->index[at] = K(name##_find)(x, p->n, *y);                       \
-                continue;                                                         \
-            }                                                                     \
-            for (int64_t i = 0; i < w; i++) {                                     \
-                best[i] = x[i];                                                   \
-                where[i] = 0;                                                     \
-            }                                                                     \
-            for (int64_t r = 1; r < p->n; r++) {                                  \
-                const REAL *row = x + r * p->inner;                               \
-                for (int64_t i = 0; i < w; i++) {                                 \
-                    REAL v = row[i], b = best[i];                                 \
-                    int take = (v WINS b) | ((v != v) & (b == b));                \
-                    best[i] = take ? v : b;                                       \
-                    where[i] = take ? (INDEX)r : where[i];                        \
-                }                                                                 \
-            }                                                                     \
-            for (int64_t i = 0; i < w; i++) {                                     \
-                y[i] = best[i];                                                   \
-                p->index[at + i] = where[i];                                      \
-            }                                                                     \
-        }                                                                         \
-    }
-
-FIND_BEST(max_at, K(amax_row), >)
-FIND_BEST(min_at, K(amin_row), <)
-#undef FIND_BEST
-
-/* ---- gradients spread over the reduced axis ---- */
-
-/* y[o, j, i] = f(x[o, j, i], s[o, i], v[o, i]); SCALE is s of g = dy[o, i] and v[i]. */
-#define SPREAD(name, SCALE)                                                       \
-    static inline void K(name##_line)(REAL *restrict y, const REAL *restrict x, int64_t w, \
-                                      const REAL *restrict s, const REAL *restrict v) \
-    {                                                                             \
-        for (int64_t i = 0; i < w; i++)                                           \
-            y[i] = K(name##_f)(x[i], s[i], v[i]);                                 \
-    }                                                                             \
-    static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
-    {                                                                             \
-        const args_t *p = args;                                                   \
-        REAL s[NNRT_REDUCE_COLS], v[NNRT_REDUCE_COLS];                            \
-        for (int64_t u = begin * p->group; u < units_end(p, end); u++) {          \
-            unit_t t = unit_of(p, u);                                             \
-            int64_t at = t.o * p->inner + t.col, w = t.cols;                      \
-            int64_t from = (t.o * p->n + t.row) * p->inner + t.col;               \
-            const REAL *x = (const REAL *)p->x + from;                            \
-            REAL *y = (REAL *)p->y + from;                                        \
-            for (int64_t i = 0; i < w; i++) {                                     \
-                REAL g = ((const REAL *)p->dy)[at + i];                           \
-                v[i] = ((const REAL *)p->v)[at + i];                              \
-                s[i] = SCALE;                                                     \
-            }                                                                     \
-            if (p->inner == 1) {                                                  \
-                REAL a = s[0], b = v[0];                                          \
-                for (int64_t j = 0; j < t.rows; j++)                              \
-                    y[j] = K(name##_f)(x[j], a, b);                               \
-                continue;                                                         \
-            }                                                                     \
-            int64_t times = times_of(p, t.rows);                                  \
-            for (int64_t i = w; i < times * w; i++) {                             \
-                s[i] = s[i - w];                                                  \
-                v[i] = v[i - w];                                                  \
-            }                                                                     \
-            int64_t r = 0;                                                        \
-            for (; times > 1 && r + times <= t.rows; r += times)                  \
-                K(name##_line)(y + r * w, x + r * w, times * w, s, v);            \
-            for (; r < t.rows; r++)                                               \
-                K(name##_line)(y + r * p->inner, x + r * p->inner, w, s, v);      \
-        }                                                                         \
-    }
-
-/* second holds the number of ties. */
-static inline REAL K(amax_backward_f)(REAL x, REAL s, REAL v)
-{
-    return ((x == v) | ((x != x) & (v != v))) ? s : 0;
-}
-SPREAD(amax_backward, g / ((const REAL *)p->second)[at + i])
-
-static inline REAL K(var_backward_f)(REAL x, REAL s, REAL v) { return s * (x - v); }
-SPREAD(var_backward, g * (REAL)(2 / p->divisor))
-
-static inline REAL K(norm1_backward_f)(REAL x, REAL s, REAL v)
-{
-    (void)v;
-    return x > 0 ? s : x < 0 ? -s : x != x ? x : 0;
-}
-SPREAD(norm1_backward, g)
-
-static inline REAL K(norm2_backward_f)(REAL x, REAL s, REAL v) { return v == 0 ? 0 : s * x; }
-SPREAD(norm2_backward, g / v[i])
-#undef SPREAD
-
-/* ---- gradients of picked elements ---- */
-
-static void K(select_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
-{
-    const args_t *p = args;
-    for (int64_t o = begin * p->group; o < end * p->group && o < p->outer; o++) {
-        REAL *dx = (REAL *)p->y + o * p->n * p->inner;
-        const REAL *dy = (const REAL *)p->dy + o * p->m * p->inner;
-        const int64_t *index = p->index + o * p->m * p->inner;
-        memset(dx, 0, (size_t)(p->n * p->inner) * sizeof *dx);
-        for (int64_t j = 0; j < p->m; j++)
-            for (int64_t i = 0; i < p->inner; i++)
-                dx[index[j * p->inner + i] * p->inner + i] += dy[j * p->inner + i];
-    }
-}
-
+#include "reduce_extremes.h"
+#include "reduce_backward.h"
 #include "reduce_along.h"
 
 #undef FINISH
 #undef KERNEL
 #undef FINISH_ROWS
 #undef FOUR_ROWS
-#undef FOUR_BEST
-#undef UNROLL
 #undef OF
 #undef UNIT_FOLD
 #undef UNIT_SUM
 #undef COLUMN_SUM
-#undef ROW_SUM
-#undef ROW_BEST
-#undef LANES_BEST
-#undef TREE
-#undef PLUS
-#undef BEST_AT
-#undef BEST_FOUR
-#undef AT
-#undef LANES
 
 #endif

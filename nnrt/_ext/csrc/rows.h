@@ -1,5 +1,5 @@
 /* Reductions over n consecutive elements, for the kernels that work row by row.
- * Included once per dtype, with REAL and K(name) defined.
+ * Included once per dtype, with REAL and K(name) defined. Its macros stay: they read the same for each.
  *
  * Vectors of 32 bytes on every instruction set, so that the order of the additions,
  * and with it the result, is the same on all of them. Sums run over RUN elements in
