@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 from . import create, shape
 from .parts import part
 from .promotion import as_tensor
@@ -399,5 +399,7 @@ def take_along_dim(input, indices, dim=None):
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
     common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
     input = shape.expand(input, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
-    index = np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :])
-    return gather(input, dim, wrap(index))
+    index = memory.contiguous(np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :]))
+    out = memory.empty(index.shape, a.dtype)
+    K.gather(folded(out, dim), folded(input.array, dim), folded(index, dim))
+    return record(out, gather_backward, (input,), (input.array.shape, dim, index))
