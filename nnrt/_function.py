@@ -20,14 +20,17 @@ class Function:
 
     @classmethod
     def apply(cls, *args):
+        """forward of the arguments, as one node of the graph. TypeError where it returns what is no Tensor."""
         return apply(cls, args)
 
     @staticmethod
     def forward(ctx, *args):
+        """The op's value; to be defined."""
         raise NotImplementedError("autograd.Function: a subclass must define forward(ctx, ...)")
 
     @staticmethod
     def backward(ctx, *grads):
+        """The gradients of forward's arguments; to be defined."""
         raise NotImplementedError("autograd.Function: a subclass must define backward(ctx, *grads)")
 
 

@@ -17,7 +17,8 @@ def grad(
 
     Nothing is accumulated into .grad. inputs may be leaves or intermediate tensors. An input
     that outputs do not depend on raises RuntimeError, or gives None with allow_unused=True, or
-    zeros with materialize_grads=True.
+    zeros with materialize_grads=True. grad_outputs: one gradient of each output's shape, None for an output of one element
+    (1). retain_graph: the graph keeps what it saved, for another walk. create_graph=True raises NotImplementedError.
     """
     inputs = sequence(inputs)
     wanted, hooked = {}, {}

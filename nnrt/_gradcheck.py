@@ -19,11 +19,13 @@ def gradcheck(
     func, inputs, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True, directions=2, seed=0, *,
     nondet_tol=0.0, check_undefined_grad=True, check_grad_dtypes=False, fast_mode=False,
 ):
-    """Whether the gradients of func at inputs agree with differences.
+    """Whether gradients g of func at inputs agree with differences d along random directions.
 
     func(*inputs) -> Tensor or sequence of Tensors; inputs: Tensors or other arguments; those with
     requires_grad must be float64 and are checked. Returns True, or raises RuntimeError naming the
     input and both numbers (returns False with raise_exception=False). ValueError when nothing can be checked.
+    They agree where |g - d| <= atol + rtol max(|g|, |d|). eps: the step to either side; directions: how many for each input,
+    drawn from seed.
     The last four are torch's and change nothing: the check is always the one that torch calls fast.
     """
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)

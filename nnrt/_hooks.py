@@ -20,6 +20,7 @@ class Handle:
         hooks[self.id] = hook
 
     def remove(self):
+        """Takes the hook away; a second time does nothing."""
         self.hooks.pop(self.id, None)
 
     def __enter__(self):

@@ -66,6 +66,7 @@ class Tensor:
 
     @property
     def ndim(self):
+        """Number of axes."""
         return self.array.ndim
 
     @property
@@ -115,14 +116,17 @@ class Tensor:
 
     @property
     def is_cuda(self):
+        """False: there is the CPU only."""
         return False
 
     @property
     def itemsize(self):
+        """Bytes of an element."""
         return self.array.itemsize
 
     @property
     def nbytes(self):
+        """Bytes of all elements."""
         return self.array.nbytes
 
     def size(self, dim=None):
@@ -130,12 +134,15 @@ class Tensor:
         return self.array.shape if dim is None else self.array.shape[dim]
 
     def dim(self):
+        """Number of axes."""
         return self.array.ndim
 
     def numel(self):
+        """Number of elements."""
         return self.array.size
 
     def element_size(self):
+        """Bytes of an element."""
         return self.array.itemsize
 
     def stride(self, dim=None):
@@ -150,6 +157,7 @@ class Tensor:
         return self.array.flags.c_contiguous
 
     def is_floating_point(self):
+        """Whether the dtype is float16, float32 or float64."""
         return self.array.dtype.kind == "f"
 
     def data_ptr(self):
@@ -431,6 +439,7 @@ class Tensor:
         return self.array.item()
 
     def tolist(self):
+        """The elements as Python numbers in nested lists; of a 0-d tensor the number."""
         return self.array.tolist()
 
     def clone(self, memory_format=None):
@@ -446,42 +455,55 @@ class Tensor:
         return convert.to(self, args, dtype, device, copy, memory_format)
 
     def type(self, dtype=None):
+        """The dtype's name; with a dtype, the tensor converted to it."""
         return str(self.dtype) if dtype is None else convert.to(self, (), dtype, None, False)
 
     def type_as(self, other):
+        """Converted to another tensor's dtype."""
         return convert.to(self, (), other.dtype, None, False)
 
     def float(self):
+        """Converted to float32."""
         return convert.to(self, (), np.float32, None, False)
 
     def double(self):
+        """Converted to float64."""
         return convert.to(self, (), np.float64, None, False)
 
     def long(self):
+        """Converted to int64."""
         return convert.to(self, (), np.int64, None, False)
 
     def int(self):
+        """Converted to int32."""
         return convert.to(self, (), np.int32, None, False)
 
     def bool(self):
+        """Converted to bool: what is not 0."""
         return convert.to(self, (), np.bool_, None, False)
 
     def cpu(self):
+        """self: everything is here already."""
         return self
 
     def new_zeros(self, *size, dtype=None, device=None, requires_grad=False):
+        """nnrt.zeros of this dtype."""
         return create.zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def new_ones(self, *size, dtype=None, device=None, requires_grad=False):
+        """nnrt.ones of this dtype."""
         return create.ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def new_full(self, size, fill_value, dtype=None, device=None, requires_grad=False):
+        """nnrt.full of this dtype."""
         return create.full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def new_empty(self, *size, dtype=None, device=None, requires_grad=False):
+        """nnrt.empty of this dtype."""
         return create.empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def new_tensor(self, data, dtype=None, device=None, requires_grad=False):
+        """nnrt.tensor of this dtype: a copy of data."""
         return create.tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     def __array__(self, dtype=None, copy=None):

@@ -47,10 +47,12 @@ class ConvVAE(_Variational):
         self.decoder = _decoder(in_channels, size, width, latent)
 
     def encode(self, x):
+        """(mean, log variance) of q(z | x), [N, latent] each."""
         h = self.encoder(x)
         return self.mu(h), self.logvar(h)
 
     def decode(self, z):
+        """Probabilities of the pixels, images, for z [N, latent]."""
         return sigmoid(self.decoder(z))
 
 
@@ -66,10 +68,12 @@ class VAE(_Variational):
         self.fc4 = nn.Linear(hidden, num_inputs)
 
     def encode(self, x):
+        """(mean, log variance) of q(z | x), [N, latent] each."""
         h = F.relu(self.fc1(x.flatten(1)))
         return self.fc21(h), self.fc22(h)
 
     def decode(self, z):
+        """Probabilities [N, num_inputs] for z [N, latent]."""
         return sigmoid(self.fc4(F.relu(self.fc3(z))))
 
 

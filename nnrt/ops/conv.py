@@ -27,20 +27,27 @@ from .promotion import not_tensors
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """y[n, o, l] = Σ_{c, k} x[n, c, l s - p + k d] w[o, c, k] + b[o], x being 0 outside.
 
-    input: [N, C, L] or [C, L]; weight: [O, C/groups, K]; bias: [O] or None; all float32 or all float64.
-    padding: a number for both ends, "valid" (none) or "same" (the output has the input's size; of an odd total the
-    end gets one more). RuntimeError for sizes that do not fit, TypeError for arguments of other types.
+    input x: [N, C, L] or [C, L]; weight w: [O, C/groups, K]; bias b: [O] or None; all float32 or all float64. Result:
+    [N, O, (L + 2 p - d (K - 1) - 1) // s + 1]. stride s and dilation d: 1 or more; groups: each part of C / groups channels has
+    O / groups filters of its own. padding p: a number for both ends, "valid" (none) or "same" (stride 1: the output has the
+    input's size; of an odd total the end gets one more). RuntimeError for sizes that do not fit, TypeError for other types.
     """
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """conv1d over two axes: input [N, C, H, W] or [C, H, W], weight [O, C/groups, KH, KW]; arguments are ints or pairs."""
+    """conv1d over two axes: input [N, C, H, W] or [C, H, W], weight [O, C/groups, KH, KW].
+
+    stride, padding, dilation: an int or a pair. Other arguments and errors as conv1d's.
+    """
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """conv1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [O, C/groups, KD, KH, KW]."""
+    """conv1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [O, C/groups, KD, KH, KW].
+
+    stride, padding, dilation: an int or a triple. Other arguments and errors as conv1d's.
+    """
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -68,7 +75,8 @@ def fft_conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1
     """conv1d, conv2d or conv3d, whichever weight's axes say, as a product of spectra.
 
     For long filters: the time depends on the input's size, hardly on the filter's. conv1d takes this way by itself
-    from some 128 taps on (16 channels or more; else 1024). A NaN or infinity spreads over its whole image.
+    from some 128 taps on (16 channels or more; else 1024). A NaN or infinity spreads over its whole image. stride, padding,
+    dilation, groups and errors as conv1d's.
     """
     dims = len(weight.shape) - 2 if isinstance(weight, Tensor) else 1
     if dims not in (1, 2, 3):
@@ -121,7 +129,8 @@ def conv_transpose1d(
     """The adjoint of conv1d: x[n, c, i] = Σ_{o, k: i = l s - p + k d} y[n, o, l] w[o, c, k] + b[c], as a layer.
 
     input: [N, C, L] or [C, L]; weight: [C, O/groups, K]; bias: [O] or None; result: [N, O, (L - 1) s - 2 p + d (K - 1)
-    + output_padding + 1]. output_padding says which of the s sizes that conv1d maps to L is meant. Errors as conv1d's.
+    + output_padding + 1]. output_padding, less than stride or dilation, says which of the s sizes that conv1d maps to L is
+    meant. stride s, padding p (a number), dilation d, groups and errors as conv1d's.
     """
     return _conv_transpose("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -129,14 +138,20 @@ def conv_transpose1d(
 def conv_transpose2d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    """conv_transpose1d over two axes: input [N, C, H, W] or [C, H, W], weight [C, O/groups, KH, KW]."""
+    """conv_transpose1d over two axes: input [N, C, H, W] or [C, H, W], weight [C, O/groups, KH, KW].
+
+    stride, padding, output_padding, dilation: an int or a pair. Other arguments and errors as conv_transpose1d's.
+    """
     return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 def conv_transpose3d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    """conv_transpose1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [C, O/groups, KD, KH, KW]."""
+    """conv_transpose1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [C, O/groups, KD, KH, KW].
+
+    stride, padding, output_padding, dilation: an int or a triple. Other arguments and errors as conv_transpose1d's.
+    """
     return _conv_transpose("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 

@@ -122,7 +122,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises input [N, C, ...] over C / num_groups channels at a time and all pixels, each sample for itself.
 
     weight, bias: [C] or None. RuntimeError for fewer than 2 dimensions, sizes and dtypes that do not
-    fit; ValueError where a group has one value.
+    fit; ValueError for one sample whose groups have one value each.
     """
     op = "group_norm"
     a, c = _checked(op, input, weight, bias)

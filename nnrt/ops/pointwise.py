@@ -27,19 +27,26 @@ R = registry.family("reduce")
 
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """(input - target)². weight: a factor for each element; with it "mean" divides by the sum of weights."""
+    """(input - target)², each element's or, with reduction "mean" or "sum" in the place of "none", one 0-d tensor.
+
+    input and target: floating, of shapes that broadcast; weight: a factor for each element; with it "mean" divides by the
+    sum of weights. RuntimeError for shapes, TypeError for other arguments, ValueError for an unknown reduction.
+    """
     refuse_legacy("mse_loss", size_average, reduce)
     return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """|input - target|, whose derivative at 0 is 0. weight as for :func:`mse_loss`."""
+    """|input - target|, whose derivative at 0 is 0. weight, reduction and errors as for :func:`mse_loss`."""
     refuse_legacy("l1_loss", size_average, reduce)
     return _pointwise("l1_loss", "l1", input, target, reduction, 0.0, weight, True)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
-    """Quadratic where |input - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0."""
+    """Quadratic where |input - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0.
+
+    reduction as for :func:`mse_loss`. Girshick, Fast R-CNN (2015), equation 3.
+    """
     refuse_legacy("smooth_l1_loss", size_average, reduce)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must be >= 0, got {beta}")
@@ -51,7 +58,8 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """Quadratic where |input - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0.
 
-    weight: a factor for each element, which "mean", unlike that of :func:`mse_loss`, does not divide by.
+    weight: a factor for each element, which "mean", unlike that of :func:`mse_loss`, does not divide by. reduction as there.
+    Huber, Robust Estimation of a Location Parameter (1964).
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}")
@@ -64,7 +72,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log target - input) for log-probabilities input; target is log-probabilities too with log_target.
 
-    reduction "batchmean" divides the sum by the first size, which is the divergence's definition.
+    reduction "batchmean" divides the sum by the first size, which is the divergence's definition; others as for :func:`mse_loss`.
     """
     refuse_legacy("kl_div", size_average, reduce)
     kind = "kl_log" if log_target else "kl"
@@ -77,7 +85,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """-t log input - (1-t) log(1-input) for probabilities input; weight multiplies and is broadcast to target.
 
-    ValueError when the shapes differ, RuntimeError when some input is outside [0, 1].
+    reduction as for :func:`mse_loss`. ValueError when the shapes differ, RuntimeError when some input is outside [0, 1].
     """
     refuse_legacy("binary_cross_entropy", size_average, reduce)
     _same_shape("binary_cross_entropy", input, target)
@@ -104,7 +112,7 @@ def binary_cross_entropy_with_logits(
     """Binary cross entropy of sigmoid(input), without overflow.
 
     pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);
-    weight multiplies the loss. ValueError when the shapes of input and target differ.
+    weight multiplies the loss; reduction as for :func:`mse_loss`. ValueError when the shapes of input and target differ.
     """
     refuse_legacy("binary_cross_entropy_with_logits", size_average, reduce)
     op = "binary_cross_entropy_with_logits"

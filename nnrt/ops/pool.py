@@ -36,21 +36,22 @@ _ZEROS = (0, 0, 0)
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """The largest value of each window of (N, C, L); NaN wins. stride None means kernel_size.
+    """The largest value of each window of (N, C, L) or (C, L); NaN wins. stride None means kernel_size.
 
-    Padding counts as -inf and is at most half the window. With return_indices also the places of the
-    maxima in their planes (int64), the first of equal ones.
+    padding counts as -inf and is at most half the window; dilation: elements from one of a window to its next; ceil_mode: a last
+    window may reach over the end. With return_indices also the places of the maxima in their planes (int64), the first of
+    equal ones. RuntimeError for sizes that do not fit, TypeError for other types.
     """
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """max_pool1d on (N, C, H, W); sizes are an int or a pair. Indices are h W + w."""
+    """max_pool1d on (N, C, H, W); kernel_size, stride, padding, dilation: an int or a pair. Indices are h W + w."""
     return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """max_pool1d on (N, C, D, H, W); sizes are an int or a triple. Indices are (d H + h) W + w."""
+    """max_pool1d on (N, C, D, H, W); sizes as there or triples. Indices are (d H + h) W + w."""
     return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -177,21 +178,25 @@ def max_unpool_backward(node, dy):
 
 
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
-    """The mean of each window of (N, C, L), padding counted as zeros; without count_include_pad it is not counted."""
+    """The mean of each window of (N, C, L) or (C, L); without count_include_pad, of what is not padding, else that is zeros.
+
+    stride None means kernel_size; padding is at most half the window; ceil_mode: a last window may reach over the end,
+    what is beyond the padding never counts. RuntimeError for sizes that do not fit, TypeError for other types.
+    """
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
-    """avg_pool1d on (N, C, H, W); divisor_override divides the sums in place of the count."""
+    """avg_pool1d on (N, C, H, W), sizes an int or a pair; divisor_override divides the sums in place of the count."""
     return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def avg_pool3d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
-    """avg_pool2d on (N, C, D, H, W)."""
+    """avg_pool2d on (N, C, D, H, W), sizes an int or a triple."""
     return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -248,7 +253,7 @@ def avg_pool_backward(node, dy):
 
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type."""
+    """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type; kernel_size, stride, ceil_mode as avg_pool1d's."""
     return _lp_pool(avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 

@@ -168,7 +168,7 @@ def moment_backward(node, dy, dmean=None):
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(Σ |input|^p)^(1/p) over dim. p: "fro" (2), "nuc" (sum of singular values), a number, inf, -inf or 0.
 
-    dtype converts before. ValueError for another string, RuntimeError for integers.
+    dtype converts before. RuntimeError for another string and for integers.
     """
     input = as_tensor("norm", input)
     if p is None or p == "fro":

@@ -35,6 +35,7 @@ class Metric:
         return {name: getattr(self, name) for name in self.STATE}
 
     def load_state_dict(self, state):
+        """Goes on from sums that state_dict() gave."""
         for name in self.STATE:
             setattr(self, name, state[name])
 
@@ -139,6 +140,7 @@ class ConfusionMatrix(Metric):
         return _ratio(2 * np.diag(self.matrix), self.matrix.sum(0) + self.matrix.sum(1))
 
     def accuracy(self):
+        """The share of all samples that were given to their class."""
         return float(_ratio(np.trace(self.matrix), self.matrix.sum()))
 
     @staticmethod

@@ -38,7 +38,11 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach=None,
 ) -> Tensor:
-    """Scales all gradients by one factor, to a total norm of at most max_norm; returns the norm before."""
+    """Scales all gradients by one factor, to a total norm of at most max_norm; returns the norm before.
+
+    parameters: a Tensor or several, of which those without a gradient are passed over; norm_type: p of the p-norm, inf too.
+    RuntimeError for a norm that is NaN or infinite, with error_if_nonfinite; nothing is scaled then. `foreach` changes nothing.
+    """
     grads = _grads(parameters)
     total = get_total_norm(grads, norm_type, error_if_nonfinite)
     _scale(grads, max_norm, total)

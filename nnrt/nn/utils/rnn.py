@@ -44,12 +44,15 @@ class PackedSequence(_Fields):
         return self if data is self.data else self._replace(data=data)
 
     def cpu(self) -> PackedSequence:
+        """itself: everything is here already."""
         return self
 
     def float(self) -> PackedSequence:
+        """to(float32)."""
         return self.to(np.float32)
 
     def double(self) -> PackedSequence:
+        """to(float64)."""
         return self.to(np.float64)
 
     @property
@@ -118,7 +121,8 @@ def pad_packed_sequence(
 ) -> tuple[Tensor, Tensor]:
     """([T, B, ...] or [B, T, ...], lengths) of a PackedSequence, in the original order.
 
-    padding_value: what lies behind a sequence's end; total_length: T where it is to be more than the longest.
+    batch_first: [B, T, ...]; padding_value: what lies behind a sequence's end; total_length: T where it is to be more than the
+    longest. ValueError where it is less, TypeError for what is no PackedSequence.
     """
     if not isinstance(sequence, PackedSequence):
         raise TypeError(f"pad_packed_sequence: sequence must be a PackedSequence, got {type(sequence).__name__}")
@@ -137,7 +141,10 @@ def pad_packed_sequence(
 def pad_sequence(
     sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Tensor:
-    """[T, B, ...] or [B, T, ...] of sequences [length, ...], filled up with padding_value on the given side."""
+    """[T, B, ...], or [B, T, ...] with batch_first, of sequences [length, ...], filled up with padding_value.
+
+    padding_side: "right" or "left". RuntimeError for no sequences, for other sides, and for shapes that differ behind the length.
+    """
     if padding_side not in ("right", "left"):
         raise RuntimeError(f"pad_sequence: padding_side must be 'left' or 'right', got {padding_side!r}")
     sequences = tuple(sequences)
@@ -160,7 +167,10 @@ def pad_sequence(
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list[Tensor]:
-    """The sequences [length, ...] of a padded batch."""
+    """The sequences [length, ...] of padded_sequences [T, B, ...], or [B, T, ...] with batch_first; lengths: B integers.
+
+    ValueError for another number of lengths.
+    """
     lengths = as_tensor(lengths).array.tolist()
     x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     if len(lengths) != x.shape[0]:

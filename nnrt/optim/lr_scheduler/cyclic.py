@@ -144,7 +144,7 @@ class CyclicLR(_Momentum):
     says ("cycle", "iterations"); cycle_momentum: momentum (or beta1) goes from max_momentum to
     base_momentum as the rate rises.
 
-    Raises ValueError for an unknown mode, or cycle_momentum with an optimiser without momentum.
+    Raises ValueError for an unknown mode, or cycle_momentum with an optimiser that has neither momentum nor betas.
     """
 
     def __init__(
