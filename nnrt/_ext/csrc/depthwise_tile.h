@@ -6,6 +6,7 @@
 #define COUNT 8 /* most outputs of a tile; 6 of two vectors */
 #define WIDE_COUNT 10 /* of one vector of a group: with 8, sums wait for each other's end */
 #define CHUNK 16 /* vectors of channels side by side: three rows of a tile's inputs stay in L1 */
+#define RUN_CHUNK 32 /* the same of a run: so does its filter */
 #define LINE (64 / REAL_BYTES) /* channels of a cache line */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
@@ -36,6 +37,18 @@ enum { N = 99 }; /* none */
             a##i1 += v * w1;                                                                            \
         if (count > i2)                                                                                 \
             a##i2 += v * w2;                                                                            \
+    }
+#define RUN_START(i, p, m) V a##i = vectors > i && bias ? K(load)(u + i * VL) : (V){0};
+#define RUN_TIMES(i, p, m)                                                                              \
+    if (vectors > i)                                                                                    \
+        a##i += K(load)(from + i * VL) * K(load)(u + i * VL);
+#define RUN_WRITE(i, p, m)                                                                              \
+    if (vectors > i) {                                                                                  \
+        V v = relu ? K(relu_vec)(a##i) : a##i;                                                          \
+        if (past)                                                                                       \
+            K(store_past)(to + i * VL, v);                                                              \
+        else                                                                                            \
+            K(store)(to + i * VL, v);                                                                   \
     }
 #define DY(i, p, m) const V d##i = count > i ? INPUT(p, m) : w0;
 #define DY_TIMES(i, p, m)                                                                               \
@@ -81,13 +94,11 @@ enum { N = 99 }; /* none */
 /* Stores by lanes take some 20 operations on AMD. */
 #define WRITE(i, p, m)                                                                                  \
     if (count > i) {                                                                                    \
-        if (past)                                                                                       \
-            K(store_past)(p + m * step, a##i), K(store_past)(p + m * step + VL, b##i);                  \
-        else if (edge && lanes < VL)                                                                    \
+        if (edge && lanes < VL)                                                                         \
             K(store_lanes)(p + m * step, mask, a##i);                                                   \
         else                                                                                            \
             K(store)(p + m * step, a##i);                                                               \
-        if (vectors > 1 && !past)                                                                       \
+        if (vectors > 1)                                                                                \
             K(store)(p + m * step + VL, b##i);                                                          \
     }
 #define WRITE_ALL(to, by)                                                                               \
@@ -113,6 +124,8 @@ typedef struct {
     int64_t lines_x;              /* 64 B lines to read for each that is written */
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
     int32_t near;                 /* all within its 16 bytes */
+    int32_t runs;                 /* EACH, strided: worth it: whole lines come from memory, or compete for the same places of L1 */
+    int64_t across;               /* outputs of a run */
 } K(shared);
 
 typedef INT K(order) __attribute__((vector_size(VBYTES), aligned(sizeof(INT)), may_alias));
@@ -166,7 +179,7 @@ INLINE void K(ahead)(K(shared) *s, int64_t bytes, int past)
 
 /* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read first:
  * as far as the compiler knows, stores to y may change it. */
-INLINE void K(each_tile)(const int count, const int vectors, const int edge, const int past, TILE_ARGS)
+INLINE void K(each_tile)(const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
     const int64_t step = s->x_step, w_tap = s->w_tap, y_step = s->y_step;
@@ -175,7 +188,7 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, con
     const K(mask) mask = K(lanes)(edge ? lanes : VL);
     for (int64_t c = 0; c < lanes; c += vectors * VL) {
         if (count * vectors > 1 && !edge && s->next_x)
-            K(ahead)(s, count * vectors * VBYTES, past);
+            K(ahead)(s, count * vectors * VBYTES, 0);
         V w0 = {0}, w1 = {0}, w2, aN;
         if (bias) {
             w0 = edge ? K(load_lanes)(bias + c, mask) : K(load)(bias + c);
@@ -203,6 +216,30 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, con
         }
         WRITE_ALL(y + c, y_step)
     }
+}
+
+/* Outputs one by one, `across` of them, several vectors of each at a time: x is read in the order of memory, which its filter,
+ * loaded for each, is worth where that waits. */
+INLINE void K(each_run)(const int vectors, const int past, TILE_ARGS)
+{
+    typedef K(vec) V;
+    const int64_t x_step = s->x_step, y_step = s->y_step, across = s->across;
+    const row_at *const ones = s->ones, *const end = s->end;
+    const int32_t relu = s->relu;
+    for (int64_t i = 0; i < across; i++, x += x_step, y += y_step)
+        for (int64_t c = 0; c < lanes; c += vectors * VL) {
+            if (s->next_x)
+                K(ahead)(s, vectors * VBYTES, past);
+            const REAL *u = bias ? bias + c : w;
+            REAL *to = y + c;
+            EACH_OUTPUT(RUN_START)
+            for (const row_at *r = ones; r < end; r++) {
+                const REAL *from = x + r->x + c;
+                u = w + r->w + c;
+                EACH_OUTPUT(RUN_TIMES)
+            }
+            EACH_OUTPUT(RUN_WRITE)
+        }
 }
 
 /* The filter's gradient: w[tap, c] += Σ_i x[tap + i, c] y[i, c] and bias[c] += Σ_i y[i, c]. Of a row of three taps each input is
@@ -258,7 +295,6 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
     const int64_t step = s->x_step;
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
-    const int past = 0;
     const int64_t threes = kind == NNRT_WIDE && vectors == 1 && x_tap == step ? s->taps / 3 : 0; /* as above */
     V w0 = {0}, w1 = {0}, w2, aN;
     if (bias) {
@@ -313,20 +349,21 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define FEW(X, Y) X(1, Y) X(2, Y) X(5, Y) X(6, Y)
 #define PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(6, Y)
 #define LEAST(X, Y) X(1, Y) X(4, Y)
-#define PAST(X, Y) X(1, Y) X(6, Y)
+#define RUNS(X, Y) X(4, Y) X(8, Y)
 #define TEN(X, Y) X(10, Y)
 #else
 #define TEN(X, Y)
 #define PAIRS(X, Y) X(1, Y)
 #define LEAST(X, Y) X(1, Y)
-#define PAST(X, Y)
+#define RUNS(X, Y)
 #define COUNTS(X, Y) X(1, Y) X(4, Y)
 #define FEW(X, Y) X(1, Y) X(4, Y)
 #endif
-#define EACH_PAST(n) K(each_tile)(n, 2, 0, 1, s, x, w, bias, y, lanes);
-#define EACH_TWO(n) K(each_tile)(n, 2, 0, 0, s, x, w, bias, y, lanes);
-#define EACH_FULL(n) K(each_tile)(n, 1, 0, 0, s, x, w, bias, y, lanes);
-#define EACH_EDGE(n) K(each_tile)(n, 1, 1, 0, s, x, w, bias, y, lanes);
+#define RUN_PAST(n) K(each_run)(n, 1, s, x, w, bias, y, lanes);
+#define RUN(n) K(each_run)(n, 0, s, x, w, bias, y, lanes);
+#define EACH_TWO(n) K(each_tile)(n, 2, 0, s, x, w, bias, y, lanes);
+#define EACH_FULL(n) K(each_tile)(n, 1, 0, s, x, w, bias, y, lanes);
+#define EACH_EDGE(n) K(each_tile)(n, 1, 1, s, x, w, bias, y, lanes);
 #define FILTER_FULL(n) K(filter_tile)(n, 0, s, x, w, bias, y, lanes);
 #define FILTER_EDGE(n) K(filter_tile)(n, 1, s, x, w, bias, y, lanes);
 #define WIDE_TWO(n) K(group_tile)(NNRT_WIDE, 0, n, 2, 0, s, x, w, bias, y, lanes);
@@ -337,7 +374,8 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define LIST(n, F) [n] = K(F##_##n),
 COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
-PAST(DEFINE, EACH_PAST)
+RUNS(DEFINE, RUN)
+RUNS(DEFINE, RUN_PAST)
 LEAST(DEFINE, EACH_EDGE)
 COUNTS(DEFINE, FILTER_FULL)
 LEAST(DEFINE, FILTER_EDGE)
@@ -346,10 +384,11 @@ COUNTS(DEFINE, WIDE_ONE)
 TEN(DEFINE, WIDE_ONE)
 LEAST(DEFINE, SPREAD_FAR)
 FEW(DEFINE, SPREAD_NEAR)
-enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR), K(FILTER_ONE), K(FILTER_ALL) };
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_RUN), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR),
+       K(FILTER_ONE), K(FILTER_ALL) };
 static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
-    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {PAST(LIST, EACH_PAST)}, {LEAST(LIST, SPREAD_FAR)},
-    {FEW(LIST, SPREAD_NEAR)},
+    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {RUNS(LIST, RUN)}, {RUNS(LIST, RUN_PAST)},
+    {LEAST(LIST, SPREAD_FAR)}, {FEW(LIST, SPREAD_NEAR)},
     {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
 };
 
@@ -379,7 +418,9 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
     }
     /* Tile after tile along a row: what is read lies side by side, and the hardware sees that. */
     const int64_t most = shared || s->filter || lanes < 2 * VL ? COUNT : COUNT - 2;
-    const int64_t wide = kind == NNRT_EACH && o->across > most ? K(even)(o->across, most) : o->across;
+    const int runs = kind == NNRT_EACH && s->runs && !shared && !s->filter && s->end - s->ones <= 9 && K(tiles)[K(EACH_RUN)][8];
+    const int64_t wide = kind == NNRT_EACH && o->across > most && !runs ? K(even)(o->across, most) : o->across;
+    s->across = o->across;
     for (int64_t i0 = 0; i0 < o->across; i0 += wide)
         for (int64_t c = 0, width; c < lanes; c += width) {
             const int64_t rest = lanes - c, i1 = MIN(i0 + wide, o->across);
@@ -388,11 +429,19 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
             if (kind == NNRT_EACH) {
                 which = rest >= VL ? K(EACH_ALL) : K(EACH_ONE);
                 width = rest >= VL ? MIN(CHUNK * VL, rest / VL * VL) : rest;
+                if (runs && rest >= 4 * VL) {
+                    const int64_t n = rest >= 8 * VL ? 8 : 4;
+                    width = n < 8 ? n * VL : MIN(RUN_CHUNK * VL, rest / (8 * VL) * 8 * VL);
+                    for (int64_t j = 0; j < o->down; j++)
+                        K(tiles)[s->past ? K(EACH_BYPASS) : K(EACH_RUN)][n](s, x + j * o->x_down + c, w + c, bias ? bias + c : NULL,
+                                                                            y + j * o->y_down + c, width);
+                    continue;
+                }
                 /* Without inputs in common, whole cache lines are better than more outputs. */
                 if (s->filter)
                     which += K(FILTER_ONE) - K(EACH_ONE);
                 else if (width >= 2 * VL && !shared)
-                    which = s->past && K(tiles)[K(EACH_BYPASS)][1] ? K(EACH_BYPASS) : K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
+                    which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
             for (int64_t i = i0, n; i < i1; i += n) {
                 n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2);
@@ -574,7 +623,9 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
     const int64_t strips = CEIL(h->out, p->strip), units = p->batch * d->out * strips, y_pixel = p->groups * p->out;
     stretch *stretches = scratch;
     row_at *reached = (row_at *)(stretches + nnrt_stretches(h) + nnrt_stretches(v));
-    K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .relu = p->activation == NNRT_ACT_RELU && !p->residual, .past = p->past};
+    K(shared) s = {.rows = reached, .threes = reached + d->taps * h->taps, .past = p->past,
+                   .relu = p->activation == NNRT_ACT_RELU && !p->residual,
+                   .runs = v->stride > 1 && y_pixel * sizeof(REAL) % (p->stream ? 128 : 2048) == 0};
     K(plane) in = {.pixel = p->groups * p->in, .row = v->in * p->groups * p->in, .h = *h, .v = *v};
     if (p->kind == NNRT_SPREAD) {
         K(orders)(s.order, p->in, p->out);
