@@ -64,8 +64,9 @@ class Node:
         if self.versions is not None:
             for position, version, then in self.versions:
                 if version.value != then:
+                    what = "an index, weight or result" if position < 0 else f"saved argument {position}"
                     raise RuntimeError(
-                        f"{self.name}: saved argument {position}, needed for the gradient, was changed in place "
+                        f"{self.name}: {what}, needed for the gradient, was changed in place "
                         f"after the forward pass (version {version.value}, expected {then})"
                     )
         return self.saved_arrays
@@ -190,6 +191,15 @@ def _save(node, outs, saved):
         arrays.append(x)
     node.saved_arrays = tuple(arrays)
     node.versions = tuple(versions) if versions else None
+
+
+def watched(out, *given):
+    """`out`, which record() made. Its backward reads memory of the Tensors among `given`: their changes are noticed, too."""
+    node = out.node.node if isinstance(out.node, Output) else out.node
+    if node is not None:
+        versions = [(-1, version_of(t), version_of(t).value) for t in given if isinstance(t, Tensor)]
+        node.versions = (*node.versions, *versions) if node.versions else tuple(versions)
+    return out
 
 
 def version_of(t):

@@ -118,3 +118,37 @@ def test_non_contiguous_inputs_give_the_same_and_stay_unmodified(case, rng):
         if isinstance(a, np.ndarray):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_array_equal(g.numpy(), b)
+
+
+@pytest.mark.parametrize("case", collect("OPS"))
+def test_what_backward_reads_is_not_changed_unnoticed(case, rng):
+    """After a change in place of any input or output, backward raises or gives the gradients of before."""
+    arrays = arrays_of(case, rng)
+
+    def forward():
+        inputs = tensors_of(case, arrays, np.float64, nnrt)
+        outs = outputs_of(case.fn(nnrt, *inputs))
+        return inputs, outs, [x for x in inputs + outs if isinstance(x, nnrt.Tensor)]
+
+    def gradients(inputs, outs):
+        roots = [(o, w) for o, w in zip(outs, weights_for(np.float64)(outs)) if o.requires_grad]
+        nnrt.autograd.backward([o for o, _ in roots], [nnrt.from_numpy(w) for _, w in roots])
+        return [np.array(x.grad.detach().numpy()) for x in inputs if getattr(x, "grad", None) is not None]
+
+    inputs, outs, tensors = forward()
+    if not any(o.requires_grad for o in outs):
+        pytest.skip("nothing to differentiate")
+    want = gradients(inputs, outs)
+    for i in range(len(tensors)):
+        inputs, outs, tensors = forward()
+        if not tensors[i].array.flags.writeable:
+            continue
+        with nnrt.no_grad():
+            tensors[i].add_(1.5) if tensors[i].is_floating_point() else tensors[i].zero_()
+        try:
+            got = gradients(inputs, outs)
+        except RuntimeError as error:
+            assert "was changed in place" in str(error)
+        else:
+            for g, w in zip(got, want, strict=True):
+                np.testing.assert_array_equal(g, w, err_msg=f"tensor {i} of {len(inputs)} inputs and {len(outs)} outputs")

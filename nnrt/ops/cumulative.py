@@ -10,7 +10,7 @@ from collections import namedtuple
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..tensor import wrap
 from ._axes import axis_of, in_dtype
 from .compare import logical_xor
@@ -167,7 +167,8 @@ def _cumulative(op, kernel, x, dim):
     a, y, outer, n, inner = _prepare(op, x, dim, None, False)
     index = memory.empty(a.shape, np.int64)
     kernel(y, index, a, outer, n, inner)
-    return record(y, select_backward, (x,), (a, y, index, outer, n, n, inner)), wrap(index)
+    places = wrap(index)
+    return watched(record(y, select_backward, (x,), (a, y, index, outer, n, n, inner)), places), places
 
 
 def _prepare(op, x, dim, dtype, widen):

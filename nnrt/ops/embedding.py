@@ -10,7 +10,7 @@ indices that named it, in their order, found by counting sort: the same at any n
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import grad_enabled, record
+from ..autograd import grad_enabled, record, watched
 from ..sparse import SparseRows
 from ..tensor import bump
 from .index import check_range, indices_of
@@ -38,9 +38,8 @@ def embedding(
         _renormalise(weight, rows, max_norm, norm_type)
     out = memory.empty(index.shape + (w.shape[1],), w.dtype)
     K.take(out.reshape(1, rows.size, w.shape[1]), memory.contiguous(w).reshape(1, *w.shape), rows)
-    return record(
-        out, embedding_backward, (weight,), (rows, w.shape, padding_idx, scale_grad_by_freq, sparse)
-    )
+    saved = (rows, w.shape, padding_idx, scale_grad_by_freq, sparse)
+    return watched(record(out, embedding_backward, (weight,), saved), input)
 
 
 def embedding_backward(node, dy):
@@ -169,7 +168,7 @@ def embedding_bag(
         kept,
         index.shape,
     )
-    return record(out, embedding_bag_backward, (weight, psw), saved)
+    return watched(record(out, embedding_bag_backward, (weight, psw), saved), input, psw)
 
 
 def embedding_bag_backward(node, dy):

@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
-from ..tensor import Tensor
+from ..autograd import record, watched
+from ..tensor import Tensor, wrap
 from . import create, shape
 from .parts import part
 from .promotion import as_tensor
@@ -51,10 +51,12 @@ def getitem(base, key):
                     b = a[key]
                 return part(base, b, key)
         if kind is Tensor and key.array.ndim == 1 and key.array.dtype == np.int64 and a.ndim:
-            return _take(base, 0, key.array, "getitem", True)
+            return watched(_take(base, 0, key.array, "getitem", True), key)
         basic, advanced = parsed(key, a.ndim)
         view = base if basic is None else part(base, a[basic], basic)
-        return view if advanced is None else _pick(view, advanced)
+        if advanced is None:
+            return view
+        return watched(_pick(view, advanced), *(key if kind is tuple else (key,)))
     except IndexError as error:
         raise index_error("getitem", error, a) from None
 
@@ -119,11 +121,10 @@ def _axes_taken(k):
 
 
 def _index_array(k):
-    array = (
-        k.array
-        if isinstance(k, Tensor)
-        else np.asarray(create.tensor(k).array if type(k) is not np.ndarray else k)
-    )
+    if type(k) is np.ndarray:
+        array = k.copy()  # the caller may change it, the tape keeps it
+    else:
+        array = k.array if isinstance(k, Tensor) else np.asarray(create.tensor(k).array)
     if array.dtype == np.uint8:
         raise IndexError("a uint8 index could mean a mask or positions: convert it to bool or int64")
     if array.dtype.kind not in "iub":
@@ -262,12 +263,12 @@ def index_select(input, dim, index):
     """The slices of input along dim at a 1-d index: out[..., n, ...] = input[..., index[n], ...]."""
     input = as_tensor("index_select", input)
     dim = axis_of("index_select", dim, input.array.ndim)
-    index = indices_of("index_select", index)
-    if index.ndim > 1:
-        raise IndexError(f"index_select: index must be 1-d, got shape {index.shape}")
+    positions = indices_of("index_select", index)
+    if positions.ndim > 1:
+        raise IndexError(f"index_select: index must be 1-d, got shape {positions.shape}")
     if not input.array.ndim:
         return shape.reshape(index_select(shape.reshape(input, 1), 0, index), ())
-    return _take(input, dim, memory.contiguous(index.reshape(-1)), "index_select")
+    return watched(_take(input, dim, positions.reshape(-1), "index_select"), index)
 
 
 def _take(x, dim, index, op, wrapping=False):
@@ -305,9 +306,7 @@ def index_select_backward(node, dy):
 def take(input, index):
     """The elements at index of input read as if flattened, in index's shape; negative ones count from the end."""
     input = as_tensor("take", input)
-    flat = shape.ravel(input)
-    index = indices_of("take", index)
-    return _take(flat, 0, index, "take", True)
+    return watched(_take(shape.ravel(input), 0, indices_of("take", index), "take", True), index)
 
 
 # ---- gather ----
@@ -321,16 +320,15 @@ def gather(input, dim, index, sparse_grad=False):
     input = as_tensor("gather", input)
     a = input.array
     dim = axis_of("gather", dim, a.ndim)
-    given = None if a.ndim else indices_of("gather", index).shape
-    index = index_like("gather", index, a, dim)
+    given, index = index, index_like("gather", index, a, dim)
     if index is None:
         return record(memory.empty((0,), a.dtype), gather_backward, (input,), (a.shape, 0, None))
     if not a.ndim:
-        return shape.reshape(gather(shape.reshape(input, 1), 0, index.reshape(1)), given)
+        return shape.reshape(gather(shape.reshape(input, 1), 0, wrap(index.reshape(1))), indices_of("gather", given).shape)
     check_range("gather", index, a.shape[dim], dim)
     out = memory.empty(index.shape, a.dtype)
     K.gather(folded(out, dim), folded(corner(a, dim, index), dim), folded(index, dim))
-    return record(out, gather_backward, (input,), (a.shape, dim, index))
+    return watched(record(out, gather_backward, (input,), (a.shape, dim, index)), given)
 
 
 def gather_backward(node, dy):

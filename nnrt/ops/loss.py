@@ -11,7 +11,7 @@ Legend: N batch, C classes, d1 d2 ... further axes.
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..dtypes import check_whole
 from .promotion import not_tensors
 
@@ -90,7 +90,7 @@ def cross_entropy(
         label_smoothing,
         scale,
     )
-    return record(y, cross_entropy_backward, (input,), saved)
+    return watched(record(y, cross_entropy_backward, (input,), saved), weight)
 
 
 def cross_entropy_backward(node, dy):
@@ -130,7 +130,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
         smoothing,
         scale,
     )
-    return record(y, cross_entropy_soft_backward, (x, target), saved)
+    return watched(record(y, cross_entropy_soft_backward, (x, target), saved), weight)
 
 
 def cross_entropy_soft_backward(node, dy):
@@ -163,7 +163,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     K.nll(loss, b, t, w, outer, n, inner, ignore_index)
     y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
     saved = (b, target if t is target.array else t, w, outer, n, inner, ignore_index, scale)
-    return record(y, nll_backward, (input,), saved)
+    return watched(record(y, nll_backward, (input,), saved), weight)
 
 
 def nll_backward(node, dy):

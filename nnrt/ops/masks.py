@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from . import elementwise, shape
 from .create import sizes_of
@@ -18,10 +18,10 @@ K = registry.family("index")
 
 def masked_select(input, mask):
     """The elements of input where mask (bool, broadcast against input) is True, as a 1-d tensor."""
-    mask = mask_of("masked_select", mask)
-    size = shape.broadcast_shapes(input.array.shape, mask.shape)
-    wide, mask = np.broadcast_to(input.array, size), np.broadcast_to(mask, size)
-    return record(wide[mask], masked_select_backward, (input,), (input.array.shape, mask))
+    where = mask_of("masked_select", mask)
+    size = shape.broadcast_shapes(input.array.shape, where.shape)
+    wide, where = np.broadcast_to(input.array, size), np.broadcast_to(where, size)
+    return watched(record(wide[where], masked_select_backward, (input,), (input.array.shape, where)), mask)
 
 
 def masked_select_backward(node, dy):
@@ -35,23 +35,23 @@ def masked_fill(input, mask, value):
     """input with value (a number or a 0-d tensor) where mask (bool, broadcast against input) is True."""
     input = as_tensor("masked_fill", input)
     a = input.array
-    mask = mask_of("masked_fill", mask)
+    where = mask_of("masked_fill", mask)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.array.ndim:
         raise RuntimeError(
             f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
         )
     size = a.shape
-    if mask.shape != size:
-        size = shape.broadcast_shapes(size, mask.shape)
+    if where.shape != size:
+        size = shape.broadcast_shapes(size, where.shape)
     out = memory.empty_like(a) if size == a.shape else memory.empty(size, a.dtype)
     if out.dtype.kind == "f":
-        E.where(out, mask, float(value) if given is None else given.array.astype(out.dtype), a)
+        E.where(out, where, float(value) if given is None else given.array.astype(out.dtype), a)
     else:
         out[...] = a
         with np.errstate(invalid="ignore"):  # NaN becomes an integer
-            np.copyto(out, np.asarray(value) if given is None else given.array, casting="unsafe", where=mask)
-    return record(out, masked_fill_backward, (input, given), (mask, a.shape))
+            np.copyto(out, np.asarray(value) if given is None else given.array, casting="unsafe", where=where)
+    return watched(record(out, masked_fill_backward, (input, given), (where, a.shape)), mask)
 
 
 def masked_fill_backward(node, dy):
@@ -68,10 +68,10 @@ def masked_fill_backward(node, dy):
 
 def masked_scatter(input, mask, source):
     """input with the elements of source, in order, where mask (bool, broadcast to input) is True."""
-    mask = mask_of("masked_scatter", mask)
-    size = shape.broadcast_shapes(input.array.shape, mask.shape)
-    mask = np.broadcast_to(mask, size)
-    count = int(np.count_nonzero(mask))
+    where = mask_of("masked_scatter", mask)
+    size = shape.broadcast_shapes(input.array.shape, where.shape)
+    where = np.broadcast_to(where, size)
+    count = int(np.count_nonzero(where))
     if source.array.dtype != input.array.dtype:
         raise RuntimeError(f"masked_scatter: x is {input.array.dtype} but source {source.array.dtype}")
     if source.array.size < count:
@@ -80,8 +80,9 @@ def masked_scatter(input, mask, source):
         )
     out = memory.empty(size, input.array.dtype)
     out[...] = input.array
-    out[mask] = source.array.reshape(-1)[:count]
-    return record(out, masked_scatter_backward, (input, source), (mask, input.array.shape, source.array.shape))
+    out[where] = source.array.reshape(-1)[:count]
+    saved = (where, input.array.shape, source.array.shape)
+    return watched(record(out, masked_scatter_backward, (input, source), saved), mask)
 
 
 def masked_scatter_backward(node, dy):

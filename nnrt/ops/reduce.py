@@ -12,7 +12,7 @@ from collections import namedtuple
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from ._axes import arrange, axes_of, axis_of, expand, in_dtype
 from .promotion import INT64, as_tensor, empty_as
@@ -105,7 +105,7 @@ def prod(input, dim=None, keepdim=False, dtype=None):
     b, y, outer, n, inner = arrange(a, axes, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
     K.prod(y, b, outer, n, inner)
     y = y if dtype is None else in_dtype("prod", y, dtype)
-    return record(y, prod_backward, (input,), (b, y, outer, n, inner, input.array.dtype))
+    return watched(record(y, prod_backward, (input,), (b, y, outer, n, inner, input.array.dtype)), input)
 
 
 def prod_backward(node, dy):
@@ -192,7 +192,8 @@ def _extreme_at(op, kernel, x, dim, keepdim):
     _, b, y, outer, n, inner = _arranged(op, a, axis, keepdim, a.dtype)
     index = empty_as(y, INT64)
     kernel(y, index, b, outer, n, inner)
-    return record(y, select_backward, (x,), (b, y, index, outer, n, 1, inner)), wrap(index)
+    places = wrap(index)
+    return watched(record(y, select_backward, (x,), (b, y, index, outer, n, 1, inner)), places), places
 
 
 def select_backward(node, dy):

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import on_tape, record, record_many
+from ..autograd import on_tape, record, record_many, watched
 from ..tensor import Tensor
 from ._axes import axis_of
 from .promotion import not_tensors
@@ -46,7 +46,8 @@ def scan(f, x, initial=None, dim=0, reverse=False):
     h, result = cut.new(dtype)
     first = cut.state(initial)
     K.scan(h, cut(f.array), cut(x.array), first)
-    return record(result, scan_backward, (f, x, initial), (f, h, first, cut))
+    out = record(result, scan_backward, (f, x, initial), (f, h, first, cut))
+    return watched(out, out, initial)
 
 
 def scan_backward(node, dy):
@@ -120,7 +121,9 @@ def qrnn_pool(gates, initial=None, output_gate=True, zoneout=0.0, training=True,
         bernoulli_into(mask, 1 - zoneout)
     K.qrnn(None if h is None else _time_first(h, batch_first, reverse), c_seen, a, c0, mask, keep)
     saved = (gates, c_seen, c0, mask, keep, batch_first, reverse)
-    return record_many((c if h is None else h, _last(c_seen, c0)), qrnn_pool_backward, (gates, initial), saved)
+    outs = record_many((c if h is None else h, _last(c_seen, c0)), qrnn_pool_backward, (gates, initial), saved)
+    watched(outs[0], *outs, initial)
+    return outs
 
 
 def qrnn_pool_backward(node, dh, dc):
@@ -166,7 +169,9 @@ def sru_scan(u, v, bias, x=None, initial=None, scale=1.0, batch_first=False, rev
     _, c_seen = _states(shape, dtype, on_tape((u, v, bias, x, initial)), batch_first, reverse)
     K.sru(_time_first(h, batch_first, reverse), c_seen, a[..., : 3 * channels], seen, *terms, c0, float(scale))
     saved = (u, x, v, bias, c_seen, c0, float(scale), batch_first, reverse)
-    return record_many((h, _last(c_seen, c0)), sru_scan_backward, (u, v, bias, x, initial), saved)
+    outs = record_many((h, _last(c_seen, c0)), sru_scan_backward, (u, v, bias, x, initial), saved)
+    watched(outs[0], outs[1], initial)
+    return outs
 
 
 def sru_scan_backward(node, dh, dc):

@@ -7,7 +7,7 @@ number of threads; where repeated indices overwrite, the last one stays.
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from . import parts, shape
 from .index import (
@@ -93,11 +93,12 @@ def scatter(input, dim, index, src=None, value=None, reduce=None):
         return scatter_reduce(input, dim, index, src, "sum" if reduce == "add" else "prod")
     if not input.array.ndim:
         return _lifted(scatter, input, index, src)
+    given = index
     dim, index, values = _operands("scatter", input, dim, index, src)
     src = src if isinstance(src, Tensor) else None
     out = _copy(input.array) if index is None else _put(input.array, dim, index, values)
     src_size = None if src is None else src.array.shape
-    return record(out, scatter_backward, (input, src), (dim, index, src_size))
+    return watched(record(out, scatter_backward, (input, src), (dim, index, src_size)), given)
 
 
 def scatter_backward(node, dy):
@@ -143,9 +144,10 @@ def scatter_add(input, dim, index, src):
     a = input.array
     if not a.ndim:
         return _lifted(scatter_add, input, index, src)
+    given = index
     dim, index, values = _operands("scatter_add", input, dim, index, src)
     out = _copy(a) if index is None else _written(K.scatter_add, a, dim, index, values)
-    return record(out, scatter_add_backward, (input, src), (dim, index, src.array.shape))
+    return watched(record(out, scatter_add_backward, (input, src), (dim, index, src.array.shape)), given)
 
 
 def scatter_add_backward(node, dy):
@@ -190,7 +192,8 @@ def scatter_reduce(input, dim, index, src, reduce, include_self=True):
     kept = (None, None, None)
     if reduce in ("prod", "amax", "amin"):
         kept = (input, src, out)
-    return record(out.reshape(a.shape), scatter_reduce_backward, (input, src), saved + kept)
+    out = record(out.reshape(a.shape), scatter_reduce_backward, (input, src), saved + kept)
+    return watched(out, out)
 
 
 def scatter_reduce_backward(node, dy):
@@ -313,6 +316,7 @@ def _slices(op, x, dim, index, source):
 def index_add(input, dim, index, source, alpha=1):
     """input with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
     input = as_tensor("index_add", input)
+    given = index
     dim, index = _slices("index_add", input, dim, index, source)
     a = memory.contiguous(input.array)
     b = memory.contiguous(source.array)
@@ -324,9 +328,8 @@ def index_add(input, dim, index, source, alpha=1):
         scaled = memory.empty((index.size,), a.dtype)
         scaled.fill(np.int64(alpha).astype(a.dtype) if a.dtype.kind == "u" else alpha)  # wraps around
     scattered(folded(out, dim), folded(a, dim), scaled, folded(b, dim), index)
-    return record(
-        out.reshape(input.array.shape), index_add_backward, (input, source), (dim, index, alpha, source.array.shape)
-    )
+    saved = (dim, index, alpha, source.array.shape)
+    return watched(record(out.reshape(input.array.shape), index_add_backward, (input, source), saved), given)
 
 
 def index_add_backward(node, dy):
@@ -343,6 +346,7 @@ def index_add_backward(node, dy):
 def index_copy(input, dim, index, source):
     """input with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
     input = as_tensor("index_copy", input)
+    given = index
     dim, index = _slices("index_copy", input, dim, index, source)
     out = _copy(input.array)
     lead = (slice(None),) * dim
@@ -350,7 +354,7 @@ def index_copy(input, dim, index, source):
         out[lead + (index,)] = source.array
     elif index.size:
         out[...] = source.array.reshape(-1)[-1]
-    return record(out, index_copy_backward, (input, source), (dim, index, source.array.shape))
+    return watched(record(out, index_copy_backward, (input, source), (dim, index, source.array.shape)), given)
 
 
 def index_copy_backward(node, dy):
@@ -375,18 +379,19 @@ def index_copy_backward(node, dy):
 def index_fill(input, dim, index, value):
     """input with its slices index along dim filled with value (a number or a 0-d tensor)."""
     input = as_tensor("index_fill", input)
+    given = index
     dim, index = _slices("index_fill", input, dim, index, None)
-    given = value if isinstance(value, Tensor) else None
-    if given is not None and given.array.ndim:
-        raise RuntimeError(
-            f"index_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
-        )
+    source = value if isinstance(value, Tensor) else None
+    if source is not None:
+        if source.array.ndim:
+            raise RuntimeError(f"index_fill: value must be a number or a 0-d tensor, got shape {source.array.shape}")
+        value = source.array
     out = _copy(input.array)
     if out.ndim:
-        out[(slice(None),) * dim + (index,)] = value if given is None else given.array
+        out[(slice(None),) * dim + (index,)] = value
     elif index.size:
-        out[...] = value if given is None else given.array
-    return record(out, index_fill_backward, (input, given), (dim, index))
+        out[...] = value
+    return watched(record(out, index_fill_backward, (input, source), (dim, index)), given)
 
 
 def index_fill_backward(node, dy):
@@ -423,7 +428,7 @@ def index_put(input, indices, values, accumulate=False):
     else:
         out = _copy(a)
         out[key] = wide
-    return record(out, index_put_backward, (input, values), (key, accumulate, values.array.shape))
+    return watched(record(out, index_put_backward, (input, values), (key, accumulate, values.array.shape)), *indices)
 
 
 def index_put_backward(node, dy):

@@ -11,7 +11,7 @@ from collections import namedtuple
 import numpy as np
 
 from .. import memory, registry
-from ..autograd import record
+from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from ._axes import axis_of, from_last, to_last
 from .promotion import as_tensor
@@ -59,7 +59,8 @@ def _pick(x, a, axis, at, keepdim=True):
     else:
         values, out = from_last(values, axis), from_last(at, axis)
     values, out = memory.contiguous(values), memory.contiguous(out)
-    return record(values, pick_backward, (x,), (shape, at, axis, x.array.ndim, keepdim)), wrap(out)
+    places = wrap(out)
+    return watched(record(values, pick_backward, (x,), (shape, at, axis, x.array.ndim, keepdim)), places), places
 
 
 def pick_backward(node, dy):
@@ -171,7 +172,7 @@ def _median(op, x, dim, keepdim, skip_nan):
         else:
             k = (flat.size - 1) // 2
             y = np.asarray(np.partition(flat[0], k)[k])
-        return record(y, extreme_backward, (x,), (flat.reshape(x.array.shape), y, 1, flat.size, 1))
+        return watched(record(y, extreme_backward, (x,), (flat.reshape(x.array.shape), y, 1, flat.size, 1)), x)
     axis = axis_of(op, dim, x.array.ndim)
     a = _last(x, axis)
     if a.shape[-1] == 0:
