@@ -24,19 +24,26 @@ _ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
 class _Layer(Module):
     """What encoder and decoder layers share: self-attention and the feed-forward part."""
 
-    def __init__(self, d_model, nhead, dim_feedforward, dropout, activation, eps, batch_first, norm_first, bias, made, cross):
+    _cross = False  # whether there is attention to an encoder's output, too
+
+    def __init__(
+        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+        activation: str | Callable[[Tensor], Tensor] = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        made = {"device": device, "dtype": dtype}
         attention = {"dropout": dropout, "bias": bias, "batch_first": batch_first, **made}
         self.self_attn = MultiheadAttention(d_model, nhead, **attention)
-        if cross:
+        if self._cross:
             self.multihead_attn = MultiheadAttention(d_model, nhead, **attention)
         self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
         self.norm_first = norm_first
-        numbers = (1, 2, 3) if cross else (1, 2)
+        numbers = (1, 2, 3) if self._cross else (1, 2)
         for i in numbers:
-            setattr(self, f"norm{i}", LayerNorm(d_model, eps, bias=bias, **made))
+            setattr(self, f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **made))
         for i in numbers:
             setattr(self, f"dropout{i}", Dropout(dropout))
         if isinstance(activation, str):
@@ -75,19 +82,11 @@ class _Layer(Module):
 class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear layers with an activation between, each added to its input and normalised.
 
-    Input and output [T, N, d_model], or [N, T, d_model] with batch_first. norm_first: norms before the parts instead
-    of after the sums. activation: "relu", "gelu" or a function; RuntimeError for another name.
+    Input and output [T, N, d_model], or [N, T, d_model] with batch_first. nhead: attention heads, which divide d_model;
+    dim_feedforward: the size between the linear layers; dropout: a probability, of attention weights and after each layer;
+    norm_first: norms before the parts instead of after the sums, with layer_norm_eps; bias: of all layers. activation:
+    "relu", "gelu" or a function; RuntimeError for another name.
     """
-
-    def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
-            {"device": device, "dtype": dtype}, False,
-        )  # fmt: skip
 
     def forward(
         self, src: Tensor, src_mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool = False
@@ -104,15 +103,7 @@ class TransformerDecoderLayer(_Layer):
     as those of MultiheadAttention, `memory_` those over the memory; the rest as TransformerEncoderLayer.
     """
 
-    def __init__(
-        self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: str | Callable[[Tensor], Tensor] = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
-            {"device": device, "dtype": dtype}, True,
-        )  # fmt: skip
+    _cross = True
 
     def forward(
         self, tgt: Tensor, memory: Tensor, tgt_mask: Tensor | None = None, memory_mask: Tensor | None = None,
