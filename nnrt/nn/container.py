@@ -8,9 +8,11 @@ from typing import Any
 
 from ..tensor import Tensor
 from . import module as modules
+from ._members import MODULE
+from ._naming import described
 from .fused import altered, grouped, run
 from .linear import Identity
-from .module import MODULE, Module, described
+from .module import Module
 from .parameter import Parameter
 
 

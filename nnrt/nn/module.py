@@ -8,8 +8,8 @@ a member is (parameter, buffer, module) stands in one dict, `_kinds`, in the ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from types import FunctionType, MappingProxyType
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,10 @@ from ..autograd import Handle
 from ..ops.create import empty_like
 from ..tensor import Tensor
 from . import _hooks, _state
+from ._members import BUFFER, MODULE, NOUN, PARAMETER, TRANSIENT, Members
+from ._naming import described, refuse_input, take_name
 from .parameter import Buffer, Parameter, convert, is_lazy
 
-PARAMETER, BUFFER, TRANSIENT, MODULE = 1, 2, 3, 4  # TRANSIENT: a buffer that is not saved
-_NOUN = {PARAMETER: "parameter", BUFFER: "buffer", TRANSIENT: "buffer", MODULE: "module"}
 _NOTHING = MappingProxyType({})
 structure = 0  # grows with every change that what a container knows of the modules inside it must not outlive
 
@@ -61,16 +61,9 @@ class Module:
             self.__dict__["training"] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """What nnrt's layers inherit from a private class takes their name: Python's errors about arguments show it."""
         super().__init_subclass__(**kwargs)
         if cls.__name__[0] != "_" and cls.__module__.startswith("nnrt."):
-            for name in ("__init__", "forward"):
-                f = getattr(cls, name)
-                if f.__qualname__[0] == "_":
-                    made = FunctionType(f.__code__, f.__globals__, name, f.__defaults__, f.__closure__)
-                    made.__kwdefaults__, made.__annotations__, made.__doc__ = f.__kwdefaults__, f.__annotations__, f.__doc__
-                    made.__module__, made.__qualname__ = f.__module__, f"{cls.__name__}.{name}"
-                    setattr(cls, name, made)
+            take_name(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it. Call the module, not this."""
@@ -85,7 +78,7 @@ class Module:
                 return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
             return _hooks.call(self, args, kwargs)
         except AttributeError as error:
-            _refuse_input(self, args, error)
+            refuse_input(self, args, error)
             raise
 
     # registration
@@ -111,14 +104,14 @@ class Module:
         if value is not None and (kind in (PARAMETER, MODULE) or not isinstance(value, Tensor)):
             wanted = {PARAMETER: "nn.Parameter", MODULE: "nn.Module"}.get(kind, "Tensor")
             raise TypeError(
-                f"cannot assign {type(value).__name__!r} as {_NOUN[kind]} {name!r} (wants {wanted} or None)"
+                f"cannot assign {type(value).__name__!r} as {NOUN[kind]} {name!r} (wants {wanted} or None)"
             )
         self.__dict__[name] = value
 
     def _register(self, name, value, kind):
         kinds = self._kinds
         if kinds is _NOTHING:
-            raise AttributeError(f"cannot assign {_NOUN[kind]}s before Module.__init__() call")
+            raise AttributeError(f"cannot assign {NOUN[kind]}s before Module.__init__() call")
         if kinds.get(name, kind) != kind:
             del kinds[name]
         kinds[name] = kind
@@ -128,12 +121,12 @@ class Module:
 
     def _check_name(self, op, name, kind):
         if self._kinds is _NOTHING:
-            raise AttributeError(f"cannot assign {_NOUN[kind]} before Module.__init__() call")
+            raise AttributeError(f"cannot assign {NOUN[kind]} before Module.__init__() call")
         if not isinstance(name, str):
             raise TypeError(f"{op}: name must be a string, got {type(name).__name__}")
         if "." in name or not name:
             raise KeyError(f'{op}: name must be neither empty nor contain ".", got {name!r}')
-        if hasattr(self, name) and _NOUN.get(self._kinds.get(name)) != _NOUN[kind]:
+        if hasattr(self, name) and NOUN.get(self._kinds.get(name)) != NOUN[kind]:
             raise KeyError(f"{op}: attribute {name!r} already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -304,7 +297,7 @@ class Module:
         module = self.get_submodule(path)
         if module._kinds.get(name) not in kinds:
             raise AttributeError(
-                f"{op}({target!r}): {type(module).__name__} has no {_NOUN[kinds[0]]} {name!r}"
+                f"{op}({target!r}): {type(module).__name__} has no {NOUN[kinds[0]]} {name!r}"
             )
         return module.__dict__[name]
 
@@ -566,56 +559,3 @@ class Module:
 
     def __repr__(self) -> str:
         return described(self, [(n, repr(m)) for n, m in self._modules.items()])
-
-
-def _refuse_input(module, args, error):
-    """TypeError where nnrt sought a tensor's attribute in an argument that is none, a list or an array for instance."""
-    place = error.__traceback__
-    while place.tb_next is not None:
-        place = place.tb_next
-    here = place.tb_frame.f_globals.get("__name__", "").startswith("nnrt.")
-    if not here or error.name is None or isinstance(error.obj, Tensor):
-        return
-    for i, x in enumerate(args):
-        if x is error.obj:
-            name = "input" if i == 0 else f"argument {i + 1}"
-            raise TypeError(f"{type(module).__name__}: {name} must be a Tensor, got {type(x).__name__}") from error
-
-
-def described(module: Module, children: Iterable[tuple[str, str]]) -> str:
-    """torch's layout: Name(extra, (child): repr ...), one line where there are no children."""
-    extra = module.extra_repr().split("\n") if module.extra_repr() else []
-    lines = [f"({name}): " + text.replace("\n", "\n  ") for name, text in children]
-    if not lines and len(extra) <= 1:
-        return f"{module._get_name()}({''.join(extra)})"
-    return f"{module._get_name()}(\n  " + "\n  ".join(extra + lines) + "\n)"
-
-
-class Members(MutableMapping):
-    """A module's members of some kinds as a dict: name -> value, in the order of registration."""
-
-    def __init__(self, module: Module, kinds: tuple[int, ...]) -> None:
-        self._module = module
-        self._of = kinds
-
-    def __getitem__(self, name):
-        if self._module._kinds.get(name) not in self._of:
-            raise KeyError(name)
-        return self._module.__dict__[name]
-
-    def __setitem__(self, name, value):
-        kind = self._module._kinds.get(name)
-        self._module._register(name, value, kind if kind in self._of else self._of[0])
-
-    def __delitem__(self, name):
-        self[name]  # raises KeyError for a member of another kind
-        self._module.__delattr__(name)
-
-    def __iter__(self):
-        return iter([n for n, k in self._module._kinds.items() if k in self._of])
-
-    def __len__(self):
-        return sum(k in self._of for k in self._module._kinds.values())
-
-    def __repr__(self):
-        return repr(dict(self))
