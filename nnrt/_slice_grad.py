@@ -1,4 +1,4 @@
-"""Gradients of views: zero but where the views looked."""
+"""Gradients of arrays of which slices were taken: zero but where the slices looked."""
 
 import math
 
@@ -9,8 +9,8 @@ from . import memory, registry
 K, COPIES = registry.family("elementwise"), registry.family("shape")
 
 
-class Placed:
-    """The gradient of an array of `shape`, of which basic indices made views: `rest` (None: zeros) with each dy added at its key.
+class SliceGrad:
+    """The gradient of an array of `shape`, of which basic indices took slices: `rest` (None: zeros) plus each dy at its key.
 
     It is written out where it is wanted, so that T slices of an array cost T slices, not T arrays of its size, and what else
     flows into the array is not added to zeros. order: the axes as they lie in memory, None for a C-ordered array.
@@ -24,8 +24,8 @@ class Placed:
         self.rest, self.owned = None, False  # owned: rest may be written to
 
     def add(self, g, owned):
-        """self += g, another Placed or an array of the shape."""
-        if not isinstance(g, Placed):
+        """self += g, another SliceGrad or an array of the shape."""
+        if not isinstance(g, SliceGrad):
             self._add_rest(g, owned)
             return
         if g.rest is not None:

@@ -27,7 +27,7 @@ from . import _anomaly, config, registry
 from ._anomaly import detect_anomaly, set_detect_anomaly
 from ._grad_mode import enable_grad, grad_enabled, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from ._hooks import Afterwards, Handle, run_afterwards, run_hooks, run_node_hooks
-from ._placed import Placed
+from ._slice_grad import SliceGrad
 from .memory import alike, copy, empty, empty_like
 from .tensor import Tensor, Version, wrap
 
@@ -326,11 +326,11 @@ class Walk:
 
     def visit(self, node, dys):
         """Runs one node's backward function and hands on what it returns."""
-        if type(dys) is Placed:
+        if type(dys) is SliceGrad:
             dys = dys.dense()
         elif node.outputs > 1:
             for index in range(node.outputs):
-                if type(dys[index]) is Placed:
+                if type(dys[index]) is SliceGrad:
                     dys[index] = dys[index].dense()
         if node.hooks is not None:
             dys = run_node_hooks(node, dys)
@@ -396,7 +396,7 @@ class Walk:
         self.pending[node] = dys
 
     def deliver_to_leaf(self, leaf, g, owned):
-        if type(g) is Placed and (leaf.hooks or self.wanted is not None):
+        if type(g) is SliceGrad and (leaf.hooks or self.wanted is not None):
             g = g.dense()
         if self.wanted is not None:
             key = (id(leaf), 0)
@@ -422,13 +422,13 @@ def _met(node, index, dys, g, owned):
 
 
 def added(a, b, owned=False):
-    """a + b, dense, Placed or rows of a sparse gradient: in b where that is owned and lies as a, or in what is Placed."""
-    if type(a) is Placed:
-        if type(b) is Placed or isinstance(b, ndarray):
+    """a + b, each an array, a SliceGrad or sparse rows: in b where that is owned and lies as a, or in a SliceGrad."""
+    if type(a) is SliceGrad:
+        if type(b) is SliceGrad or isinstance(b, ndarray):
             a.add(b, owned)
             return a
         a = a.dense()
-    elif type(b) is Placed:
+    elif type(b) is SliceGrad:
         if isinstance(a, ndarray):
             b.add(a, False)
             return b
@@ -445,7 +445,7 @@ def added(a, b, owned=False):
 def accumulate(leaf, g, owned):
     """leaf.grad += g, the only place where gradients are accumulated."""
     before = leaf._grad
-    if type(g) is Placed:
+    if type(g) is SliceGrad:
         if isinstance(before, Tensor) and before.array.shape == g.shape and before.array.dtype == g.dtype:
             held = before
             g.onto(held.array)

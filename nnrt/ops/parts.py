@@ -1,6 +1,6 @@
 """Views of a part of a tensor: slices, windows, diagonals, pieces.
 
-They share memory and version counter with their base; the backward puts dy into zeros where the view looked (_placed).
+They share memory and version counter with their base; the backward puts dy where the view looked (_slice_grad).
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .. import memory, registry
-from .._placed import Placed
+from .._slice_grad import SliceGrad
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
 from ._axes import axis_of
@@ -32,7 +32,7 @@ def part(base, array, key):
 
 def put_backward(node, dy):
     """Zeros with dy at the basic index `key`, in the base's order of memory: what is added to it lies so too."""
-    return (Placed(*node.saved, dy),)
+    return (SliceGrad(*node.saved, dy),)
 
 
 def select(input, dim, index):

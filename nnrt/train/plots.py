@@ -40,6 +40,7 @@ def learning_curve(history, path):
         if f"val_{name}" in history.columns():
             axes.plot(epochs, history[f"val_{name}"], label="validation", **style)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(name)
         axes.legend()
         axes.grid(alpha=0.3)
