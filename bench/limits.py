@@ -115,8 +115,8 @@ for _ in range(5):
 print(peak() - before)
 """
 
-# How much more a token costs at one length than at another. Lengths take turns of the same number of tokens, and each is held
-# against its turn's mean, for the machine's speed drifts.
+# How much more a token costs at one length than at another. Lengths take turns of the same number of tokens, and each
+# is held against its turn's mean, for the machine's speed drifts.
 WINDOW = """
 import statistics, time
 import numpy as np, nnrt

@@ -223,7 +223,8 @@ def test_adaptive_log_softmax_is_torchs(n, torch):
         nn.AdaptiveLogSoftmaxWithLoss(16, 30, [12, 5])
 
 
-# Parameters of torch's functions that nnrt has not (README, Limits), and functions that torch's list itself names otherwise.
+# Parameters of torch's functions that nnrt has not (README, Limits), and functions that torch's list itself names
+# otherwise.
 WITHOUT = {
     "out", "layout", "pin_memory", "memory_format", "requires_grad", "device", "dtype", "generator", "copy", "out_dtype", "names",
     "compute_mode", "cudnn_enabled", "pickle_module", "pickle_load_args", "pickle_protocol", "kwargs",

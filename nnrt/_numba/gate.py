@@ -15,8 +15,8 @@ from numba.extending import intrinsic
 from .compiled import jit
 from .native import count
 
-# Bytes from the beginning of a gate: places left open and helpers inside, whether a call owns it, what to call, and how often
-# helpers were called back to Python. Two lines apart: they are fetched in pairs.
+# Bytes from the beginning of a gate: places left open and helpers inside, whether a call owns it, what to call, and how
+# often helpers were called back to Python. Two lines apart: they are fetched in pairs.
 OWNER, JOB, BELL, SIZE = 128, 256, 384, 512
 # In the gate's upper half: a place for a helper.
 OPEN = 1 << 32

@@ -21,13 +21,16 @@ from .native import MR, TURN, VECTOR, address, count, load, move, stack, store, 
 # A panel of b this deep and HIGH tiles of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
 # of it, for L1, was 2 to 6% slower: c is visited more often.
 DEPTH_BYTES, HIGH = 4096, 16
-# Multiply-adds of a block, and those below which a second thread costs more than it brings: 192 square takes as long with it.
+# Multiply-adds of a block, and those below which a second thread costs more than it brings: 192 square takes as long
+# with it.
 TASK_MACS, THREAD_MACS = 1 << 18, 1 << 23
 # Multiply-adds that take as long as reading or packing an element of b.
 READ_MACS = 16
-# Blocks of c, small enough that the last one keeps nobody waiting: 90 us each at 512. Of 72 each met too many new lines.
+# Blocks of c, small enough that the last one keeps nobody waiting: 90 us each at 512. Of 72 each met too many new
+# lines.
 TASKS = 32
-# Rows of a so many bytes apart, or a multiple, compete for a set of the caches: 6% at 1024, and more where a core is shared.
+# Rows of a so many bytes apart, or a multiple, compete for a set of the caches: 6% at 1024, and more where a core is
+# shared.
 APART = 1024
 # Tiles of rows from which c is cut into strips of rows first, below into strips of columns.
 MANY = 24

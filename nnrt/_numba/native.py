@@ -159,7 +159,8 @@ def _arithmetic(context, builder, one, index):
     return vector, size, number, splat, fma
 
 
-# Of k that a turn of the tile's loop takes. A core that another process shares has instructions to spare for nothing but sums.
+# Of k that a turn of the tile's loop takes. A core that another process shares has instructions to spare for nothing
+# but sums.
 TURN = 4
 
 
@@ -181,7 +182,8 @@ def _tile(height, packed=False):
             rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(height)]
             for row in rows:  # c's lines would come one by one when they are stored to
                 _fetch(builder, builder.inttoptr(row, _byte), 1)
-            # three rows of a to a pointer: others would be found one from the other, in as many cycles as their products take
+            # three rows of a to a pointer: others would be found one from the other, in as many cycles as their
+            # products take
             each, a_row, a_col = (height, number(size), 2 * VECTOR) if packed else (3, a_row, size)
             offsets = [builder.mul(a_row, number(i)) for i in range(each)]
             lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, height, each)]

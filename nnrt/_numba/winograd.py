@@ -15,11 +15,11 @@ from .native import MR, VECTOR
 
 # B^T, A^T, A, G and G^T for each (tile, taps): places in tiles' list.
 _INPUT, _OUTPUT, _GRADIENT, _FILTER, _FINISH = ({form: at + 5 * i for i, form in enumerate(tiles.FORMS)} for at in range(5))
-# Transformed tiles of the filter's gradient that stay in L3, the sums of a block that stay in L2, and blocks from which matrices
-# need not be shared out.
+# Transformed tiles of the filter's gradient that stay in L3, the sums of a block that stay in L2, and blocks from which
+# matrices need not be shared out.
 BLOCK_BYTES, SUMS_BYTES, BLOCKS = 4 << 20, 208 << 10, 8
-# As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read seldom,
-# and groups of columns that the products of one block are cut into at most.
+# As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read
+# seldom, and groups of columns that the products of one block are cut into at most.
 BLOCK, TASK_MACS, LARGE, CUTS = 1728, 4 << 20, 4 << 20, 4
 # Multiply-adds of a filter's transform from which threads share it.
 SHARED = 1 << 18

@@ -33,8 +33,8 @@ NETS = {
 }
 
 
-# What losses may differ by, of the larger of the two: Adam's first update is lr times the sign of each gradient, also of
-# those that rounding decides, and from these initial values the mnist cnn's loss rises from 3.3 to 18.
+# What losses may differ by, of the larger of the two: Adam's first update is lr times the sign of each gradient, also
+# of those that rounding decides, and from these initial values the mnist cnn's loss rises from 3.3 to 18.
 STEP = 5e-3
 
 

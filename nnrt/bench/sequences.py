@@ -231,8 +231,8 @@ ATTENTION = {
     "b1 h12 t4096 causal": (1, 12, 4096, 64, True, 1, 1),
     "b32 h4 t64 d32": (32, 4, 64, 32, False, 1, 1),
 }
-# Tokens that a window of 256 passes over: nnrt's times are to grow with them, torch's with their square. Whether torch takes
-# part: a training step of 16384 tokens takes it minutes.
+# Tokens that a window of 256 passes over: nnrt's times are to grow with them, torch's with their square. Whether torch
+# takes part: a training step of 16384 tokens takes it minutes.
 WINDOWED = {4096: True, 8192: True, 16384: False}
 
 

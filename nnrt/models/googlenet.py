@@ -12,7 +12,8 @@ from .. import as_tensor, cat, nn
 from ..nn import functional as F
 from ._layers import rectified
 
-# name, input channels, 1x1, 3x3 after its 1x1, 5x5 after its 1x1, 1x1 after the pool; "pool": kernel of a pool of stride 2
+# name, input channels, 1x1, 3x3 after its 1x1, 5x5 after its 1x1, 1x1 after the pool; "pool": kernel of a pool of
+# stride 2
 MODULES = (
     ("inception3a", 192, 64, 96, 128, 16, 32, 32),
     ("inception3b", 256, 128, 128, 192, 32, 96, 64),

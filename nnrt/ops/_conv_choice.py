@@ -24,7 +24,8 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
         return "fft"
     if conv in can:
         return conv
-    # y's channels per group fill the lanes of the direct forward pass and of the filter's gradient, x's those of the adjoint.
+    # y's channels per group fill the lanes of the direct forward pass and of the filter's gradient, x's those of the
+    # adjoint.
     lanes, depth = g.w[0] // g.groups, g.w[1]
     if task == "input":
         lanes, depth = depth, lanes
@@ -87,7 +88,8 @@ def _long(task, g, lanes, depth):
 
 
 # Multiply-adds that an element of the filter is worth, by the megabytes of them: up to 1, 8, 16, more. A filter that is
-# kept is read; one that is used once is packed or transformed first; its gradient is gathered or summed over Winograd's squares.
+# kept is read; one that is used once is packed or transformed first; its gradient is gathered or summed over Winograd's
+# squares.
 _EACH = {
     "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
     "columns": {"once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},

@@ -17,7 +17,8 @@ from ..autograd import version_of
 def cell_of(weight):
     """Where packed copies of the weight may be kept, or None."""
     base = weight.array.base
-    # A base that this array alone refers to is nobody else's: memory in another order than the shape's. Bytes: of a pickle.
+    # A base that this array alone refers to is nobody else's: memory in another order than the shape's. Bytes: of a
+    # pickle.
     private = base is None or type(base) is bytes or (type(base) is ndarray and base.base is None and getrefcount(base) == 3)
     if weight.node is not None or not private:
         return None

@@ -12,9 +12,9 @@ from .rnn import even_starts
 class Bound:
     """What rnn.recurrent gives of a call whose checks have passed once, or None: then it is asked, and `learn` told of it."""
 
-    # A tuple, which threads replace at once: shape and dtype of the input, cell and batch_first, arrays and versions of the
-    # weights, the kernel that their packed copies are for, shapes of the states (c: None but for lstm), starts, and of each layer
-    # what `walk` takes, once the same weights have come twice.
+    # A tuple, which threads replace at once: shape and dtype of the input, cell and batch_first, arrays and versions of
+    # the weights, the kernel that their packed copies are for, shapes of the states (c: None but for lstm), starts, and
+    # of each layer what `walk` takes, once the same weights have come twice.
     known = None
 
     def run(self, module, cell, input, hx, given, batch_first, lengths):

@@ -17,8 +17,8 @@ from .promotion import not_tensors
 
 K = registry.family("linear")
 COPIES = registry.family("shape")
-# From this many rows on weights' gradients may be made turned (one core: 1024 x 256 over 2048 rows 1.08, 2048 x 128 over 3200
-# rows 1.35 times as fast; square and short ones lose).
+# From this many rows on weights' gradients may be made turned (one core: 1024 x 256 over 2048 rows 1.08, 2048 x 128
+# over 3200 rows 1.35 times as fast; square and short ones lose).
 LONG = 512
 
 

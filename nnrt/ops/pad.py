@@ -23,8 +23,8 @@ from .create import in_order_of
 from .promotion import not_tensors
 
 K = registry.family("shape")
-# Up to these bytes filling all of y takes less time than finding its borders; so it does where these lie in rows of few bytes
-# (2 and 1 MB of 32 and 64 channels, half of them new: 0.46 and 0.6 of the time).
+# Up to these bytes filling all of y takes less time than finding its borders; so it does where these lie in rows of few
+# bytes (2 and 1 MB of 32 and 64 channels, half of them new: 0.46 and 0.6 of the time).
 FILLED, ROW = 1 << 17, 256
 
 LISTED = 1 << 12  # up to so many elements of y a list of where they come from is kept

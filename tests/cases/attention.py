@@ -93,7 +93,8 @@ def of_mask(name):
     return Kernel("attention.mask_backward", name, args, TOL)
 
 
-# Lists whose blocks are 5 queries by 7 keys, of every kind: none, all, some; tokens in an order of their own in the second part.
+# Lists whose blocks are 5 queries by 7 keys, of every kind: none, all, some; tokens in an order of their own in the
+# second part.
 def lists(queries, keys, seed=0):
     rng = np.random.default_rng(seed)
     parts = []
