@@ -97,7 +97,8 @@ class _BatchNorm(_Norm):
 
     def rectified(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
         """relu of what the module computes, plus residual, in one pass over memory; hooks see the norm's result."""
-        plain = self._hooks is None and getattr(self.forward, "__func__", None) is _BatchNorm.forward
+        own = getattr(self.forward, "__code__", None) is _BatchNorm.forward.__code__  # nnrt's classes have copies of it
+        plain = self._hooks is None and own
         if plain and (residual is None or alike(residual.array, input.array)):
             return self._normalized(input, batch_norm_activated, activation="relu", residual=residual)
         y = self(input)

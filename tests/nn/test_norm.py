@@ -128,6 +128,15 @@ def test_fused_sum_is_the_sum(shape, activation, wanted, training, rng):
         np.testing.assert_allclose(g, w, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d])
+def test_training_takes_the_relu_along(norm):
+    x = nnrt.randn(2, 3, *[4] * (norm.dims[-1] - 2)).requires_grad_()
+    with nnrt.profiler.profile() as p:
+        nn.Sequential(norm(3), nn.ReLU())(x).sum().backward()
+    names = [row.name for row in p.rows()]
+    assert not [name for name in names if "relu" in name] and [name for name in names if "normalize" in name]
+
+
 def test_what_a_fused_sum_kept_is_watched():
     norm, x, r = nn.BatchNorm2d(3), nnrt.randn(2, 3, 4, 4).requires_grad_(), nnrt.randn(2, 3, 4, 4)
     for spoiled in (lambda y: y, lambda y: x, lambda y: norm.weight):
