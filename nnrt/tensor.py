@@ -4,15 +4,10 @@ The memory, shape and strides are those of `Tensor.array`, an ordinary numpy arr
 caching allocator's memory; views share it and share one version counter, by which the tape
 notices changes in place. This class holds what belongs to the object itself: attributes,
 operators, in-place operations, conversion. The public functions of nnrt/ops whose first
-parameter is a tensor are methods too; _add_methods() at the end attaches them.
+parameter is a tensor are methods too: see _methods.
 """
 
 import numpy as np
-
-try:
-    from ._ext.methods import add_method
-except ImportError:
-    add_method = setattr
 
 
 class Version:
@@ -630,64 +625,11 @@ def unchanged(tensors, arrays, versions):
 
 
 # The operators above need the ops, which need Tensor: hence the imports after the class.
-from . import autograd  # noqa: E402
-from .ops import (  # noqa: E402
-    activation,
-    arrange,
-    binary,
-    compare,
-    convert,
-    create,
-    cumulative,
-    einsum,
-    elementwise,
-    index,
-    inplace,
-    join,
-    linear,
-    masks,
-    parts,
-    products,
-    random,
-    reduce,
-    scatter,
-    shape,
-    softmax,
-    sort,
-    statistics,
-    ternary,
-    trigonometry,
-    unary,
-)
+from . import _methods, autograd  # noqa: E402
+from .ops import binary, compare, convert, create, elementwise, index, inplace, linear, parts, shape, unary  # noqa: E402
 
 # Bound here, where the compiler finds them at once.
 _backward = autograd.backward
 _add, _sub, _mul, _div, _matmul = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, linear.matmul
 
-_WITH_METHODS = (
-    elementwise, unary, trigonometry, binary, ternary, compare, activation, linear, products, reduce, statistics, cumulative,
-    softmax, sort, index, masks, scatter, shape, parts, arrange, join, random, inplace, convert, einsum,
-)  # fmt: skip
-# What torch has as functions alone.
-_NO_METHODS = ("bucketize", "linear", "linear_activated", "one_hot", "poisson", "rand_like", "randint_like", "randn_like")
-
-
-def _add_methods():
-    """Makes a method of every other public function of these modules whose first parameter is a tensor by its name."""
-    for module in _WITH_METHODS:
-        for name, function in vars(module).items():
-            code = getattr(function, "__code__", None)
-            if (
-                code is not None
-                and not name.startswith("_")
-                and not name.endswith("_backward")
-                and function.__module__ == module.__name__
-                and code.co_argcount
-                and code.co_varnames[0] in ("x", "input", "tensor")
-                and name not in _NO_METHODS
-                and not hasattr(Tensor, name)
-            ):
-                add_method(Tensor, name, function)
-
-
-_add_methods()
+_methods.add_to(Tensor)
