@@ -419,9 +419,16 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
     /* Tile after tile along a row: what is read lies side by side, and the hardware sees that. */
     const int64_t most = shared || s->filter || lanes < 2 * VL ? COUNT : COUNT - 2;
     const int runs = kind == NNRT_EACH && s->runs && !shared && !s->filter && s->end - s->ones <= 9 && K(tiles)[K(EACH_RUN)][8];
-    const int64_t wide = kind == NNRT_EACH && o->across > most && !runs ? K(even)(o->across, most) : o->across;
+    const K(tile_fn) *const sizes = K(tiles)[shared || s->filter ? K(EACH_ALL) : K(EACH_PAIR)];
     s->across = o->across;
-    for (int64_t i0 = 0; i0 < o->across; i0 += wide)
+    for (int64_t i0 = 0, wide; i0 < o->across; i0 += wide) {
+        wide = o->across - i0;
+        if (kind == NNRT_EACH && wide > most && !runs) {
+            const int64_t left = wide; /* a number that has a tile, and leaves one */
+            wide = K(even)(left, most);
+            while (wide < most && !(sizes[wide] && (left - wide > most || sizes[left - wide])))
+                wide++;
+        }
         for (int64_t c = 0, width; c < lanes; c += width) {
             const int64_t rest = lanes - c, i1 = MIN(i0 + wide, o->across);
             int which = kind == NNRT_SPREAD ? K(SPREAD) + s->near : rest >= 2 * VL ? K(WIDE_PAIR) : K(WIDE);
@@ -455,6 +462,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                 }
             }
         }
+    }
 }
 
 /* The plane that is read: x itself, or a copy of what some rows of outputs read of some channels. */
