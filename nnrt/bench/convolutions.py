@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from .workloads import Workload, f32, in_torch
+from .workloads import Workload, as_after_a_step, f32, in_torch
 
 # name: layer, batch, channels in and out, size of the image (one number: square), kernel, and the layer's arguments
 SQUARE = {
@@ -59,7 +59,7 @@ TRANSPOSED = {
         "ConvTranspose1d", 8, 64, 16, (1024,), 31, {"padding": 15, "stride": 4, "output_padding": 3}
     ),
 }
-# layer, shape, and how often its backward pass must read or write what is as large as the input and as the output
+# Layers that pass over memory: class, arguments.
 PASSES = {
     "max pool 3x3 s2": ("MaxPool2d", (3, 2, 1), {}),
     "max pool 2x2": ("MaxPool2d", (2,), {}),
@@ -106,12 +106,7 @@ def _training(layer, arguments, last, wants_dx, t, arrays):
     x.requires_grad_(wants_dx)
 
     def run():
-        with t.no_grad():
-            for p in parameters:
-                p.mul_(1.0)
-        for p in parameters:
-            p.grad = None
-        x.grad = None
+        as_after_a_step(t, parameters, x)
         y = made(x)
         y.backward(dy)
         return [y, *[p.grad for p in parameters], *([x.grad] if wants_dx else [])]

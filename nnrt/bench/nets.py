@@ -38,7 +38,7 @@ NETS = {
 STEP = 5e-3
 
 
-def _drawn(t, model):
+def drawn(t, model):
     """The model with filters and matrices drawn from He's distribution, the same for every library; other weights are
     1, biases 0."""
     rng = np.random.default_rng(1)
@@ -53,7 +53,7 @@ def _drawn(t, model):
 
 
 def _net(name, t, how=""):
-    model = _drawn(t, NETS[name][0](t))
+    model = drawn(t, NETS[name][0](t))
     return model.to(memory_format=t.channels_last) if how == "channels_last" else model
 
 
@@ -117,7 +117,7 @@ def _onnxruntime(name, arrays):
 def _dcgan_step(how, t, arrays):
     """The discriminator on real and generated images, then the generator through it; an Adam for each."""
     made = models_of(t)
-    generator, discriminator = _drawn(t, made.Generator()), _drawn(t, made.Discriminator(logits=True))
+    generator, discriminator = drawn(t, made.Generator()), drawn(t, made.Discriminator(logits=True))
     x, z, real, fake = (t.from_numpy(a) for a in arrays)
     if how == "channels_last":
         generator, discriminator = (m.to(memory_format=t.channels_last) for m in (generator, discriminator))
@@ -144,7 +144,7 @@ def _dcgan_step(how, t, arrays):
 
 def _dcgan_step_jax(jaxed, t, arrays):
     made = models_of(t)
-    return jaxed.dcgan(_drawn(t, made.Generator()), _drawn(t, made.Discriminator(logits=True)), *arrays)
+    return jaxed.dcgan(drawn(t, made.Generator()), drawn(t, made.Discriminator(logits=True)), *arrays)
 
 
 def _dcgan_arrays(n):

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from .nets import _drawn
+from .nets import drawn
 from .twin import models_of
-from .workloads import Workload, adam, f32, in_jax, in_torch
+from .workloads import Workload, adam, as_after_a_step, f32, in_jax, in_torch
 
 # ---- training steps of models ----
 
@@ -54,12 +54,12 @@ def _training_row(name, model_of, jaxed, arrays, flops, target):
 
 
 def _gpt(t):
-    return _drawn(t, models_of(t).GPT(256, layers=4, heads=4, dim=128, positions=256))
+    return drawn(t, models_of(t).GPT(256, layers=4, heads=4, dim=128, positions=256))
 
 
 def _translation(t):
     model = models_of(t).Transformer(256, 256, dim=128, heads=4, layers=2, hidden=512, dropout=0.0, positions=256)
-    return _drawn(t, model)
+    return drawn(t, model)
 
 
 def _generation(t, arrays):
@@ -150,7 +150,7 @@ RECURRENT = {
 def _recurrent(kind, sizes, t, arrays):
     """The layer, its input and a function that runs it: torch packs what nnrt takes with its lengths."""
     _, _, inputs, units, how = sizes
-    layer = _drawn(t, getattr(t.nn, kind)(inputs, units, bidirectional="bidirectional" in how))
+    layer = drawn(t, getattr(t.nn, kind)(inputs, units, bidirectional="bidirectional" in how))
     x, lengths = t.from_numpy(arrays[0]), arrays[-1].tolist()
     if "ragged" not in how:
         return layer, x, lambda: layer(x)[0]
@@ -181,12 +181,7 @@ def _recurrent_training(kind, sizes, t, arrays):
     dy, parameters = t.from_numpy(arrays[1]), list(layer.parameters())
 
     def run():
-        with t.no_grad():
-            for p in parameters:
-                p.mul_(1.0)
-        for p in parameters:
-            p.grad = None
-        x.grad = None
+        as_after_a_step(t, parameters, x)
         y = run_layer()
         y.backward(dy)
         return [y, x.grad, *[p.grad for p in parameters]]
@@ -396,7 +391,7 @@ class _QRNNModel:
         self.t, nn = t, t.nn
         layers = [nn.Embedding(VOCABULARY, 64), nn.Linear(128, 3 * HIDDEN), nn.Linear(2 * HIDDEN, 3 * HIDDEN)]
         self.layers = nn.ModuleList([*layers, nn.Linear(HIDDEN, VOCABULARY)])
-        _drawn(t, self.layers)
+        drawn(t, self.layers)
 
     def parameters(self):
         return self.layers.parameters()
@@ -414,7 +409,7 @@ class _QRNNModel:
 
 
 def _character_model(cell, t):
-    return _QRNNModel(t) if cell == "qrnn" else _drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, cell))
+    return _QRNNModel(t) if cell == "qrnn" else drawn(t, models_of(t).CharRNN(VOCABULARY, HIDDEN, 2, cell))
 
 
 def _one_by_one(t, arrays):

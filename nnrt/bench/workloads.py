@@ -47,6 +47,15 @@ def f32(*shapes):
     return lambda rng: [rng.standard_normal(s, dtype=np.float32) for s in shapes]
 
 
+def as_after_a_step(t, parameters, x):
+    """Parameters in a version of their own, as an optimiser leaves them, and no gradients."""
+    with t.no_grad():
+        for p in parameters:
+            p.mul_(1.0)
+    for p in (*parameters, x):
+        p.grad = None
+
+
 def in_torch(setup, arrays):
     """For a peer that is torch in another way of its own: setup(torch, arrays)."""
     import torch
