@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, watched
 from ..tensor import wrap
-from ._axes import axis_of, in_dtype
+from ._axes import axis_of, in_dtype, split
 from .compare import logical_xor
 from .elementwise import add, mul, sub
 from .join import cat
@@ -176,14 +176,7 @@ def _prepare(op, x, dim, dtype, widen):
     a = x.array if dtype is None else in_dtype(op, x.array, dtype)
     axis = axis_of(op, dim, a.ndim)
     a = memory.contiguous(a)
-    outer = n = inner = 1
-    for i, size in enumerate(a.shape):
-        if i < axis:
-            outer *= size
-        elif i > axis:
-            inner *= size
-        else:
-            n = size
+    outer, n, inner = split(a.shape, (axis,))
     if widen and dtype is None and a.dtype.kind in "iub":
         return a, memory.empty(a.shape, np.int64), outer, n, inner
     return a, memory.empty(a.shape, a.dtype), outer, n, inner
