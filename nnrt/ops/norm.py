@@ -387,7 +387,9 @@ def _rows_backward(dy, more, x, mean, rstd, w, shape, size, to_weight, to_bias):
     dx = memory.empty(size, x.dtype)
     dw = memory.empty(shape, x.dtype) if to_weight else None
     db = memory.empty(shape, x.dtype) if to_bias else None
-    w, dw1, db1 = (None if v is None else memory.contiguous(v).reshape(-1) for v in (w, dw, db))
+    w, dw1, db1 = None if w is None else memory.contiguous(w), dw, db
+    if len(shape) > 1:
+        w, dw1, db1 = (None if v is None else v.reshape(-1) for v in (w, dw, db))
     more = None if more is None else _rows(more, shape)
     K.layer_norm_backward(dx.reshape(x.shape), dw1, db1, _rows(dy, shape), x, mean, rstd, w, more)
     return dx, dw, db
@@ -395,11 +397,14 @@ def _rows_backward(dy, more, x, mean, rstd, w, shape, size, to_weight, to_bias):
 
 def _rows(a, shape):
     """a as C-ordered [R, D], D being all axes of `shape`."""
-    return memory.contiguous(a).reshape(-1, math.prod(shape))
+    return memory.contiguous(a).reshape(-1, shape[0] if len(shape) == 1 else math.prod(shape))
 
 
 def _row(t):
-    return None if t is None else memory.contiguous(t.array).ravel()
+    if t is None:
+        return None
+    a = memory.contiguous(t.array)
+    return a if a.ndim == 1 else a.ravel()
 
 
 def _checked_rows(op, input, normalized_shape, weight, bias, residual=None):
