@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ def test_an_error_in_a_piece_reaches_the_caller():
 
     with config.use(num_threads=3), pytest.raises(ValueError, match="piece 5"):
         threads.share(fails, 9)
+
+
+def test_a_helper_that_is_taken_for_awake_does_not_sleep():
+    from nnrt._numba import threads
+
+    with config.use(num_threads=2):
+        if not threads._spin():
+            pytest.skip("wants two cores")
+        threads.share(lambda task: None, 2)  # starts a helper
+        threads._calls.append(None)  # as a call does before it looks who is asleep
+        try:
+            threads._queue.put(None)
+            time.sleep(0.05)  # spinning ends
+            awake = []
+            for _ in range(10):
+                awake.append(len(threads._asleep) < len(threads._threads))
+                time.sleep(0.002)
+        finally:
+            threads._calls.pop()
+    assert any(awake)
 
 
 def test_ten_threads_compile_and_run_at_once_then_fork(tmp_path):

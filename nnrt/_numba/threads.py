@@ -31,19 +31,25 @@ def count():
 
 
 def _reset():
-    global _queue, _lock, _threads, _asleep, _memory, _gate
-    _queue, _lock, _threads, _asleep = SimpleQueue(), threading.Lock(), [], []
+    global _queue, _lock, _threads, _asleep, _calls, _memory, _gate
+    _queue, _lock, _threads, _asleep, _calls = SimpleQueue(), threading.Lock(), [], [], []
     _memory = np.zeros(gate.SIZE // 8 + 16, np.int64)
     _memory = _memory[-_memory.ctypes.data % 128 // 8 :]
     _gate = _memory.ctypes.data
 
 
-def _serve(queue, asleep, memory, address):
+def _spin():
+    """Nanoseconds to spin: none without a clock of the system's or a core for each thread."""
+    return 0 if _CLOCK is None or count() > _CORES else config.settings.spin_us * 1000
+
+
+def _serve(queue, asleep, calls, memory, address):
     """What a helper does. A job is a function, None where work comes through the gate, or the end."""
     job = None
     while job is not _END:
         asleep.append(None)
-        job = queue.get()
+        # a call that began while this thread waited for the GIL took it for awake, and would go without it
+        job = None if calls and _spin() else queue.get()
         asleep.pop()
         try:
             while job is not _END:
@@ -52,9 +58,7 @@ def _serve(queue, asleep, memory, address):
                     job = None  # or what it holds would live until the next one
                 rung = int(memory[gate.BELL // 8])
                 if queue.empty():
-                    # a clock of the system's, and a core for each thread: else sleep at once
-                    spin = 0 if _CLOCK is None or count() > _CORES else config.settings.spin_us * 1000
-                    gate.serve(address, spin, _CLOCK or 0, rung)
+                    gate.serve(address, _spin(), _CLOCK or 0, rung)
                 job = queue.get_nowait()
         except Empty:
             pass
@@ -65,7 +69,8 @@ def _hire(helpers):
     if len(_threads) < helpers:
         with _lock:
             while len(_threads) < helpers:
-                thread = threading.Thread(target=_serve, args=(_queue, _asleep, _memory, _gate), name="nnrt-numba", daemon=True)
+                shared = (_queue, _asleep, _calls, _memory, _gate)
+                thread = threading.Thread(target=_serve, args=shared, name="nnrt-numba", daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:
@@ -77,11 +82,16 @@ def _hire(helpers):
 def together(function, shares, *args):
     """function(*args) on as many threads as there are shares: one of compiled.shared, which takes pieces by counting."""
     helpers = min(count(), shares) - 1
-    if helpers > 0:
-        helpers = _hire(helpers)
+    if helpers <= 0:
+        return function(_gate, 0, *args)
+    helpers = _hire(helpers)
+    _calls.append(None)
+    try:
         for _ in range(helpers - len(_threads) + len(_asleep)):
             _queue.put(None)
-    function(_gate, helpers, *args)
+        function(_gate, helpers, *args)
+    finally:
+        _calls.pop()
 
 
 def share(function, tasks):
