@@ -155,7 +155,8 @@ class Conv1d(_Forward):
     """y = x * w + b over [N, C, L] or [C, L]; see F.conv1d.
 
     `weight`: [O, C/G, K] and `bias`: [O] (None with bias=False), both drawn from U(-1/√n, 1/√n) with n = C/G K.
-    padding: numbers, "valid" or "same"; padding_mode: what lies there: zeros, reflect, replicate, circular.
+    in_channels C and out_channels O, both multiples of groups G; kernel_size K, stride, dilation: ints of 1 or more. padding:
+    a number, "valid" or "same"; padding_mode: what lies there: zeros, reflect, replicate, circular. ValueError for others.
     """
 
     dims = 1
@@ -163,14 +164,14 @@ class Conv1d(_Forward):
 
 
 class Conv2d(_Forward):
-    """y = x * w + b over [N, C, H, W] or [C, H, W]; see Conv1d. kernel_size, stride, padding, dilation: ints or pairs."""
+    """y = x * w + b over [N, C, H, W] or [C, H, W]; arguments are Conv1d's, of which sizes may be pairs."""
 
     dims = 2
     _function = staticmethod(F.conv2d)
 
 
 class Conv3d(_Forward):
-    """y = x * w + b over [N, C, D, H, W] or [C, D, H, W]; see Conv1d."""
+    """y = x * w + b over [N, C, D, H, W] or [C, D, H, W]; arguments are Conv1d's, of which sizes may be triples."""
 
     dims = 3
     _function = staticmethod(F.conv3d)
@@ -231,7 +232,8 @@ class ConvTranspose1d(_Transposed):
     """The adjoint of a convolution over [N, C, L] or [C, L]; see F.conv_transpose1d.
 
     `weight`: [C, O/G, K] and `bias`: [O] (None with bias=False), both drawn from U(-1/√n, 1/√n) with n = O/G K.
-    forward takes output_size where stride > 1 leaves a choice.
+    in_channels C, out_channels O, kernel_size K, stride, padding (a number), dilation and groups G are Conv1d's. Where stride
+    > 1 leaves a choice of sizes, output_padding makes it, or output_size, which forward takes. padding_mode is "zeros".
     """
 
     dims = 1
@@ -239,14 +241,14 @@ class ConvTranspose1d(_Transposed):
 
 
 class ConvTranspose2d(_Transposed):
-    """The adjoint of a convolution over [N, C, H, W] or [C, H, W]; see ConvTranspose1d."""
+    """The adjoint of a convolution over [N, C, H, W] or [C, H, W]; ConvTranspose1d's arguments, sizes also pairs."""
 
     dims = 2
     _function = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_Transposed):
-    """The adjoint of a convolution over [N, C, D, H, W] or [C, D, H, W]; see ConvTranspose1d."""
+    """The adjoint of a convolution over [N, C, D, H, W] or [C, D, H, W]; ConvTranspose1d's arguments, sizes also triples."""
 
     dims = 3
     _function = staticmethod(F.conv_transpose3d)

@@ -22,35 +22,35 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Zeroes single elements. Hinton et al., 2012."""
+    """Zeroes single elements with probability p in training; the others are divided by 1 - p. Hinton et al., 2012."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training, self.inplace)
 
 
 class Dropout1d(_Dropout):
-    """Zeroes whole channels of [N, C, L] or [C, L]."""
+    """Dropout of whole channels of [N, C, L] or [C, L]."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_Dropout):
-    """Zeroes whole channels of [N, C, H, W] (three dimensions: [N, C, L]). Tompson et al., 2015."""
+    """Dropout of whole channels of [N, C, H, W] (three dimensions: [N, C, L]). Tompson et al., 2015."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
 class Dropout3d(_Dropout):
-    """Zeroes whole channels of [N, C, D, H, W] or [C, D, H, W]."""
+    """Dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout3d(input, self.p, self.training, self.inplace)
 
 
 class AlphaDropout(_Dropout):
-    """Replaces elements by SELU's lower limit and keeps mean and variance. Klambauer et al., 2017."""
+    """Replaces elements by SELU's lower limit with probability p; keeps mean and variance. Klambauer et al., 2017."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.alpha_dropout(input, self.p, self.training)

@@ -128,20 +128,21 @@ class BatchNorm1d(_BatchNorm):
 
     In training with the batch's statistics, which also move running_mean and running_var by
     `momentum` (None: so that these are means over all batches); in evaluation with the running ones.
-    affine: with weight and bias of [C]. track_running_stats=False: always the batch's statistics.
+    num_features: C; eps is added to the variance. affine: with weight and bias of [C]. track_running_stats=False:
+    always the batch's statistics. ValueError for other numbers of axes and, in training, for one value per channel.
     """
 
     dims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """BatchNorm1d for [N, C, H, W]."""
+    """BatchNorm1d, whose arguments it takes, for [N, C, H, W]."""
 
     dims = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """BatchNorm1d for [N, C, D, H, W]."""
+    """BatchNorm1d, whose arguments it takes, for [N, C, D, H, W]."""
 
     dims = (5,)
 
@@ -180,21 +181,21 @@ class _InstanceNorm(_Norm):
 class InstanceNorm1d(_InstanceNorm):
     """Normalises every channel of every sample of [N, C, L] or [C, L] over L. Ulyanov et al., 2016.
 
-    affine: with weight and bias of [C]. track_running_stats: keeps running statistics in training and
-    normalises with them in evaluation.
+    num_features: C; eps is added to the variance. affine: with weight and bias of [C]. track_running_stats: keeps
+    running statistics in training, moved by `momentum`, and normalises with them in evaluation.
     """
 
     dims = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """InstanceNorm1d for [N, C, H, W] or [C, H, W]."""
+    """InstanceNorm1d, whose arguments it takes, for [N, C, H, W] or [C, H, W]."""
 
     dims = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """InstanceNorm1d for [N, C, D, H, W] or [C, D, H, W]."""
+    """InstanceNorm1d, whose arguments it takes, for [N, C, D, H, W] or [C, D, H, W]."""
 
     dims = (4, 5)
 

@@ -40,19 +40,19 @@ class _ConstantPad(_Pad):
 
 
 class ConstantPad1d(_ConstantPad):
-    """value outside the input."""
+    """`value` around the last axis; padding: an int or (left, right)."""
 
     axes = 1
 
 
 class ConstantPad2d(_ConstantPad):
-    """value outside the input."""
+    """`value` around the last two axes; padding: an int or (left, right, top, bottom)."""
 
     axes = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """value outside the input."""
+    """`value` around the last three axes; padding: an int or (left, right, top, bottom, front, back)."""
 
     axes = 3
 
@@ -65,72 +65,72 @@ class _ZeroPad(_ConstantPad):
 
 
 class ZeroPad1d(_ZeroPad):
-    """Zeros outside the input."""
+    """Zeros around the last axis; padding: an int or (left, right)."""
 
     axes = 1
 
 
 class ZeroPad2d(_ZeroPad):
-    """Zeros outside the input."""
+    """Zeros around the last two axes; padding: an int or (left, right, top, bottom)."""
 
     axes = 2
 
 
 class ZeroPad3d(_ZeroPad):
-    """Zeros outside the input."""
+    """Zeros around the last three axes; padding: an int or (left, right, top, bottom, front, back)."""
 
     axes = 3
 
 
 class ReflectionPad1d(_Pad):
-    """The input mirrored at its outermost rows."""
+    """The input mirrored at the ends of the last axis; padding: an int or (left, right)."""
 
     axes, mode = 1, "reflect"
 
 
 class ReflectionPad2d(_Pad):
-    """The input mirrored at its outermost rows."""
+    """The input mirrored at the ends of the last two axes; padding: an int or (left, right, top, bottom)."""
 
     axes, mode = 2, "reflect"
 
 
 class ReflectionPad3d(_Pad):
-    """The input mirrored at its outermost rows."""
+    """The input mirrored at the ends of the last three axes; padding: an int or (left, right, top, bottom, front, back)."""
 
     axes, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
-    """The outermost rows repeated."""
+    """The outermost elements repeated around the last axis; padding: an int or (left, right)."""
 
     axes, mode = 1, "replicate"
 
 
 class ReplicationPad2d(_Pad):
-    """The outermost rows repeated."""
+    """The outermost elements repeated around the last two axes; padding: an int or (left, right, top, bottom)."""
 
     axes, mode = 2, "replicate"
 
 
 class ReplicationPad3d(_Pad):
-    """The outermost rows repeated."""
+    """The outermost elements repeated around the last three axes; padding: an int or (left, right, top, bottom, front, back)."""
 
     axes, mode = 3, "replicate"
 
 
 class CircularPad1d(_Pad):
-    """The input goes on from its other end."""
+    """The input goes on from the other end of the last axis; padding: an int or (left, right)."""
 
     axes, mode = 1, "circular"
 
 
 class CircularPad2d(_Pad):
-    """The input goes on from its other end."""
+    """The input goes on from the other end of the last two axes; padding: an int or (left, right, top, bottom)."""
 
     axes, mode = 2, "circular"
 
 
 class CircularPad3d(_Pad):
-    """The input goes on from its other end."""
+    """The input goes on from the other end of the last three axes; padding: an int or (left, right, top, bottom, front, back)."""
 
     axes, mode = 3, "circular"

@@ -41,21 +41,21 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """The largest value of each window of (N, C, L); stride None means kernel_size."""
+    """The largest value of each window of (N, C, L) or (C, L); arguments, shapes and errors are F.max_pool1d's."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.max_pool1d, input)
 
 
 class MaxPool2d(_MaxPool):
-    """The largest value of each window of (N, C, H, W); sizes are an int or a pair."""
+    """The largest value of each window of (N, C, H, W) or (C, H, W); arguments are F.max_pool2d's."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.max_pool2d, input)
 
 
 class MaxPool3d(_MaxPool):
-    """The largest value of each window of (N, C, D, H, W); sizes are an int or a triple."""
+    """The largest value of each window of (N, C, D, H, W) or (C, D, H, W); arguments are F.max_pool3d's."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.max_pool3d, input)
@@ -139,7 +139,7 @@ class _AvgPool(Module):
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of each window of (N, C, L); stride None means kernel_size."""
+    """The mean of each window of (N, C, L) or (C, L); arguments, shapes and errors are F.avg_pool1d's."""
 
     def __init__(
         self,
@@ -163,14 +163,14 @@ def _single(value):
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of each window of (N, C, H, W); sizes are an int or a pair."""
+    """The mean of each window of (N, C, H, W) or (C, H, W); arguments are F.avg_pool2d's."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.avg_pool2d, input)
 
 
 class AvgPool3d(_AvgPool):
-    """The mean of each window of (N, C, D, H, W); sizes are an int or a triple."""
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); arguments are F.avg_pool3d's."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.avg_pool3d, input)

@@ -26,8 +26,10 @@ class RNNBase(Module):
     PackedSequence; initial states [layers * directions, B, size] or none: zeros. Parameters of layer k (with
     the suffix _reverse for the second direction), drawn from U(-1/√hidden_size, 1/√hidden_size):
     `weight_ih_lk`: [gates * hidden_size, inputs of the layer], `weight_hh_lk`: [gates * hidden_size, size of h],
-    `bias_ih_lk` and `bias_hh_lk`: [gates * hidden_size] (none with bias=False). dropout: probability with which
-    outputs of all layers but the last are zeroed in training. ValueError for sizes of 0 and for what is no probability.
+    `bias_ih_lk` and `bias_hh_lk`: [gates * hidden_size] (none with bias=False). num_layers: one above the other;
+    bidirectional: each of them forwards and backwards, outputs side by side; proj_size: an LSTM's h is projected to so
+    many (0: not at all). dropout: probability with which outputs of all layers but the last are zeroed in training.
+    ValueError for sizes of 0 and for what is no probability.
 
     forward's lengths: of the sequences, in any order, instead of packing them: outputs behind a sequence's end
     are zero, the last state is that of its last step, and the second direction starts there.

@@ -195,7 +195,8 @@ class TransformerDecoder(Module):
 class Transformer(Module):
     """An encoder over the source and a decoder over the target that looks at it. Vaswani et al., 2017.
 
-    Neither embeds nor projects: see models.Transformer. Sizes, masks and errors are those of the layers;
+    Neither embeds nor projects: see models.Transformer. num_encoder_layers, num_decoder_layers: how many layers are
+    stacked; other arguments, shapes, masks and errors are those of TransformerEncoderLayer and TransformerDecoderLayer.
     custom_encoder and custom_decoder take the place of the stacks that would be made.
     """
 
