@@ -84,7 +84,7 @@ def use(*backends):
 
 @contextmanager
 def using(*backends):
-    """The same for a with-block."""
+    """use() for a with-block."""
     before = order()
     use(*backends)
     try:

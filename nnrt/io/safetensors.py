@@ -79,7 +79,7 @@ def save_file(tensors, path, metadata=None):
 
 
 def save(tensors, metadata=None):
-    """The same as bytes."""
+    """What save_file would write, as bytes."""
     header, arrays = layout(tensors, metadata)
     return b"".join([header, *(_bytes(a) for a in arrays)])
 
@@ -308,7 +308,7 @@ class safe_open:
         return wrap(self.get_array(name))
 
     def get_array(self, name):
-        """The same as a numpy array."""
+        """The tensor as a numpy array; as get_tensor."""
         entry = self._entry(name)
         if self._map is not None:
             raw = np.frombuffer(self._map, np.uint8, entry.stop - entry.start, entry.start)

@@ -71,7 +71,7 @@ def load_file(path):
 
 
 def load_bytes(data, path="<bytes>"):
-    """The same from a file's bytes."""
+    """What a file of these bytes holds; path: its name in errors."""
     from io import BytesIO
 
     return _load(path, BytesIO(data))

@@ -360,35 +360,35 @@ class _Gate(Module):
 
 
 class GLU(_Gate):
-    """a sigmoid(b). Dauphin et al., 2017."""
+    """a sigmoid(b) of the halves a and b of the input along dim. Dauphin et al., 2017."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.glu(input, self.dim)
 
 
 class ReGLU(_Gate):
-    """a relu(b). Shazeer, 2020, as the gates below."""
+    """a relu(b) of the halves a and b of the input along dim. Shazeer, 2020."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.reglu(input, self.dim)
 
 
 class GEGLU(_Gate):
-    """a gelu(b)."""
+    """a gelu(b) of the halves a and b of the input along dim. Shazeer, 2020."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.geglu(input, self.dim)
 
 
 class SwiGLU(_Gate):
-    """a silu(b)."""
+    """a silu(b) of the halves a and b of the input along dim. Shazeer, 2020."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.swiglu(input, self.dim)
 
 
 class BilinearGate(_Gate):
-    """a b."""
+    """a b of the halves a and b of the input along dim. Shazeer, 2020."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.bilinear_gate(input, self.dim)

@@ -318,7 +318,7 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
-    """The same over (N, C, D, H, W)."""
+    """FractionalMaxPool2d over (N, C, D, H, W)."""
 
     _dims = 3
 

@@ -365,7 +365,7 @@ def step(x):
 
 
 def glu(input, dim=-1):
-    """a sigmoid(b)."""
+    """a sigmoid(b) of the halves a and b of input along dim. Dauphin et al., 2017. RuntimeError for an odd size."""
     return _gate("glu", input, dim, K.glu, glu_backward)
 
 
@@ -374,7 +374,7 @@ def glu_backward(node, dy):
 
 
 def reglu(x, dim=-1):
-    """a relu(b)."""
+    """a relu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("reglu", x, dim, K.reglu, reglu_backward)
 
 
@@ -383,7 +383,7 @@ def reglu_backward(node, dy):
 
 
 def geglu(x, dim=-1):
-    """a gelu(b)."""
+    """a gelu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("geglu", x, dim, K.geglu, geglu_backward)
 
 
@@ -392,7 +392,7 @@ def geglu_backward(node, dy):
 
 
 def swiglu(x, dim=-1):
-    """a silu(b)."""
+    """a silu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("swiglu", x, dim, K.swiglu, swiglu_backward)
 
 
@@ -401,7 +401,7 @@ def swiglu_backward(node, dy):
 
 
 def bilinear_gate(x, dim=-1):
-    """a b."""
+    """a b of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("bilinear_gate", x, dim, K.bilinear_gate, bilinear_gate_backward)
 
 

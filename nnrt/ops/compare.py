@@ -21,36 +21,36 @@ def _comparison(op, kernel, x, other):
 
 
 def eq(input, other):
-    """input == other."""
+    """input == other as bool, element by element; other: a Tensor (shapes broadcast) or a number. NaN equals nothing."""
     if other is None or isinstance(other, str):
         return NotImplemented  # the operator then compares identities
     return _comparison("eq", K.eq, input, other)
 
 
 def ne(input, other):
-    """input != other."""
+    """input != other, as :func:`eq`."""
     if other is None or isinstance(other, str):
         return NotImplemented
     return _comparison("ne", K.ne, input, other)
 
 
 def lt(input, other):
-    """input < other."""
+    """input < other, as :func:`eq`."""
     return _comparison("lt", K.lt, input, other)
 
 
 def le(input, other):
-    """input <= other."""
+    """input <= other, as :func:`eq`."""
     return _comparison("le", K.le, input, other)
 
 
 def gt(input, other):
-    """input > other."""
+    """input > other, as :func:`eq`."""
     return _comparison("gt", K.gt, input, other)
 
 
 def ge(input, other):
-    """input >= other."""
+    """input >= other, as :func:`eq`."""
     return _comparison("ge", K.ge, input, other)
 
 

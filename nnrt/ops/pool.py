@@ -70,12 +70,12 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
 
 
 def adaptive_max_pool2d(input, output_size, return_indices=False):
-    """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
+    """adaptive_max_pool1d on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
 def adaptive_max_pool3d(input, output_size, return_indices=False):
-    """The same on (N, C, D, H, W)."""
+    """adaptive_max_pool1d on (N, C, D, H, W); output_size as adaptive_max_pool2d's, or a triple."""
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
@@ -221,12 +221,12 @@ def adaptive_avg_pool1d(input, output_size):
 
 
 def adaptive_avg_pool2d(input, output_size):
-    """The same on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
+    """adaptive_avg_pool1d on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def adaptive_avg_pool3d(input, output_size):
-    """The same on (N, C, D, H, W)."""
+    """adaptive_avg_pool1d on (N, C, D, H, W); output_size as adaptive_avg_pool2d's, or a triple."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 

@@ -81,7 +81,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """The square root of :func:`var`; its gradient is 0 where the deviation is 0."""
+    """The square root of :func:`var`, whose arguments it takes; its gradient is 0 where the deviation is 0."""
     input = as_tensor("std", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -89,7 +89,7 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """(var, mean) over dim."""
+    """(var, mean) over dim. Arguments as :func:`var`."""
     input = as_tensor("var_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -97,7 +97,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """(std, mean) over dim."""
+    """(std, mean) over dim. Arguments as :func:`var`."""
     input = as_tensor("std_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
