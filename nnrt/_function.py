@@ -69,8 +69,8 @@ class Context:
         self._constant = tuple(outputs)
 
     def mark_dirty(self, *inputs):
-        """Refused: the tape does not record changes in place."""
-        raise NotImplementedError("mark_dirty: changes in place are not recorded on the tape; return a new tensor from forward")
+        """Refused: forward returns new tensors."""
+        raise NotImplementedError("mark_dirty: forward may not change its inputs in place; return a new tensor")
 
     def set_materialize_grads(self, value):
         """Whether backward gets zeros (default) or None for an output that was not used."""

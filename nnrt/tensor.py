@@ -357,28 +357,28 @@ class Tensor:
     def __hash__(self):
         return id(self) >> 4
 
-    # in place: for tensors the tape does not need
+    # in place
 
     def __iadd__(self, other):
-        return inplace.add_(self, other) if inplace.free(self, other) else _add(self, other)
+        return _augmented("add_", self, other, _add)
 
     def __isub__(self, other):
-        return inplace.sub_(self, other) if inplace.free(self, other) else _sub(self, other)
+        return _augmented("sub_", self, other, _sub)
 
     def __imul__(self, other):
-        return inplace.mul_(self, other) if inplace.free(self, other) else _mul(self, other)
+        return _augmented("mul_", self, other, _mul)
 
     def __itruediv__(self, other):
-        return inplace.div_(self, other) if inplace.free(self, other) else _div(self, other)
+        return _augmented("div_", self, other, _div)
 
     def __ifloordiv__(self, other):
-        return inplace.floor_divide_(self, other) if inplace.free(self, other) else self // other
+        return _augmented("floor_divide_", self, other, binary.floor_divide)
 
     def __imod__(self, other):
-        return inplace.remainder_(self, other) if inplace.free(self, other) else self % other
+        return _augmented("remainder_", self, other, binary.remainder)
 
     def __ipow__(self, other, modulo=None):
-        return inplace.pow_(self, other) if inplace.free(self, other) else self**other
+        return _augmented("pow_", self, other, binary.pow)
 
     def __iand__(self, other):
         return inplace.bitwise_and_(self, other)
@@ -401,9 +401,7 @@ class Tensor:
         return index.getitem(self, key)
 
     def __setitem__(self, key, value):
-        inplace.check_free("setitem", self, value)
-        index.setitem(self, key, value)
-        bump(self)
+        inplace.setitem(self, key, value)
 
     def __len__(self):
         if self.array.ndim == 0:
@@ -599,6 +597,13 @@ def view_of(base, array):
         base.version = Version()
     t.version = base.version
     return t
+
+
+def _augmented(name, x, other, op):
+    """x op= other: in x's memory, or on the tape with the result's memory and place, which views of x do not follow."""
+    if inplace.free(name, x, other):
+        return getattr(inplace, name)(x, other)
+    return inplace.become(name, x, op(x, other))
 
 
 def bump(t):

@@ -78,12 +78,10 @@ def test_setitem_broadcasts_converts_and_counts_a_version():
     assert x[0, -1].item() == 4
 
 
-def test_setitem_is_refused_on_the_tape():
+def test_a_leaf_takes_no_setitem_on_the_tape():
     x = nnrt.ones(3, requires_grad=True)
-    with pytest.raises(RuntimeError, match="setitem"):
+    with pytest.raises(RuntimeError, match="setitem: a leaf that requires a gradient"):
         x[0] = 1.0
-    with pytest.raises(RuntimeError, match="setitem"):
-        nnrt.ones(3)[0] = x[0]
     with nnrt.no_grad():
         x[0] = 4.0
     assert x.tolist() == [4, 1, 1]

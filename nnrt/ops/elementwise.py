@@ -162,8 +162,8 @@ def mul(input, other):
     u, v = array_of(a), array_of(b)
     out = result("mul", u, v)
     K.mul(out, u, v)
-    a_saved = a if not isinstance(b, Tensor) or b.requires_grad else None
-    b_saved = b if not isinstance(a, Tensor) or a.requires_grad else None
+    a_saved = a if not isinstance(a, Tensor) or (isinstance(b, Tensor) and b.requires_grad) else None
+    b_saved = b if not isinstance(b, Tensor) or (isinstance(a, Tensor) and a.requires_grad) else None
     return record(
         out, mul_backward, (tensor_of(a), tensor_of(b)), (a_saved, b_saved, shape_of(u), shape_of(v))
     )

@@ -200,10 +200,9 @@ def setitem(base, key, value):
     if type(value) is int and a.dtype.kind == "u":
         value = np.int64(value).astype(a.dtype)  # wraps around
     try:
-        basic, advanced = parsed(key, a.ndim)
-        target = a if basic is None else a[(*basic, ...) if Ellipsis not in basic else basic]  # never a scalar
+        target, rest = placed(a, *parsed(key, a.ndim))
         with np.errstate(invalid="ignore"):
-            target[... if advanced is None else advanced] = value
+            target[rest] = value
     except IndexError as error:
         raise index_error("setitem", error, a) from None
     except ValueError as error:
@@ -212,6 +211,12 @@ def setitem(base, key, value):
                 "setitem: an expanded or read-only tensor cannot be changed in place; clone() it"
             ) from None
         raise RuntimeError(f"setitem: {error} (a tensor of shape {a.shape})") from None
+
+
+def placed(a, basic, advanced):
+    """(view of array a, index into that view) of an index that was parsed()."""
+    view = a if basic is None else a[(*basic, ...) if Ellipsis not in basic else basic]  # never a scalar
+    return view, ... if advanced is None else advanced
 
 
 # ---- helpers of all families of indices ----

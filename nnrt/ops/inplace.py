@@ -1,14 +1,20 @@
-"""Changes in place, for tensors that the tape does not need: x is overwritten and returned.
+"""Changes in place: x is overwritten and returned.
 
-Arithmetic runs in x's own memory where that can take each result as it is computed; the rest computes its result
-first, so that an error leaves x as it was. All raise RuntimeError where x or another argument requires a gradient
-(outside no_grad), for memory that is read-only, and for results that do not fit x's shape or dtype.
+Off the tape arithmetic runs in x's own memory where that can take each result as it is computed; the rest computes its
+result first, so that an error leaves x as it was. On the tape, where x or another argument requires a gradient, x becomes
+the result of the recorded operation: its place on the tape and its memory, while what an earlier backward needs stays as it
+was. Views of x would not see that, so that x must be the only one that refers to its memory.
+
+All raise RuntimeError for leaves that require a gradient (outside no_grad), for memory that is read-only, for results that do
+not fit x's shape or dtype, and on the tape for memory that others refer to.
 """
+
+from sys import getrefcount
 
 import numpy as np
 
 from .. import autograd, memory
-from ..tensor import Tensor, bump
+from ..tensor import Tensor, bump, wrap
 from . import (
     activation,
     arrange,
@@ -16,6 +22,7 @@ from . import (
     compare,
     cumulative,
     elementwise,
+    index,
     masks,
     products,
     promotion,
@@ -28,25 +35,95 @@ from . import (
     unary,
 )
 
+# ---- on the tape ----
 
-def free(t, other):
-    """Whether t may be changed in place: nothing needs its place on the tape."""
+
+def free(op, t, other):
+    """Whether the tape need not know of a change of t by `other`. RuntimeError for leaves whose gradient is wanted."""
     if not autograd.grad_enabled():
         return True
-    if t.requires_grad and t.node is None:
-        raise RuntimeError(
-            "in-place operator: a leaf that requires a gradient cannot be changed in place; "
-            "use nnrt.no_grad(), or the out-of-place operator"
-        )
-    return not (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
+    if t._requires_grad:
+        if t.node is None:
+            raise RuntimeError(
+                f"{op}: a leaf that requires a gradient cannot be changed in place; "
+                "use nnrt.no_grad(), or the out-of-place operation"
+            )
+        return False
+    return not (isinstance(other, Tensor) and other._requires_grad)
 
 
-def check_free(op, t, other):
-    if autograd.grad_enabled() and (t.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
+def _check_free(op, t):
+    if not free(op, t, None):
+        raise RuntimeError(f"{op}: samples are not recorded on the tape, and this tensor requires a gradient: use nnrt.no_grad()")
+
+
+def _holders(t):
+    """How many refer to t's array, and how many to the array whose memory that shows."""
+    a = t.array
+    base = a.base
+    return getrefcount(a), getrefcount(base) if isinstance(base, np.ndarray) else 0
+
+
+_ONE_HOLDER = _holders(wrap(np.zeros(2)[:1]))
+
+
+def _check_alone(op, holders):
+    """Raises RuntimeError where views, arrays or what a backward needs share the memory of a tensor with these _holders."""
+    if holders[0] > _ONE_HOLDER[0] or holders[1] > _ONE_HOLDER[1]:
         raise RuntimeError(
-            f"{op}: changes in place are not recorded on the tape; this tensor or its argument requires a gradient: "
-            "use the out-of-place operation, or nnrt.no_grad()"
+            f"{op}: on the tape a tensor can be changed in place while no view, array or backward shares its memory, as one "
+            "does here: change a clone(), or use the out-of-place operation"
         )
+
+
+def become(op, t, value):
+    """t += ... on the tape: t takes the memory of `value`, its place on the tape and its requires_grad. Returns t."""
+    _check_fits(op, t, value.array)
+    if value.array.dtype != t.array.dtype:
+        value = value.to(t.array.dtype)
+    if value.array.shape != t.array.shape:
+        value = shape.expand(value, t.array.shape).clone()
+    t.array, t.version, t.node, t._requires_grad = value.array, value.version, value.node, value._requires_grad
+    return t
+
+
+def setitem(t, key, value):
+    """t[key] = value, broadcast and converted."""
+    recorded = not free("setitem", t, value)
+    if recorded:
+        _check_alone("setitem", _holders(t))
+    index.setitem(t, key, value)
+    bump(t)
+    if recorded:
+        given = value if isinstance(value, Tensor) else None
+        like = None if given is None else (given.array.shape, given.array.dtype)
+        autograd.attach((t,), setitem_backward, (t, given), (index.parsed(key, t.array.ndim), like))
+        autograd.watched(t, *(key if type(key) is tuple else (key,)))
+
+
+def setitem_backward(node, dy):
+    """dx = dy but 0 at the key; dvalue = dy at the key, 0 where an index is repeated and a later value stayed."""
+    key, like = node.saved
+    dx = dvalue = None
+    if node.needs(0):
+        dx = memory.copy(dy)
+        at, rest = index.placed(dx, *key)
+        at[rest] = 0
+    if node.needs(1):
+        at, rest = index.placed(dy, *key)
+        dvalue = at[rest]
+        if rest is not Ellipsis:
+            number = np.arange(dvalue.size).reshape(dvalue.shape)
+            last = np.zeros(at.shape, np.int64)
+            last[rest] = number
+            dvalue = np.where(last[rest] == number, dvalue, 0)
+        size, dtype = like
+        inner = size[max(len(size) - dvalue.ndim, 0) :]  # a value may have axes of size 1 in front of the key's
+        dvalue = elementwise.sum_to(memory.contiguous(dvalue.astype(dtype, copy=False)), inner).reshape(size)
+    return dx, dvalue
+
+
+# ---- off it ----
 
 
 def _fits(t, other):
@@ -71,25 +148,53 @@ def _fits(t, other):
 
 
 def _assign(op, t, other, compute):
-    """t[...] = compute(), checked; the new values are complete before the first is stored."""
-    check_free(op, t, other)
+    """t[...] = compute(), checked; the new values are complete before the first is stored. On the tape t becomes them."""
+    free(op, t, other)
+    _check_writeable(op, t)
+    holders = _holders(t)  # before the operation keeps t for its backward
+    value = compute()
+    if isinstance(value, Tensor) and value._requires_grad:
+        _check_alone(op, holders)
+        return become(op, t, value)
+    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    _check_fits(op, t, array)
+    if not free(op, t, None):
+        _check_alone(op, holders)
+        t.detach_()
+    t.array[...] = array
+    return bump(t)
+
+
+def _overwrite(op, t, value):
+    """t[...] = value, of any dtype."""
+    _check_writeable(op, t)
+    array = value.array if isinstance(value, Tensor) else np.asarray(value)
+    _check_shape(op, t, array)
+    if free(op, t, value):
+        t.array[...] = array  # where ints wrap around
+        return bump(t)
+    setitem(t, Ellipsis, value)
+    return t
+
+
+def _check_writeable(op, t):
     if not t.array.flags.writeable:
         raise RuntimeError(f"{op}: this tensor's memory is read-only: it was expanded, or an array lent it; clone() it first")
-    value = compute()
-    if isinstance(value, Tensor) and value.requires_grad:
-        check_free(op, t, value)
-    array = value.array if isinstance(value, Tensor) else value
-    if isinstance(array, np.ndarray):
-        if op not in ("copy_", "fill_") and not promotion.can_cast(array.dtype, t.array.dtype):
-            raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
-        try:
-            fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
-    t.array[...] = np.asarray(array)  # where ints wrap around
-    return bump(t)
+
+
+def _check_fits(op, t, array):
+    if not promotion.can_cast(array.dtype, t.array.dtype):
+        raise RuntimeError(f"{op}: the result is {array.dtype}, which does not fit a tensor of {t.dtype}")
+    _check_shape(op, t, array)
+
+
+def _check_shape(op, t, array):
+    try:
+        fits = np.broadcast_shapes(array.shape, t.array.shape) == t.array.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise RuntimeError(f"{op}: a result of shape {array.shape} does not fit a tensor of shape {t.array.shape}")
 
 
 # ---- arithmetic ----
@@ -98,8 +203,7 @@ def _assign(op, t, other, compute):
 def _arithmetic(op, x, other, alpha=1):
     """x = op(x, other), in x's own memory where it fits."""
     if type(alpha) is int and alpha == 1:
-        if _fits(x, other):
-            check_free(op + "_", x, other)
+        if _fits(x, other) and free(op + "_", x, other):
             getattr(elementwise.K, op)(x.array, x.array, other.array if isinstance(other, Tensor) else float(other))
             return bump(x)
         return _assign(op + "_", x, other, lambda: getattr(elementwise, op)(x, other))
@@ -161,11 +265,9 @@ def _overwriting(family, name, kernels=None):
     op, function, kernels = name + "_", getattr(family, name), kernels or family.K
 
     def overwrite(x):
-        a = x.array
-        if a.dtype.kind != "f" or not a.flags.writeable:
+        if x.array.dtype.kind != "f" or not x.array.flags.writeable or not free(op, x, None):
             return _assign(op, x, None, lambda: function(x))
-        check_free(op, x, None)
-        getattr(kernels, name)(a, a)
+        getattr(kernels, name)(x.array, x.array)
         return bump(x)
 
     overwrite.__name__ = overwrite.__qualname__ = op
@@ -229,8 +331,9 @@ def _reshaping(name):
     op, function = name + "_", getattr(shape, name)
 
     def reshape(x, *args, **kwargs):
-        check_free(op, x, None)
-        x.array = function(x.detach(), *args, **kwargs).array
+        free(op, x, None)
+        made = function(x, *args, **kwargs)
+        x.array, x.node = made.array, made.node
         return bump(x)
 
     reshape.__name__ = reshape.__qualname__ = op
@@ -249,12 +352,9 @@ def fill_diagonal_(x, fill_value, wrap=False):
     if x.array.ndim < 2 or (x.array.ndim > 2 and len({*x.array.shape}) > 1):
         raise RuntimeError(f"fill_diagonal_: wants a matrix or axes of one size, got shape {x.array.shape}")
 
-    def filled():
-        a = x.array.copy()
-        np.fill_diagonal(a, fill_value, wrap)
-        return a
-
-    return _assign("fill_diagonal_", x, None, filled)
+    diagonal = np.zeros(x.array.shape, np.bool_)
+    np.fill_diagonal(diagonal, True, wrap)
+    return _assign("fill_diagonal_", x, None, lambda: masks.masked_fill(x, diagonal, fill_value))
 
 
 def masked_fill_(x, mask, value):
@@ -279,17 +379,17 @@ def index_add_(x, dim, index, source, alpha=1):
 
 def copy_(x, src, non_blocking=False):
     """Overwrites the values with src's (broadcast, converted). non_blocking: for torch's signature; copies are done on return."""
-    return _assign("copy_", x, src, lambda: src)
+    return _overwrite("copy_", x, src)
 
 
 def fill_(x, value):
     """x = value everywhere."""
-    return _assign("fill_", x, value, lambda: value)
+    return _overwrite("fill_", x, value)
 
 
 def zero_(x):
     """x = 0 everywhere."""
-    return _assign("zero_", x, None, lambda: 0)
+    return _overwrite("zero_", x, 0)
 
 
 # ---- samples ----
@@ -297,21 +397,21 @@ def zero_(x):
 
 def uniform_(x, a=0.0, b=1.0, generator=None):
     """Overwrites with samples of U[a, b)."""
-    check_free("uniform_", x, None)
+    _check_free("uniform_", x)
     random.uniform_into(x.array, a, b, generator)
     return bump(x)
 
 
 def normal_(x, mean=0.0, std=1.0, generator=None):
     """Overwrites with samples of N(mean, std^2)."""
-    check_free("normal_", x, None)
+    _check_free("normal_", x)
     random.normal_into(x.array, mean, std, generator)
     return bump(x)
 
 
 def exponential_(x, lambd=1.0, generator=None):
     """Overwrites with samples of the density lambd exp(-lambd x), x > 0."""
-    check_free("exponential_", x, None)
+    _check_free("exponential_", x)
     random.uniform_into(x.array, 0.0, 1.0, generator)
     least = np.finfo(x.array.dtype).eps / 2
     return _assign("exponential_", x, None, lambda: np.maximum(-np.log1p(-x.array), least) / lambd)
@@ -392,6 +492,6 @@ def random_(x, start=0, end=None, *, generator=None):
 
 def bernoulli_(x, p=0.5, generator=None):
     """Overwrites with 1 at probability p, else 0."""
-    check_free("bernoulli_", x, None)
+    _check_free("bernoulli_", x)
     random.bernoulli_into(x.array, p, generator)
     return bump(x)
