@@ -11,6 +11,12 @@
 typedef nnrt_pointwise_args pointwise_t;
 typedef nnrt_classes_args classes_t;
 
+#define NOINLINE __attribute__((noinline))
+
+enum { MULTIPLE = 16, WIDE = 64 };
+
+static inline int64_t before(int64_t a, int64_t b) { return a < b ? a : b; }
+
 #define REAL float
 #define K(name) name##_f32
 #include "loss.c"
@@ -52,89 +58,102 @@ const nnrt_loss_table NNRT_SYM(loss) = {
 
 /* ---- one loss for each element ---- */
 
-#define RANGE                                                                     \
-    const pointwise_t *p = args;                                                  \
-    int64_t first = begin * NNRT_LOSS_CHUNK, stop = end * NNRT_LOSS_CHUNK;        \
-    if (stop > p->n)                                                              \
-        stop = p->n;                                                              \
-    const REAL *xs = p->x, *ts = p->t, *ws = p->w;                                \
-    REAL a = (REAL)p->a;                                                          \
-    (void)ws, (void)a
+/* y = g f(x, t, w, a), or y[j % WIDE] += f, for n elements, a multiple of MULTIPLE or WIDE: no formula is compiled a
+ * second time for what is left. */
+typedef void K(formula)(REAL *restrict y, const REAL *restrict xs, const REAL *restrict ts,
+                        const REAL *restrict ws, REAL a, REAL g, int64_t n);
 
-/* L is the loss, DX and DT its derivatives, of x, t, the constant a and, w = W(i). */
-#define LOSS(name, W, L, DX, DT)                                                  \
-    static inline REAL K(name##_f)(REAL x, REAL t, REAL w, REAL a)                \
+/* y = g f of any n elements from i on; the last ones go through padded copies. */
+static NOINLINE void K(apply)(K(formula) *f, REAL *y, const pointwise_t *p, REAL g, int64_t i, int64_t n)
+{
+    const REAL *x = (const REAL *)p->x + i, *t = (const REAL *)p->t + i, *w = p->w ? (const REAL *)p->w + i : x;
+    const int64_t whole = n & -MULTIPLE;
+    const size_t rest = (size_t)(n - whole) * sizeof(REAL);
+    f(y, x, t, w, (REAL)p->a, g, whole);
+    if (rest) {
+        REAL in[3][MULTIPLE] = {{0}}, out[MULTIPLE];
+        memcpy(in[0], x + whole, rest);
+        memcpy(in[1], t + whole, rest);
+        memcpy(in[2], w + whole, rest);
+        f(out, in[0], in[1], in[2], (REAL)p->a, g, MULTIPLE);
+        memcpy(y + whole, out, rest);
+    }
+}
+
+static NOINLINE void K(write_all)(const pointwise_t *p, int64_t begin, int64_t end, K(formula) *f)
+{
+    int64_t i = begin * NNRT_LOSS_CHUNK;
+    K(apply)(f, (REAL *)p->y + i, p, 1, i, before(end * NNRT_LOSS_CHUNK, p->n) - i);
+}
+
+static NOINLINE void K(sum_all)(const pointwise_t *p, int64_t begin, int64_t end, K(formula) *f, K(formula) *add)
+{
+    const REAL *x = p->x, *t = p->t, *w = p->w ? p->w : x;
+    for (; begin < end; begin++) {
+        int64_t i = begin * NNRT_LOSS_CHUNK, rest = before(i + NNRT_LOSS_CHUNK, p->n) - i, whole = rest & -WIDE;
+        REAL s[WIDE] = {0}, last[WIDE];
+        add(s, x + i, t + i, w + i, (REAL)p->a, 1, whole);
+        K(apply)(f, last, p, 1, i + whole, rest -= whole);
+        double total = 0;
+        for (int64_t j = 0; j < rest; j++)
+            s[j] += last[j];
+        for (int j = 0; j < WIDE; j++)
+            total += s[j];
+        p->partial[begin] = total;
+    }
+}
+
+/* dx = dy scale f, for single dy in blocks that are still in L1 when they are multiplied. */
+static NOINLINE void K(write_slope)(REAL *dx, const pointwise_t *p, int64_t begin, int64_t end, K(formula) *f)
+{
+    const int64_t stop = before(end * NNRT_LOSS_CHUNK, p->n), block = p->dy_each ? 512 : stop;
+    const REAL *restrict dy = p->dy, scale = (REAL)p->scale * (p->dy_each ? 1 : *dy);
+    for (int64_t i = begin * NNRT_LOSS_CHUNK; dx && i < stop; i += block) {
+        const int64_t n = before(block, stop - i);
+        REAL *restrict d = dx + i;
+        K(apply)(f, d, p, scale, i, n);
+        for (int64_t j = 0; p->dy_each && j < n; j++)
+            d[j] *= dy[i + j];
+    }
+}
+
+#define FORMULA(name, EACH, VALUE)                                                \
+    static void K(name)(REAL *restrict y, const REAL *restrict xs, const REAL *restrict ts, \
+                        const REAL *restrict ws, REAL a, REAL g, int64_t n)       \
     {                                                                             \
-        (void)w, (void)a;                                                         \
-        return L;                                                                 \
-    }                                                                             \
-    static inline REAL K(name##_dx)(REAL x, REAL t, REAL w, REAL a)               \
-    {                                                                             \
-        (void)x, (void)t, (void)w, (void)a;                                       \
-        return DX;                                                                \
-    }                                                                             \
-    static inline REAL K(name##_dt)(REAL x, REAL t, REAL w, REAL a)               \
-    {                                                                             \
-        (void)x, (void)t, (void)w, (void)a;                                       \
-        return DT;                                                                \
-    }                                                                             \
+        (void)a, (void)g;                                                         \
+        EACH {                                                                    \
+            REAL x = xs[i], t = ts[i], w = ws[i];                                 \
+            (void)x, (void)t, (void)w;                                            \
+            VALUE;                                                                \
+        }                                                                         \
+    }
+#define ONE_BY_ONE                                                                \
+    n &= -MULTIPLE;                                                               \
+    for (int64_t i = 0; i < n; i++)
+#define IN_LANES                                                                  \
+    for (int64_t k = 0; k < n; k += WIDE)                                         \
+        for (int64_t j = 0, i = k; j < WIDE; j++, i++)
+/* L is the loss, DX and DT its derivatives, of x, t, the constant a and the weight w. */
+#define LOSS(name, L, DX, DT)                                                     \
+    FORMULA(name##_f, ONE_BY_ONE, y[i] = L)                                       \
+    FORMULA(name##_add, IN_LANES, y[j] += L)                                      \
+    FORMULA(name##_dx, ONE_BY_ONE, y[i] = g * (DX))                               \
+    FORMULA(name##_dt, ONE_BY_ONE, y[i] = g * (DT))                               \
     static void K(name##_each)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
-        RANGE;                                                                    \
-        REAL *restrict y = p->y;                                                  \
-        for (int64_t i = first; i < stop; i++)                                    \
-            y[i] = K(name##_f)(xs[i], ts[i], W(i), a);                               \
+        K(write_all)(args, begin, end, K(name##_f));                              \
     }                                                                             \
     static void K(name##_total)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
-        RANGE;                                                                    \
-        enum { WIDE = 64 };                                                       \
-        for (; first < stop; first += NNRT_LOSS_CHUNK, begin++) {                 \
-            int64_t i = first, to = first + NNRT_LOSS_CHUNK < stop ? first + NNRT_LOSS_CHUNK : stop; \
-            REAL s[WIDE] = {0};                                                   \
-            for (; i + WIDE <= to; i += WIDE)                                     \
-                for (int j = 0; j < WIDE; j++) {                                  \
-                    int64_t k = i + j;                                            \
-                    s[j] += K(name##_f)(xs[k], ts[k], W(k), a);              \
-                }                                                                 \
-            for (int j = 0; i + j < to; j++) {                                    \
-                int64_t k = i + j;                                                \
-                s[j] += K(name##_f)(xs[k], ts[k], W(k), a);                  \
-            }                                                                     \
-            double total = 0;                                                     \
-            for (int j = 0; j < WIDE; j++)                                        \
-                total += s[j];                                                    \
-            p->partial[begin] = total;                                            \
-        }                                                                         \
+        K(sum_all)(args, begin, end, K(name##_f), K(name##_add));                 \
     }                                                                             \
     static void K(name##_backward)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
-        RANGE;                                                                    \
-        REAL scale = (REAL)p->scale;                                              \
-        const REAL *dy = p->dy;                                                   \
-        REAL *restrict dx = p->dx, *restrict dt = p->dt;                          \
-        if (p->dy_each) {                                                         \
-            for (int64_t i = first; dx && i < stop; i++)                          \
-                dx[i] = dy[i] * scale * K(name##_dx)(xs[i], ts[i], W(i), a);      \
-            for (int64_t i = first; dt && i < stop; i++)                          \
-                dt[i] = dy[i] * scale * K(name##_dt)(xs[i], ts[i], W(i), a);      \
-            return;                                                               \
-        }                                                                         \
-        scale *= *dy;                                                             \
-        if (dx && dt) {                                                           \
-            for (int64_t i = first; i < stop; i++) {                              \
-                dx[i] = scale * K(name##_dx)(xs[i], ts[i], W(i), a);              \
-                dt[i] = scale * K(name##_dt)(xs[i], ts[i], W(i), a);              \
-            }                                                                     \
-            return;                                                               \
-        }                                                                         \
-        for (int64_t i = first; dx && i < stop; i++)                              \
-            dx[i] = scale * K(name##_dx)(xs[i], ts[i], W(i), a);                  \
-        for (int64_t i = first; dt && i < stop; i++)                              \
-            dt[i] = scale * K(name##_dt)(xs[i], ts[i], W(i), a);                  \
+        const pointwise_t *p = args;                                              \
+        K(write_slope)(p->dx, p, begin, end, K(name##_dx));                       \
+        K(write_slope)(p->dt, p, begin, end, K(name##_dt));                       \
     }
-#define ONE(i) 1
-#define EACH(i) ws[i]
 
 static inline REAL K(abs_)(REAL d) { return d < 0 ? -d : d; }
 static inline REAL K(sign_)(REAL d) { return d > 0 ? 1 : d < 0 ? -1 : d; }
@@ -152,25 +171,25 @@ static inline REAL K(variance_)(REAL x)
     return v < (REAL)1e-12 ? (REAL)1e-12 : v;
 }
 
-LOSS(mse, ONE, (x - t) * (x - t), 2 * (x - t), -2 * (x - t))
-LOSS(l1, ONE, K(abs_)(x - t), K(sign_)(x - t), -K(sign_)(x - t))
-LOSS(smooth_l1, ONE,
+LOSS(mse, (x - t) * (x - t), 2 * (x - t), -2 * (x - t))
+LOSS(l1, K(abs_)(x - t), K(sign_)(x - t), -K(sign_)(x - t))
+LOSS(smooth_l1,
      K(abs_)(x - t) < a ? (x - t) * (x - t) * ((REAL)0.5 / a) : K(abs_)(x - t) - (REAL)0.5 * a,
      K(clip_)((x - t) / a, 1), -K(clip_)((x - t) / a, 1))
-LOSS(huber, ONE,
+LOSS(huber,
      K(abs_)(x - t) <= a ? (REAL)0.5 * (x - t) * (x - t) : a * (K(abs_)(x - t) - (REAL)0.5 * a),
      K(clip_)(x - t, a), -K(clip_)(x - t, a))
-LOSS(bce, ONE, (t - 1) * K(log_)(1 - x) - t * K(log_)(x), (x - t) / K(variance_)(x),
+LOSS(bce, (t - 1) * K(log_)(1 - x) - t * K(log_)(x), (x - t) / K(variance_)(x),
      K(log_)(1 - x) - K(log_)(x))
-LOSS(bce_logits, ONE, (1 - t) * x + K(softplus)(-x), K(sigmoid)(x) - t, -x)
-LOSS(bce_logits_weighted, EACH, (1 - t) * x + (1 + (w - 1) * t) * K(softplus)(-x),
+LOSS(bce_logits, (1 - t) * x + K(softplus)(-x), K(sigmoid)(x) - t, -x)
+LOSS(bce_logits_weighted, (1 - t) * x + (1 + (w - 1) * t) * K(softplus)(-x),
      (1 + (w - 1) * t) * K(sigmoid)(x) - w * t, (w - 1) * K(softplus)(-x) - x)
-LOSS(kl, ONE, K(entropy_)(t) - t * x, -t, t == 0 ? 0 : K(log)(t) + 1 - x)
-LOSS(kl_log, ONE, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
+LOSS(kl, K(entropy_)(t) - t * x, -t, t == 0 ? 0 : K(log)(t) + 1 - x)
+LOSS(kl_log, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
 #undef LOSS
-#undef RANGE
-#undef ONE
-#undef EACH
+#undef FORMULA
+#undef ONE_BY_ONE
+#undef IN_LANES
 
 /* ---- classes ---- */
 
