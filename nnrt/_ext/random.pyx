@@ -27,6 +27,7 @@ cdef extern from "random.h":
         nnrt_kernel dropout_forward[2]
         nnrt_kernel dropout_backward[2]
         nnrt_kernel integers[1]
+        nnrt_kernel permutation[1]
     int64_t NNRT_RANDOM_CHUNK
     const nnrt_random_table *nnrt_random(int isa)
 
@@ -71,6 +72,13 @@ def integers(ndarray out, low, high, uint64_t seed, uint64_t offset):
     args.low = low
     args.span = (high - low) & 0xFFFFFFFFFFFFFFFF
     run(&table.integers[0], &args)
+
+
+def permutation(ndarray out, ndarray u):
+    cdef nnrt_random_args args
+    fill(&args, out, 0, 0)
+    args.x = PyArray_DATA(u)
+    launch(&table.permutation[0], &args, 1)
 
 
 def bernoulli(ndarray out, double p, uint64_t seed, uint64_t offset):

@@ -20,6 +20,10 @@ def integers(out, low, high, seed, offset):
     _integers(_flat(out), np.uint64(low % 2**64), span, np.uint64(seed), np.uint64(offset))
 
 
+def permutation(out, u):
+    _permutation(out, u)
+
+
 def bernoulli(out, p, seed, offset):
     _bernoulli(_flat(out), _below(p), np.uint64(seed), np.uint64(offset))
 
@@ -142,6 +146,14 @@ def _integers(out, low, span, seed, offset):
         middle = d1 * s0 + (d0 * s0 >> np.uint64(32))
         carry = (middle & LOW) + d0 * s1 >> np.uint64(32)
         out[i] = np.int64(low + d1 * s1 + (middle >> np.uint64(32)) + carry)
+
+
+@jit
+def _permutation(out, u):
+    for i in range(out.size):
+        at = np.int64(u[i] * np.float64(i + 1))
+        out[i] = out[at]
+        out[at] = i
 
 
 @jit

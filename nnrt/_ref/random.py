@@ -70,6 +70,16 @@ def integers(out: Out, low, high, seed, offset):
     _flat(out)[...] = (upper + np.uint64(low % 2**64)).view(np.int64)
 
 
+def permutation(out: Out, u):
+    """0 ... n - 1 (int64) in random order; u [n], float64 in [0, 1). Fisher and Yates, inside out:
+
+    i goes to place floor(u[i] (i + 1)), and what stood there to place i.
+    """
+    for i, at in enumerate((u * np.arange(1, u.size + 1)).astype(np.int64).tolist()):
+        out[i] = out[at]
+        out[at] = i
+
+
 def bernoulli(out: Out, p, seed, offset):
     """1 with probability p (rounded to a multiple of 2^-32), else 0."""
     _flat(out)[...] = _below(out.size, p, seed, offset)

@@ -239,14 +239,9 @@ def randperm(n, generator=None, dtype=None, device=None, requires_grad=False):
     check_device("randperm", device)
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
-    keys = memory.empty((n,), np.int64)
-    K.integers(keys, -(2**63), 2**63 - 1, *_taken(generator, n))
-    place = (1 << (n - 1).bit_length()) - 1  # the low bits say where a key stood: keys sort four times as fast as places
-    keys &= ~place
-    keys |= np.arange(n)
-    keys.sort()
-    keys &= place
-    return wrap(keys if dtype is None else keys.astype(as_dtype("randperm", dtype)))
+    out = memory.empty((n,), np.int64)
+    K.permutation(out, _uniforms((n,), generator))
+    return wrap(out if dtype is None else out.astype(as_dtype("randperm", dtype)))
 
 
 def _like(op, input, dtype, device, requires_grad, into, generator=None):

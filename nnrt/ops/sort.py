@@ -131,9 +131,38 @@ def _top(a, k, largest):
         return np.zeros((*a.shape[:-1], k), np.int64)
     if k * 4 > n or n <= 32:  # short rows take less time to sort
         return _order(a, largest, True)[..., :k]
+    best = _top_of_groups(a.reshape(-1, n), k, largest)
+    if best is not None:
+        return best.reshape(*a.shape[:-1], k)
     part = a.argpartition(n - k, -1)[..., n - k :] if largest else a.argpartition(k - 1, -1)[..., :k]
     part = np.sort(part, axis=-1)
     return _along(part, memory.contiguous(_order(_along(a, part), largest, True)))
+
+
+def _top_of_groups(a, k, largest):
+    """Of a [rows, n]; None where n is too small for it, or where too many elements are equal.
+
+    The k-th best of the bests of m groups of a row is no better than the row's k-th best: few others are as good.
+    """
+    n = a.shape[-1]
+    size = min(n // max(8 * k, 64), 64)  # few groups are short rows, which take longer
+    if size < 2:
+        return None
+    m = n // size
+    best = (np.maximum if largest else np.minimum).reduce(a[:, : m * size].reshape(-1, size, m), axis=1)
+    last = m - k if largest else k - 1
+    bound = np.partition(best, last, -1)[:, last, None]
+    out = a < bound if largest else a > bound
+    found = np.flatnonzero(np.logical_not(out, out=out))  # and what is NaN
+    if found.size * 4 > a.size:
+        return None
+    row = found // n
+    ends = np.cumsum(np.bincount(row, minlength=len(a)))[:, None]
+    if largest:  # backwards, so that the first of equal ones comes first
+        found, row, ends = found[::-1], row[::-1], ends - 1 - np.arange(k)
+    else:
+        ends = ends - np.diff(ends, axis=0, prepend=0) + np.arange(k)
+    return found[np.lexsort((a.reshape(-1)[found], row))[ends]] % n
 
 
 def kthvalue(input, k, dim=-1, keepdim=False):

@@ -29,6 +29,9 @@ def _cases():
         def integers(rng, dtype, shape=shape, axes=axes, offset=offset):
             return [Output(shape, np.int64, axes), -7, 2**40, SEED, offset]
 
+        def permutation(rng, dtype, shape=shape):
+            return [Output(shape, np.int64), rng.random(shape)]
+
         def bernoulli(rng, dtype, shape=shape, axes=axes, offset=offset):
             return [Output(shape, axes=axes), 0.3, SEED, offset]
 
@@ -44,6 +47,8 @@ def _cases():
         yield Kernel("random.uniform", id, fill, EXACT)
         yield Kernel("random.normal", id, fill, NEAR)
         yield Kernel("random.integers", id, integers, EXACT, (np.float32,))
+        if len(shape) == 1:
+            yield Kernel("random.permutation", id, permutation, EXACT, (np.float32,))
         yield Kernel("random.bernoulli", id, bernoulli, EXACT)
         yield Kernel("random.dropout_forward", id, dropout, EXACT)
         yield Kernel("random.dropout_backward", id, dropout_backward, EXACT)

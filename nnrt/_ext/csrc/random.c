@@ -94,6 +94,19 @@ static void integers(const void *args, int64_t begin, int64_t end, void *scratch
                                        + (uint64_t)((unsigned __int128)pair(w + 2 * j) * p->span >> 64));)
 }
 
+/* One task: each exchange needs the ones before it. */
+static void permutation(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_random_args *p = args;
+    int64_t *restrict out = p->out;
+    const double *restrict u = p->x;
+    for (int64_t i = 0; i < p->n; i++) {
+        const int64_t at = (int64_t)(u[i] * (double)(i + 1));
+        out[i] = out[at];
+        out[at] = i;
+    }
+}
+
 #define REAL float
 #define K(name) name##_f32
 #include "random.c"
@@ -111,6 +124,7 @@ static void integers(const void *args, int64_t begin, int64_t end, void *scratch
 const nnrt_random_table NNRT_SYM(random) = {
     ENTRY(uniform),         ENTRY(normal),           ENTRY(bernoulli),
     ENTRY(dropout_forward), ENTRY(dropout_backward), .integers = {{"random/integers/i64/" NNRT_STR(NNRT_ISA), integers}},
+    .permutation = {{"random/permutation/i64/" NNRT_STR(NNRT_ISA), permutation}},
 };
 
 #else

@@ -21,7 +21,7 @@ enum { NNRT_RANDOM_CHUNK = 16384 };
 
 typedef struct {
     nnrt_kernel uniform[2], normal[2], bernoulli[2], dropout_forward[2], dropout_backward[2];
-    nnrt_kernel integers[1]; /* int64 only */
+    nnrt_kernel integers[1], permutation[1]; /* int64 only */
 } nnrt_random_table;
 
 NNRT_TABLES(random)
