@@ -217,7 +217,9 @@ from .ops.reduce import (
     sum,
 )
 from .ops.statistics import (
+    corrcoef,
     count_nonzero,
+    cov,
     dist,
     logsumexp,
     nanmean,
@@ -356,16 +358,30 @@ Size = tuple
 newaxis = None
 
 # Packages that are imported when first named.
-_LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime", "cuda", "linalg")
+_LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime", "cuda", "linalg", "distributions", "backends")
 _LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "feature_extractor": ".nn", "summary": ".train.summary"}
 _LAZY_FROM |= {"cdist": ".ops.distance"} | dict.fromkeys(("det", "inverse", "slogdet"), ".ops.linalg") | dict.fromkeys(
     (
-        "alpha_dropout", "bilinear", "cosine_similarity", "dropout", "group_norm", "layer_norm",
-        "pairwise_distance", "pdist", "rms_norm",
+        "adaptive_avg_pool1d", "alpha_dropout", "avg_pool1d", "bilinear", "cosine_similarity", "dropout", "group_norm",
+        "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance", "pdist", "rms_norm",
     ),
     ".nn.functional",
 ) | dict.fromkeys(
     ("gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell"), ".ops.rnn"
+) | dict.fromkeys(
+    ("bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window"), ".ops.windows"
+) | dict.fromkeys(
+    (
+        "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
+        "ShortTensor",
+    ),
+    ".ops.constructors",
+) | dict.fromkeys(
+    (
+        "accelerator", "are_deterministic_algorithms_enabled", "get_default_device", "get_float32_matmul_precision",
+        "set_default_device", "set_float32_matmul_precision", "use_deterministic_algorithms",
+    ),
+    ".backends",
 )  # fmt: skip
 
 # Where a program written for torch finds what has another place here.
@@ -377,7 +393,27 @@ _ELSEWHERE = {
     "amp": "computation is in float32 or float64: leave autocast and the scaling of the loss out",
     "fft": "transforms are numpy.fft's; long convolutions are nnrt.nn.functional.fft_conv",
     "hub": "models are in nnrt.models, and nnrt.load reads torch's .pt files",
-}
+    "func": "derivatives are nnrt.autograd.grad's, of first order",
+    "vmap": "functions take batches as they are",
+    "special": "its functions are nnrt's own: erf, digamma, logit, sinc, xlogy; expit is sigmoid",
+    "sparse": "gradients of embeddings alone are sparse: nnrt.SparseRows",
+    "distributed": "there is one process, whose threads share the work",
+    "multiprocessing": "there is one process, whose threads share the work",
+    "random": "nnrt.manual_seed, nnrt.get_rng_state and nnrt.set_rng_state",
+    "range": "nnrt.arange, whose end is left out",
+    "stft": "transforms are numpy.fft's; windows are nnrt.hann_window and its kin",
+    "istft": "transforms are numpy.fft's; windows are nnrt.hann_window and its kin",
+    "histogram": "nnrt.histc, or numpy.histogram",
+    "vander": "numpy.vander",
+    "combinations": "itertools.combinations",
+    "frombuffer": "nnrt.from_numpy(numpy.frombuffer(...))",
+    "set_default_tensor_type": "nnrt.set_default_dtype",
+    "matrix_power": "numpy.linalg.matrix_power",
+    "pinverse": "numpy.linalg.pinv; nnrt.linalg.solve and svd have gradients",
+    "embedding_bag": "nnrt.nn.functional.embedding_bag",
+    "embedding": "nnrt.nn.functional.embedding(indices, weight)",
+} | dict.fromkeys(("svd", "qr", "cholesky", "eig", "lu", "lstsq"), "nnrt.linalg, or numpy.linalg without gradients")
+_ELSEWHERE |= dict.fromkeys(("bfloat16", "complex64", "complex128", "cfloat"), "computation is in float32 or float64")
 
 
 def __getattr__(name):

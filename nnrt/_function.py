@@ -6,6 +6,18 @@ from . import autograd, memory
 from .tensor import Tensor, wrap
 
 
+class _Variables(type):
+    def __instancecheck__(cls, x):
+        return isinstance(x, Tensor)
+
+
+class Variable(metaclass=_Variables):
+    """torch's old way to a tensor on the tape: Variable(data, requires_grad=False) is a new leaf over data's memory."""
+
+    def __new__(cls, data, requires_grad=False):
+        return data.detach().requires_grad_(requires_grad)
+
+
 class Function:
     """A user's own op: subclass with static forward(ctx, ...) and backward(ctx, *dy), call `.apply(...)`.
 

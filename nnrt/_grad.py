@@ -11,7 +11,7 @@ from .tensor import wrap
 
 def grad(
     outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False,
-    materialize_grads=False,
+    materialize_grads=False, only_inputs=True,
 ):
     """The gradients of sum_i <outputs[i], grad_outputs[i]> with respect to inputs, as a tuple of Tensors.
 
@@ -19,6 +19,7 @@ def grad(
     that outputs do not depend on raises RuntimeError, or gives None with allow_unused=True, or
     zeros with materialize_grads=True. grad_outputs: one gradient of each output's shape, None for an output of one element
     (1). retain_graph: the graph keeps what it saved, for another walk. create_graph=True raises NotImplementedError.
+    only_inputs says what is so anyway.
     """
     inputs = sequence(inputs)
     wanted, hooked = {}, {}

@@ -9,7 +9,7 @@ Each input is moved alone, so a failure names it. Where the slopes on both sides
 import numpy as np
 
 from . import autograd
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
 # How often a direction is drawn anew before x itself is called a kink.
 REDRAWS = 8
@@ -38,7 +38,7 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     outputs = _outputs(func, inputs)
     weights = [rng.standard_normal(o.shape) for o in outputs]
-    tracked = [(o, Tensor(w)) for o, w in zip(outputs, weights) if o.requires_grad]
+    tracked = [(o, wrap(np.asarray(w))) for o, w in zip(outputs, weights) if o.requires_grad]
     if not tracked:
         raise ValueError("gradcheck: no output of func depends on an input that requires a gradient")
     grads = autograd.grad(
@@ -76,7 +76,7 @@ def _slope(func, inputs, i, weights, eps, rng):
 def _value(func, inputs, i, moved, weights):
     """f with input i replaced."""
     arguments = [x.detach() if isinstance(x, Tensor) else x for x in inputs]
-    arguments[i] = Tensor(np.asarray(moved))  # 0-d arithmetic makes scalars, which would lose their dtype
+    arguments[i] = wrap(np.asarray(moved))  # 0-d arithmetic makes scalars, which would lose their dtype
     with autograd.no_grad():
         outputs = _outputs(func, arguments)
     return sum(float((w * o.array).sum()) for w, o in zip(weights, outputs) if o.array.dtype.kind == "f")

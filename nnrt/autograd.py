@@ -477,6 +477,6 @@ def accumulate(leaf, g, owned):
 
 # These need the tape above.
 from . import _function as function  # noqa: E402
-from ._function import Function  # noqa: E402
+from ._function import Function, Variable  # noqa: E402
 from ._grad import grad  # noqa: E402
 from ._gradcheck import gradcheck  # noqa: E402

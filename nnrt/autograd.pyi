@@ -62,6 +62,7 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
     materialize_grads: bool = False,
+    only_inputs: bool = True,
 ) -> tuple[Tensor | None, ...]: ...
 def grad_enabled() -> bool: ...
 def is_grad_enabled() -> bool: ...
@@ -92,6 +93,9 @@ class set_detect_anomaly:
 
 class detect_anomaly(set_detect_anomaly):
     def __init__(self, check_nan: bool = True) -> None: ...
+
+class Variable:
+    def __new__(cls, data: Tensor, requires_grad: bool = False) -> Tensor: ...  # type: ignore[misc]
 
 class Function:
     @classmethod

@@ -25,17 +25,16 @@ class Version:
 class Tensor:
     """A dense n-dimensional array that can be differentiated.
 
-    `Tensor(data, requires_grad=False)` copies array-like data (floats become float32 unless
-    they are numpy float64). Use :func:`nnrt.tensor`, :func:`nnrt.from_numpy` and the creation
-    functions in everyday code.
+    `Tensor(2, 3)` has these sizes and whatever values its memory held, `Tensor(data)` copies array-like
+    data to the default dtype, as in torch. Use :func:`nnrt.tensor`, :func:`nnrt.from_numpy` and the
+    creation functions in everyday code.
 
     Attributes: `array` (the numpy array), `grad` (Tensor of the same shape or None),
     `requires_grad`, `shape`, `dtype`, `ndim`, `is_leaf`, `grad_fn`.
     """
 
-    def __init__(self, data=(), requires_grad=False):
-        made = create.tensor(data)
-        self.array = made.array
+    def __init__(self, *data, requires_grad=False):
+        self.array = create.constructed(data, create.get_default_dtype()).array
         self._requires_grad = False
         self._grad = None
         self.node = None
@@ -112,6 +111,15 @@ class Tensor:
     @property
     def is_cuda(self):
         """False: there is the CPU only."""
+        return False
+
+    @property
+    def is_cpu(self):
+        return True
+
+    @property
+    def is_sparse(self):
+        """False; the gradients of rows alone that embeddings make (SparseRows) say True."""
         return False
 
     @property

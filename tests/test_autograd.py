@@ -143,6 +143,9 @@ def test_backward_off_the_tape_is_an_error():
 
 def test_create_graph_says_why_not():
     with pytest.raises(NotImplementedError, match="create_graph=True"):
+        x = leaf(1.0)
+        nnrt.autograd.grad(x.exp(), x, create_graph=True, retain_graph=True, only_inputs=True)
+    with pytest.raises(NotImplementedError, match="create_graph=True"):
         leaf(1.0).exp().backward(create_graph=True)
 
 

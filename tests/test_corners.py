@@ -115,6 +115,29 @@ def test_hinges_leave_the_other_side_out():
     assert F.hinge_embedding_loss(x, target, reduction="none").tolist() == [0, -INF, 0]
 
 
+def test_every_nan_is_distinct():
+    x = nnrt.tensor([1.0, float("nan"), 1.0, float("nan")])
+    values, inverse, counts = x.unique(return_inverse=True, return_counts=True)
+    assert str(values.tolist()) == str(x.unique().tolist()) == "[1.0, nan, nan]"
+    assert sorted(inverse.tolist()) == [0, 0, 1, 2] and counts.tolist() == [2, 1, 1]
+
+
+def test_activations_of_infinity_warn_nobody():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for op in (F.gelu, F.silu, F.mish, F.elu, F.softplus, F.hardswish, F.softsign, F.tanhshrink, F.logsigmoid, nnrt.erf):
+            x = nnrt.tensor([INF, -INF, float("nan")], requires_grad=True)
+            op(x).sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_the_slope_of_a_number(shape):
+    x, w = nnrt.tensor(-2.0, requires_grad=True), nnrt.full(shape, 0.25, requires_grad=True)
+    y = F.prelu(x, w)
+    y.backward()
+    assert y.item() == -0.5 and x.grad.item() == 0.25 and w.grad.shape == shape and w.grad.item() == -2
+
+
 def test_the_first_of_no_element():
     with pytest.raises(RuntimeError, match="topk: k must be"):
         nnrt.topk(nnrt.tensor(1.0), 0)

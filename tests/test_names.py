@@ -110,6 +110,7 @@ COMPUTED = [
     ("einsum", (X, [0, 30], Y, [..., 30], [..., 0])), ("einsum", (X, [1, 0])), ("kron", (X, Y[:2])), ("diff", (X, 0)),
     ("cumulative_trapezoid", (X, Y[0])), ("cumulative_trapezoid", (INTEGERS,)), ("diagonal_scatter", (X, Y[0, :2], 2)),
     ("select_scatter", (X, Y[:, 1], -1, 0)), ("slice_scatter", (X, Y[:, :2], 1, -3, None, 2)), ("slice_scatter", (X, Y)),
+    ("cov", (X,)), ("cov", (X[0],)), ("cov", (X[:1],)), ("corrcoef", (Y + X**2,)), ("corrcoef", (X[0],)), ("det", (X[:3, :3],)),
     ("outer", (INTEGERS[0], Y[0])), ("einsum", ("i,bj->bij", INTEGERS[0], Y)), ("einsum", ("bi,bi->ib", INTEGERS, Y)),
 ]  # fmt: skip
 
@@ -189,6 +190,52 @@ def test_a_name_that_is_elsewhere_says_where():
         nnrt.utils  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         nnrt.nothing  # noqa: B018
+    for find, where in ((lambda: nnrt.bfloat16, "float32"), (lambda: nnrt.nn.DataParallel, "call the module"),
+                        (lambda: nnrt.cuda.current_device, "CPU only")):  # fmt: skip
+        with pytest.raises(AttributeError, match=where):
+            find()
+
+
+def test_switches_of_scripts():
+    nnrt.backends.cudnn.deterministic, nnrt.backends.cuda.matmul.allow_tf32 = True, True
+    nnrt.use_deterministic_algorithms(True, warn_only=True)
+    nnrt.set_float32_matmul_precision("high")
+    nnrt.set_default_device("cpu")
+    nnrt.cuda.empty_cache()
+    assert not nnrt.backends.mps.is_available() and not nnrt.accelerator.is_available() and nnrt.cuda.memory_allocated() == 0
+    assert nnrt.get_default_device() == nnrt.device("cpu") and nnrt.are_deterministic_algorithms_enabled()
+    assert nnrt.get_float32_matmul_precision() == "highest"
+    with pytest.raises(RuntimeError, match="set_default_device: device 'cuda' is not available"):
+        nnrt.set_default_device("cuda")
+    with pytest.raises(ValueError, match="set_float32_matmul_precision: wants 'highest'"):
+        nnrt.set_float32_matmul_precision("low")
+    modules = nn.modules
+    assert isinstance(nn.Conv2d(1, 1, 1), modules.conv._ConvNd) and modules.Linear is nn.Linear
+    assert isinstance(nn.BatchNorm1d(2), modules.batchnorm._BatchNorm) and issubclass(nn.MSELoss, modules.loss._Loss)
+
+
+@pytest.mark.parametrize("name", ["hann", "hamming", "blackman", "bartlett", "kaiser"])
+def test_windows_are_torchs(name, torch):
+    for n in (0, 1, 2, 7, 8):
+        for periodic in (True, False):
+            got, want = (getattr(lib, f"{name}_window")(n, periodic, dtype=lib.float64).numpy() for lib in (nnrt, torch))
+            np.testing.assert_allclose(got, want, atol=1e-7)
+    assert nnrt.hamming_window(3, False, 0.5, 0.5).dtype == nnrt.float32
+    with pytest.raises(RuntimeError, match="hann_window: window_length must be"):
+        nnrt.hann_window(-1)
+
+
+def test_weighted_covariances_are_torchs(torch):
+    counts, weights = np.array([1, 2, 3, 1]), np.array([0.5, 1.0, 0.25, 2.0])
+    for named in ({"fweights": counts}, {"aweights": weights, "correction": 0}, {"fweights": counts, "aweights": weights}):
+        got, want = (
+            lib.cov(lib.tensor(X), **{k: v if k == "correction" else lib.tensor(v) for k, v in named.items()})
+            for lib in (nnrt, torch)
+        )
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-9)
+    for named, text in (({"fweights": nnrt.ones(3)}, "fweights must be 4 integer"), ({"aweights": nnrt.zeros(4)}, "sum is 0")):
+        with pytest.raises(RuntimeError, match=text):
+            nnrt.cov(nnrt.tensor(X), **named)
 
 
 def test_gumbel_softmax():

@@ -33,11 +33,41 @@ def test_attributes():
     assert x.dtype == nnrt.float32 and x.is_floating_point() and x.is_leaf and x.grad is None and x.grad_fn is None
     assert x.data_ptr() == x.numpy().ctypes.data and x[1].data_ptr() == x.data_ptr() + 48
     assert x.T.shape == (4, 3, 2) and x.mT.shape == (2, 4, 3) and len(x) == 2
-    assert nnrt.Tensor([1.0, 2.0], requires_grad=True).requires_grad
+    assert x.is_cpu and not x.is_sparse and x.get_device() == -1 and x.pin_memory() is x
     with pytest.raises(TypeError, match="0-dimensional"):
         len(nnrt.tensor(1.0))
     with pytest.raises(TypeError, match="0-dimensional"):
         iter(nnrt.tensor(1.0))
+
+
+def test_constructors_take_sizes_or_values():
+    assert nnrt.Tensor(2, 3).shape == (2, 3) and nnrt.Tensor(4).shape == (4,) and nnrt.Tensor().shape == (0,)
+    for data in ([1, 2], np.array([1, 2]), nnrt.tensor([1, 2])):
+        made = nnrt.Tensor(data)
+        assert made.dtype == nnrt.float32 and made.tolist() == [1, 2]
+        assert nnrt.LongTensor(data).dtype == nnrt.int64 and nnrt.DoubleTensor(data).tolist() == [1, 2]
+    assert nnrt.Tensor([1.0, 2.0], requires_grad=True).requires_grad
+    assert nnrt.ByteTensor(2, 0).shape == (2, 0) and nnrt.BoolTensor([0, 1]).tolist() == [False, True]
+    assert isinstance(made, nnrt.FloatTensor) and not isinstance(made, nnrt.LongTensor)
+    assert made.type(nnrt.IntTensor).dtype == nnrt.int32
+    with pytest.raises(TypeError, match=r"\(2, 3\) may be sizes or values"):
+        nnrt.FloatTensor(nnrt.ones(2, 3).shape)
+    leaf = nnrt.autograd.Variable(nnrt.ones(2) * 2, requires_grad=True)
+    assert leaf.is_leaf and leaf.requires_grad and isinstance(leaf, nnrt.autograd.Variable)
+
+
+def test_like_in_a_memory_format():
+    x = nnrt.zeros(2, 3, 4, 5).transpose(1, 2)
+    for make in (nnrt.zeros_like, nnrt.ones_like, nnrt.empty_like, lambda x, **named: nnrt.full_like(x, 1.0, **named)):
+        assert make(x, memory_format=nnrt.preserve_format).stride() == x.stride()
+        assert make(x, memory_format=nnrt.contiguous_format).is_contiguous()
+        made = make(x, dtype=nnrt.float64, memory_format=nnrt.channels_last, requires_grad=True)
+        assert made.is_contiguous(memory_format=nnrt.channels_last) and made.is_leaf
+
+
+def test_to_another_dtype_and_memory_format():
+    made = nnrt.zeros(2, 3, 4, 5).to(nnrt.float64, memory_format=nnrt.channels_last)
+    assert made.dtype == nnrt.float64 and made.is_contiguous(memory_format=nnrt.channels_last)
 
 
 def test_numbers():

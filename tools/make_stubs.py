@@ -44,7 +44,7 @@ class Tensor:
     version: Version | None
     hooks: dict[_int, Callable[..., Any]] | None
     data: Tensor
-    def __init__(self, data: Any = (), requires_grad: _bool = False) -> None: ...
+    def __init__(self, *data: Any, requires_grad: _bool = False) -> None: ...
     @property
     def shape(self) -> tuple[_int, ...]: ...
     @property
@@ -63,6 +63,10 @@ class Tensor:
     def mT(self) -> Tensor: ...
     @property
     def is_cuda(self) -> _bool: ...
+    @property
+    def is_cpu(self) -> _bool: ...
+    @property
+    def is_sparse(self) -> _bool: ...
     @property
     def itemsize(self) -> _int: ...
     @property
@@ -134,8 +138,8 @@ TYPES = {name: kind for kind, names in PARAMETERS.items() for name in names.spli
 RETURNS = {
     "None": "backward retain_grad",
     "_bool": "is_contiguous is_floating_point is_complex is_signed is_nonzero equal allclose",
-    "_int": "dim ndimension numel nelement element_size data_ptr",
-    "Any": "size stride item tolist type",
+    "_int": "dim ndimension numel nelement element_size data_ptr get_device",
+    "Any": "size stride item tolist type slogdet",
     "np.ndarray[Any, Any]": "numpy",
     "Handle": "register_hook",
     "tuple[Tensor, ...]": "split split_with_sizes chunk tensor_split unbind hsplit vsplit dsplit aminmax var_mean std_mean "

@@ -72,6 +72,7 @@ def elu_backward(dx: Out, dy, x, alpha, scale, inner):
     dx[...] = np.where(x > 0, scale * dy, dy * ((scale * alpha * inner) * np.exp(inner * x)))
 
 
+@quiet
 def gelu(y: Out, x):
     """y = x Phi(x), Phi the normal distribution function."""
     y[...] = x * (0.5 * _erfc(-x * SQRT_HALF))

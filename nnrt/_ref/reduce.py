@@ -33,9 +33,8 @@ def sum(y: Out, x, outer, n, inner, divisor):
     if y.dtype.kind != "f":
         np.add.reduce(_cube(x, outer, n, inner), 1, y.dtype, y.ravel(order="K").reshape(outer, inner))
         return
-    total = _cube(x, outer, n, inner).sum(axis=1, dtype=np.float64)
     with np.errstate(all="ignore"):
-        _store(y, total / divisor)
+        _store(y, _cube(x, outer, n, inner).sum(axis=1, dtype=np.float64) / divisor)
 
 
 def prod(y: Out, x, outer, n, inner):

@@ -167,3 +167,19 @@ from .transformer import (
     TransformerEncoderLayer,
 )
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
+
+from . import modules  # isort: skip
+
+# Where a program written for torch finds what has another place here.
+_ELSEWHERE = {
+    "DataParallel": "threads share the work of one module: call the module itself",
+    "parallel": "threads share the work of one module: call the module itself",
+    "SyncBatchNorm": "there is one process: nn.BatchNorm1d, 2d, 3d",
+    "NLLLoss2d": "nn.NLLLoss takes images too",
+    "quantized": "weights are float32 or float64",
+}
+
+
+def __getattr__(name):
+    hint = f" ({_ELSEWHERE[name]})" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module 'nnrt.nn' has no attribute {name!r}{hint}")

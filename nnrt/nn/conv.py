@@ -328,3 +328,6 @@ class LazyConvTranspose3d(_Lazy, ConvTranspose3d):
     """A ConvTranspose3d that learns in_channels from its first input."""
 
     cls_to_become = ConvTranspose3d
+
+
+_ConvNd, _ConvTransposeNd = _Conv, _Transposed  # torch's names of the base classes

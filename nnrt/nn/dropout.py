@@ -61,3 +61,6 @@ class FeatureAlphaDropout(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.feature_alpha_dropout(input, self.p, self.training)
+
+
+_DropoutNd = _Dropout  # torch's name of the base class

@@ -371,15 +371,18 @@ class Module:
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Converts floating parameters and buffers: to(dtype), to(device) or to(tensor); returns self.
 
-        Takes what Tensor.to takes; TypeError for a dtype that is not floating.
+        Takes what Tensor.to takes; TypeError for a dtype that is not floating. memory_format=channels_last
+        (or channels_last_3d) is for those of 4 (or 5) dimensions.
         """
+        axes = {"channels_last": 4, "channels_last_3d": 5}.get(kwargs.get("memory_format"))
+        plain = {**kwargs, "memory_format": None} if axes else kwargs
         like = [a.dtype for a in args if isinstance(a, Tensor)]
         for wanted in (*args, *like, kwargs.get("dtype")):
             if isinstance(wanted, (np.dtype, type)) and np.dtype(wanted).kind != "f":
                 raise TypeError(
                     f"to: a module's parameters can only be of a floating dtype, got {np.dtype(wanted)}"
                 )
-        return self._apply(lambda t: t.to(*args, **kwargs) if t.is_floating_point() else t)
+        return self._apply(lambda t: t.to(*args, **(kwargs if t.ndim == axes else plain)) if t.is_floating_point() else t)
 
     def float(self) -> Module:
         """to(float32)."""

@@ -116,6 +116,8 @@ def prelu(input, weight):
 
 def _per_channel(w, ndim):
     """w as an array that broadcasts along axis 1."""
+    if ndim == 0:
+        return w.reshape(())
     return w.reshape(w.shape + (1,) * (ndim - 2)) if w.ndim == 1 and ndim > 2 else w
 
 

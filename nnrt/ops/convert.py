@@ -30,13 +30,14 @@ def to(x, args, dtype, where, copy, memory_format=None):
         elif arg is not None:
             dtype = arg
     check_device("to", where)
-    a = x.array
+    before = x.array
     if dtype is not None:
         dtype = as_dtype("to", dtype)
     if memory_format is not None:
         x = shape.contiguous(x, memory_format) if memory_format != "preserve_format" else x
+    a = x.array
     if dtype is None or dtype == a.dtype:
-        return shape.clone(x) if copy and x.array is a else x
+        return shape.clone(x) if copy and a is before else x
     converted = empty_as(a, dtype)
     store(converted, a)
     if dtype.kind != "f" or a.dtype.kind != "f":
@@ -74,6 +75,38 @@ def byte(x):
 def cuda(x, device=None):
     """RuntimeError: there is the CPU only."""
     return to(x, ("cuda",), None, None, False)
+
+
+def get_device(x):
+    """-1: the CPU."""
+    return -1
+
+
+def pin_memory(x, device=None):
+    """x: there is no memory that a GPU could read faster."""
+    return x
+
+
+def det(x):
+    """nnrt.linalg.det."""
+    return _linalg().det(x)
+
+
+def inverse(x):
+    """nnrt.linalg.inv."""
+    return _linalg().inv(x)
+
+
+def slogdet(x):
+    """nnrt.linalg.slogdet."""
+    return _linalg().slogdet(x)
+
+
+def _linalg():
+    """nnrt.ops.linalg, loaded when first wanted."""
+    from . import linalg
+
+    return linalg
 
 
 def nelement(x):

@@ -145,6 +145,18 @@ def _is_big(array):
     return array.dtype == object and array.size and all(isinstance(v, int) for v in array.ravel())
 
 
+def constructed(data, dtype):
+    """What Tensor and the constructors named after a dtype make: of integers these sizes, of anything else its values.
+
+    TypeError for a tuple of integers, which torch takes as sizes if it comes from a shape, else as values.
+    """
+    if len(data) == 1 and isinstance(data[0], tuple) and data[0] and all(isinstance(n, builtins.int) for n in data[0]):
+        raise TypeError(f"Tensor: {data[0]} may be sizes or values: *{data[0]} are sizes, {list(data[0])} are values")
+    if len(data) == 1 and not isinstance(data[0], (builtins.int, np.integer)):
+        return tensor(data[0], dtype)
+    return empty(*data, dtype=dtype) if data else empty(0, dtype=dtype)
+
+
 def _complex_hint(dtype):
     return (
         ": complex numbers are out of scope; keep real and imaginary parts apart" if dtype.kind == "c" else ""
@@ -274,37 +286,40 @@ def _tensor(op, x):
     return x
 
 
-def like(op, x, dtype, device, requires_grad):
+def like(op, x, dtype, device, requires_grad, memory_format=None):
     check_device(op, device)
     array = _tensor(op, x).array
     if dtype is None or as_dtype(op, dtype) == array.dtype:
-        return _finished(op, memory.empty_like(array), requires_grad)
-    dtype = as_dtype(op, dtype)
-    return _finished(op, in_order_of(array, array.shape, dtype), requires_grad)
+        made = memory.empty_like(array)
+    else:
+        made = in_order_of(array, array.shape, as_dtype(op, dtype))
+    if memory_format is not None and memory_format != "preserve_format":
+        made = convert.shape.in_format(made, memory_format, False)
+    return _finished(op, made, requires_grad)
 
 
-def empty_like(input, dtype=None, device=None, requires_grad=False):
+def empty_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
     """A tensor of input's shape, dtype and memory order, uninitialised."""
-    return like("empty_like", input, dtype, device, requires_grad)
+    return like("empty_like", input, dtype, device, requires_grad, memory_format)
 
 
-def zeros_like(input, dtype=None, device=None, requires_grad=False):
+def zeros_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
     """Zeros of input's shape, dtype and memory order."""
-    made = like("zeros_like", input, dtype, device, requires_grad)
+    made = like("zeros_like", input, dtype, device, requires_grad, memory_format)
     made.array.fill(0)
     return made
 
 
-def ones_like(input, dtype=None, device=None, requires_grad=False):
+def ones_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
     """Ones of input's shape, dtype and memory order."""
-    made = like("ones_like", input, dtype, device, requires_grad)
+    made = like("ones_like", input, dtype, device, requires_grad, memory_format)
     made.array.fill(1)
     return made
 
 
-def full_like(input, fill_value, dtype=None, device=None, requires_grad=False):
+def full_like(input, fill_value, dtype=None, device=None, requires_grad=False, memory_format=None):
     """fill_value in input's shape, dtype and memory order."""
-    made = like("full_like", input, dtype, device, requires_grad)
+    made = like("full_like", input, dtype, device, requires_grad, memory_format)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     if made.array.dtype.kind == "u" and type(value) is builtins.int:
         value = np.int64(value).astype(made.array.dtype)  # wraps around

@@ -346,19 +346,19 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """The distinct elements in rising order, or the distinct slices along dim.
 
     With return_inverse the index of each element among them follows, with return_counts how often
-    each occurs. The result is always sorted.
+    each occurs. The result is always sorted; every NaN is distinct, as in torch.
     """
     input = as_tensor("unique", input)
     a = input.array
     axis = _slices_along("unique", dim, a.ndim)
     if not (return_inverse or return_counts):
-        if axis is not None or a.dtype.kind == "f":  # where NaN stands once
-            return wrap(np.unique(a, axis=axis))
+        if axis is not None:
+            return wrap(np.unique(a, axis=axis, equal_nan=False))
         rows = np.sort(a, axis=None)
         starts = np.ones(rows.shape, bool)
         np.not_equal(rows[1:], rows[:-1], out=starts[1:])
         return wrap(rows[starts])
-    found = np.unique(a, return_inverse=True, return_counts=True, axis=axis)
+    found = np.unique(a, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
     inverse = found[1].reshape(a.shape if axis is None else -1).astype(np.int64, copy=False)
     return _unique_result(found[0], inverse, found[2], return_inverse, return_counts)
 

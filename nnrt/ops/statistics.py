@@ -13,7 +13,7 @@ from ..dtypes import check_whole
 from ..tensor import wrap
 from . import elementwise, shape, ternary
 from ._axes import arrange, axes_of, axis_of, expand, in_dtype
-from .promotion import as_tensor
+from .promotion import as_float, as_tensor
 from .reduce import sum_array
 
 K = registry.family("reduce")
@@ -54,6 +54,47 @@ def nanmean(input, dim=None, keepdim=False, dtype=None):
     with np.errstate(all="ignore"):
         y = np.asarray(total / count)
     return record(y, nansum_backward, (input,), (valid, axes, keepdim, count, input.array.dtype))
+
+
+def cov(input, *, correction=1, fweights=None, aweights=None):
+    """The covariances of input's rows [variables, observations], or the variance of a vector of observations.
+
+    fweights: how often each observation counts (integers); aweights: how much it weighs.
+    """
+    x = as_float("cov", input)
+    if x.ndim > 2:
+        raise RuntimeError(f"cov: wants at most 2 dimensions, got shape {x.shape}")
+    rows = shape.atleast_2d(x)
+    n = rows.shape[1]
+    weights, total, lost = None, n, correction
+    for name, w in (("fweights", fweights), ("aweights", aweights)):
+        if w is None:
+            continue
+        w = as_tensor("cov", w)
+        if w.shape != (n,) or (w.dtype.kind == "f") != (name == "aweights"):
+            kind = "floating" if name == "aweights" else "integer"
+            raise RuntimeError(f"cov: {name} must be {n} {kind} numbers, got {w.dtype} of shape {w.shape}")
+        weights = w if weights is None else weights * w
+    if weights is not None:
+        total = float(weights.array.sum())
+        if total == 0:
+            raise RuntimeError("cov: the weights' sum is 0")
+        if aweights is not None:
+            lost = correction * float((weights.array * as_tensor("cov", aweights).array).sum()) / total
+        weights = weights.to(x.dtype)
+    weighted = rows if weights is None else rows * weights
+    centred = rows - weighted.sum(1, keepdim=True) / total
+    y = centred @ (centred if weights is None else centred * weights).T
+    return (y / max(total - lost, 0)).squeeze()
+
+
+def corrcoef(input):
+    """The correlations of input's rows [variables, observations]; of a vector the number 1."""
+    c = cov(input)
+    if c.ndim == 0:
+        return c / c
+    spread = c.diagonal().sqrt()
+    return (c / spread[:, None] / spread).clamp(-1, 1)
 
 
 def count_nonzero(input, dim=None):

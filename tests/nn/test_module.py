@@ -420,6 +420,13 @@ def test_ten_threads_use_one_module():
     assert len(results) == 500 and all(r == results[0] for r in results)
 
 
+def test_a_memory_format_is_for_parameters_of_its_dimensions():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(nnrt.float64, memory_format=nnrt.channels_last)
+    assert net[0].weight.is_contiguous(memory_format=nnrt.channels_last) and net[1].weight.dtype == nnrt.float64
+    net = nn.Conv3d(3, 4, 3).to(memory_format=nnrt.channels_last_3d)
+    assert net.weight.is_contiguous(memory_format=nnrt.channels_last_3d)
+
+
 def test_to_empty_makes_new_memory_of_the_same_shapes():
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     net.own = nn.Parameter(nnrt.ones(2))

@@ -63,6 +63,9 @@ def test_norms_that_are_not_numbers():
     assert utils.clip_grad_norm_([], 1.0).item() == 0 and utils.get_total_norm([]).item() == 0
     with pytest.raises(ValueError, match="norm_type"):
         utils.get_total_norm([nnrt.ones(1)], 0)
+    for bad, kind in ((-1, ValueError), (None, TypeError), ("two", TypeError)):
+        with pytest.raises(kind, match="clip_grad_norm_: norm_type must be"):
+            utils.clip_grad_norm_([], 1.0, bad)
 
 
 def test_norms_of_large_gradients_do_not_overflow():

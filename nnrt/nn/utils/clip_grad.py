@@ -18,14 +18,21 @@ def get_total_norm(
 
     RuntimeError for a norm that is NaN or infinite, with error_if_nonfinite. `foreach` changes nothing.
     """
+    return _total_norm("get_total_norm", tensors, norm_type, error_if_nonfinite)
+
+
+def _total_norm(op, tensors, norm_type, error_if_nonfinite):
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    norm_type = float(norm_type)
+    try:
+        norm_type = float(norm_type)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: norm_type must be a number or 'inf', got {norm_type!r}") from None
     if not norm_type > 0:
-        raise ValueError(f"get_total_norm: norm_type must be greater than 0, got {norm_type}")
+        raise ValueError(f"{op}: norm_type must be greater than 0, got {norm_type}")
     total = gradients.total_norm([_values(t) for t in tensors], norm_type)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"get_total_norm: the norm of order {norm_type} of the gradients is {total}; "
+            f"{op}: the norm of order {norm_type} of the gradients is {total}; "
             "error_if_nonfinite=False would go on with it"
         )
     return wrap(np.array(total, np.result_type(*[t.dtype for t in tensors]) if tensors else np.float32))
@@ -44,7 +51,7 @@ def clip_grad_norm_(
     RuntimeError for a norm that is NaN or infinite, with error_if_nonfinite; nothing is scaled then. `foreach` changes nothing.
     """
     grads = _grads(parameters)
-    total = get_total_norm(grads, norm_type, error_if_nonfinite)
+    total = _total_norm("clip_grad_norm_", grads, norm_type, error_if_nonfinite)
     _scale(grads, max_norm, total)
     return total
 
