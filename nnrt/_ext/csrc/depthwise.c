@@ -188,6 +188,8 @@ static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, vo
     }
 }
 
+#undef NEAR
+#undef RUNS
 #undef VL
 #undef NR
 #undef SIDE

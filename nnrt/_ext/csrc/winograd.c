@@ -168,7 +168,8 @@ COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *ro
     const int64_t begin = part * p->last / p->parts, end = (part + 1) * p->last / p->parts;
     const int64_t blocks = CEIL(p->c, NR);
     REAL *v = room + p->v_pass, *q = v + squares * p->q_step, *s = (REAL *)p->s + part * blocks * p->s_block;
-    const K(image) x = {p->x, p->h, p->w, p->o, p->x_pixel, p->pad_h, p->pad_w, 1, 1, NR, p->q_panel, 0, p->q_step};
+    const K(image) x = {p->x, p->h, p->w, p->o,       p->x_pixel, p->pad_h, p->pad_w,
+                        1,    1,    NR,   p->q_panel, 0,          p->q_step, NULL};
     REAL *totals = p->totals ? (REAL *)p->totals + part * p->c : NULL;
     a.v = q, a.q = v;
     if (totals)
@@ -275,7 +276,7 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
                 pad_h = 1 - (down + pad_h) / 2, pad_w = 1 - (right + pad_w) / 2;
             }
             const K(image) x = {(const REAL *)p->x + set * p->c, p->h, p->w, p->c, p->x_pixel, pad_h, pad_w, p->step, 1,
-                                p->v_row, NR, p->c, p->v_step};
+                                p->v_row, NR, p->c, p->v_step, NULL};
             const REAL *v = p->v ? (const REAL *)p->v + pass * p->v_pass + t0 * p->v_row : near;
             if (!p->v)
                 transform(p, &x, t0, t1, near, room);

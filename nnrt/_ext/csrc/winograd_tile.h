@@ -128,14 +128,14 @@ COLD static void F(input)(const void *args, int64_t begin, int64_t end, void *sc
     const nnrt_winograd_args *p = args;
     const int64_t t0 = p->first + begin * p->block, t1 = MIN(p->first + end * p->block, p->last);
     const K(image) x = {p->x, p->h, p->w, p->c, p->x_pixel, p->pad_h, p->pad_w, p->step, p->groups,
-                        p->v_row, p->v_panel, p->v_set, p->v_step};
+                        p->v_row, p->v_panel, p->v_set, p->v_step, NULL};
     TRANSFORM_X(p, &x, t0, t1, (REAL *)p->v + (t0 - p->first) * p->v_row, scratch);
 }
 
 COLD static void F(output)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
-    K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1, p->groups, NR, p->q_panel, p->q_set, p->q_step};
+    K(image) dy = {p->y, p->oh, p->ow, p->o, p->y_pixel, 0, 0, 1, p->groups, NR, p->q_panel, p->q_set, p->q_step, NULL};
     for (int64_t task = begin; task < end; task++) {
         const int64_t t0 = p->first + task * p->block, t1 = MIN(t0 + p->block, p->last);
         if (p->totals) {
