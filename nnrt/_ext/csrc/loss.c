@@ -91,7 +91,7 @@ static NOINLINE void K(sum_all)(const pointwise_t *p, int64_t begin, int64_t end
     const REAL *x = p->x, *t = p->t, *w = p->w ? p->w : x;
     for (; begin < end; begin++) {
         int64_t i = begin * NNRT_LOSS_CHUNK, rest = before(i + NNRT_LOSS_CHUNK, p->n) - i, whole = rest & -WIDE;
-        REAL s[WIDE] = {0}, last[WIDE];
+        REAL s[WIDE] __attribute__((aligned(64))) = {0}, last[WIDE]; /* aligned: a vector in two lines costs 4% */
         add(s, x + i, t + i, w + i, (REAL)p->a, 1, whole);
         K(apply)(f, last, p, 1, i + whole, rest -= whole);
         double total = 0;
