@@ -462,15 +462,16 @@ def test_in_place_makes_no_temporary():
 def test_on_the_tape_nobody_else_may_hold_the_memory(shared):
     w = nnrt.ones(3, requires_grad=True)
     ones, mask = nnrt.ones(3), nnrt.tensor([True, False, True])
-    for change in (
-        lambda x: x.add_(w),
-        lambda x: x.addcmul_(ones, w),
-        lambda x: x.lerp_(ones, w),
-        lambda x: x.clamp_(ones, w),
-        lambda x: x.masked_fill_(mask, w.sum()),
-        lambda x: x.copy_(w),
-        lambda x: x.__setitem__(0, w[0]),
-    ):
+    changes = {
+        "add_": lambda x: x.add_(w),
+        "addcmul_": lambda x: x.addcmul_(ones, w),
+        "lerp_": lambda x: x.lerp_(ones, w),
+        "clamp_": lambda x: x.clamp_(ones, w),
+        "masked_fill_": lambda x: x.masked_fill_(mask, w.sum()),
+        "copy_": lambda x: x.copy_(w),
+        "setitem": lambda x: x.__setitem__(0, w[0]),
+    }
+    for op, change in changes.items():
         for tracked in (False, True):
             x = w * 0 if tracked else nnrt.zeros(3)
             held = {
@@ -481,7 +482,7 @@ def test_on_the_tape_nobody_else_may_hold_the_memory(shared):
                 "base": lambda x=x: x,
             }[shared]()
             x = x[:] if shared == "base" else x
-            with pytest.raises(RuntimeError, match="on the tape a tensor can be changed in place while no view"):
+            with pytest.raises(RuntimeError, match=f"{op}: on the tape a tensor can be changed in place while no view"):
                 change(x)
             assert x.tolist() == [0, 0, 0] and x.requires_grad is tracked
             del held

@@ -87,11 +87,11 @@ def become(op, t, value):
     return t
 
 
-def setitem(t, key, value):
+def setitem(t, key, value, op="setitem"):
     """t[key] = value, broadcast and converted."""
-    recorded = not free("setitem", t, value)
+    recorded = not free(op, t, value)
     if recorded:
-        _check_alone("setitem", _holders(t))
+        _check_alone(op, _holders(t))
     index.setitem(t, key, value)
     bump(t)
     if recorded:
@@ -123,7 +123,7 @@ def setitem_backward(node, dy):
     return dx, dvalue
 
 
-# ---- off it ----
+# ---- how results are stored ----
 
 
 def _fits(t, other):
@@ -173,7 +173,7 @@ def _overwrite(op, t, value):
     if free(op, t, value):
         t.array[...] = array  # where ints wrap around
         return bump(t)
-    setitem(t, Ellipsis, value)
+    setitem(t, Ellipsis, value, op)
     return t
 
 
