@@ -15,6 +15,12 @@ from nnrt._ext.linear import bias_grad
 from nnrt._ref.linear import ACTIVATIONS
 
 
+cdef extern from "nnrt.h" nogil:
+    enum:
+        NNRT_AVX2
+        NNRT_AVX512
+
+
 cdef extern from "stream.h" nogil:
     enum:
         NNRT_STREAM_BYTES
@@ -54,7 +60,13 @@ cdef extern from "depthwise.h" nogil:
         pass
     const nnrt_depthwise_table *nnrt_depthwise(int isa)
 
-cdef const nnrt_depthwise_table *table = nnrt_depthwise(isa_level())
+# Vectors of so many floats spread groups once for three taps: csrc/depthwise_tile.h, SPREAD_SLIDES.
+cdef int64_t SPREAD_LANES = 16
+
+# AVX-512 brings something to groups of more channels than one, in float32.
+cdef int level = isa_level()
+cdef const nnrt_depthwise_table *deep = nnrt_depthwise(level)
+cdef const nnrt_depthwise_table *table = nnrt_depthwise(NNRT_AVX2 if level == NNRT_AVX512 else level)
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
 # each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps. Groups of up to
@@ -71,6 +83,10 @@ cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 30000
 
 
+cdef inline const nnrt_depthwise_table *kernels(const nnrt_depthwise_args *p, int code) noexcept:
+    return table if code or p.read == 1 and p.out == 1 else deep
+
+
 cdef inline int64_t reach(const nnrt_axis *a, int64_t outputs) noexcept:
     """From the first input that so many outputs read to the last."""
     return (outputs - 1) * a.stride + (a.taps - 1) * a.dilation + 1
@@ -79,7 +95,7 @@ cdef inline int64_t reach(const nnrt_axis *a, int64_t outputs) noexcept:
 cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray w, tuple stride, tuple padding, tuple dilation,
                   int64_t groups, bint transposed, int code, bint turned=False) except -1:
     """Fills in the geometry for what writes y and reads x through w; returns the taps."""
-    cdef int64_t lanes = table.vector // (8 if code else 4), i, a, b
+    cdef int64_t lanes, i, a, b
     cdef nnrt_axis *axis
     memset(p, 0, sizeof(p[0]))
     for array in (y, x, w):
@@ -88,6 +104,7 @@ cdef int64_t plan(nnrt_depthwise_args *p, str op, ndarray y, ndarray x, ndarray 
                              f"{np.shape(y)} {np.shape(x)} {np.shape(w)} {y.dtype}")
     p.groups, p.batch, p.transposed = groups, PyArray_DIMS(x)[0], transposed
     p.read, p.out = PyArray_DIMS(x)[4] // groups, PyArray_DIMS(y)[4] // groups
+    lanes = kernels(p, code).vector // (8 if code else 4)
     a, b = (p.read, p.out) if transposed else (p.out, p.read)
     if (PyArray_DIMS(y)[0] != p.batch or p.read * groups != PyArray_DIMS(x)[4] or p.out * groups != PyArray_DIMS(y)[4]
             or PyArray_DIMS(w)[0] != a * groups or PyArray_DIMS(w)[1] != b):
@@ -201,7 +218,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
             p.w = p.packed
         if p.repeat > 1 and p.b != NULL:
             p.b = <char *>p.packed + taps * p.lanes * size
-        launch(&table.conv[code], &p, ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
+        launch(&kernels(&p, code).conv[code], &p, ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
     finally:
         if not turned:
             give(p.packed, count * size)
@@ -241,10 +258,10 @@ cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, i
 
 cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     """Whether, and how, tasks copy what they read; returns the room for it."""
-    cdef int64_t group = p.read * size, chunk = CHUNK, high, wide, parts, part
-    if p.kind == NNRT_WIDE:
-        chunk = LINE // max(group, 1) * group
-    if (p.kind == NNRT_SPREAD or group == 0 or p.groups * group % (FAR if p.kind == NNRT_EACH else FAR // 4) or chunk < 2 * group
+    cdef int64_t group = p.together * p.read * size, chunk = CHUNK, high, wide, parts, part
+    if p.kind != NNRT_EACH:
+        chunk = max(1, LINE // max(group, 1)) * group
+    if (p.kind == NNRT_SPREAD and p.lanes < SPREAD_LANES or group == 0 or p.groups * p.read * size % (FAR if p.kind == NNRT_EACH else FAR // 4) or p.kind != NNRT_SPREAD and chunk < 2 * group
             or not flat(&p.axis[0]) or p.axis[2].stride * p.axis[2].dilation > 1):
         return 0
     wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
@@ -252,12 +269,12 @@ cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     if high < 4:
         return 0
     p.chunk = chunk // size
-    if p.kind == NNRT_WIDE:
+    if p.kind != NNRT_EACH:
         high = min(high, GROUP_ROWS)
     parts = ceil_div(MIN_TASKS, p.batch * p.axis[0].out * ceil_div(p.axis[1].out, high))
     part = ceil_div(ceil_div(p.blocks, parts), chunk // group) * (chunk // group)
-    p.part = part if p.kind == NNRT_WIDE else max(p.part, part)
-    p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high) if p.kind == NNRT_WIDE else high))
+    p.part = part if p.kind != NNRT_EACH else max(p.part, part)
+    p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, min(p.strip, high) if p.kind != NNRT_EACH else high))
     return COPIED + LINE + chunk * p.axis[0].taps * p.axis[1].taps * p.axis[2].taps
 
 
@@ -268,7 +285,7 @@ cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:
     q.work.bytes = 8.0 * each * p.blocks
     # some 16 thousand elements a task
     q.part = p.blocks if p.kind == NNRT_EACH else max(1, 16384 // each)
-    return launch(&table.pack[code], &q, ceil_div(q.blocks, q.part))
+    return launch(&kernels(p, code).pack[code], &q, ceil_div(q.blocks, q.part))
 
 
 def conv(ndarray y not None, ndarray x not None, ndarray w not None, b, residual, tuple stride, tuple padding,
@@ -288,12 +305,14 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     """dw[O, C/G, KD, KH, KW]; db[O] or None."""
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(dw)
-    cdef int64_t size = 8 if code else 4, lanes = table.vector // size, count, units, want, parts, room, wide, least
+    cdef int64_t size = 8 if code else 4, count, units, want, parts, room, wide, least
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
+    cdef int64_t lanes = kernels(&p, code).vector // size
+    cdef bint spread = p.kind == NNRT_SPREAD and not (lanes == SPREAD_LANES and nnrt_slides(&p.axis[2]))
     cdef double macs
     term("filter_backward", db, dy, 4, code)
     if db is not None:
-        if (p.kind == NNRT_EACH or p.kind == NNRT_WIDE and flat(&p.axis[0])) and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
+        if (p.kind == NNRT_EACH or not spread and flat(&p.axis[0])) and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
             p.db = PyArray_DATA(db)
         else:
             bias_grad(db, dy.reshape(-1, groups * p.out))
@@ -328,32 +347,33 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         if p.chunk:
             p.work.scratch += reach(&p.axis[1], p.strip) * wide + CHUNK * taps
     else:
-        p.packed_count = p.blocks * (p.read * taps + (p.kind == NNRT_WIDE)) * p.lanes
-        p.chunk = max(1, LINE // (max(p.read, p.out) * size)) if p.out == p.lanes else 1
+        p.packed_count = p.blocks * (p.read * taps + (not spread)) * p.lanes
+        p.chunk = 0 if spread else max(1, LINE // (max(p.read, p.out) * size)) if p.out == p.lanes else 1
+        room = max(1, p.chunk)
         # rows of pixels whose channels of a block stay in L1
-        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.read + p.lanes) * p.chunk * size)))
-        p.part = ceil_div(p.blocks, want * p.chunk) * p.chunk
+        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.together * p.read + p.lanes) * room * size)))
+        p.part = ceil_div(p.blocks, want * room) * room
         if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
             # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
-            p.part, want, p.stream = p.blocks, min(want, 8), p.kind == NNRT_WIDE
+            p.part, want, p.stream = p.blocks, min(want, 8), not spread
             p.strip = min(p.strip, max(1, GROUPED // (p.axis[2].out * groups * p.out * size)))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))
     p.work.scratch += (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch) + 64
-    if p.kind == NNRT_WIDE:
+    if p.kind != NNRT_EACH and not spread:
         wide = p.axis[2].out + (2 * max(0, 2 - p.axis[2].padding) if nnrt_slides(&p.axis[2]) else 0)
-        room = min(reach(&p.axis[1], p.strip), p.axis[1].size) * p.axis[2].size * p.read + p.strip * wide * p.lanes
+        room = min(reach(&p.axis[1], p.strip), p.axis[1].size) * p.axis[2].size * p.together * p.read + p.strip * wide * p.lanes
         p.work.scratch += (room * p.chunk + lanes) * size
     count = p.splits * p.packed_count * size
     p.packed = take(count)
     if p.packed == NULL:
         raise MemoryError(f"filter_backward: no memory for {count} bytes of sums")
     try:
-        launch(&table.filter[code], &p, parts * p.splits)
+        launch(&kernels(&p, code).filter[code], &p, parts * p.splits)
         p.y = PyArray_DATA(dw)
         span(&p.work.out[0], dw)
         p.work.flops = p.work.bytes = 0
-        launch(&table.gather[code], &p, parts)
+        launch(&kernels(&p, code).gather[code], &p, parts)
     finally:
         give(p.packed, count)

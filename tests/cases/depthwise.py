@@ -101,6 +101,7 @@ KERNELS = [
         geometry(1, (20, 18), 128, 128, 16, 3, 2, 1),
         geometry(1, (20, 18), 128, 128, 4, 3, 1, 1),
         geometry(1, (19, 12), 128, 144, 16, 3, 1, 1, terms="b"),  # a line of two groups copied side by side
+        geometry(1, (19, 12), 384, 384, 128, 3, 1, 1, terms="b"),  # of five groups, and of three at the end
         *(
             geometry(1, (6, 9), g * c, g * o, g, 3, 1, 1, act=act, terms=terms)
             for c, o, g in ((1, 1, 21), (1, 1, 3), (4, 4, 5), (16, 16, 2))

@@ -73,6 +73,9 @@ static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 #undef REAL_BYTES
 #undef INT
 #undef K
+#if VBYTES == 64 /* groups in float32 alone: what else there is waits for memory, in AVX2's vectors */
+#define ENTRY(name) .name = {{"depthwise/" #name "/f32/" NNRT_STR(NNRT_ISA), depthwise_##name##_f32}}
+#else
 #define REAL double
 #define REAL_BYTES 8
 #define INT int64_t
@@ -82,6 +85,7 @@ static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 #define ENTRY(name)                                                                                     \
     .name = {{"depthwise/" #name "/f32/" NNRT_STR(NNRT_ISA), depthwise_##name##_f32},                   \
              {"depthwise/" #name "/f64/" NNRT_STR(NNRT_ISA), depthwise_##name##_f64}}
+#endif
 
 const nnrt_depthwise_table NNRT_SYM(depthwise) = {
     ENTRY(pack), ENTRY(conv), ENTRY(filter), ENTRY(gather), .vector = VBYTES,
@@ -175,11 +179,11 @@ static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, vo
                 sums[i] += sums[s * p->packed_count + i];
         REAL *totals = p->packed, *db = p->db;
         totals += p->blocks * each;
-        for (int64_t g = block; g < block + count && db; g++)
+        for (int64_t g = block * p->together; g < MIN((block + count) * p->together, p->groups) && db; g++)
             for (int64_t o = 0; o < p->out; o++) {
                 db[g * p->out + o] = 0;
                 for (int64_t s = 0; s < p->splits; s++)
-                    db[g * p->out + o] += totals[s * p->packed_count + g * p->lanes + o];
+                    db[g * p->out + o] += totals[s * p->packed_count + g / p->together * p->lanes + g % p->together * p->out + o];
             }
         for (int64_t g = block * p->together; g < MIN((block + count) * p->together, p->groups); g++) {
             REAL *from = sums + (g / p->together - block) * each + g % p->together * p->out;

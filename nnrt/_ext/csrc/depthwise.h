@@ -50,13 +50,13 @@ typedef struct {
     int64_t lanes;            /* of a block in w, whole vectors; EACH: width of w */
     int64_t repeat;           /* EACH: pixels whose channels make a row of w, so that few channels fill vectors */
     int64_t part, strip;      /* blocks and rows of a task */
-    int64_t chunk;            /* EACH: channels copied at a time, or 0; filter_backward, WIDE: groups */
+    int64_t chunk;            /* channels copied at a time, or 0; filter_backward, SPREAD and WIDE: blocks */
     int64_t stream;           /* whether to fetch ahead: the arrays are larger than L2 */
     int32_t activation, past; /* past: whether whole lines of y bypass the caches */
     const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */
     /* pack, and its inverse gather */
     void *packed;         /* like w; sums of filter_backward: [splits, like w; a row more, of dy] */
-    void *db;             /* EACH, WIDE: sums of dy, or NULL */
+    void *db;             /* sums of dy, or NULL; of SPREAD in chunks alone */
     int64_t packed_count; /* elements of it, or of one of its splits */
     int32_t transposed;
     int64_t splits;       /* parts of the pixels that are summed apart */
@@ -70,6 +70,6 @@ typedef struct {
     int64_t vector;        /* bytes */
 } nnrt_depthwise_table;
 
-NNRT_TABLES_AVX2(depthwise)
+NNRT_TABLES(depthwise)
 
 #endif

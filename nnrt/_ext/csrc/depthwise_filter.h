@@ -86,13 +86,17 @@ ALL_CHANNELS(DEFINE, SWEEP_WIDE_ONE)
 CHANNELS(DEFINE, SWEEP_WIDE_TWO)
 LANES(DEFINE, SWEEP_SPREAD_TWO)
 LANES(DEFINE, SWEEP_SPREAD_ONE)
+#if VBYTES == 32
 LANES(DEFINE, SWEEP_NEAR_TWO)
 LANES(DEFINE, SWEEP_NEAR_ONE)
+#endif
 enum { K(SWEEP_SPREAD), K(SWEEP_SPREAD_PAIR), K(SWEEP_NEAR), K(SWEEP_NEAR_PAIR), K(SWEEP_WIDE), K(SWEEP_WIDE_PAIR) };
 static const K(sweep_fn) K(sweeps)[][SWEPT + 1] = {
-    {LANES(LIST, SWEEP_SPREAD_ONE)}, {LANES(LIST, SWEEP_SPREAD_TWO)}, {LANES(LIST, SWEEP_NEAR_ONE)},
-    {LANES(LIST, SWEEP_NEAR_TWO)}, {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)},
-    {CHANNELS(LIST, SWEEP_WIDE_TWO)},
+    [K(SWEEP_SPREAD)] = {LANES(LIST, SWEEP_SPREAD_ONE)}, [K(SWEEP_SPREAD_PAIR)] = {LANES(LIST, SWEEP_SPREAD_TWO)},
+#if VBYTES == 32
+    [K(SWEEP_NEAR)] = {LANES(LIST, SWEEP_NEAR_ONE)}, [K(SWEEP_NEAR_PAIR)] = {LANES(LIST, SWEEP_NEAR_TWO)},
+#endif
+    [K(SWEEP_WIDE)] = {ALL_CHANNELS(LIST, SWEEP_WIDE_ONE)}, [K(SWEEP_WIDE_PAIR)] = {CHANNELS(LIST, SWEEP_WIDE_TWO)},
 };
 #undef DEFINE
 #undef COUNTS
@@ -149,9 +153,10 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
 /* Three taps along a row of stride 1: each element of x is read once for the three outputs that it meets, dy0[0], [1] and [2],
  * of which the first met it through the last tap. */
 #define SLIDE_START(i) V a##i = {0}, b##i = {0}, c##i = {0};
+#define SLIDE_ORDER(i) const K(order) o##i = spread && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
 #define SLIDE_SUM(i)                                                                                    \
     if (count > i) {                                                                                    \
-        const V v = K(splat)(x[i]);                                                                     \
+        const V v = spread ? K(permute)(window, o##i, 0) : K(splat)(x[i]);                              \
         a##i = K(add_product)(a##i, v, d0);                                                             \
         b##i = K(add_product)(b##i, v, d1);                                                             \
         c##i = K(add_product)(c##i, v, d2);                                                             \
@@ -165,16 +170,18 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
     }
 #define EACH_SLIDE(X) X(0) X(1) X(2) X(3)
 
-INLINE void K(slide_body)(const int count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+INLINE void K(slide_body)(const int spread, const int count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
 {
     typedef K(vec) V;
     EACH_SLIDE(SLIDE_START)
+    EACH_SLIDE(SLIDE_ORDER)
     for (int64_t r = 0; r < s->rows; r++) {
         const REAL *x = x0 + r * s->x_row, *dy = dy0 + r * s->dy_row;
         V d2 = K(load)(dy), d1 = K(load)(dy + s->dy_col), d0;
         dy += 2 * s->dy_col;
         for (int64_t j = s->cols; j > 0; j--, x += s->x_col, dy += s->dy_col) {
             d0 = K(load)(dy);
+            const V window = spread ? K(load)(x) : d0;
             EACH_SLIDE(SLIDE_SUM)
             d2 = d1, d1 = d0;
         }
@@ -182,12 +189,22 @@ INLINE void K(slide_body)(const int count, const K(rectangle) *s, REAL *sums, co
     EACH_SLIDE(SLIDE_ADD)
 }
 
-static __attribute__((hot, noinline)) void K(slide)(int64_t count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+static __attribute__((hot, noinline)) void K(slide)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
 {
     for (; count >= 4; count -= 4, sums += 4 * s->sum, x0 += 4)
-        K(slide_body)(4, s, sums, x0, dy0, tap);
+        K(slide_body)(0, 4, s, sums, x0, dy0, tap);
     for (; count > 0; count--, sums += s->sum, x0++)
-        K(slide_body)(1, s, sums, x0, dy0, tap);
+        K(slide_body)(0, 1, s, sums, x0, dy0, tap);
+}
+
+static __attribute__((hot, noinline)) void K(slide_spread)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+{
+    for (; count >= 4 && SPREAD_SLIDES; count -= 4, sums += 4 * s->sum, s->order += 4)
+        K(slide_body)(1, 4, s, sums, x0, dy0, tap);
+    for (; count >= 2 && SPREAD_SLIDES; count -= 2, sums += 2 * s->sum, s->order += 2)
+        K(slide_body)(1, 2, s, sums, x0, dy0, tap);
+    for (; count > 0 && SPREAD_SLIDES; count--, sums += s->sum, s->order++)
+        K(slide_body)(1, 1, s, sums, x0, dy0, tap);
 }
 
 /* n elements of each pixel, `to_step` apart; up to a vector more is written behind the last. */
@@ -203,28 +220,29 @@ static __attribute__((hot, noinline)) void K(side_by_side)(REAL *to, int64_t to_
     }
 }
 
-/* Groups that fill vectors, as many as share a cache line: their channels are copied side by side, since each is read once for
- * every tap and vector. totals: sums of dy, or NULL. */
-static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s, REAL *room, REAL *sums, REAL *totals, const REAL *x,
-                            const REAL *dy, int64_t groups, int64_t kd, int64_t first, int64_t last)
+/* Blocks, of groups that fill vectors as many as share a cache line: their channels are copied side by side, since each is read
+ * once for every tap and vector. totals: sums of dy, or NULL. */
+static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s,
+                                  const INT (*orders)[VBYTES / REAL_BYTES], REAL *room, REAL *sums, REAL *totals, const REAL *x,
+                                  const REAL *dy, int64_t blocks, int64_t groups, int64_t kd, int64_t first, int64_t last)
 {
     const nnrt_axis *h = &p->axis[1], *across = &p->axis[2];
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, each = s->sum * p->in;
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, each = s->sum * p->in, in = p->together * p->in;
     int64_t top = first * h->stride - h->padding, bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
     top = top < 0 ? 0 : top, bottom = MIN(bottom, h->in - 1);
     /* Sliding, rows of dy have zeros around them: every pixel of x meets three. */
     const int sliding = nnrt_slides(across);
     const int64_t around = sliding ? MAX(2 - across->padding, 0) : 0, wide = across->out + 2 * around;
-    REAL *dys = room, *xs = room + (last - first) * wide * groups * p->lanes;
-    s->x_col = across->stride * groups * p->in, s->x_row = h->stride * across->in * groups * p->in;
-    s->dy_col = groups * p->lanes, s->dy_row = wide * s->dy_col;
+    REAL *dys = room, *xs = room + (last - first) * wide * blocks * p->lanes;
+    s->x_col = across->stride * blocks * in, s->x_row = h->stride * across->in * blocks * in;
+    s->dy_col = blocks * p->lanes, s->dy_row = wide * s->dy_col;
     for (int64_t r = first; r < last; r++) {
         REAL *row = dys + (r - first) * s->dy_row;
         memset(row, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
         K(side_by_side)(row + around * s->dy_col, s->dy_col, dy + r * across->out * y_pixel, y_pixel, across->out, groups * p->out);
         memset(row + (wide - around) * s->dy_col, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
     }
-    K(side_by_side)(xs, groups * p->in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, groups * p->in);
+    K(side_by_side)(xs, blocks * in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, groups * p->in);
     for (int64_t v = 0; v < s->dy_col && totals; v += VL) {
         K(vec) total = K(load)(totals + v);
         for (const REAL *d = dys + v; d < xs; d += s->dy_col)
@@ -237,15 +255,17 @@ static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s,
         s->rows = r1 - r0, s->cols = across->in;
         if (s->rows <= 0)
             continue;
-        const REAL *lines = xs + (r0 * h->stride - h->padding + kh * h->dilation - top) * across->in * groups * p->in;
+        const REAL *lines = xs + (r0 * h->stride - h->padding + kh * h->dilation - top) * across->in * blocks * in;
         const REAL *ds = dys + (r0 - first) * s->dy_row;
         REAL *to = sums + (kd * h->taps + kh) * across->taps * p->lanes;
         if (sliding) {
             for (int64_t v = 0; v < s->dy_col; v += VL) {
                 FETCH(s->next_x, s->bytes_x, 0);
                 FETCH(s->next_dy, s->bytes_dy, 0);
-                K(slide)(p->in, s, to + v / p->lanes * each + v % p->lanes, lines + v / p->lanes * p->in,
-                         ds + (across->padding - 2 + around) * s->dy_col + v, p->lanes);
+                const REAL *met = ds + (across->padding - 2 + around) * s->dy_col + v;
+                s->order = orders;
+                (p->kind == NNRT_WIDE ? K(slide) : K(slide_spread))(p->in, s, to + v / p->lanes * each + v % p->lanes,
+                                                                    lines + v / p->lanes * in, met, p->lanes);
             }
             continue;
         }
@@ -255,8 +275,8 @@ static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s,
             s->cols = c1 - c0;
             if (s->cols <= 0)
                 continue;
-            const REAL *from = lines + (c0 * across->stride - across->padding + kw * across->dilation) * groups * p->in;
-            for (int64_t g = 0; g < groups; g++)
+            const REAL *from = lines + (c0 * across->stride - across->padding + kw * across->dilation) * blocks * in;
+            for (int64_t g = 0; g < blocks; g++)
                 for (int64_t c = 0, n; c < p->in; c += n) {
                     n = K(at_once)(p->lanes > VL ? K(SWEEP_WIDE_PAIR) : K(SWEEP_WIDE), p->in - c);
                     for (int64_t v = 0; v < p->lanes; v += 2 * VL) {
@@ -298,7 +318,7 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                 memset(sums + k * p->lanes + b0, 0, (size_t)(CEIL(b1, VL) * VL - b0) * sizeof(REAL));
         else
             memset(sums + b0 * each, 0, (size_t)((b1 - b0) * each) * sizeof(REAL));
-        REAL *totals = p->kind == NNRT_WIDE && p->db ? sums + p->blocks * each : NULL;
+        REAL *totals = p->kind != NNRT_EACH && p->chunk && p->db ? sums + p->blocks * each : NULL;
         if (totals)
             memset(totals + b0 * p->lanes, 0, (size_t)((b1 - b0) * p->lanes) * sizeof(REAL));
         for (int64_t u = units * split / p->splits; u < units * (split + 1) / p->splits; u++) {
@@ -330,10 +350,13 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
                     s.bytes_x = rows * h->stride * x_row * (int64_t)sizeof(REAL) / calls;
                     s.bytes_dy = rows * y_row * (int64_t)sizeof(REAL) / calls;
                 }
-                for (int64_t b = b0, n = p->chunk; b < b1 && p->kind == NNRT_WIDE; b += n)
-                    K(sweep_groups)(p, &s, room, sums + b * each, totals ? totals + b * p->lanes : NULL, in.x + b * p->in,
-                                    dy + b * p->out, MIN(n, b1 - b), kd, first, last);
-                for (int64_t b = b0; b < b1 && p->kind == NNRT_SPREAD; b++) {
+                for (int64_t b = b0, count; b < b1 && p->chunk; b += count) {
+                    const int64_t g = b * p->together;
+                    count = MIN(p->chunk, b1 - b);
+                    K(sweep_groups)(p, &s, (const INT (*)[VBYTES / REAL_BYTES])orders, room, sums + b * each, totals ? totals + b * p->lanes : NULL, in.x + g * p->in,
+                                    dy + g * p->out, count, MIN(count * p->together, p->groups - g), kd, first, last);
+                }
+                for (int64_t b = b0; b < b1 && !p->chunk; b++) {
                     const int64_t g = b * p->together, n = MIN(p->together, p->groups - g);
                     s.x_row = h->stride * x_row, s.x_col = across->stride * x_pixel;
                     s.second = p->lanes, s.window = n * p->in;

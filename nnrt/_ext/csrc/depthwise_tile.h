@@ -88,6 +88,17 @@ enum { N = 99 }; /* none */
 #define SPREAD_TIMES(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i += K(permute)(x##i, order, near) * w0;
+#define WINDOWS(j, i0, i1, i2, p, m) V x##j = count + 2 > j ? K(load_lanes)(p + m * step, window) : w0;
+#define SPREAD_SLIDE(j, i0, i1, i2, p, m)                                                               \
+    if (count + 2 > j) {                                                                                \
+        const V v = K(permute)(x##j, order, near);                                                      \
+        if (count > i0)                                                                                 \
+            a##i0 += v * w0;                                                                            \
+        if (count > i1)                                                                                 \
+            a##i1 += v * w1;                                                                            \
+        if (count > i2)                                                                                 \
+            a##i2 += v * w2;                                                                            \
+    }
 #define NOT_NEGATIVE(i, p, m)                                                                           \
     if (count > i)                                                                                      \
         a##i = K(relu_vec)(a##i), b##i = K(relu_vec)(b##i);
@@ -137,11 +148,16 @@ typedef INT K(order) __attribute__((vector_size(VBYTES), aligned(sizeof(INT)), m
 #define NEAR(in, out) 0
 #endif
 
+/* Whether the groups of a vector are spread once for three taps: with 32 registers. */
+#define SPREAD_SLIDES (VBYTES == 64)
+
 INLINE K(vec) K(permute)(K(vec) v, K(order) order, const int near)
 {
 #if VBYTES == 32 && REAL_BYTES == 4
     if (near)
         return _mm256_permutevar_ps(v, (__m256i)order);
+#elif VBYTES == 64 && REAL_BYTES == 4
+    return _mm512_permutexvar_ps((__m512i)order, v);
 #endif
     return __builtin_shuffle(v, (__typeof__(v < v))order);
 }
@@ -295,7 +311,8 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
     const int64_t step = s->x_step;
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
-    const int64_t threes = kind == NNRT_WIDE && vectors == 1 && x_tap == step ? s->taps / 3 : 0; /* as above */
+    const int slides = vectors == 1 && (kind == NNRT_WIDE || SPREAD_SLIDES);
+    const int64_t threes = slides && x_tap == step ? s->taps / 3 : 0; /* as above */
     V w0 = {0}, w1 = {0}, w2, aN;
     if (bias) {
         w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
@@ -307,6 +324,16 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
         const REAL *line = x + s->rows[r].x, *u = w + s->rows[r].w;
         for (int64_t k = threes; k > 0; k--, line += 3 * step, u += 3 * w_tap) {
             const REAL *p = line, *q = u;
+            if (kind == NNRT_SPREAD && slides) {
+                POINTERS
+                EACH_INPUT(WINDOWS)
+                for (int64_t c = 0; c < in; c++, q += w_in) {
+                    const K(order) order = *(const K(order) *)s->order[c];
+                    w0 = K(load)(q), w1 = K(load)(q + w_tap), w2 = K(load)(q + 2 * w_tap);
+                    EACH_INPUT(SPREAD_SLIDE)
+                }
+                continue;
+            }
             for (int64_t c = in; c > 0; c--, p++, q += w_in) {
                 POINTERS
                 w0 = K(load)(q), w1 = K(load)(q + w_tap), w2 = K(load)(q + 2 * w_tap);
@@ -372,6 +399,19 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define SPREAD_NEAR(n) K(group_tile)(NNRT_SPREAD, 1, n, 1, 1, s, x, w, bias, y, lanes);
 #define DEFINE(n, F) static void K(F##_##n)(TILE_ARGS) { F(n) }
 #define LIST(n, F) [n] = K(F##_##n),
+enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_RUN), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR),
+       K(FILTER_ONE), K(FILTER_ALL), K(KINDS) };
+COUNTS(DEFINE, WIDE_ONE)
+TEN(DEFINE, WIDE_ONE)
+FEW(DEFINE, WIDE_TWO)
+#if SPREAD_SLIDES /* groups alone: channels of their own wait for memory, in AVX2's vectors */
+COUNTS(DEFINE, SPREAD_FAR)
+TEN(DEFINE, SPREAD_FAR)
+static const K(tile_fn) K(tiles)[K(KINDS)][WIDE_COUNT + 1] = {
+    [K(SPREAD)] = {COUNTS(LIST, SPREAD_FAR) TEN(LIST, SPREAD_FAR)}, [K(WIDE)] = {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)},
+    [K(WIDE_PAIR)] = {FEW(LIST, WIDE_TWO)},
+};
+#else
 COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
 RUNS(DEFINE, RUN)
@@ -379,18 +419,14 @@ RUNS(DEFINE, RUN_PAST)
 LEAST(DEFINE, EACH_EDGE)
 COUNTS(DEFINE, FILTER_FULL)
 LEAST(DEFINE, FILTER_EDGE)
-FEW(DEFINE, WIDE_TWO)
-COUNTS(DEFINE, WIDE_ONE)
-TEN(DEFINE, WIDE_ONE)
 LEAST(DEFINE, SPREAD_FAR)
 FEW(DEFINE, SPREAD_NEAR)
-enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_RUN), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR),
-       K(FILTER_ONE), K(FILTER_ALL) };
-static const K(tile_fn) K(tiles)[][WIDE_COUNT + 1] = {
+static const K(tile_fn) K(tiles)[K(KINDS)][WIDE_COUNT + 1] = {
     {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {RUNS(LIST, RUN)}, {RUNS(LIST, RUN_PAST)},
     {LEAST(LIST, SPREAD_FAR)}, {FEW(LIST, SPREAD_NEAR)},
     {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
 };
+#endif
 
 /* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
 static int64_t K(even)(int64_t count, int64_t most) { return CEIL(count, CEIL(count, most)); }
@@ -451,7 +487,7 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                     which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
             for (int64_t i = i0, n; i < i1; i += n) {
-                n = K(even)(i1 - i, which == K(WIDE) ? WIDE_COUNT : which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2);
+                n = K(even)(i1 - i, which == K(WIDE) || (SPREAD_SLIDES && which == K(SPREAD)) ? WIDE_COUNT : which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2);
                 while (!K(tiles)[which][n])
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
@@ -586,7 +622,7 @@ static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t p
 static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
                           stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
 {
-    const int64_t y_row = in->v.out * p->groups * p->out, blocks = p->chunk / p->in;
+    const int64_t y_row = in->v.out * p->groups * p->out, channels = p->together * p->in, blocks = p->chunk / channels;
     nnrt_depthwise_args q = *p;
     K(plane) copy = {.pixel = p->chunk};
     const K(plane) taps = {.x = p->w, .pixel = p->lanes, .h.in = 1, .v.in = in->h.taps * in->v.taps};
@@ -600,12 +636,12 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
     s->cleared = p->strip >= in->h.out;
     for (int64_t b = b0; b < b1; b += blocks) {
         const int64_t n = MIN(blocks, b1 - b);
-        K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * p->in, n * p->in);
+        K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * channels, MIN(n * channels, in->pixel - b * channels));
         if (p->kind == NNRT_EACH && !s->filter) {
             K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, b, n);
             q.w = room - b, q.lanes = p->chunk;
         } else if (p->kind != NNRT_EACH)
-            copy.x = at - b * p->in;
+            copy.x = at - b * channels;
         K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, b, b + n, y + first * y_row);
     }
 }
