@@ -208,6 +208,17 @@ def test_isa_is_one_of_the_available():
     assert info["isa"] == runtime.isa_name() and info["l1d"] >= 0
 
 
+def test_caches_are_those_of_a_core_and_what_it_shares_not_of_the_package():
+    told = Path("/sys/devices/system/cpu/cpu0/cache")
+    if not (told / "index0/size").exists():
+        pytest.skip("the system tells nothing of its caches")
+    units, info = {"K": 10, "M": 20}, runtime.cpu_info()
+    for index in told.glob("index*"):
+        level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        if kind != "Instruction" and level in "123":
+            assert info["l1d" if level == "1" else f"l{level}"] == int(size[:-1]) << units[size[-1]]
+
+
 @pytest.mark.parametrize("isa", runtime.available_isas())
 def test_every_available_isa_can_be_forced(isa):
     done = python("from nnrt._ext import runtime; print(runtime.isa_name())", NNRT_ISA=isa)

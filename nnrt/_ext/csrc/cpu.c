@@ -2,6 +2,8 @@
 #include "cpu.h"
 #include "nnrt.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,10 +68,31 @@ unsigned nnrt_cpu_levels(void) { return 1u << NNRT_BASELINE; }
 const char *nnrt_cpu_brand(void) { return ""; }
 #endif
 
+/* A line of what Linux tells of one of the first core's caches; its length, 0 where there is none. */
+static size_t cache_line(int index, const char *what, char *text, int size)
+{
+    char path[80];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, what);
+    FILE *file = fopen(path, "re");
+    text[0] = 0;
+    if (file) {
+        if (!fgets(text, size, file))
+            text[0] = 0;
+        fclose(file);
+    }
+    return strlen(text);
+}
+
 long nnrt_cpu_cache(int level)
 {
+    char text[32];
+    for (int i = 0; cache_line(i, "level", text, sizeof text); i++)
+        if (atoi(text) == level && cache_line(i, "type", text, sizeof text) && text[0] != 'I' /* of instructions */
+            && cache_line(i, "size", text, sizeof text))
+            return atol(text) << (strchr(text, 'M') ? 20 : strchr(text, 'K') ? 10 : 0);
     long bytes = 0;
 #if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE) && defined(_SC_LEVEL3_CACHE_SIZE)
+    /* of some CPUs all L3 of the package */
     bytes = sysconf(level == 1   ? _SC_LEVEL1_DCACHE_SIZE
                     : level == 2 ? _SC_LEVEL2_CACHE_SIZE
                                  : _SC_LEVEL3_CACHE_SIZE);
