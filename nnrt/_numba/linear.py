@@ -159,7 +159,7 @@ def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
                         ahead, ahead_step = at_a + MR * step_a, MR * size * TURN
                     elif (u - top) * share >= deep * nr * size:
                         ahead, ahead_step = at_b, 0
-                    tile(alpha, to, step, at_a, step_a, at_b, deep, first or not whole, ahead, ahead_step)
+                    tile(alpha, MR, to, step, at_a, step_a, at_b, deep, first or not whole, ahead, ahead_step)
                     if whole:
                         continue
                     for y in range(lines):

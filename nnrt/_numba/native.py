@@ -164,88 +164,108 @@ def _arithmetic(context, builder, one, index):
 TURN = 4
 
 
-def _tile(height, packed=False):
-    """An intrinsic tile(alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step): c[height, 2 vectors] += alpha a b, or =
-    where fresh, for a[height, k] and a panel b[k, 2 vectors]; k > 0. packed: a's rows, too, are columns of such a panel.
+def _emit(height, packed, context, builder, one, args):
+    """The code of a tile so high; see _tile."""
+    alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
+    index = k.type
+    vector, size, number, splat, fma = _arithmetic(context, builder, one, index)
+    rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(height)]
+    for row in rows:  # c's lines would come one by one when they are stored to
+        _fetch(builder, builder.inttoptr(row, _byte), 1)
+    # three rows of a to a pointer: others would be found one from the other, in as many cycles as their
+    # products take
+    each, a_row, a_col = (height, number(size), 2 * VECTOR) if packed else (3, a_row, size)
+    offsets = [builder.mul(a_row, number(i)) for i in range(each)]
+    lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, height, each)]
+    starts = [builder.inttoptr(x, _byte) for x in (ahead, b, *lines)]
+
+    def summed(turn, left, starts, first):
+        """Adds the products of `turn` of k at a time, for as long as so many are left; what is left, and the ends."""
+        entry = builder.block
+        test, loop, done = (builder.append_basic_block(x) for x in ("test", "k", "done"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        rest, *places = builder.phi(index), *(builder.phi(_byte) for _ in starts)
+        sums = [builder.phi(vector) for _ in first]
+        builder.cbranch(builder.icmp_signed(">=", rest, number(turn)), loop, done)
+        builder.position_at_end(loop)
+        asked, of_b, *of_a = places
+
+        def read(place, offset, kind):
+            return builder.load(builder.bitcast(builder.gep(place, [offset]), kind.as_pointer()), align=size)
+
+        if turn > 1:
+            _fetch(builder, asked, 0)
+        after = sums
+        for p in range(turn):
+            bs = [read(of_b, number((2 * p + j) * VECTOR), vector) for j in range(2)]
+            before, after = after, []
+            for i in range(height):
+                at = builder.gep(of_a[i // each], [offsets[i % each]])
+                x = splat(read(at, number(p * a_col), vector.element))
+                after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, before[2 * i :])]
+        steps = ahead_step, number(turn * 2 * VECTOR), *[number(turn * a_col)] * len(of_a)
+        ends = [builder.gep(at, [step]) for at, step in zip(places, steps)]
+        following = builder.sub(rest, number(turn))
+        builder.branch(test)
+        for phi, x, again in zip((rest, *places, *sums), (left, *starts, *first), (following, *ends, *after)):
+            phi.add_incoming(x, entry)
+            phi.add_incoming(again, loop)
+        builder.position_at_end(done)
+        return rest, places, sums
+
+    none = [ir.Constant(vector, [0.0] * vector.count)] * (2 * height)
+    *_, after = summed(1, *summed(TURN, k, starts, none))
+    scale = splat(alpha)
+    places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * height)]
+    with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
+        with then:
+            for s, place in zip(after, places):
+                builder.store(builder.fmul(scale, s), place, align=size)
+        with otherwise:
+            for s, place in zip(after, places):
+                builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
+
+
+def _tile(*heights, packed=False):
+    """An intrinsic tile(alpha, rows, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step): c[height, 2 vectors] += alpha a b, or =
+    where fresh, for a[height, k] and a panel b[k, 2 vectors]; k > 0. height: the least of those, given in falling order, that
+    is not below `rows`. packed: a's rows, too, are columns of such a panel.
 
     Bytes between rows of c and of a; alpha of the dtype. Meanwhile what is needed next is asked for: the line of cache
     at `ahead`, then those ahead_step bytes further on, one for TURN of k.
     """
 
     @intrinsic
-    def tile(typingctx, alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
+    def tile(typingctx, alpha, rows, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step):
         def codegen(context, builder, signature, args):
-            one = signature.args[0]
-            alpha, c, c_row, a, a_row, b, k, fresh, ahead, ahead_step = args
-            index = k.type
-            vector, size, number, splat, fma = _arithmetic(context, builder, one, index)
-            rows = [builder.add(c, builder.mul(c_row, number(i))) for i in range(height)]
-            for row in rows:  # c's lines would come one by one when they are stored to
-                _fetch(builder, builder.inttoptr(row, _byte), 1)
-            # three rows of a to a pointer: others would be found one from the other, in as many cycles as their
-            # products take
-            each, a_row, a_col = (height, number(size), 2 * VECTOR) if packed else (3, a_row, size)
-            offsets = [builder.mul(a_row, number(i)) for i in range(each)]
-            lines = [builder.add(a, builder.mul(a_row, number(i))) for i in range(0, height, each)]
-            starts = [builder.inttoptr(x, _byte) for x in (ahead, b, *lines)]
+            alpha, rows, *rest = args
 
-            def summed(turn, left, starts, first):
-                """Adds the products of `turn` of k at a time, for as long as so many are left; what is left, and the ends."""
-                entry = builder.block
-                test, loop, done = (builder.append_basic_block(x) for x in ("test", "k", "done"))
-                builder.branch(test)
-                builder.position_at_end(test)
-                rest, *places = builder.phi(index), *(builder.phi(_byte) for _ in starts)
-                sums = [builder.phi(vector) for _ in first]
-                builder.cbranch(builder.icmp_signed(">=", rest, number(turn)), loop, done)
-                builder.position_at_end(loop)
-                asked, of_b, *of_a = places
+            def choose(height, *lower):
+                if not lower:
+                    _emit(height, packed, context, builder, signature.args[0], (alpha, *rest))
+                    return
+                with builder.if_else(builder.icmp_signed(">", rows, ir.Constant(rows.type, lower[0]))) as (then, otherwise):
+                    with then:
+                        choose(height)
+                    with otherwise:
+                        choose(*lower)
 
-                def read(place, offset, kind):
-                    return builder.load(builder.bitcast(builder.gep(place, [offset]), kind.as_pointer()), align=size)
-
-                if turn > 1:
-                    _fetch(builder, asked, 0)
-                after = sums
-                for p in range(turn):
-                    bs = [read(of_b, number((2 * p + j) * VECTOR), vector) for j in range(2)]
-                    before, after = after, []
-                    for i in range(height):
-                        at = builder.gep(of_a[i // each], [offsets[i % each]])
-                        x = splat(read(at, number(p * a_col), vector.element))
-                        after += [builder.call(fma, [x, y, s]) for y, s in zip(bs, before[2 * i :])]
-                steps = ahead_step, number(turn * 2 * VECTOR), *[number(turn * a_col)] * len(of_a)
-                ends = [builder.gep(at, [step]) for at, step in zip(places, steps)]
-                following = builder.sub(rest, number(turn))
-                builder.branch(test)
-                for phi, x, again in zip((rest, *places, *sums), (left, *starts, *first), (following, *ends, *after)):
-                    phi.add_incoming(x, entry)
-                    phi.add_incoming(again, loop)
-                builder.position_at_end(done)
-                return rest, places, sums
-
-            none = [ir.Constant(vector, [0.0] * vector.count)] * (2 * height)
-            *_, after = summed(1, *summed(TURN, k, starts, none))
-            scale = splat(alpha)
-            places = [_at(builder, rows[i // 2], number(i % 2 * VECTOR), vector) for i in range(2 * height)]
-            with builder.if_else(builder.trunc(fresh, ir.IntType(1))) as (then, otherwise):
-                with then:
-                    for s, place in zip(after, places):
-                        builder.store(builder.fmul(scale, s), place, align=size)
-                with otherwise:
-                    for s, place in zip(after, places):
-                        builder.store(builder.call(fma, [scale, s, builder.load(place, align=size)]), place, align=size)
+            choose(*heights)
             return context.get_dummy_value()
 
         i = _address
-        return types.void(alpha, i, i, i, i, i, i, types.boolean, i, i), codegen
+        return types.void(alpha, i, i, i, i, i, i, i, types.boolean, i, i), codegen
 
     return tile
 
 
-# Rows that are no multiple of MR are shared out among tiles of both heights.
-tile, low_tile = _tile(MR), _tile(MR - 1)
-packed_tile, low_packed_tile = _tile(MR, True), _tile(MR - 1, True)
+tile = _tile(MR)
+# Rows that are no multiple of MR are shared out among tiles of about the same height, not all of which there are.
+strip = _tile(*((MR, 12, 10, 8, 4) if MR == 14 else (MR, MR - 1)))
+# A panel's rows are 4 to 32: eight at a time leave nothing over.
+PACKED = 8 if MR == 14 else MR
+packed_strip = _tile(*((PACKED,) if PACKED == 8 else (MR, MR - 1)), packed=True)
 
 
 @intrinsic

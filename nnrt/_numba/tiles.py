@@ -13,7 +13,7 @@ from nnrt._ref.winograd import _MATRICES
 from .compiled import array, jit, shared
 from .gate import reach
 from .linear import _copy
-from .native import MR, TURN, VECTOR, address, count, line, load, low_packed_tile, low_tile, move, packed_tile, store, tile
+from .native import MR, PACKED, TURN, VECTOR, address, count, line, load, move, packed_strip, store, strip
 
 FORMS = list(_MATRICES)
 _line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)))
@@ -148,7 +148,7 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
     products = v + k * k * v_step
     room = products + k * k * m_step
     each = (tiles + block - 1) // block
-    pieces = groups * each * cuts
+    pieces, known = groups * each * cuts, -1
     while True:
         piece = count(numbers, 1)
         if piece >= pieces:
@@ -157,10 +157,11 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
         begin, end = panels * cut // cuts, panels * (cut + 1) // cuts
         columns = min(end * WIDE, o * size) - begin * WIDE  # bytes of them
         first, some = t // each * tiles + t % each * block, min(block, tiles - t % each * block)
-        for s in range(some):
+        for s in range(0 if t == known else some):
             # the zeros that fill up one phase's vectors make room for the next
             to = v + s * v_row
             _input(one, inward, half, room, x, first + s, down, across, m, k, top, left, step, k, to, c * size, v_step, WIDE)
+        known = t
         strips = (some + MR - 1) // MR
         share = (depth + 4 * TURN - 1) // (4 * TURN) * 64  # what a tile asks for of the next panel
         for e in range(k * k):
@@ -173,10 +174,7 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
                     ahead, ahead_step = after + s * share, 64
                     if s * share >= depth * WIDE:
                         ahead, ahead_step = panel, 0
-                    if rows == MR:
-                        tile(one, to, m_row, of_v, v_row, panel, depth, True, ahead, ahead_step)
-                    else:
-                        low_tile(one, to, m_row, of_v, v_row, panel, depth, True, ahead, ahead_step)
+                    strip(one, rows, to, m_row, of_v, v_row, panel, depth, True, ahead, ahead_step)
         for s in range(some):
             n, i, j = (first + s) // (down * across), (first + s) // across % down, (first + s) % across
             to = address(y) + n * n_step + i * m * row + j * m * pixel + begin * WIDE
@@ -209,30 +207,28 @@ def gradient_bytes(size, tiles, c, o, phases):
 @jit
 def sums_bytes(size):
     """Bytes of a panel's sums with another one's; a tile may reach beyond its rows."""
-    return (WIDE // size + MR - 1) // MR * MR * WIDE
+    return (WIDE // size + PACKED - 1) // PACKED * PACKED * WIDE
 
 
 @jit
 def _sum(one, fresh, size, to, a, b, k):
-    """to (+)= a^T b of panels a[k] and b[k]: MR rows for each tile, some of which may be to spare."""
-    nr, tiles = WIDE // size, sums_bytes(size) // (MR * WIDE)
+    """to (+)= a^T b of panels a[k] and b[k]: PACKED rows for each tile, some of which may be to spare."""
+    nr, tiles = WIDE // size, sums_bytes(size) // (PACKED * WIDE)
     for t in range(tiles):
         first, ahead = t * nr // tiles, a + k * WIDE + t * (k // TURN) * 64
-        if (t + 1) * nr // tiles - first == MR:
-            packed_tile(one, to + t * MR * WIDE, WIDE, a + first * size, 0, b, k, fresh, ahead, 64)
-        else:
-            low_packed_tile(one, to + t * MR * WIDE, WIDE, a + first * size, 0, b, k, fresh, ahead, 64)
+        rows = (t + 1) * nr // tiles - first
+        packed_strip(one, rows, to + t * PACKED * WIDE, WIDE, a + first * size, 0, b, k, fresh, ahead, 64)
 
 
 @jit
 def _taps(one, which, size, half, to, parts, taps, down, right, k, r, n, source, step, phase):
     """The taps of n channels, lines of two vectors at `to`, from their sums."""
-    nr, tiles = WIDE // size, sums_bytes(size) // (MR * WIDE)
+    nr, tiles = WIDE // size, sums_bytes(size) // (PACKED * WIDE)
     for t in range(tiles):
         first = t * nr // tiles
         for i in range(first, min((t + 1) * nr // tiles, n)):
             for p in range(parts.shape[0]):
-                at, place = source + p * phase + (t * MR + i - first) * WIDE, to + (i * taps + parts[p, 0]) * WIDE
+                at, place = source + p * phase + (t * PACKED + i - first) * WIDE, to + (i * taps + parts[p, 0]) * WIDE
                 _both_ways(one, which, half, WIDE, place, down * WIDE, right * WIDE, WIDE, at, k * step, step, k, r)
 
 
