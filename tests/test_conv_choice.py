@@ -72,6 +72,17 @@ CHOICES = [
     ((8, 32, 8, 20, 20), (64, 32, 1, 1, 1), dict(), "pointwise pointwise pointwise"),
     ((0, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "direct direct direct"),
 ]
+# the same with vectors of 16 elements
+WIDE_CHOICES = [
+    ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((8, 256, 28, 28), (256, 8, 3, 3), dict(padding=1, groups=32), "depthwise depthwise depthwise"),
+    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32, stride=2), "direct direct direct"),
+    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=2, groups=32, dilation=2), "direct direct direct"),
+    ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((8, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 winograd4 winograd4"),
+    ((1, 192, 7, 7), (192, 48, 3, 3), dict(padding=1, groups=4), "winograd4 winograd4 winograd2"),
+]
 TASKS = (("forward", False), ("input", True), ("filter", True))
 
 
@@ -91,6 +102,12 @@ def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
         for how in ("winograd2", "winograd3", "winograd4", "pointwise", "depthwise", "columns", "fft"):
             forced = choose_conv(task, g, float32, conv=how, once=once)
             assert forced in (how, choose_conv(task, g, float32, once=once))
+
+
+@pytest.mark.parametrize("x, w, options, want", WIDE_CHOICES, ids=str)
+def test_groups_take_wide_vectors(x, w, options, want):
+    g, float32 = geometry(x, w, **options), np.dtype(np.float32)
+    assert [choose_conv(task, g, float32, once=once, vector=16) for task, once in TASKS] == want.split()
 
 
 def test_explain_says_what_ran_and_what_would():

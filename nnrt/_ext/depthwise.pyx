@@ -78,6 +78,9 @@ cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072, GROUP_ROWS = 1
 # Beside their inputs and what comes next L2 holds no more.
 cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 
+# Beyond so many bytes a chunk of groups' channels is asked for while the one before it is multiplied.
+cdef int64_t SOON = 4000000
+
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
 # 74 thousand, take 12 us.
 cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 30000
@@ -203,7 +206,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
         cut(&p, macs, planes, lanes)
     p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
     p.work.scratch += p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
-    p.work.scratch += copied(&p, size)
+    p.work.scratch += copied(&p, y, x, size)
     if p.chunk == 0:
         stream(&p, y, x, count * size, size)
         # Strided, a tile writes whole lines; kernel `finish` would read them again.
@@ -256,12 +259,13 @@ cdef int stream(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t filters, i
     return 0
 
 
-cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
+cdef int64_t copied(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t size) noexcept:
     """Whether, and how, tasks copy what they read; returns the room for it."""
     cdef int64_t group = p.together * p.read * size, chunk = CHUNK, high, wide, parts, part
     if p.kind != NNRT_EACH:
         chunk = max(1, LINE // max(group, 1)) * group
-    if (p.kind == NNRT_SPREAD and p.lanes < SPREAD_LANES or group == 0 or p.groups * p.read * size % (FAR if p.kind == NNRT_EACH else FAR // 4) or p.kind != NNRT_SPREAD and chunk < 2 * group
+    cdef bint deep = p.kind != NNRT_EACH and kernels(p, size == 8).vector == SPREAD_LANES * size
+    if (p.kind == NNRT_SPREAD and not deep or group == 0 or p.groups * p.read * size % (FAR if p.kind == NNRT_EACH else FAR // 4) or not deep and chunk < 2 * group
             or not flat(&p.axis[0]) or p.axis[2].stride * p.axis[2].dilation > 1):
         return 0
     wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
@@ -269,6 +273,7 @@ cdef int64_t copied(nnrt_depthwise_args *p, int64_t size) noexcept:
     if high < 4:
         return 0
     p.chunk = chunk // size
+    p.stream = deep and (PyArray_SIZE(x) + PyArray_SIZE(y)) * size > SOON
     if p.kind != NNRT_EACH:
         high = min(high, GROUP_ROWS)
     parts = ceil_div(MIN_TASKS, p.batch * p.axis[0].out * ceil_div(p.axis[1].out, high))
@@ -286,6 +291,11 @@ cdef int pack(nnrt_depthwise_args *p, int64_t taps, int code) except -1:
     # some 16 thousand elements a task
     q.part = p.blocks if p.kind == NNRT_EACH else max(1, 16384 // each)
     return launch(&kernels(p, code).pack[code], &q, ceil_div(q.blocks, q.part))
+
+
+def lanes(dtype):
+    """Elements of a vector that groups of several channels fill."""
+    return deep.vector // 4 if np.dtype(dtype).itemsize == 4 else table.vector // 8
 
 
 def conv(ndarray y not None, ndarray x not None, ndarray w not None, b, residual, tuple stride, tuple padding,

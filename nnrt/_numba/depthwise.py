@@ -21,6 +21,11 @@ THREAD_MACS = 1 << 19
 _SUMS = {"reassoc", "contract", "nsz"}
 
 
+def lanes(dtype):
+    """Elements of a vector that groups of several channels fill, for the choice of an algorithm."""
+    return 32 // np.dtype(dtype).itemsize
+
+
 def conv(y, x, w, b, residual, stride, padding, dilation, groups, activation):
     """y[N, OD, OH, OW, O] from x[N, D, H, W, C]; b[O] and residual (like y) may be None."""
     if w.shape[1] > 1 or len(w) > groups:

@@ -19,6 +19,11 @@ from . import Out
 from .linear import _activate
 
 
+def lanes(dtype):
+    """Elements of a vector that groups of several channels fill, for the choice of an algorithm."""
+    return 32 // np.dtype(dtype).itemsize
+
+
 def conv(y: Out, x, w, b, residual, stride, padding, dilation, groups, activation):
     """y[N, OD, OH, OW, O] from x[N, D, H, W, C]; b[O] and residual (like y) may be None."""
     total = np.zeros(y.shape, np.float64)

@@ -8,13 +8,14 @@ from .. import config, registry
 from ._geometry import conv_geometry, ints, transposed_geometry
 
 
-def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False):
+def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False, vector=8):
     """The algorithm for one of a convolution's products: a pure function.
 
     task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
-    settings of these names; once: the filter changes before it is used again, as in training. Returns "pointwise",
-    "depthwise", "winograd2" to "winograd4", "columns", "fft" or "direct". The thresholds are where the algorithms crossed on
-    one core with AVX2, in float32.
+    settings of these names; once: the filter changes before it is used again, as in training; vector: elements that the
+    kernels for narrow groups compute at once. Returns "pointwise", "depthwise", "winograd2" to "winograd4", "columns", "fft"
+    or "direct". The thresholds are where the algorithms crossed on one core with AVX2, in float32; those of groups with
+    vectors of 16, where they crossed on Zen 5 with AVX-512.
     """
     g = geometry
     can = possible(g, dtype, precision)
@@ -41,7 +42,15 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     hows = ("direct", "winograd4", "winograd3", "winograd2") + (("columns",) if use != "kept" else ())
     if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
         hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
-    return min([how for how in hows if how in can], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
+    how = min([how for how in hows if how in can], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
+    return "depthwise" if "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes) else how
+
+
+def _slides(how, use, g, lanes):
+    """Whether a product of groups with three taps along a row goes faster through one or two vectors of 16 outputs."""
+    if g.groups == 1 or lanes > 32 or use == "kept" or (g.w[4], g.stride[2], g.dilation[2]) != (3, 1, 1):
+        return False
+    return how == "direct" or use == "once" and (lanes <= 16 or _tiles(how, g) <= 16)
 
 
 def possible(g, dtype, precision):
@@ -98,6 +107,13 @@ _EACH = {
 }
 
 
+def _tiles(how, g):
+    """Of how many tiles y is made."""
+    n, d, h, w, _ = g.y
+    tile, phases = int(how[-1]) if "winograd" in how else 1, math.prod(g.dilation)
+    return n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
+
+
 def _cost(how, use, g, lanes, depth, dtype):
     """A model of the time of a product, in multiply-adds at the peak rate."""
     n, d, h, w, _ = g.y
@@ -109,8 +125,7 @@ def _cost(how, use, g, lanes, depth, dtype):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
     elif family == "winograd" and over:
         depth *= g.stride[1] ** 2
-    tile, phases = int(how[-1]) if "winograd" in how else 1, math.prod(g.dilation)
-    tiles = n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
+    phases, tiles = math.prod(g.dilation), _tiles(how, g)
     # Of groups of few tiles a filter that is used once is transformed near the core, one group's after the other.
     near = "winograd" in how and use == "once" and g.groups > 1 and tiles * squares <= 576
     size = 4 * squares * depth * lanes * (1 if near else g.groups) >> 20
@@ -138,8 +153,12 @@ def chosen(task, g, dtype, once):
         if len(_made) >= 1 << 14:
             _made.clear()
         settings = config.settings
-        how = _made[task, g, dtype, once] = choose_conv(task, g, dtype, settings.conv, settings.precision, once)
+        how = _made[task, g, dtype, once] = choose_conv(task, g, dtype, settings.conv, settings.precision, once, _vector(dtype))
     return how
+
+
+def _vector(dtype):
+    return registry.resolve("depthwise", "lanes")[1](dtype)
 
 
 _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradient are
@@ -178,7 +197,8 @@ def explain(op, input=None, weight=None, dtype="float32", **options):
     first, second = ("input", "forward") if "transpose" in op else ("forward", "input")
     tasks = [(first, False), (second, True), ("filter", True)]
     settings = config.settings
-    hows = {(task, once): choose_conv(task, g, kind, settings.conv, settings.precision, once) for task, once in tasks}
+    conv, precision, vector = settings.conv, settings.precision, _vector(kind)
+    hows = {(task, once): choose_conv(task, g, kind, conv, precision, once, vector) for task, once in tasks}
     return _line(g, kind, hows)
 
 
@@ -202,3 +222,4 @@ def _choose_again(_):
 
 config.on_change("conv", _choose_again)
 config.on_change("precision", _choose_again)
+registry.on_forget(_made.clear)

@@ -4,21 +4,24 @@
 
 #ifndef COUNT
 #define COUNT 8 /* most outputs of a tile; 6 of two vectors */
-#define WIDE_COUNT 10 /* of one vector of a group: with 8, sums wait for each other's end */
+#define MOST_COUNT 14
 #define CHUNK 16 /* vectors of channels side by side: three rows of a tile's inputs stay in L1 */
 #define RUN_CHUNK 32 /* the same of a run: so does its filter */
 #define LINE (64 / REAL_BYTES) /* channels of a cache line */
 /* Output i and where its input lies: three to a pointer, so that every address is [pointer + 0, 1 or 2 steps]. */
 #define EACH_OUTPUT(X)                                                                                  \
     X(0, p0, 0) X(1, p0, 1) X(2, p0, 2) X(3, p3, 0) X(4, p3, 1) X(5, p3, 2) X(6, p6, 0) X(7, p6, 1) \
-    X(8, p6, 2) X(9, p9, 0)
+    X(8, p6, 2) X(9, p9, 0) X(10, p9, 1) X(11, p9, 2) X(12, p12, 0) X(13, p12, 1)
 enum { N = 99 }; /* none */
 /* Input j of a row of three taps, and the outputs that read it through the first, the second and the third. */
 #define EACH_INPUT(X)                                                                                   \
     X(0, 0, N, N, p0, 0) X(1, 1, 0, N, p0, 1) X(2, 2, 1, 0, p0, 2) X(3, 3, 2, 1, p3, 0) X(4, 4, 3, 2, p3, 1) \
     X(5, 5, 4, 3, p3, 2) X(6, 6, 5, 4, p6, 0) X(7, 7, 6, 5, p6, 1) X(8, 8, 7, 6, p6, 2) X(9, 9, 8, 7, p9, 0) \
-    X(10, N, 9, 8, p9, 1) X(11, N, N, 9, p9, 2)
-#define POINTERS const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step; (void)p3, (void)p6, (void)p9;
+    X(10, 10, 9, 8, p9, 1) X(11, 11, 10, 9, p9, 2) X(12, 12, 11, 10, p12, 0) X(13, 13, 12, 11, p12, 1) \
+    X(14, N, 13, 12, p12, 2) X(15, N, N, 13, p15, 0)
+#define POINTERS                                                                                        \
+    const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step, *p12 = p + 12 * step, *p15 = p + 15 * step; \
+    (void)p3, (void)p6, (void)p9, (void)p12, (void)p15;
 
 #define INPUT(p, m) (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step))
 #define START(i, p, m) V a##i = w0, b##i = w1;
@@ -76,13 +79,19 @@ enum { N = 99 }; /* none */
     }
 #define SPLAT_SLIDE(j, i0, i1, i2, p, m)                                                                \
     if (count + 2 > j) {                                                                                \
-        V v = K(splat)(p[m * step]);                                                                    \
+        const V v = K(splat)(p[m * step]);                                                              \
         if (count > i0)                                                                                 \
             a##i0 += v * w0;                                                                            \
         if (count > i1)                                                                                 \
             a##i1 += v * w1;                                                                            \
         if (count > i2)                                                                                 \
             a##i2 += v * w2;                                                                            \
+        if (vectors > 1 && count > i0)                                                                  \
+            b##i0 += v * u0;                                                                            \
+        if (vectors > 1 && count > i1)                                                                  \
+            b##i1 += v * u1;                                                                            \
+        if (vectors > 1 && count > i2)                                                                  \
+            b##i2 += v * u2;                                                                            \
     }
 #define WINDOW(i, p, m) V x##i = count > i ? K(load_lanes)(p + m * step, window) : w0;
 #define SPREAD_TIMES(i, p, m)                                                                           \
@@ -115,8 +124,8 @@ enum { N = 99 }; /* none */
 #define WRITE_ALL(to, by)                                                                               \
     {                                                                                                   \
         const int64_t step = by;                                                                        \
-        REAL *p0 = to, *p3 = p0 + 3 * step, *p6 = p0 + 6 * step, *p9 = p0 + 9 * step;                   \
-        (void)p3, (void)p6, (void)p9;                                                                   \
+        REAL *p0 = to, *p3 = p0 + 3 * step, *p6 = p0 + 6 * step, *p9 = p0 + 9 * step, *p12 = p0 + 12 * step; \
+        (void)p3, (void)p6, (void)p9, (void)p12;                                                        \
         EACH_OUTPUT(WRITE)                                                                              \
     }
 #endif
@@ -133,6 +142,8 @@ typedef struct {
     int32_t cleared;              /* what surrounds copies is, of whole images, the same zeros */
     const char *next_x, *next_y;  /* what comes after these rows, to be had in L2 by then */
     int64_t lines_x;              /* 64 B lines to read for each that is written */
+    const char *soon;             /* SPREAD and WIDE: what is copied next, so many bytes of each pixel */
+    int64_t soon_step, soon_bytes;
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
     int32_t near;                 /* all within its 16 bytes */
     int32_t runs;                 /* EACH, strided: worth it: whole lines come from memory, or compete for the same places of L1 */
@@ -275,7 +286,7 @@ INLINE void K(filter_tile)(const int count, const int edge, TILE_ARGS)
         int64_t step = y_step;
         POINTERS
         EACH_OUTPUT(DY)
-        (void)d8, (void)d9, (void)dN;
+        (void)d8, (void)d9, (void)d10, (void)d11, (void)d12, (void)d13, (void)dN;
         step = x_step;
         const row_at *r = threes;
         for (; r < ones; r++) {
@@ -311,9 +322,9 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
     const int64_t step = s->x_step;
     const K(mask) mask = K(lanes)(edge ? lanes : VL), window = K(lanes)(kind == NNRT_SPREAD ? s->window : VL);
     const int64_t x_tap = s->x_tap, w_tap = s->w_tap, w_in = s->w_in, in = s->in;
-    const int slides = vectors == 1 && (kind == NNRT_WIDE || SPREAD_SLIDES);
+    const int slides = SPREAD_SLIDES || (kind == NNRT_WIDE && vectors == 1);
     const int64_t threes = slides && x_tap == step ? s->taps / 3 : 0; /* as above */
-    V w0 = {0}, w1 = {0}, w2, aN;
+    V w0 = {0}, w1 = {0}, w2, u0 = w0, u1 = w0, u2 = w0, aN, bN;
     if (bias) {
         w0 = edge ? K(load_lanes)(bias, mask) : K(load)(bias);
         if (vectors > 1)
@@ -337,6 +348,8 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
             for (int64_t c = in; c > 0; c--, p++, q += w_in) {
                 POINTERS
                 w0 = K(load)(q), w1 = K(load)(q + w_tap), w2 = K(load)(q + 2 * w_tap);
+                if (vectors > 1)
+                    u0 = K(load)(q + VL), u1 = K(load)(q + w_tap + VL), u2 = K(load)(q + 2 * w_tap + VL);
                 EACH_INPUT(SPLAT_SLIDE)
             }
         }
@@ -361,7 +374,7 @@ INLINE void K(group_tile)(const int kind, const int near, const int count, const
             }
         }
     }
-    (void)aN;
+    (void)aN, (void)bN;
     if (s->relu) {
         EACH_OUTPUT(NOT_NEGATIVE)
     }
@@ -401,17 +414,29 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define LIST(n, F) [n] = K(F##_##n),
 enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_RUN), K(EACH_BYPASS), K(SPREAD), K(NEARBY), K(WIDE), K(WIDE_PAIR),
        K(FILTER_ONE), K(FILTER_ALL), K(KINDS) };
+#if SPREAD_SLIDES /* groups alone: channels of their own wait for memory, in AVX2's vectors */
+#define SPREAD_COUNT 10 /* with their inputs in registers */
+#define WIDE_COUNT 14
+#define PAIR_COUNT 10
+#define SPREADS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(7, Y) X(8, Y) X(10, Y)
+#define WIDES(X, Y) X(1, Y) X(2, Y) X(4, Y) X(7, Y) X(10, Y) X(14, Y)
+#define WIDE_PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(7, Y) X(10, Y)
+WIDES(DEFINE, WIDE_ONE)
+WIDE_PAIRS(DEFINE, WIDE_TWO)
+SPREADS(DEFINE, SPREAD_FAR)
+static const K(tile_fn) K(tiles)[K(KINDS)][MOST_COUNT + 1] = {
+    [K(SPREAD)] = {SPREADS(LIST, SPREAD_FAR)}, [K(WIDE)] = {WIDES(LIST, WIDE_ONE)}, [K(WIDE_PAIR)] = {WIDE_PAIRS(LIST, WIDE_TWO)},
+};
+#undef SPREADS
+#undef WIDES
+#undef WIDE_PAIRS
+#else
+#define SPREAD_COUNT (COUNT - 2)
+#define WIDE_COUNT 10 /* of one vector of a group: with 8, sums wait for each other's end */
+#define PAIR_COUNT (COUNT - 2)
 COUNTS(DEFINE, WIDE_ONE)
 TEN(DEFINE, WIDE_ONE)
 FEW(DEFINE, WIDE_TWO)
-#if SPREAD_SLIDES /* groups alone: channels of their own wait for memory, in AVX2's vectors */
-COUNTS(DEFINE, SPREAD_FAR)
-TEN(DEFINE, SPREAD_FAR)
-static const K(tile_fn) K(tiles)[K(KINDS)][WIDE_COUNT + 1] = {
-    [K(SPREAD)] = {COUNTS(LIST, SPREAD_FAR) TEN(LIST, SPREAD_FAR)}, [K(WIDE)] = {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)},
-    [K(WIDE_PAIR)] = {FEW(LIST, WIDE_TWO)},
-};
-#else
 COUNTS(DEFINE, EACH_FULL)
 PAIRS(DEFINE, EACH_TWO)
 RUNS(DEFINE, RUN)
@@ -421,7 +446,7 @@ COUNTS(DEFINE, FILTER_FULL)
 LEAST(DEFINE, FILTER_EDGE)
 LEAST(DEFINE, SPREAD_FAR)
 FEW(DEFINE, SPREAD_NEAR)
-static const K(tile_fn) K(tiles)[K(KINDS)][WIDE_COUNT + 1] = {
+static const K(tile_fn) K(tiles)[K(KINDS)][MOST_COUNT + 1] = {
     {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {RUNS(LIST, RUN)}, {RUNS(LIST, RUN_PAST)},
     {LEAST(LIST, SPREAD_FAR)}, {FEW(LIST, SPREAD_NEAR)},
     {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
@@ -486,13 +511,17 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                 else if (width >= 2 * VL && !shared)
                     which = K(EACH_PAIR), width = width / (2 * VL) * 2 * VL;
             }
+            const int64_t each = which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2;
             for (int64_t i = i0, n; i < i1; i += n) {
-                n = K(even)(i1 - i, which == K(WIDE) || (SPREAD_SLIDES && which == K(SPREAD)) ? WIDE_COUNT : which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2);
+                n = K(even)(i1 - i, kind == NNRT_EACH ? each : which == K(WIDE) ? WIDE_COUNT : which == K(WIDE_PAIR) ? PAIR_COUNT : SPREAD_COUNT);
                 while (!K(tiles)[which][n])
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
                     if (s->next_x && kind != NNRT_EACH)
                         K(ahead)(s, n * width * REAL_BYTES, 0);
+                    for (int64_t pixels = SPREAD_SLIDES && s->soon_bytes ? n + n / 8 : 0; pixels > 0; pixels--, s->soon += s->soon_step)
+                        for (int64_t at = 0; at < s->soon_bytes; at += 64)
+                            __builtin_prefetch(s->soon + at, 0, 2);
                     K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
                                        bias ? bias + c : NULL, y + i * s->y_step + j * o->y_down + c, width);
                 }
@@ -640,8 +669,14 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
         if (p->kind == NNRT_EACH && !s->filter) {
             K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, b, n);
             q.w = room - b, q.lanes = p->chunk;
-        } else if (p->kind != NNRT_EACH)
+        } else if (p->kind != NNRT_EACH) {
             copy.x = at - b * channels;
+            /* the next groups of these rows, or the first ones of the next rows */
+            s->soon = (const char *)(in->x + MAX(top, 0) * in->row + (b + blocks) * channels);
+            if (b + blocks >= b1)
+                s->soon = (const char *)(in->x + (top + copy.h.in - (in->h.taps - 1) * in->h.dilation) * in->row + b0 * channels);
+            s->soon_step = in->pixel * (int64_t)sizeof(REAL), s->soon_bytes = p->stream ? p->chunk * (int64_t)sizeof(REAL) : 0;
+        }
         K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, b, b + n, y + first * y_row);
     }
 }
@@ -682,7 +717,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
         const int64_t first = t % strips * p->strip, last = MIN(first + p->strip, h->out);
         const nnrt_reach deep = reach_of(d, plane % d->out);
         REAL *y = (REAL *)p->y + plane * h->out * v->out * y_pixel;
-        if (p->stream)
+        if (p->stream && !p->chunk)
             K(look_ahead)(p, &s, deep, plane, first, last, y);
         in.x = (const REAL *)p->x + (plane / d->out * d->in + deep.at) * h->in * in.row;
         if (p->chunk)
