@@ -10,7 +10,8 @@ from numpy cimport PyArray_DATA, PyArray_DIMS, ndarray
 
 from nnrt._ext.linear cimport linear_table, nnrt_gemm_ops, pack as pack_panels, packed_count
 from nnrt._ext.runtime cimport (
-    NNRT_F32, NNRT_F64, ceil_div, data, dtype_code, isa_level, launch_nogil, nnrt_kernel, nnrt_work, span,
+    NNRT_F32, NNRT_F64, ceil_div, data, dtype_code, isa_level, launch_nogil, nnrt_kernel, nnrt_work,
+    pool_threads, span,
 )
 
 import numpy as np
@@ -43,7 +44,7 @@ cdef extern from "rnn.h" nogil:
         const void *dy
         const void *dhn
         const void *dcn
-        int64_t slice, slices, part, parts, first, last
+        int64_t slice, slices, part, parts, threads, first, last
     ctypedef struct nnrt_rnn_table:
         nnrt_kernel forward[2]
         nnrt_kernel backward[2]
@@ -132,6 +133,7 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
     if a.parts == 1:
         a.last = steps
         return launch_nogil(kernel, a, a.d * a.slices)
+    a.threads = min(<int64_t>pool_threads(), a.d * a.slices * a.parts)
     a.work.flops /= steps
     a.work.bytes /= steps
     while a.first < steps and rc == 0:

@@ -27,6 +27,8 @@ cdef extern from "nnrt.h" nogil:
 cdef int launch(const nnrt_kernel *kernel, const void *args, int64_t tasks) except -1
 # The same from nogil code; -1 when scratch memory could not be had.
 cdef int launch_nogil(const nnrt_kernel *kernel, const void *args, int64_t tasks) noexcept nogil
+# Threads of the pool, for drivers whose tasks are ordered by who runs them; results must not depend on it.
+cdef int pool_threads() noexcept nogil
 # Blocks of the caching allocator, 64-byte aligned; NULL when memory is out.
 cdef void *take(size_t bytes) noexcept nogil
 cdef void give(void *block, size_t bytes) noexcept nogil

@@ -108,6 +108,10 @@ cdef int launch_nogil(const nnrt_kernel *kernel, const void *args, int64_t tasks
     return nnrt_launch(kernel, args, tasks)
 
 
+cdef int pool_threads() noexcept nogil:
+    return nnrt_get_threads()
+
+
 cdef void *take(size_t bytes) noexcept nogil:
     return nnrt_alloc(bytes)
 

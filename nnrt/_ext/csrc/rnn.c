@@ -32,27 +32,36 @@ const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward)};
 INLINE void K(thin)(const int count, const int vectors, int64_t k, const REAL *a, const REAL *const *panel,
                     const REAL *const *src, const int64_t cols, REAL *out)
 {
-    K(vec) acc[8] = {{0}};
-    const REAL *b0 = panel[0], *b1 = panel[1 % count], *b2 = panel[2 % count], *b3 = panel[3 % count];
-    for (int64_t i = 0; i < k; i++) {
-        const K(vec) x = K(splat)(a[i]);
+#define EACH_PANEL(X) X(0) X(1) X(2) X(3)
+#define DECLARE(g) K(vec) x##g = {0}, y##g = {0};                     \
+    const REAL *b##g = panel[g % count];
 #define ADD(g)                                                        \
     if (count > g) {                                                  \
-        acc[2 * g] += x * K(load)(b##g + i * vectors * VL);           \
+        x##g += t * K(load)(b##g + i * vectors * VL);                 \
         if (vectors > 1)                                              \
-            acc[2 * g + 1] += x * K(load)(b##g + i * 2 * VL + VL);    \
+            y##g += t * K(load)(b##g + i * 2 * VL + VL);              \
     }
-        ADD(0) ADD(1) ADD(2) ADD(3)
+#define FINISH(g)                                                     \
+    if (count > g) {                                                  \
+        if (src[g]) {                                                 \
+            x##g += K(load_some)(src[g], cols);                       \
+            if (vectors > 1)                                          \
+                y##g += K(load_some)(src[g] + VL, cols - VL);         \
+        }                                                             \
+        K(store)(out + g * NR, x##g);                                 \
+        if (vectors > 1)                                              \
+            K(store)(out + g * NR + VL, y##g);                        \
+    }
+    EACH_PANEL(DECLARE)
+    for (int64_t i = 0; i < k; i++) {
+        const K(vec) t = K(splat)(a[i]);
+        EACH_PANEL(ADD)
+    }
+    EACH_PANEL(FINISH)
+#undef EACH_PANEL
+#undef DECLARE
 #undef ADD
-    }
-    for (int g = 0; g < count; g++) {
-        K(store)(out + g * NR, acc[2 * g]);
-        if (vectors > 1)
-            K(store)(out + g * NR + VL, acc[2 * g + 1]);
-        if (src[g])
-            for (int64_t j = 0; j < cols; j++)
-                out[g * NR + j] += src[g][j];
-    }
+#undef FINISH
 }
 
 #define THIN(c, v)                                                                                               \
@@ -77,10 +86,10 @@ static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int6
 {
     const int64_t width = cols > VL ? NR : VL;
     if (rows == 1) {
-        K(thin_table)[count - 1][width > VL](k, a, panel, src, cols, out);
-        if (bias)
-            for (int64_t j = 0; j < cols; j++)
-                out[(count - 1) * NR + j] += bias[j];
+        const REAL *more[4];
+        for (int g = 0; g < count; g++)
+            more[g] = bias && g == count - 1 ? bias : src[g]; /* where there is a bias, no src is */
+        K(thin_table)[count - 1][width > VL](k, a, panel, more, cols, out);
         return;
     }
     nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = src_row};
@@ -98,21 +107,25 @@ static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int6
     }
 }
 
-/* c[rows, n0..n1] = a[rows, k] times packed b, plus c itself where `add`. */
+/* c[rows, n0..n1] = a[rows, k] times packed b, plus c itself where `add`; from the last columns on where `turned`. */
 static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64_t n1, int64_t k, const REAL *a,
-                       int64_t a_row, const REAL *b, REAL *c, int64_t c_row, int add)
+                       int64_t a_row, const REAL *b, REAL *c, int64_t c_row, int add, int turned)
 {
     REAL out[4 * NR];
-    for (int64_t j = n0; j < n1;) {
-        const REAL *panel[4], *src[4];
-        const int64_t cols = MIN(n1 - j, NR);
-        const int count = rows > 1 || cols < NR ? 1 : (int)MIN((n1 - j) / NR, 4);
-        for (int g = 0; g < count; g++)
-            panel[g] = b + (j + g * NR) * k, src[g] = add ? c + j + g * NR : NULL;
-        K(panels)(ops, rows, cols, k, a, a_row, count, panel, src, c_row, NULL, rows > 1 ? c + j : out, c_row);
-        if (rows == 1)
-            memcpy(c + j, out, sizeof(REAL) * (count > 1 ? count * NR : cols));
-        j += count > 1 ? count * NR : cols;
+    const int64_t wide = rows > 1 ? NR : 4 * NR, blocks = CEIL(n1 - n0, wide);
+    for (int64_t block = 0, j; block < blocks; block++) {
+        j = n0 + (turned ? blocks - 1 - block : block) * wide;
+        for (int64_t end = MIN(j + wide, n1); j < end;) {
+            const REAL *panel[4], *src[4];
+            const int64_t cols = MIN(end - j, NR);
+            const int count = cols < NR ? 1 : (int)((end - j) / NR);
+            for (int g = 0; g < count; g++)
+                panel[g] = b + (j + g * NR) * k, src[g] = add ? c + j + g * NR : NULL;
+            K(panels)(ops, rows, cols, k, a, a_row, count, panel, src, c_row, NULL, rows > 1 ? c + j : out, c_row);
+            if (rows == 1)
+                memcpy(c + j, out, sizeof(REAL) * (count > 1 ? count * NR : cols));
+            j += count > 1 ? count * NR : cols;
+        }
     }
 }
 
@@ -127,8 +140,17 @@ typedef struct {
     int64_t d, r0, every, rows, u0, u1;
 } K(task);
 
+/* Task i's. Every other step goes through the weights from their end on, each thread through its range of tasks:
+ * what the step before read last is still in cache. */
 INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
 {
+    if (p->parts > 1 && p->first % 2) {
+        const int64_t tasks = p->d * p->slices * p->parts;
+        int64_t n = 1, from = 0;
+        while (i >= tasks * n / p->threads)
+            from = tasks * n++ / p->threads;
+        i = from + tasks * n / p->threads - 1 - i;
+    }
     const int64_t part = i % p->parts, s = i / p->parts % p->slices, r0 = p->ragged ? s : s * p->slice;
     const int64_t every = p->ragged ? p->slices : 1;
     return (K(task)){i / p->parts / p->slices, r0, every, MIN(p->slice, CEIL(p->b - r0, every)), part * p->part,
@@ -237,7 +259,7 @@ static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int6
 {
     const int64_t n = p->p, y_row = p->d * n;
     K(product)(p->gemm, live, 0, n, p->h, (const REAL *)p->hidden + K(place)(p, k->d, t, k->r0) * p->h, k->every * p->h,
-               p->v[k->d], room, n, 0);
+               p->v[k->d], room, n, 0, 0);
     for (int64_t i = 0, r = k->r0; i < live; i++, r += k->every)
         memcpy((REAL *)p->y + (p->starts[t] + r) * y_row + k->d * n, room + i * n, sizeof(REAL) * n);
 }
@@ -260,28 +282,33 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
             const REAL *g = (const REAL *)p->gates + K(place)(p, k.d, t, k.r0) * gates * h;
             const int64_t live = K(live)(p, &k, t), going = MIN(live, K(live)(p, &k, before));
             const REAL *y = going ? (const REAL *)p->y + (p->starts[before] + k.r0) * y_row + k.d * p->p : NULL;
-            for (int64_t u = k.u0; u < k.u1;) {
-                const int64_t cols = MIN(k.u1 - u, NR);
-                /* One gate and one row: several panels of units fill the registers. */
-                const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)MIN((k.u1 - u) / NR, 4);
-                const REAL *panel[4], *src[4], *bias = p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL;
-                for (int j = 0; j < gates * count; j++) {
-                    const int64_t at = gates > 1 ? u : u + j * NR;
-                    panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
-                    src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
+            /* One gate and one row: several panels of units fill the registers. */
+            const int64_t wide = gates > 1 || live != 1 ? NR : 4 * NR, blocks = CEIL(k.u1 - k.u0, wide);
+            for (int64_t block = 0, u; block < blocks; block++) {
+                u = k.u0 + (walked % 2 ? blocks - 1 - block : block) * wide;
+                for (int64_t end = MIN(u + wide, k.u1); u < end;) {
+                    const int64_t cols = MIN(end - u, NR);
+                    const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)((end - u) / NR);
+                    const REAL *panel[4], *src[4], *bias = p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL;
+                    for (int j = 0; j < gates * count; j++) {
+                        const int64_t at = gates > 1 ? u : u + j * NR;
+                        panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
+                        src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
+                    }
+                    /* Rows that have a step before this one, then those that start with it. */
+                    if (going)
+                        K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, src,
+                                  k.every * gates * h, bias, s, step);
+                    if (going < live) {
+                        for (int j = 0; j < gates * count && going; j++)
+                            src[j] = src[j] ? src[j] + going * k.every * gates * h : NULL;
+                        K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
+                                  k.every * p->p, gates * count, panel, src, k.every * gates * h, bias, s + going * step,
+                                  step);
+                    }
+                    for (int j = 0; j < count; j++, u += cols)
+                        K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);
                 }
-                /* Rows that have a step before this one, then those that start with it. */
-                if (going)
-                    K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, src,
-                              k.every * gates * h, bias, s, step);
-                if (going < live) {
-                    for (int j = 0; j < gates * count && going; j++)
-                        src[j] = src[j] ? src[j] + going * k.every * gates * h : NULL;
-                    K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
-                              k.every * p->p, gates * count, panel, src, k.every * gates * h, bias, s + going * step, step);
-                }
-                for (int j = 0; j < count; j++, u += cols)
-                    K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);
             }
             if (p->hidden)
                 K(project)(p, &k, t, live, s + k.rows * step);
@@ -387,7 +414,7 @@ static void K(project_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_
         if (p->dy)
             K(add)(n, to, (const REAL *)p->dy + (p->starts[t] + r) * y_row + k->d * n);
     }
-    K(product)(p->gemm, live, 0, p->h, n, total, k->every * n, p->v[k->d], dm, p->h, 0);
+    K(product)(p->gemm, live, 0, p->h, n, total, k->every * n, p->v[k->d], dm, p->h, 0, 0);
 }
 
 static void K(backward)(const void *args, int64_t begin, int64_t end, void *scratch)
@@ -412,7 +439,7 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
                 /* s = U h'  =>  dh' = U^T ds */
                 K(product)(p->gemm, wanted, j0, j1, K(gates)(p) * h,
                            (const REAL *)p->dgates + K(place)(p, k.d, behind, k.r0) * K(columns)(p), k.every * K(columns)(p),
-                           p->w[k.d], dh, k.every * p->p, p->cell == NNRT_CELL_GRU);
+                           p->w[k.d], dh, k.every * p->p, p->cell == NNRT_CELL_GRU, walked % 2);
             if (walked == steps) {
                 if (!p->h0)
                     K(begin)(p->dh0, NULL, p, &k, p->p, j0, j1);

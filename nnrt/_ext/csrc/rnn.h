@@ -23,6 +23,7 @@ typedef struct {
 
     int64_t slice, slices; /* sequences of a task: neighbours, where ragged every slices-th */
     int64_t part, parts;   /* units of a task, whole panels */
+    int64_t threads;       /* that have a range of the tasks each */
     int64_t first, last;   /* steps of this launch, in the order of the walk; the backward walk has t + 1 of them */
 } nnrt_rnn_args;
 
