@@ -295,6 +295,10 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                         panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                         src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
                     }
+                    for (int64_t r = 0; p->kept && live > 1 && r < live; r++) {
+                        const REAL *to = (const REAL *)p->kept + (K(place)(p, k.d, t, k.r0) + r * k.every) * h + u;
+                        __builtin_prefetch(to, 1), __builtin_prefetch(to + cols - 1, 1);
+                    }
                     /* Rows that have a step before this one, then those that start with it. */
                     if (going)
                         K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, src,
@@ -323,12 +327,21 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
 
 /* ---- backward ---- */
 
+/* A cell's gradients for a row of units. Meanwhile it asks for what lies `far` rows ahead, short pieces of many arrays. */
+enum { K(AHEAD) = 4 };
+#define ASK(a, row) __builtin_prefetch((a) + far * (row) + j);
+#define CLAIM(a, row) __builtin_prefetch((a) + far * (row) + j, 1);
+
 /* m = o tanh(c)  =>  do = dm tanh(c), dc += dm o (1 - tanh(c)^2)
  * c = f c' + i g  =>  di = dc g, df = dc c', dg = dc i, dc' = dc f; dm + dy where dy is given */
 INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *dm, const REAL *dy, REAL *dc, const REAL *g, const REAL *c,
-                             const REAL *before, REAL *da)
+                             const REAL *before, REAL *da, int64_t far, int64_t y_row)
 {
     for (int64_t j = 0; j < n; j += VL) {
+        ASK(g, 4 * h) ASK(g + h, 4 * h) ASK(g + 2 * h, 4 * h) ASK(g + 3 * h, 4 * h) ASK(before, h)
+        CLAIM(da, 4 * h) CLAIM(da + h, 4 * h) CLAIM(da + 2 * h, 4 * h) CLAIM(da + 3 * h, 4 * h)
+        if (dy)
+            ASK(dy, y_row)
         const K(vec) i = GET(g), f = GET(g + h), m = GET(g + 2 * h), o = GET(g + 3 * h), tc = K(tanh_vec)(GET(c));
         const K(vec) d = dy ? GET(dm) + GET(dy) : GET(dm), e = GET(dc) + d * o * (1 - tc * tc);
         PUT(da, e * m * i * (1 - i));
@@ -341,28 +354,35 @@ INLINE void K(lstm_backward)(int64_t n, int64_t h, const REAL *dm, const REAL *d
 
 /* h = (1 - z) n + z h', n = tanh(a + r q)  =>  dz = dh (h' - n), da = dh (1 - z) (1 - n^2), dr = da q, dq = da r;
  * what goes through z alone stays in dh */
-INLINE void K(gru_backward)(int64_t n, int64_t h, REAL *restrict dh, const REAL *restrict g, const REAL *restrict q,
-                            const REAL *restrict before, REAL *restrict da)
+INLINE void K(gru_backward)(int64_t n, int64_t h, REAL *dh, const REAL *dy, const REAL *g, const REAL *q, const REAL *before,
+                            REAL *da, int64_t far, int64_t y_row)
 {
-    for (int64_t j = 0; j < n; j++) {
-        const REAL r = g[j], z = g[h + j], m = g[2 * h + j];
-        const REAL e = dh[j] * (1 - z) * (1 - m * m);
-        da[j] = e * r;
-        da[h + j] = e * q[j] * r * (1 - r);
-        da[2 * h + j] = dh[j] * (before[j] - m) * z * (1 - z);
-        da[3 * h + j] = e;
-        dh[j] *= z;
+    for (int64_t j = 0; j < n; j += VL) {
+        ASK(g, 3 * h) ASK(g + h, 3 * h) ASK(g + 2 * h, 3 * h) ASK(q, h) ASK(before, y_row)
+        CLAIM(da, 4 * h) CLAIM(da + h, 4 * h) CLAIM(da + 2 * h, 4 * h) CLAIM(da + 3 * h, 4 * h)
+        if (dy)
+            ASK(dy, y_row)
+        const K(vec) r = GET(g), z = GET(g + h), m = GET(g + 2 * h), d = dy ? GET(dh) + GET(dy) : GET(dh);
+        const K(vec) e = d * (1 - z) * (1 - m * m);
+        PUT(da, e * r);
+        PUT(da + h, e * GET(q) * r * (1 - r));
+        PUT(da + 2 * h, d * (GET(before) - m) * z * (1 - z));
+        PUT(da + 3 * h, e);
+        PUT(dh, d * z);
     }
 }
 
-INLINE void K(rnn_backward)(int64_t n, int relu, const REAL *restrict dh, const REAL *restrict y, REAL *restrict da)
+INLINE void K(rnn_backward)(int64_t n, int relu, const REAL *dh, const REAL *dy, const REAL *y, REAL *da, int64_t far,
+                            int64_t h, int64_t y_row)
 {
-    if (relu)
-        for (int64_t j = 0; j < n; j++)
-            da[j] = y[j] > 0 ? dh[j] : 0;
-    else
-        for (int64_t j = 0; j < n; j++)
-            da[j] = dh[j] * (1 - y[j] * y[j]);
+    typedef __typeof__((K(vec)){0} > (K(vec)){0}) bits;
+    for (int64_t j = 0; j < n; j += VL) {
+        ASK(y, y_row) CLAIM(da, h)
+        if (dy)
+            ASK(dy, y_row)
+        const K(vec) v = GET(y), d = dy ? GET(dh) + GET(dy) : GET(dh);
+        PUT(da, relu ? (K(vec))((bits)d & (v > (K(vec)){0})) : d * (1 - v * v));
+    }
 }
 
 INLINE void K(add)(int64_t n, REAL *restrict x, const REAL *restrict y)
@@ -385,20 +405,22 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
         const REAL *g = (const REAL *)p->gates + at * K(gates)(p) * h + u;
         const REAL *kept = (const REAL *)p->kept + at * h + u;
         const REAL *dy = p->dy && !dm ? (const REAL *)p->dy + y : NULL;
-        if (dy && p->cell != NNRT_CELL_LSTM)
-            K(add)(n, dh, dy);
+        /* Row i + AHEAD, or of the step that comes next the first ones. */
+        const int64_t past = i + K(AHEAD) - live;
+        const int64_t ahead = past < 0 ? r + K(AHEAD) * k->every : k->r0 + MIN(past, going) * k->every;
+        const int64_t far = K(place)(p, d, past < 0 ? t : before, ahead) - at;
         if (p->cell == NNRT_CELL_LSTM) {
             const REAL *c = i < going ? (const REAL *)p->kept + held * h + u
                             : p->c0   ? (const REAL *)p->c0 + (d * b + r) * h + u
                                       : zeros;
-            K(lstm_backward)(n, h, dm ? dm + i * h : dh, dy, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da);
+            K(lstm_backward)(n, h, dm ? dm + i * h : dh, dy, (REAL *)p->dc0 + (d * b + r) * h + u, g, kept, c, da, far, y_row);
         } else if (p->cell == NNRT_CELL_GRU) {
             const REAL *hp = i < going ? (const REAL *)p->y + y + (p->starts[before] - p->starts[t]) * y_row
                              : p->h0   ? (const REAL *)p->h0 + (d * b + r) * p->p + u
                                        : zeros;
-            K(gru_backward)(n, h, dh, g, kept, hp, da);
+            K(gru_backward)(n, h, dh, dy, g, kept, hp, da, far, y_row);
         } else {
-            K(rnn_backward)(n, p->cell == NNRT_CELL_RELU, dh, (const REAL *)p->y + y, da);
+            K(rnn_backward)(n, p->cell == NNRT_CELL_RELU, dh, dy, (const REAL *)p->y + y, da, far, h, y_row);
         }
     }
 }
@@ -452,6 +474,8 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
     }
 }
 
+#undef ASK
+#undef CLAIM
 #undef GET
 #undef ROWS
 #undef OF
