@@ -3,12 +3,16 @@
 
 #include "activation.h"
 #include "vmath.h"
+#include "vmath_wide.h"
 
+#define GELU_WIDE WIDE_HERE
 #define REAL float
 #define K(name) name##_f32
 #include "activation.c"
 #undef REAL
 #undef K
+#undef GELU_WIDE
+#define GELU_WIDE 0
 #define REAL double
 #define K(name) name##_f64
 #include "activation.c"
@@ -40,6 +44,37 @@ M2(elu_backward, x > 0 ? c1 * dy : dy * ((c1 * c0 * c2) * K(exp)(c2 * x)))
 
 static inline REAL K(gelu)(REAL x) { return x * K(normal)(x, 0); }
 static inline REAL K(gelu_slope)(REAL x) { return K(normal)(x, (REAL)0.3989422804014327); } /* 1 / sqrt(2 pi) */
+#if GELU_WIDE
+#define GELU(i, LOAD, STORE) STORE(out + i, wide_gelu(LOAD(in + i)));
+MAP_ROW(map_gelu)
+{
+    float *out = (float *)d[0];
+    const float *in = (const float *)d[1];
+    WIDE_LOOP(n, !step, GELU)
+}
+MAP_KERNEL(map_gelu, MAP_STREAMS)
+#define GELU_BACKWARD(i, LOAD, STORE) STORE(out + i, _mm512_mul_ps(LOAD(dy + i), wide_gelu_slope(LOAD(in + i))));
+MAP_ROW(map_gelu_backward)
+{
+    float *out = (float *)d[0];
+    const float *dy = (const float *)d[1], *in = (const float *)d[2];
+    WIDE_LOOP(n, !step, GELU_BACKWARD)
+}
+MAP_KERNEL(map_gelu_backward, 0)
+#define GELU_SLOPED(i, LOAD, STORE)                                               \
+    {                                                                             \
+        const wide x = LOAD(in + i);                                              \
+        wide bell, tail = wide_normal_tail(x, &bell);                             \
+        STORE(y + i, _mm512_mul_ps(x, wide_either(x, tail)));                     \
+        STORE(slope + i, wide_gelu_slope_of(x, tail, bell));                      \
+    }
+MAP_ROW(map_gelu_sloped)
+{
+    float *y = (float *)d[0], *slope = (float *)d[1];
+    const float *in = (const float *)d[2];
+    WIDE_LOOP(n, 0, GELU_SLOPED)
+}
+#else
 M1(gelu, K(gelu)(x))
 M2(gelu_backward, dy * K(gelu_slope)(x))
 /* Both at once: they share what is dear. */
@@ -49,6 +84,7 @@ MAP_ROW(map_gelu_sloped)
     const REAL *in = (const REAL *)d[2];
     MAP_LOOP { const REAL x = in[i]; y[i] = K(gelu)(x), slope[i] = K(gelu_slope)(x); }
 }
+#endif
 MAP_KERNEL(map_gelu_sloped, 0)
 
 /* (1 + tanh u) / 2 = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */

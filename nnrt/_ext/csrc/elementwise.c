@@ -82,7 +82,7 @@ static void K(moduli)(REAL *restrict m, const REAL *restrict pa, const REAL *res
             }                                                                     \
         }                                                                         \
     }                                                                             \
-    MAP_KERNEL(name, 1)
+    MAP_KERNEL(name, MAP_REPEATS)
 
 /* Python's, of b's sign: floor(a / b) comes from it, so that both agree. */
 #define TURNS(b, m) ((m != 0) & ((b < 0) != (m < 0)))
@@ -155,7 +155,7 @@ MAP_ROW(pow)
     } else
         MAP_LOOP out[i] = K(power)(pa[i], pb[i]);
 }
-MAP_KERNEL(pow, 1)
+MAP_KERNEL(pow, MAP_REPEATS)
 MAP3(pow_backward, r == 0 ? 0 : p * (r * K(power)(q, r - 1)))
 MAP_ROW(pow_backward_number)
 {

@@ -1,8 +1,67 @@
 /* Maxima and sums of exponentials along n, for softmax and cross entropy. Included once
- * per dtype after rows.h and vmath.h. Rows are consecutive; columns are w <= MOST wide, with
- * `step` elements from row to row. */
+ * per dtype after rows.h and vmath.h, with EXP_WIDE: is it float, on AVX-512 (vmath_wide.h)? Rows are consecutive;
+ * columns are w <= MOST wide, with `step` elements from row to row. */
 
 ROW_BEST(top, -(REAL)INFINITY, max, >, 0)
+
+#if EXP_WIDE
+/* Σ exp(x - m), in y the terms unless it is NULL; see below. */
+INLINE double K(exp_wide)(float *y, const float *x, int64_t n, float m, const float *ahead)
+{
+    const wide top = WIDE(m);
+    double total = 0;
+    for (int64_t from = 0; from < n; from += RUN) {
+        int64_t i = from, stop = n - from < RUN ? n : from + RUN;
+        wide s = WIDE(0), t = s;
+        for (; i + 32 <= stop; i += 32) {
+            const wide a = wide_exp_neg(_mm512_sub_ps(_mm512_loadu_ps(x + i), top));
+            const wide b = wide_exp_neg(_mm512_sub_ps(_mm512_loadu_ps(x + i + 16), top));
+            for (int64_t j = i; j < i + 32; j += 16)
+                __builtin_prefetch(x + j + n), __builtin_prefetch(ahead + j, 1);
+            if (y)
+                _mm512_storeu_ps(y + i, a), _mm512_storeu_ps(y + i + 16, b);
+            s = _mm512_add_ps(s, a), t = _mm512_add_ps(t, b);
+        }
+        for (; i < stop; i += 16) {
+            const __mmask16 rest = wide_first(stop - i);
+            const wide a = wide_exp_neg(_mm512_sub_ps(WIDE_LOAD_REST(x + i), top));
+            if (y)
+                WIDE_STORE_REST(y + i, a);
+            s = _mm512_mask_add_ps(s, rest, s, a);
+        }
+        total += _mm512_reduce_add_ps(_mm512_add_ps(s, t));
+    }
+    return total;
+}
+static inline double K(exp_keep)(float *y, const float *x, int64_t n, float m, const float *ahead)
+{
+    return K(exp_wide)(y, x, n, m, ahead);
+}
+static inline double K(exp_sum)(float *y, const float *x, int64_t n, float m, const float *ahead)
+{
+    (void)y;
+    return K(exp_wide)(NULL, x, n, m, ahead);
+}
+
+/* dx = g + by exp(x - shift), g NULL: 0; for x - shift <= 1 */
+#define ADD_EXP(i, LOAD, STORE)                                                   \
+    {                                                                             \
+        const wide e = wide_exp_neg(_mm512_sub_ps(LOAD(x + i), WIDE(shift)));     \
+        STORE(dx + i, g ? _mm512_fmadd_ps(WIDE(by), e, LOAD(g + i)) : _mm512_mul_ps(WIDE(by), e)); \
+    }
+static void K(add_exp)(float *dx, const float *g, const float *x, float by, float shift, int64_t n)
+{
+    WIDE_LOOP(n, 0, ADD_EXP)
+}
+#undef ADD_EXP
+#else
+static void K(add_exp)(REAL *restrict dx, const REAL *restrict g, const REAL *restrict x, REAL by, REAL shift, int64_t n)
+{
+    for (int64_t i = 0; !g && i < n; i++)
+        dx[i] = by * K(exp_neg)(x[i] - shift);
+    for (int64_t i = 0; g && i < n; i++)
+        dx[i] = g[i] + by * K(exp_neg)(x[i] - shift);
+}
 
 /* Σ exp(x - m), in y the terms where KEEP. Asks for the next row meanwhile, and for n elements at `ahead`, which are
  * written next: memory would rest during the exponentials. */
@@ -42,6 +101,7 @@ EXP_ROW(exp_sum, DROP)
 #undef KEEP
 #undef DROP
 #undef EXP_ROW
+#endif
 
 static void K(top_cols)(REAL *restrict m, const REAL *restrict x, int64_t n, int64_t step, int64_t w)
 {

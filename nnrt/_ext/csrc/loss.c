@@ -7,6 +7,7 @@
 #include "loss.h"
 #include "softmax.h"
 #include "vmath.h"
+#include "vmath_wide.h"
 
 typedef nnrt_pointwise_args pointwise_t;
 typedef nnrt_classes_args classes_t;
@@ -17,11 +18,22 @@ enum { MULTIPLE = 16, WIDE = 64 };
 
 static inline int64_t before(int64_t a, int64_t b) { return a < b ? a : b; }
 
+#define EXP_WIDE WIDE_HERE
 #define REAL float
 #define K(name) name##_f32
 #include "loss.c"
+#undef EXP_WIDE
 #undef REAL
 #undef K
+
+#if WIDE_HERE /* what waits for exponentials of floats; the rest is AVX2's */
+
+#define ENTRY(name) .name = {{"loss/" #name "/f32/avx512", name##_f32}}
+const nnrt_loss_table NNRT_SYM(loss) = {ENTRY(cross_entropy), ENTRY(cross_entropy_backward)};
+
+#else
+
+#define EXP_WIDE 0
 #define REAL double
 #define K(name) name##_f64
 #include "loss.c"
@@ -50,10 +62,13 @@ const nnrt_loss_table NNRT_SYM(loss) = {
     .ctc_backward = ENTRY(ctc_backward),
 };
 
+#endif
+
 #else
 
 #include "rows.h"
 #include "exprows.h"
+#if !WIDE_HERE
 #include "ctc.h"
 
 /* ---- one loss for each element ---- */
@@ -190,6 +205,7 @@ LOSS(kl_log, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
 #undef FORMULA
 #undef ONE_BY_ONE
 #undef IN_LANES
+#endif
 
 /* ---- classes ---- */
 
@@ -257,9 +273,7 @@ static void K(cross_entropy_backward)(const void *args, int64_t begin, int64_t e
         if (step == 1 && *target == p->ignore_index) {
             memset(dx, 0, (size_t)n * sizeof *dx);
         } else if (step == 1 && rest == 0) {
-            REAL s = *scaled, l = *lse;
-            for (int64_t r = 0; r < n; r++)
-                dx[r] = s * K(exp_neg)(x[r] - l);
+            K(add_exp)(dx, NULL, x, *scaled, *lse, n);
         } else if (step == 1) {
             REAL s = *scaled, l = *lse, b = *g;
             for (int64_t r = 0; r < n; r++)
@@ -280,6 +294,7 @@ static void K(cross_entropy_backward)(const void *args, int64_t begin, int64_t e
     }
 }
 
+#if !WIDE_HERE
 static void K(cross_entropy_soft)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
@@ -351,6 +366,7 @@ static void K(nll_backward)(const void *args, int64_t begin, int64_t end, void *
         }
     }
 }
+#endif
 
 #undef UNITS
 #undef UNIT

@@ -63,6 +63,6 @@ typedef struct {
     nnrt_kernel ctc[2], ctc_backward[2];
 } nnrt_loss_table;
 
-NNRT_TABLES_AVX2(loss)
+NNRT_TABLES_PART(loss)
 
 #endif

@@ -27,7 +27,7 @@ typedef struct {
     int32_t operands, outs; /* the first `outs` operands are written */
     int32_t axes;           /* outer axes: all but the row */
     int32_t whole;          /* one task of one row, every operand contiguous: data, step and inner say it all */
-    int32_t stream;         /* bypass the caches when writing: the output is larger than they are */
+    int32_t stream;         /* bypass the caches when writing: the output is larger than they are; 2: in rows that can */
     int64_t inner, rows;    /* elements of a row, number of rows */
     int64_t piece, pieces;  /* a task takes a piece of a row, */
     int64_t task_rows;      /* or, when rows are not cut (pieces == 1), some rows */
@@ -40,7 +40,8 @@ typedef struct {
     double number[NNRT_MAP_OPERANDS]; /* memory of operands that are numbers */
 } nnrt_map_args;
 
-/* A row: n elements of contiguous operands; step is looked at by maps that take repeated operands. */
+/* A row: n elements of contiguous operands; step is looked at by maps that take repeated operands. A row function that
+ * can write past the caches itself (MAP_STREAMS) shall do so where step is NULL. */
 typedef void (*nnrt_map_row)(char *const *data, const int64_t *step, int64_t n, const double *constant);
 
 /* to[i] = element i of `from`, `step` bytes apart */
@@ -86,26 +87,29 @@ static inline void nnrt_map_stream(char *to, const char *from, int64_t bytes, co
     nnrt_stream(to + i, from + i, bytes - i);
 }
 
-/* One row, or a piece of one. `repeats`: the row function takes an input of step 0. */
-static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_map_row row, int repeats)
+enum { MAP_REPEATS = 1, MAP_STREAMS = 2 };
+
+/* One row, or a piece of one. can: MAP_REPEATS, the row function takes an input of step 0; MAP_STREAMS. */
+static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_map_row row, int can)
 {
     char buffer[NNRT_MAP_OPERANDS][NNRT_MAP_BLOCK * 8] __attribute__((aligned(64)));
     char *block[NNRT_MAP_OPERANDS];
     int64_t step[NNRT_MAP_OPERANDS];
-    int direct[NNRT_MAP_OPERANDS], all = !p->stream, repeated = 0;
+    const int stream = p->stream == 1;
+    int direct[NNRT_MAP_OPERANDS], all = !stream || can & MAP_STREAMS, repeated = 0;
     for (int k = 0; k < p->operands; k++) {
         direct[k] = p->step[k] == p->item[k];
-        if (repeats && k >= p->outs && p->step[k] == 0 && !repeated)
+        if (can & MAP_REPEATS && k >= p->outs && p->step[k] == 0 && !repeated)
             direct[k] = repeated = 1;
         all &= direct[k];
         step[k] = direct[k] ? p->step[k] : p->item[k];
     }
     if (all) {
-        row(data, p->step, n, p->constant);
+        row(data, p->stream && can & MAP_STREAMS ? NULL : p->step, n, p->constant);
         return;
     }
     for (int k = 0; k < p->operands; k++) {
-        if (p->stream && k < p->outs)
+        if (stream && k < p->outs)
             direct[k] = 0;
         block[k] = buffer[k];
         if (!direct[k] && p->step[k] == 0 && k >= p->outs)
@@ -119,7 +123,7 @@ static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_m
             else if (k >= p->outs && p->step[k] != 0)
                 nnrt_map_gather(buffer[k], data[k] + i * p->step[k], p->step[k], p->item[k], m);
         row(block, step, m, p->constant);
-        if (p->stream) { /* one output */
+        if (stream) { /* one output */
             const char *next[NNRT_MAP_OPERANDS];
             int count = 0;
             for (int k = 1; k < p->operands; k++)
@@ -204,7 +208,7 @@ static void nnrt_map_short(const nnrt_map_args *p, nnrt_map_place *at, int64_t r
 }
 
 /* One copy, not one per map. */
-__attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, int64_t begin, int64_t end, nnrt_map_row row, int repeats)
+__attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, int64_t begin, int64_t end, nnrt_map_row row, int can)
 {
     const nnrt_map_args *p = args;
     nnrt_map_place at;
@@ -216,7 +220,7 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
         int64_t start = begin * p->piece, stop = end * p->piece < p->inner ? end * p->piece : p->inner;
         for (int k = 0; k < p->operands; k++)
             at.data[k] = p->data[k] + start * p->step[k];
-        nnrt_map_long(p, at.data, stop - start, row, repeats);
+        nnrt_map_long(p, at.data, stop - start, row, can);
     } else if (p->pieces == 1) {
         int64_t first = begin * p->task_rows, last = end * p->task_rows < p->rows ? end * p->task_rows : p->rows;
         nnrt_map_seek(p, &at, first);
@@ -235,7 +239,7 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
             return;
         }
         for (int64_t r = first; r < last; r++) {
-            nnrt_map_long(p, at.data, p->inner, row, repeats);
+            nnrt_map_long(p, at.data, p->inner, row, can);
             nnrt_map_next(p, &at);
         }
     } else {
@@ -244,7 +248,7 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
             nnrt_map_seek(p, &at, t / p->pieces);
             for (int k = 0; k < p->operands; k++)
                 at.data[k] += start * p->step[k];
-            nnrt_map_long(p, at.data, n, row, repeats);
+            nnrt_map_long(p, at.data, n, row, can);
         }
     }
     if (p->stream)
@@ -259,10 +263,10 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
 #define MAP_CONSTANTS                                                                                 \
     const REAL c0 = (REAL)c[0], c1 = (REAL)c[1], c2 = (REAL)c[2];                                     \
     (void)c0, (void)c1, (void)c2;
-#define MAP_KERNEL(name, repeats)                                                                     \
+#define MAP_KERNEL(name, can)                                                                         \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch)                  \
     {                                                                                                 \
-        nnrt_map_run(args, begin, end, K(name##_row), repeats);                                       \
+        nnrt_map_run(args, begin, end, K(name##_row), can);                                       \
     }
 #define MAP_ROW(name)                                                                                 \
     static void K(name##_row)(char *const *d, const int64_t *step, int64_t n, const double *c)
@@ -305,7 +309,7 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
         } else                                                                                        \
             MAP_LOOP { const REAL a = pa[i], b = pb[i]; out[i] = (__VA_ARGS__); }                     \
     }                                                                                                 \
-    MAP_KERNEL(name, 1)
+    MAP_KERNEL(name, MAP_REPEATS)
 
 /* out[i] = expression of p, q and r */
 #define MAP3(name, ...)                                                                               \

@@ -61,7 +61,8 @@ enum { NNRT_BASELINE = 0, NNRT_AVX2 = 1, NNRT_AVX512 = 2, NNRT_NEON = 3 };
 
 /* Declares a family's tables, one per level compiled in, and nnrt_<family>(isa),
  * which picks one. NNRT_TABLES_AVX2: for kernels that wait for memory, to which
- * wider vectors bring nothing; AVX-512 runs what was compiled for AVX2. */
+ * wider vectors bring nothing; AVX-512 runs what was compiled for AVX2.
+ * NNRT_TABLES_PART: the same, but for the kernels that the table for AVX-512 has. */
 #if defined(__x86_64__)
 #define NNRT_TABLES_AVX2(family)                                                         \
     extern const nnrt_##family##_table nnrt_##family##_baseline, nnrt_##family##_avx2;   \
@@ -77,6 +78,20 @@ enum { NNRT_BASELINE = 0, NNRT_AVX2 = 1, NNRT_AVX512 = 2, NNRT_NEON = 3 };
         return isa == NNRT_AVX512 ? &nnrt_##family##_avx512                              \
              : isa == NNRT_AVX2   ? &nnrt_##family##_avx2                                \
                                   : &nnrt_##family##_baseline;                           \
+    }
+#define NNRT_TABLES_PART(family)                                                         \
+    extern const nnrt_##family##_table nnrt_##family##_baseline, nnrt_##family##_avx2,   \
+        nnrt_##family##_avx512;                                                          \
+    static inline const nnrt_##family##_table *nnrt_##family(int isa)                    \
+    {                                                                                    \
+        static nnrt_##family##_table both;                                               \
+        const nnrt_kernel *rest = (const nnrt_kernel *)&nnrt_##family##_avx2;            \
+        const nnrt_kernel *part = (const nnrt_kernel *)&nnrt_##family##_avx512;          \
+        for (size_t i = 0; i < sizeof both / sizeof *rest; i++)                          \
+            ((nnrt_kernel *)&both)[i] = part[i].fn ? part[i] : rest[i];                  \
+        return isa == NNRT_BASELINE ? &nnrt_##family##_baseline                          \
+             : isa == NNRT_AVX2     ? &nnrt_##family##_avx2                              \
+                                    : &both;                                             \
     }
 #elif defined(__aarch64__)
 #define NNRT_TABLES(family)                                                              \
@@ -97,6 +112,7 @@ enum { NNRT_BASELINE = 0, NNRT_AVX2 = 1, NNRT_AVX512 = 2, NNRT_NEON = 3 };
 #endif
 #ifndef NNRT_TABLES_AVX2
 #define NNRT_TABLES_AVX2 NNRT_TABLES
+#define NNRT_TABLES_PART NNRT_TABLES
 #endif
 
 #endif

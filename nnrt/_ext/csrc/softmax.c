@@ -5,14 +5,18 @@
 
 #include "softmax.h"
 #include "vmath.h"
+#include "vmath_wide.h"
 
 typedef nnrt_softmax_args args_t;
 
+#define EXP_WIDE WIDE_HERE
 #define REAL float
 #define K(name) name##_f32
 #include "softmax.c"
+#undef EXP_WIDE
 #undef REAL
 #undef K
+#define EXP_WIDE 0
 #define REAL double
 #define K(name) name##_f64
 #include "softmax.c"
@@ -106,8 +110,14 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
             sums[i] = (REAL)s[i];                                                 \
     }
 
+#define BY_ELEMENT(EXPR)                                                          \
+    for (int64_t i = 0; i < n; i++) {                                             \
+        REAL g = dy[i], v = y[i];                                                 \
+        dx[i] = EXPR;                                                             \
+    }
+#define BY_EXP(EXPR) K(add_exp)(dx, dy, y, -s, 0, n);
 /* Both backward passes: dx = EXPR of g = dy, v = y and s = the column's sum. */
-#define BACKWARD(name, SUM, EXPR)                                                 \
+#define BACKWARD(name, SUM, EXPR, ROW)                                            \
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         UNITS {                                                                   \
@@ -115,11 +125,8 @@ static void K(log_softmax)(const void *args, int64_t begin, int64_t end, void *s
             const REAL *restrict y = (const REAL *)p->x + at, *restrict dy = (const REAL *)p->dy + at; \
             REAL *restrict dx = (REAL *)p->y + at;                                \
             if (step == 1) {                                                      \
-                REAL s = (REAL)K(SUM##_row)(dy, y, n, 0);                            \
-                for (int64_t i = 0; i < n; i++) {                                 \
-                    REAL g = dy[i], v = y[i];                                     \
-                    dx[i] = EXPR;                                                 \
-                }                                                                 \
+                REAL s = (REAL)K(SUM##_row)(dy, y, n, 0);                         \
+                ROW(EXPR)                                                         \
                 continue;                                                         \
             }                                                                     \
             REAL sums[NNRT_SOFTMAX_COLS];                                         \
@@ -136,8 +143,10 @@ ROW_SUM(dot, v * w, v * w)
 ROW_SUM(plain, v, v)
 COLUMN_SUM(dot)
 COLUMN_SUM(plain)
-BACKWARD(softmax_backward, dot, v * (g - s))
-BACKWARD(log_softmax_backward, plain, g - K(exp_neg)(v) * s)
+BACKWARD(softmax_backward, dot, v * (g - s), BY_ELEMENT)
+BACKWARD(log_softmax_backward, plain, g - K(exp_neg)(v) * s, BY_EXP)
+#undef BY_ELEMENT
+#undef BY_EXP
 #undef COLUMN_SUM
 #undef BACKWARD
 
@@ -158,9 +167,7 @@ static void K(logsumexp_backward)(const void *args, int64_t begin, int64_t end, 
         const REAL *restrict lse = (const REAL *)p->lse + o * step + col;
         REAL *restrict dx = (REAL *)p->y + at;
         if (step == 1) {
-            REAL g = *dy, l = *lse;
-            for (int64_t i = 0; i < n; i++)
-                dx[i] = g * K(exp_neg)(x[i] - l);
+            K(add_exp)(dx, NULL, x, *dy, *lse, n);
             continue;
         }
         for (int64_t r = 0; r < n; r++)

@@ -2,6 +2,29 @@
 #ifndef REAL
 
 #include "unary.h"
+#include "vmath_wide.h"
+
+#if WIDE_HERE /* what has its own form there; the rest is AVX2's */
+
+#define K(name) name##_f32
+#define TANH(i, LOAD, STORE) STORE(out + i, wide_tanh(LOAD(x + i)));
+#define SIGMOID(i, LOAD, STORE) STORE(out + i, wide_sigmoid(LOAD(x + i)));
+#define WIDE_MAP(name, EACH)                \
+    MAP_ROW(map_##name)                     \
+    {                                       \
+        float *out = (float *)d[0];         \
+        const float *x = (const float *)d[1]; \
+        WIDE_LOOP(n, !step, EACH)                  \
+    }                                       \
+    MAP_KERNEL(map_##name, MAP_STREAMS)
+WIDE_MAP(tanh, TANH)
+WIDE_MAP(sigmoid, SIGMOID)
+
+#define ENTRY(name) .name = {{"unary/" #name "/f32/avx512", map_##name##_f32}}
+const nnrt_unary_table NNRT_SYM(unary) = {ENTRY(tanh), ENTRY(sigmoid)};
+
+#else
+
 #include "special.h"
 #include "vmath.h"
 
@@ -22,6 +45,8 @@
              {"unary/" #name "/f64/" NNRT_STR(NNRT_ISA), map_##name##_f64}},
 
 const nnrt_unary_table NNRT_SYM(unary) = {NNRT_UNARY_MAPS(ENTRY)};
+
+#endif
 
 #else
 

@@ -24,6 +24,6 @@ typedef struct {
 #undef X
 } nnrt_unary_table;
 
-NNRT_TABLES_AVX2(unary)
+NNRT_TABLES_PART(unary)
 
 #endif
