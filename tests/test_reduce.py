@@ -80,6 +80,21 @@ def test_results_are_bit_equal_at_any_thread_count(name, shape, dim):
     assert seen[0] == seen[1] == seen[2]
 
 
+@pytest.mark.parametrize("shape", [(1, 2_100_007), (3, 700_001), (21, 100_003), (300, 7001), (33_000, 65)])
+def test_sums_of_rows_beyond_the_caches(shape, rng):
+    x = rng.standard_normal(shape, dtype=np.float32)
+    want = x.sum(1, dtype=np.float64)
+    seen = []
+    for threads in (1, 2, 3):
+        with nnrt.config.use(num_threads=threads):
+            seen.append([tensor(x).sum(1).numpy(), tensor(x).mean(1).numpy()])
+    np.testing.assert_allclose(seen[0][0], want, rtol=1e-6, atol=1e-5 * shape[1] ** 0.5)
+    np.testing.assert_allclose(seen[0][1], want / shape[1], rtol=1e-6, atol=1e-5 / shape[1] ** 0.5)
+    assert all(np.array_equal(a, b) for other in seen[1:] for a, b in zip(other, seen[0]))
+    x[-1, -1] = np.nan
+    assert np.isnan(tensor(x).sum(1).numpy()).tolist() == [False] * (shape[0] - 1) + [True]
+
+
 def test_gradients_of_ties():
     rows = [[1, 3, 3], [2, 2, 2]]
     assert grad_of(lambda x: nnrt.amax(x, 1).sum(), rows) == [[0, 0.5, 0.5], [1 / 3] * 3]

@@ -68,6 +68,6 @@ typedef struct {
     nnrt_kernel cumsum[2], cumprod[2], cumprod_backward[2], cummax[2], cummin[2];
 } nnrt_reduce_table;
 
-NNRT_TABLES_AVX2(reduce)
+NNRT_TABLES_PART(reduce)
 
 #endif
