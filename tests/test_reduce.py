@@ -81,7 +81,7 @@ def test_results_are_bit_equal_at_any_thread_count(name, shape, dim):
 
 
 @pytest.mark.parametrize("shape", [(1, 2_100_007), (3, 700_001), (21, 100_003), (300, 7001), (33_000, 65)])
-def test_sums_of_rows_beyond_the_caches(shape, rng):
+def test_sums_and_extremes_of_rows_beyond_the_caches(shape, rng):
     x = rng.standard_normal(shape, dtype=np.float32)
     want = x.sum(1, dtype=np.float64)
     seen = []
@@ -91,8 +91,16 @@ def test_sums_of_rows_beyond_the_caches(shape, rng):
     np.testing.assert_allclose(seen[0][0], want, rtol=1e-6, atol=1e-5 * shape[1] ** 0.5)
     np.testing.assert_allclose(seen[0][1], want / shape[1], rtol=1e-6, atol=1e-5 / shape[1] ** 0.5)
     assert all(np.array_equal(a, b) for other in seen[1:] for a, b in zip(other, seen[0]))
-    x[-1, -1] = np.nan
-    assert np.isnan(tensor(x).sum(1).numpy()).tolist() == [False] * (shape[0] - 1) + [True]
+    np.testing.assert_array_equal(nnrt.amax(tensor(x), 1).numpy(), x.max(1))
+    np.testing.assert_array_equal(nnrt.amin(tensor(x), 1).numpy(), x.min(1))
+    np.testing.assert_array_equal(nnrt.amin(tensor(np.abs(x) + 1), 1).numpy(), (np.abs(x) + 1).min(1))
+    np.testing.assert_array_equal(nnrt.amax(tensor(-np.abs(x) - 1), 1).numpy(), (-np.abs(x) - 1).max(1))
+    for column in (-1, 7):
+        x[-1, column] = np.nan
+        for name in ("sum", "amax", "amin"):
+            found = np.isnan(getattr(nnrt, name)(tensor(x), 1).numpy())
+            assert found.tolist() == [False] * (shape[0] - 1) + [True], name
+        x[-1, column] = 0
 
 
 def test_gradients_of_ties():

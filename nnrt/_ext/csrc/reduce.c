@@ -51,7 +51,7 @@ static inline int64_t times_of(const args_t *p, int64_t rows)
     return times < rows ? times : rows;
 }
 
-#if defined(__AVX512F__) /* sums of rows; the rest is AVX2's */
+#if defined(__AVX512F__) /* sums and extremes of rows; the rest is AVX2's */
 
 #include <immintrin.h>
 
@@ -87,24 +87,59 @@ static double sum_row(const float *x, int64_t n)
     return sum;
 }
 
-static void sum_f32(const void *args, int64_t begin, int64_t end, void *scratch)
-{
-    const args_t *p = args;
-    if (p->inner != 1 || p->n < NNRT_REDUCE_SHORT || p->outer * p->n < LARGE) {
-        nnrt_reduce_avx2.sum[NNRT_F32].fn(args, begin, end, scratch);
-        return;
+/* The same for extremes; NaN where there is one. */
+#define BEST_ROW(name, best, START)                                               \
+    static double name##_row(const float *x, int64_t n)                           \
+    {                                                                             \
+        __mmask16 nan = 0;                                                        \
+        int64_t i = 0;                                                            \
+        __m512 s[8];                                                              \
+        for (int k = 0; k < 8; k++)                                               \
+            s[k] = _mm512_set1_ps(START);                                         \
+        for (; i + 128 <= n; i += 128)                                            \
+            EIGHT for (int k = 0; k < 8; k++) {                                   \
+                const __m512 v = _mm512_loadu_ps(x + i + 16 * k);                 \
+                __builtin_prefetch(x + i + 16 * k + FAR);                         \
+                s[k] = _mm512_##best##_ps(v, s[k]);                               \
+                nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);                    \
+            }                                                                     \
+        for (; i < n; i += 16) {                                                  \
+            const __mmask16 rest = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff); \
+            const __m512 v = _mm512_maskz_loadu_ps(rest, x + i);                  \
+            s[0] = _mm512_mask_##best##_ps(s[0], rest, v, s[0]);                  \
+            nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);                        \
+        }                                                                         \
+        for (int k = 1; k < 8; k++)                                               \
+            s[0] = _mm512_##best##_ps(s[k], s[0]);                                \
+        return nan ? NAN : _mm512_reduce_##best##_ps(s[0]);                       \
     }
-    for (int64_t u = begin * p->group, stop = units_end(p, end); u < stop; u++) {
-        const unit_t t = unit_of(p, u);
-        const double s = sum_row((const float *)p->x + t.o * p->n + t.row, t.rows);
-        if (p->parts > 1)
-            p->partial[t.o * p->parts + t.part] = s;
-        else
-            ((float *)p->y)[t.o] = (float)(s / p->divisor);
-    }
-}
+#define EIGHT _Pragma("GCC unroll 8")
+BEST_ROW(amax, max, -INFINITY)
+BEST_ROW(amin, min, INFINITY)
 
-const nnrt_reduce_table NNRT_SYM(reduce) = {.sum = {{"reduce/sum/f32/avx512", sum_f32}}};
+#define ROWS(name, FINISH)                                                        \
+    static void name##_f32(const void *args, int64_t begin, int64_t end, void *scratch) \
+    {                                                                             \
+        const args_t *p = args;                                                   \
+        if (p->inner != 1 || p->n < NNRT_REDUCE_SHORT || p->outer * p->n < LARGE) { \
+            nnrt_reduce_avx2.name[NNRT_F32].fn(args, begin, end, scratch);        \
+            return;                                                               \
+        }                                                                         \
+        for (int64_t u = begin * p->group, stop = units_end(p, end); u < stop; u++) { \
+            const unit_t t = unit_of(p, u);                                       \
+            const double s = name##_row((const float *)p->x + t.o * p->n + t.row, t.rows); \
+            if (p->parts > 1)                                                     \
+                p->partial[t.o * p->parts + t.part] = s;                          \
+            else                                                                  \
+                ((float *)p->y)[t.o] = (float)(FINISH);                           \
+        }                                                                         \
+    }
+ROWS(sum, s / p->divisor)
+ROWS(amax, s)
+ROWS(amin, s)
+
+#define ENTRY(name) .name = {{"reduce/" #name "/f32/avx512", name##_f32}}
+const nnrt_reduce_table NNRT_SYM(reduce) = {ENTRY(sum), ENTRY(amax), ENTRY(amin)};
 
 #else
 
