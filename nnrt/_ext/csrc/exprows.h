@@ -55,7 +55,8 @@ static void K(add_exp)(float *dx, const float *g, const float *x, float by, floa
 }
 #undef ADD_EXP
 #else
-static void K(add_exp)(REAL *restrict dx, const REAL *restrict g, const REAL *restrict x, REAL by, REAL shift, int64_t n)
+INLINE void K(add_exp)(REAL *restrict dx, const REAL *restrict g, const REAL *restrict x, REAL by, REAL shift,
+                         int64_t n)
 {
     for (int64_t i = 0; !g && i < n; i++)
         dx[i] = by * K(exp_neg)(x[i] - shift);
