@@ -53,6 +53,7 @@ cdef extern from "depthwise.h" nogil:
         nnrt_kernel conv[2]
         nnrt_kernel filter[2]
         nnrt_kernel gather[2]
+        nnrt_kernel square
         int64_t vector
     int64_t nnrt_stretches(const nnrt_axis *axis)
     bint nnrt_slides(const nnrt_axis *axis)
@@ -63,7 +64,7 @@ cdef extern from "depthwise.h" nogil:
 # Vectors of so many floats spread groups once for three taps: csrc/depthwise_tile.h, SPREAD_SLIDES.
 cdef int64_t SPREAD_LANES = 16
 
-# AVX-512 brings something to groups of more channels than one, in float32.
+# AVX-512 brings something to groups of more channels than one and to 3 x 3 taps, in float32.
 cdef int level = isa_level()
 cdef const nnrt_depthwise_table *deep = nnrt_depthwise(level)
 cdef const nnrt_depthwise_table *table = nnrt_depthwise(NNRT_AVX2 if level == NNRT_AVX512 else level)
@@ -80,6 +81,10 @@ cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 
 # Beyond so many bytes a chunk of groups' channels is asked for while the one before it is multiplied.
 cdef int64_t SOON = 4000000
+
+# 3 x 3 taps with AVX-512: channels of a vector and rows of a tile. From so many bytes of both arrays on inputs are fetched ahead
+# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5).
+cdef int64_t SQUARE_LANES = 16, SQUARE_ROWS = 4, BEYOND = 12 << 20
 
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
 # 74 thousand, take 12 us.
@@ -191,8 +196,9 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.activation = ACTIVATIONS.index(activation)
     p.finish = &linear_table().dtype[code].finish
     span(&p.work.out[0], y)
+    cdef bint square = is_square(&p, code)
     if p.kind == NNRT_EACH:
-        if groups % lanes and groups < 4 * lanes and p.axis[2].phases == 1 and p.axis[2].step == 1:
+        if not square and groups % lanes and groups < 4 * lanes and p.axis[2].phases == 1 and p.axis[2].step == 1:
             a, g = lanes, groups
             while g:
                 a, g = g, a % g
@@ -202,16 +208,23 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     else:
         count = p.blocks * p.read * taps * p.lanes
     p.strip = p.axis[1].out
-    if macs > SERIAL_MACS:
-        cut(&p, macs, planes, lanes)
-    p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
-    p.work.scratch += p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
-    p.work.scratch += copied(&p, y, x, size)
-    if p.chunk == 0:
-        stream(&p, y, x, count * size, size)
-        # Strided, a tile writes whole lines; kernel `finish` would read them again.
-        p.past = (p.kind == NNRT_EACH and p.axis[2].stride > 1 and PyArray_SIZE(y) * size >= NNRT_STREAM_BYTES
-                  and groups * size % 64 == 0 and <size_t>p.y % 64 == 0 and residual is None and activation in (None, "relu"))
+    if square:
+        cut_square(&p, macs, planes)
+        p.stream = (PyArray_SIZE(x) + PyArray_SIZE(y)) * size >= BEYOND
+    else:
+        if macs > SERIAL_MACS:
+            cut(&p, macs, planes, lanes)
+        p.work.scratch = (nnrt_stretches(&p.axis[1]) + nnrt_stretches(&p.axis[2])) * sizeof(nnrt_stretch)
+        p.work.scratch += p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
+        p.work.scratch += copied(&p, y, x, size)
+        if p.chunk == 0:
+            stream(&p, y, x, count * size, size)
+    # A tile writes whole lines; kernel `finish` would read them again.
+    if square:
+        p.past = p.stream != 0
+    elif p.chunk == 0:
+        p.past = p.kind == NNRT_EACH and p.axis[2].stride > 1 and PyArray_SIZE(y) * size >= NNRT_STREAM_BYTES
+    p.past = p.past and groups * size % 64 == 0 and <size_t>p.y % 64 == 0 and residual is None and activation in (None, "relu")
     p.packed = NULL if turned else take(count * size)
     if p.packed == NULL and not turned:
         raise MemoryError(f"{op}: no memory for a filter of {count} elements")
@@ -221,7 +234,8 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
             p.w = p.packed
         if p.repeat > 1 and p.b != NULL:
             p.b = <char *>p.packed + taps * p.lanes * size
-        launch(&kernels(&p, code).conv[code], &p, ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
+        launch(&deep.square if square else &kernels(&p, code).conv[code], &p,
+               ceil_div(p.blocks, p.part) * planes * ceil_div(p.axis[1].out, p.strip))
     finally:
         if not turned:
             give(p.packed, count * size)
@@ -236,6 +250,34 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
     p.part = ceil_div(ceil_div(p.blocks, ceil_div(want, planes)), least) * least
     planes *= ceil_div(p.blocks, p.part)
     p.strip = ceil_div(p.axis[1].out, ceil_div(want, planes))
+    return 0
+
+
+cdef bint is_square(const nnrt_depthwise_args *p, int code) noexcept:
+    """Whether kernel `square` may do it, where there is one."""
+    cdef const nnrt_axis *a
+    cdef int64_t before
+    cdef int i
+    if (deep.square.name == NULL or code or p.kind != NNRT_EACH or p.blocks < SQUARE_LANES or not flat(&p.axis[0])
+            or p.axis[0].stride > 1):
+        return False
+    for i in range(1, 3):
+        a = &p.axis[i]
+        before = 2 - a.padding if p.transposed else a.padding
+        if a.taps != 3 or a.stride > 1 or a.dilation > 1 or not 0 <= before <= 1 or a.out + 1 - before > a.size:
+            return False
+    return True
+
+
+cdef int cut_square(nnrt_depthwise_args *p, double macs, int64_t planes) noexcept:
+    """Tasks: whole tiles' rows, and if these are too few parts of the channels."""
+    cdef int64_t want = max(4, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1, tiles, parts
+    tiles = ceil_div(p.axis[1].out, SQUARE_ROWS)
+    p.strip = ceil_div(tiles, ceil_div(want, planes)) * SQUARE_ROWS
+    parts = ceil_div(want, planes * ceil_div(p.axis[1].out, p.strip))
+    p.part = ceil_div(ceil_div(p.blocks, parts), CHUNK // 4) * (CHUNK // 4)
+    if p.part >= p.blocks or 0 < p.blocks % p.part < SQUARE_LANES:
+        p.part = p.blocks
     return 0
 
 

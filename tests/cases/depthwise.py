@@ -72,6 +72,12 @@ KERNELS = [
         *(geometry(1, (8, 21), g * c, g * o, g, 3, 1, 1, 2) for c, o, g in ((1, 1, 6), (4, 4, 6), (8, 8, 2))),
         *(depthwise(1, (12, 11), 19, k, s, k // 2) for k in (1, 2, 5, 7) for s in (1, 2)),
         *(depthwise(2, (6, 7), c, 3, s, 1, terms="b", turned=True) for c in (4, 16, 17, 64, 96) for s in (1, 2)),
+        *(depthwise(2, size, 37, 3, 1, q, terms="b") for size in ((3, 4), (5, 3), (7, 7), (13, 6)) for q in (1, 0, 2)),
+        *(depthwise(2, size, 37, 3, 1, 1) for size in ((1, 1), (2, 9), (1, 5))),
+        depthwise(1, (200, 165), 64, 3, 1, 1),  # fetched ahead, and written past the caches
+        *(depthwise(1, (9, 9), 48, 3, 1, 1, far=far) for far in (2, 1, -1, -3)),
+        *(depthwise(1, (3, 8, 11), 80, (1, 3, 3), 1, (0, 1, 1), act=act, terms="br") for act in (None, "relu", "gelu")),
+        depthwise(1, (30, 30), 272, 3, 1, 1, act="relu", terms="b"),
         depthwise(1, (4, 5, 6), 32, (1, 2, 3), 1, 1, turned=True),
         geometry(2, (6, 7), 16, 32, 16, 3, turned=True),
         depthwise(2, (40,), 18, 5, 1, 2),

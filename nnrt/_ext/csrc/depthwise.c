@@ -73,7 +73,7 @@ static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 #undef REAL_BYTES
 #undef INT
 #undef K
-#if VBYTES == 64 /* groups in float32 alone: what else there is waits for memory, in AVX2's vectors */
+#if VBYTES == 64 /* float32 alone: groups, and the commonest filter of channels of their own; others in AVX2's vectors */
 #define ENTRY(name) .name = {{"depthwise/" #name "/f32/" NNRT_STR(NNRT_ISA), depthwise_##name##_f32}}
 #else
 #define REAL double
@@ -89,6 +89,9 @@ static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 
 const nnrt_depthwise_table NNRT_SYM(depthwise) = {
     ENTRY(pack), ENTRY(conv), ENTRY(filter), ENTRY(gather), .vector = VBYTES,
+#if VBYTES == 64
+    .square = {"depthwise/square/f32/" NNRT_STR(NNRT_ISA), depthwise_square_f32},
+#endif
 };
 
 #else
@@ -99,6 +102,9 @@ const nnrt_depthwise_table NNRT_SYM(depthwise) = {
 #include "transpose.h"
 #include "depthwise_tile.h"
 #include "depthwise_filter.h"
+#if VBYTES == 64
+#include "depthwise_square.h"
+#endif
 
 /* ---- filters: torch's layout to and from the kernels' ---- */
 

@@ -694,6 +694,22 @@ static SMALL void K(look_ahead)(const nnrt_depthwise_args *p, K(shared) *s, nnrt
     s->lines_x = CEIL(d->in * h->in * x_row, d->out * h->out * y_row);
 }
 
+/* The residual and the activation that the tile does not fuse, of rows first..last-1 of the plane at y. */
+static SMALL void K(finish_rows)(const nnrt_depthwise_args *p, REAL *y, int64_t first, int64_t last, int64_t b0, int64_t b1)
+{
+    if (!p->residual && p->activation <= NNRT_ACT_RELU)
+        return;
+    const int64_t across = p->axis[2].out, y_pixel = p->groups * p->out, wide = p->kind == NNRT_EACH ? 1 : p->together * p->out;
+    const int64_t at = first * across * y_pixel + b0 * wide;
+    nnrt_gemm g = {.batch = 1, .m = (last - first) * across, .c_row = y_pixel, .beta = 1, .splits = 1};
+    g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;
+    g.rows = g.m, g.activation = p->activation, g.c = y + at;
+    if (p->residual)
+        g.residual = (const REAL *)p->residual + (y - (REAL *)p->y) + at;
+    g.residual_row = y_pixel, g.residual_col = 1;
+    p->finish->fn(&g, 0, 1, NULL);
+}
+
 /* scratch: stretches of rows and of columns, rows of taps, taps, a copy. */
 static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
@@ -727,16 +743,7 @@ static SMALL void K(depthwise_conv)(const void *args, int64_t begin, int64_t end
             in.x += p->kind == NNRT_EACH ? b0 : 0;
             K(run_rows)(p, &s, &in, deep, reached, first, last, b0, b1, y);
         }
-        if (p->residual || p->activation > NNRT_ACT_RELU) {
-            const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out, at = first * v->out * y_pixel + b0 * wide;
-            nnrt_gemm g = {.batch = 1, .m = (last - first) * v->out, .c_row = y_pixel, .beta = 1, .splits = 1};
-            g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;
-            g.rows = g.m, g.activation = p->activation, g.c = y + at;
-            if (p->residual)
-                g.residual = (const REAL *)p->residual + (y - (REAL *)p->y) + at;
-            g.residual_row = y_pixel, g.residual_col = 1;
-            p->finish->fn(&g, 0, 1, NULL);
-        }
+        K(finish_rows)(p, y, first, last, b0, b1);
     }
     if (p->past)
         nnrt_stream_end();
