@@ -79,6 +79,9 @@ cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072, GROUP_ROWS = 1
 # Beside their inputs and what comes next L2 holds no more.
 cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 
+# Of narrow groups' sums, so many bytes of x and dy are copied at a time, half as much again with AVX-512.
+cdef int64_t NEAR = 24576
+
 # Beyond so many bytes a chunk of groups' channels is asked for while the one before it is multiplied.
 cdef int64_t SOON = 4000000
 
@@ -357,7 +360,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     """dw[O, C/G, KD, KH, KW]; db[O] or None."""
     cdef nnrt_depthwise_args p
     cdef int code = dtype_code(dw)
-    cdef int64_t size = 8 if code else 4, count, units, want, parts, room, wide, least
+    cdef int64_t size = 8 if code else 4, count, units, want, parts, room, wide, least, high
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
     cdef int64_t lanes = kernels(&p, code).vector // size
     cdef bint spread = p.kind == NNRT_SPREAD and not (lanes == SPREAD_LANES and nnrt_slides(&p.axis[2]))
@@ -399,16 +402,20 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         if p.chunk:
             p.work.scratch += reach(&p.axis[1], p.strip) * wide + CHUNK * taps
     else:
-        p.packed_count = p.blocks * (p.read * taps + (not spread)) * p.lanes
+        p.packed_count, p.strip = p.blocks * (p.read * taps + (not spread)) * p.lanes, p.axis[1].out
         p.chunk = 0 if spread else max(1, LINE // (max(p.read, p.out) * size)) if p.out == p.lanes else 1
         room = max(1, p.chunk)
-        # rows of pixels whose channels of a block stay in L1
-        p.strip = min(p.axis[1].out, max(1, 24576 // (p.axis[2].out * (p.together * p.read + p.lanes) * room * size)))
         p.part = ceil_div(p.blocks, want * room) * room
+        # rows of pixels whose channels of a block stay in L1
+        high = NEAR * (lanes == SPREAD_LANES) // 2 + NEAR
         if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
             # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
-            p.part, want, p.stream = p.blocks, min(want, 8), not spread
+            p.part, want, p.stream, high = p.blocks, min(want, 8), not spread, NEAR
             p.strip = min(p.strip, max(1, GROUPED // (p.axis[2].out * groups * p.out * size)))
+        high = max(1, high // (p.axis[2].out * (p.together * p.read + p.lanes) * room * size))
+        p.strip = min(p.strip, high)
+        if lanes == SPREAD_LANES:
+            p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, p.strip))
         units = p.batch * p.axis[0].out * ceil_div(p.axis[1].out, p.strip)
     parts = ceil_div(p.blocks, p.part)
     p.splits = max(1, min(want // parts, units))

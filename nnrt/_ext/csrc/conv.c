@@ -235,9 +235,26 @@ static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_
 }
 
 /* to[cols] (+)= the sum of n rows. */
-static __attribute__((cold, noinline)) void K(add_rows)(REAL *to, const REAL *src, int64_t step, int64_t n, int64_t cols, int fresh)
+static __attribute__((hot, noinline)) void K(add_rows)(REAL *to, const REAL *src, int64_t step, int64_t n, int64_t cols, int fresh)
 {
     int64_t j = 0;
+    for (; VBYTES == 64 && j + NR <= cols; j += NR) { /* sums enough not to wait for each other's end */
+        const K(vec) zero = {0};
+        K(vec) a0 = fresh ? zero : K(load)(to + j), a1 = fresh ? zero : K(load)(to + j + VL);
+        K(vec) b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero;
+        const REAL *p = src + j;
+        int64_t i = n;
+        for (; i >= 4; i -= 4, p += 4 * step) {
+            a0 += K(load)(p), a1 += K(load)(p + VL);
+            b0 += K(load)(p + step), b1 += K(load)(p + step + VL);
+            c0 += K(load)(p + 2 * step), c1 += K(load)(p + 2 * step + VL);
+            d0 += K(load)(p + 3 * step), d1 += K(load)(p + 3 * step + VL);
+        }
+        for (; i > 0; i--, p += step)
+            a0 += K(load)(p), a1 += K(load)(p + VL);
+        K(store)(to + j, (a0 + b0) + (c0 + d0));
+        K(store)(to + j + VL, (a1 + b1) + (c1 + d1));
+    }
     for (; j + VL <= cols; j += VL) {
         K(vec) a = fresh ? (K(vec)){0} : K(load)(to + j), b = {0};
         for (int64_t i = 0; i + 2 <= n; i += 2)
@@ -267,7 +284,7 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
     int64_t *jumps = scratch;
     REAL *panels = (REAL *)((char *)scratch + (a->rows * sizeof(int64_t) + 63) / 64 * 64);
     REAL *box = panels + a->panels * a->rows * a->cols * NR;
-    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = cout, .jumps = jumps};
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = cout, .jumps = jumps, .line = 64};
     const int there = a->y_channels * sizeof(REAL) <= IN_PLACE_BYTES;
     for (int64_t b = chunk * a->chunk; b < MIN((chunk + 1) * a->chunk, a->blocks); b++) {
         const int64_t w0 = b % across * a->cols, w1 = MIN(w0 + a->cols, a->out[2]), wide = w1 - w0;
@@ -313,7 +330,8 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         const int64_t pixel = a->y_channels * sizeof(REAL), step = a->groups > 1 ? pixel : 64;
         const int64_t run = a->groups > 1 ? (g1 - g0) * cout * sizeof(REAL) : 64;
         const int64_t each = CEIL(CEIL(high * wide * pixel, step), taps * (q1 - q0) * per_group) * step;
-        const char *ahead = (const char *)(dy + high * wide * a->y_channels + g0 * cout);
+        const char *ahead = (const char *)(dy + high * wide * a->y_channels + g0 * cout), *last = ahead + high * wide * pixel;
+        const int spread = VBYTES == 64 && there && a->groups == 1 && cout == NR;
         for (int64_t q = q0; q < q1; q++)
             for (int64_t c0 = 0; c0 < cin; c0 += a->width)
                 for (int64_t tap = 0; tap < taps; tap++) {
@@ -323,10 +341,12 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
                     const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
                                    + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
                     REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
-                    for (const char *stop = ahead + each; ahead < stop; ahead += step)
+                    /* Of dy in place the tiles ask for a line with each of its pixels: all at once they fill the queue. */
+                    tail.ahead = spread && ahead < last ? ahead : NULL;
+                    for (const char *stop = ahead + each; ahead < stop && !spread; ahead += step)
                         for (int64_t i = 0; i < run; i += 64)
                             __builtin_prefetch(ahead + i, 0, 2);
-                    for (int64_t i = 0; i < tiles; i++) {
+                    for (int64_t i = 0; i < tiles; i++, tail.ahead = NULL, ahead += spread * high * wide * 64) {
                         const int64_t c = i * m / tiles, rows = (i + 1) * m / tiles - c;
                         tail.src = b > chunk * a->chunk ? sum + c * cout : NULL;
                         g->tile(rows, MIN(NR, cout - o), wide, xp + c, 1, a->stride[2] * a->width,

@@ -59,7 +59,9 @@
                 for (int64_t e = 0; e < c; e += VL) {                                                                  \
                     int64_t at = set / phases * c + e;                                                                 \
                     REAL *to = v + set * s->set + e / NR * s->panel + e % NR;                                          \
-                    if (c - e < VL)                                                                                    \
+                    const K(mask) mask = K(lanes)(MIN(c - e, VL));                                                     \
+                    (void)mask;                                                                                        \
+                    if (VBYTES < 64 && c - e < VL)                                                                     \
                         K(last_lanes)(copy, rows, inside, pixel, at, c - e, from), pixel = VL, at = 0;                 \
                     const int64_t j0 = inside[0], j1 = inside[1];                                                      \
                     K(vec) total = {0};                                                                                \
@@ -77,7 +79,12 @@
     }
 #define ROOM(c) (KS * (c))
 /* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's, of groups the next group's. */
-#define PIXEL0(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), K(load)(rows[i] + j * pixel + at))
+#if VBYTES == 64 /* loads by lanes cost nothing */
+#define READ(p) K(load_lanes)(p, mask)
+#else
+#define READ(p) K(load)(p)
+#endif
+#define PIXEL0(i, j) (__builtin_prefetch(rows[i] + j * pixel + at + ahead), READ(rows[i] + j * pixel + at))
 #define PIXEL1(i, j) (d[i] = PIXEL0(i, j), total += d[i], d[i])
 #define PUT(i, j, value) K(store)(to + (i * KS + j) * v_step, value)
 #if R < 4
