@@ -23,7 +23,7 @@ CHOICES = [
     ((4, 256, 4, 4), (256, 256, 4, 4), dict(padding=1, stride=2), "direct columns columns"),
     ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=2), "winograd4 winograd4 winograd4"),
     ((16, 256, 8, 8), (512, 256, 4, 4), dict(padding=1, stride=2), "winograd2 winograd2 winograd2"),
-    ((16, 3, 64, 64), (64, 3, 4, 4), dict(padding=1, stride=2), "direct direct direct"),
+    ((16, 3, 64, 64), (64, 3, 4, 4), dict(padding=1, stride=2), "direct columns direct"),
     ((16, 64, 32, 32), (128, 64, 4, 4), dict(padding=1, stride=(2, 1)), "direct direct direct"),
     ((1, 256, 7, 7), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd2 winograd2"),
     ((1, 256, 14, 14), (256, 256, 3, 3), dict(padding=1), "winograd4 winograd2 winograd2"),
@@ -32,7 +32,7 @@ CHOICES = [
     ((8, 64, 2, 2), (64, 64, 3, 3), dict(padding=1), "winograd2 winograd2 winograd2"),
     ((8, 16, 14, 14), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((8, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),
-    ((8, 1, 28, 28), (16, 1, 5, 5), dict(padding=2), "direct direct direct"),
+    ((8, 1, 28, 28), (16, 1, 5, 5), dict(padding=2), "direct columns direct"),
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1, stride=2), "winograd4 winograd4 winograd4"),
     ((8, 16, 32, 32), (32, 16, 3, 3), dict(padding=1, stride=2), "direct direct direct"),
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=2, dilation=2), "winograd4 winograd4 winograd4"),
@@ -42,9 +42,9 @@ CHOICES = [
     ((8, 64, 56, 56), (64, 64, 5, 5), dict(padding=2), "winograd2 winograd2 winograd2"),
     ((8, 64, 56, 56), (8, 64, 5, 5), dict(padding=2), "direct direct direct"),
     ((8, 64, 28, 28), (64, 64, 4, 4), dict(padding=1), "winograd3 winograd3 winograd3"),
-    ((8, 3, 224, 224), (64, 3, 7, 7), dict(padding=3, stride=2), "winograd3 direct winograd3"),
+    ((8, 3, 224, 224), (64, 3, 7, 7), dict(padding=3, stride=2), "winograd3 columns winograd3"),
     ((8, 3, 224, 224), (16, 3, 7, 7), dict(padding=3, stride=2), "direct direct direct"),
-    ((1, 3, 224, 224), (64, 3, 11, 11), dict(padding=2, stride=4), "winograd4 direct winograd4"),
+    ((1, 3, 224, 224), (64, 3, 11, 11), dict(padding=2, stride=4), "winograd4 columns winograd4"),
     ((8, 32, 56, 56), (64, 32, 5, 5), dict(padding=2, stride=2), "winograd4 direct winograd4"),
     ((8, 64, 56, 56), (128, 64, 1, 1), dict(), "pointwise pointwise pointwise"),
     ((8, 64, 56, 56), (10, 64, 1, 1), dict(), "direct pointwise pointwise"),
@@ -121,7 +121,7 @@ def test_explain_says_what_ran_and_what_would():
     text = nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
     assert text.count("winograd4 (winograd.conv, ") == 2 and "filter's gradient winograd4 (winograd.filter_backward" in text
     text = nnrt.explain("conv_transpose2d", (8, 64, 9, 9), (64, 8, 3, 3), stride=2, output_padding=1)
-    assert "output_padding=1" in text and "forward direct (conv.conv_transposed, " in text
+    assert "output_padding=1" in text and "forward columns (linear.gemm, " in text
     assert "fft (numpy.fft)" in nnrt.explain("conv1d", (8, 16, 4000), (16, 16, 256))
     with pytest.raises(TypeError, match="conv2d has no option pading"):
         nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), pading=1)
@@ -145,6 +145,23 @@ def test_every_algorithm_agrees_with_the_direct_one(how, rng):
                 results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
         for direct, other in zip(*results):
             np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max(initial=0))
+
+
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_columns_of_few_channels_are_folded_some_images_at_a_time(images, rng, monkeypatch):
+    """With a bias, strides and dilations apart along the axes; 5 images in pieces of 2."""
+    values = [rng.standard_normal(s) for s in ((images, 24, 3, 6, 5), (24, 3, 2, 4, 3), (3,))]
+    monkeypatch.setattr("nnrt.ops._columns.FOLDED", 2 * 3 * 6 * 5 * 72)
+    options, results = dict(stride=(1, 2, 3), padding=(1, 2, 0), dilation=(1, 1, 2), output_padding=(0, 1, 2)), []
+    for how in ("direct", "columns"):
+        with config.use(conv=how):
+            tensors = [nnrt.tensor(v, requires_grad=True) for v in values]
+            y = F.conv_transpose3d(*tensors, **options)
+            (y * y).sum().backward()
+            results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+            assert f"forward in training {how} " in nnrt.explain("conv_transpose3d")
+    for direct, other in zip(*results):
+        np.testing.assert_allclose(other, direct, rtol=1e-9, atol=1e-9 * abs(direct).max())
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,21 @@ cdef extern from "conv.h" nogil:
         const int64_t *base
         const int64_t *count
         const int64_t *place
+    ctypedef struct nnrt_conv_fold:
+        nnrt_work work
+        const void *columns
+        const void *bias
+        void *x
+        int64_t images, channels
+        int64_t in_ "in"[3]
+        int64_t out[3]
+        int64_t taps[3]
+        int64_t stride[3]
+        int64_t step[3]
+        int64_t first[3]
+        int64_t rows
     ctypedef struct nnrt_conv_ops:
-        nnrt_kernel tiles, patches, sums, gather, pack
+        nnrt_kernel tiles, patches, sums, gather, pack, fold
     ctypedef struct nnrt_conv_table:
         nnrt_conv_ops dtype[2]
     const nnrt_conv_table *nnrt_conv(int isa)
@@ -122,6 +135,8 @@ cdef int64_t SUMMED = 256
 cdef int64_t SUMS_BYTES = 512 << 10
 # Multiply-adds per task, 5 us.
 cdef double TASK_MACS = 262144
+# Additions of a task that folds columns: 10 us.
+cdef int64_t TASK_FOLDED = 32 << 10
 
 
 cdef inline int64_t even(int64_t n, int64_t most) noexcept nogil:
@@ -434,6 +449,41 @@ def conv_transposed(ndarray x not None, ndarray y not None, ndarray p not None, 
         give(list_, count * sizeof(nnrt_conv_pass))
     if rc != 0:
         raise MemoryError(f"conv_transposed: no memory for what {np.shape(x)} needs besides")
+
+
+def fold(ndarray x not None, ndarray columns not None, b, stride, padding, dilation):
+    """x = b + columns added up where they came from; see nnrt._ref.conv."""
+    cdef nnrt_conv_fold a
+    cdef int dtype = dtype_code(x), i, rc
+    check("fold", "x", x, dtype, 5)
+    check("fold", "columns", columns, dtype, 8)
+    memset(&a, 0, sizeof(a))
+    triple(a.stride, "fold", "stride", stride, 1)
+    triple(a.step, "fold", "dilation", dilation, 1)
+    triple(a.first, "fold", "padding", padding, -(1 << 62))
+    a.images, a.channels = PyArray_DIMS(x)[0], PyArray_DIMS(x)[4]
+    for i in range(3):
+        a.first[i] = -a.first[i]
+        a.in_[i], a.out[i], a.taps[i] = PyArray_DIMS(x)[1 + i], PyArray_DIMS(columns)[1 + i], PyArray_DIMS(columns)[4 + i]
+    if PyArray_DIMS(columns)[0] != a.images or PyArray_DIMS(columns)[7] != a.channels:
+        raise ValueError(f"fold: columns {np.shape(columns)} do not fit x {np.shape(x)}")
+    if b is not None:
+        check("fold", "b", b, dtype, 1)
+        if PyArray_SIZE(b) != a.channels:
+            raise ValueError(f"fold: b {np.shape(b)} for the channels of x {np.shape(x)}")
+        a.bias = PyArray_DATA(b)
+    if PyArray_SIZE(x) == 0:
+        return
+    a.x, a.columns = PyArray_DATA(x), PyArray_DATA(columns)
+    a.rows = max(1, TASK_FOLDED * a.images * a.in_[0] * a.in_[1] // max(PyArray_SIZE(columns), PyArray_SIZE(x)))
+    a.work.scratch = 8 * (a.in_[2] * (1 + a.taps[2]) + a.taps[0] * a.taps[1])
+    a.work.flops = PyArray_SIZE(columns)
+    a.work.bytes = <double>(PyArray_SIZE(columns) + PyArray_SIZE(x)) * (4 if dtype == NNRT_F32 else 8)
+    span(&a.work.out[0], x)
+    with nogil:
+        rc = launch_nogil(&table.dtype[dtype].fold, &a, ceil_div(a.images * a.in_[0] * a.in_[1], a.rows))
+    if rc != 0:
+        raise MemoryError(f"fold: no memory for {np.shape(x)}")
 
 
 include "conv_sums.pxi"

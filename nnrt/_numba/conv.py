@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 
 from . import threads
-from .compiled import array, shared
+from .compiled import array, jit, shared
 from .gate import reach
 from .linear import THREAD_MACS, _activate, _copy, _give, _take, bias_grad
 from .native import MR, VECTOR, address, count, load, stack, store, sums
@@ -165,6 +165,30 @@ def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
 
 
 # ---- the filter's gradient ----
+
+
+def fold(x, columns, b, stride, padding, dilation):
+    """x[n, i, c] = b[c] + Σ_{o, k: i = o s - p + k d} columns[n, o, k, c]: columns[N, OD, OH, OW, KD, KH, KW, C], b[C] or None"""
+    b = np.zeros(x.shape[-1:], x.dtype) if b is None else b
+    args = tuple(stride), tuple(padding), tuple(dilation)
+    threads.share(lambda n: _fold(x[n], columns[n], b, *args), len(x))
+
+
+@jit
+def _fold(x, columns, b, stride, padding, dilation):
+    x[...] = b
+    out_d, out_h, out_w, taps_d, taps_h, taps_w, channels = columns.shape
+    for od in range(out_d):
+        for kd in range(taps_d):
+            d = od * stride[0] - padding[0] + kd * dilation[0]
+            for oh in range(out_h if 0 <= d < x.shape[0] else 0):
+                for kh in range(taps_h):
+                    h = oh * stride[1] - padding[1] + kh * dilation[1]
+                    for ow in range(out_w if 0 <= h < x.shape[1] else 0):
+                        for kw in range(taps_w):
+                            w = ow * stride[2] - padding[2] + kw * dilation[2]
+                            for c in range(channels if 0 <= w < x.shape[2] else 0):
+                                x[d, h, w, c] += columns[od, oh, ow, kd, kh, kw, c]
 
 
 def filter_backward(dw, db, x, dy, stride, padding, dilation, groups):

@@ -50,6 +50,13 @@ def conv_transposed(x: Out, y, p, shape, b, residual, stride, padding, dilation,
     x[...] = _finished(total, b, residual, activation)
 
 
+def fold(x: Out, columns, b, stride, padding, dilation):
+    """x[n, i, c] = b[c] + Σ_{o, k: i = o s - p + k d} columns[n, o, k, c]: columns[N, OD, OH, OW, KD, KH, KW, C], b[C] or None"""
+    x[...] = 0 if b is None else b
+    for tap, i, o in _taps(x, columns, (1, 1, *columns.shape[4:7]), stride, padding, dilation):
+        x[i] += columns[(*o, *tap[2:])]
+
+
 def filter_backward(dw: Out, db: Out, x, dy, stride, padding, dilation, groups):
     """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w; db[o] = Σ_{n, o} dy[n, o, o], or None."""
     dw[...] = 0

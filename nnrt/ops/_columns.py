@@ -1,7 +1,7 @@
 """Convolutions as matrix products with the weight as it lies, w[O, C K]: for fewer outputs than a filter is worth packing for.
 
     y = columns(x) wᵀ            columns(x)[p, (c, k)] = x[what output p meets at k, c], 0 outside
-    x = columnsᵀ(y w)            each column added to where it came from
+    x = columnsᵀ(y w)            each column added to where it came from; for few channels, too, as in an image
     dw = dyᵀ columns(x)
 
 Legend: P outputs (all of N, OD, OH, OW), C channels in, O channels out, K the filter's taps. One group.
@@ -13,7 +13,9 @@ from .. import memory, registry
 from .fold import taps
 
 copies, sums = registry.family("shape"), registry.family("elementwise")
-L = registry.family("linear")
+L, C = registry.family("linear"), registry.family("conv")
+# Elements of columns that are made before they are added up.
+FOLDED = 1 << 18
 
 
 def forward(y, x, w, b, residual, g, activation):
@@ -24,7 +26,18 @@ def forward(y, x, w, b, residual, g, activation):
 
 def adjoint(x, y, w, b, g):
     """x = y *ᵀ w + b."""
-    columns = memory.empty((math.prod(g.y[:-1]), math.prod(g.w[1:])), y.dtype)
+    rows, taps = math.prod(g.y[:-1]), math.prod(g.w[2:])
+    if rows >= g.w[0]:
+        # Columns are more than the weight, which is turned: a pixel's taps lie side by side then, and its channels.
+        w = memory.contiguous(w.reshape(g.w[0], g.w[1], taps).swapaxes(1, 2))
+        each = max(1, FOLDED * g.y[0] // (rows * taps * g.w[1]))
+        columns = memory.empty((each, *g.y[1:-1], *g.w[2:], g.w[1]), y.dtype)
+        for n in range(0, g.y[0], each):
+            part = columns[: g.y[0] - n]
+            L.gemm(part.reshape(-1, taps * g.w[1]), _rows(y[n : n + each]), _matrix(w), None, None, 1.0, 0.0, None)
+            C.fold(x[n : n + each], part, b, g.stride, g.padding, g.dilation)
+        return
+    columns = memory.empty((rows, math.prod(g.w[1:])), y.dtype)
     L.gemm(columns, _rows(y), _matrix(w), None, None, 1.0, 0.0, None)
     x[...] = 0 if b is None else b
     for seen, looked in _taps(x, columns, g):

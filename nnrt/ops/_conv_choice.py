@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import config, registry
+from ._columns import FOLDED
 from ._geometry import conv_geometry, ints, transposed_geometry
 
 
@@ -39,10 +40,11 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
-    hows = ("direct", "winograd4", "winograd3", "winograd2") + (("columns",) if use != "kept" else ())
+    hows = ("direct", "winograd4", "winograd3", "winograd2")
+    hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
     if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
         hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
-    how = min([how for how in hows if how in can], key=lambda how: _cost(how, use, g, lanes, depth, dtype))
+    how = min([how for how in hows if how in can], key=lambda how: _cost(how, task, use, g, lanes, depth, dtype))
     return "depthwise" if "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes) else how
 
 
@@ -101,7 +103,7 @@ def _long(task, g, lanes, depth):
 # squares.
 _EACH = {
     "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
-    "columns": {"once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
+    "columns": {"kept": (5, 10, 20, 20), "once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
     "winograd": {"kept": (2, 2, 4, 11), "once": (2, 3, 16, 40), "filter": (11, 11, 14, 40)},
     "strided": {"kept": (2, 2, 4, 15), "once": (3, 10, 16, 40), "filter": (11, 16, 30, 60)},
 }
@@ -114,7 +116,7 @@ def _tiles(how, g):
     return n * d * phases * -(-h // g.dilation[1] // tile) * -(-w // g.dilation[2] // tile)
 
 
-def _cost(how, use, g, lanes, depth, dtype):
+def _cost(how, task, use, g, lanes, depth, dtype):
     """A model of the time of a product, in multiply-adds at the peak rate."""
     n, d, h, w, _ = g.y
     vector = 64 // dtype.itemsize
@@ -139,9 +141,16 @@ def _cost(how, use, g, lanes, depth, dtype):
         split += 100_000 * (use == "filter" and g.groups > 1)
         # Products of fewer than 4 tiles at a time leave sums idle; 16: transforming an element.
         return squares * (max(tiles, 4) * depth * wide + tiles * 16 * (depth + lanes)) + each + split
-    sums = (1.25 if use == "filter" else 1.15) * n * d * h * w * taps * depth * wide
-    # An element of the columns costs 1 ns to place, a tap a call.
-    return sums + each + (taps * (n * d * h * w * g.w[1] * 40 + 100_000) if how == "columns" else 0)
+    pixels = n * d * h * w
+    sums = (1.25 if use == "filter" else 1.15) * pixels * taps * depth * wide
+    if how != "columns":
+        return sums + each
+    # An element of the columns costs 1 ns to place, a tap a call; added up of a turned weight, whose taps fill the lanes with its
+    # channels, as much in L2, an image's at a time, and three times as much beyond.
+    if task == "input" and pixels >= g.w[0]:
+        element = 40 if pixels // n * taps * lanes <= FOLDED else 120
+        return 1.15 * pixels * depth * -(-taps * lanes // vector) * vector + each + element * pixels * taps * lanes + 100_000
+    return sums + each + taps * (pixels * g.w[1] * 40 + 100_000)
 
 
 _made = {}  # (task, geometry, dtype, once): algorithm, of the convolutions so far

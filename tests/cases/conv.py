@@ -47,6 +47,10 @@ def geometry(n, size, c, o, k, stride=1, padding=0, dilation=1, groups=1, far=()
 
         return args
 
+    def fold(rng, dtype):
+        b = normal(rng, dtype, (c,)) if "b" in terms else None
+        return [Output(x), normal(rng, dtype, (n, *out, *k, c)), b, stride, padding, dilation]
+
     def filter_backward(rng, dtype):
         db = None if "r" in terms else Output(w[:1])
         return [Output(w), db, normal(rng, dtype, x), normal(rng, dtype, y), stride, padding, dilation, groups]
@@ -58,6 +62,7 @@ def geometry(n, size, c, o, k, stride=1, padding=0, dilation=1, groups=1, far=()
         Kernel("conv.conv", label, product(False), TOL),
         Kernel("conv.conv_transposed", label, product(True), TOL),
         Kernel("conv.filter_backward", label, filter_backward, long),
+        *([Kernel("conv.fold", label, fold, TOL)] if groups == 1 and "r" not in terms and not act else []),
     ]
 
 

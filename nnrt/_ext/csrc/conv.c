@@ -18,6 +18,13 @@ typedef struct {
     int64_t plane, row, pixel;  /* elements between steps along d, h and w */
 } conv_view;
 
+/* The output that meets row i of x with a tap, -1 where none does. */
+static inline int64_t meets(int64_t i, int64_t tap, int64_t step, int64_t stride, int64_t first, int64_t out)
+{
+    const int64_t at = i - first - tap * step, o = at / stride;
+    return at >= 0 && at % stride == 0 && o < out ? o : -1;
+}
+
 /* jumps[part]: where taps lie from the first one. Taps along w that lie side by side are one part. */
 static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *step, const conv_view *v, int joined)
 {
@@ -42,7 +49,11 @@ static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *st
 #include "conv.c"
 
 #define KERNEL(name, type) .name = {"conv/" #name "/" #type "/" NNRT_STR(NNRT_ISA), conv_##name##_##type}
-#define OPS(type) {KERNEL(tiles, type), KERNEL(patches, type), KERNEL(sums, type), KERNEL(gather, type), KERNEL(pack, type)}
+#define OPS(type)                                                                                                  \
+    {                                                                                                              \
+        KERNEL(tiles, type), KERNEL(patches, type), KERNEL(sums, type), KERNEL(gather, type), KERNEL(pack, type),  \
+            KERNEL(fold, type),                                                                                    \
+    }
 
 const nnrt_conv_table NNRT_SYM(conv) = {{OPS(f32), OPS(f64)}};
 
@@ -449,6 +460,47 @@ static void K(conv_pack)(const void *args, int64_t begin, int64_t end, void *scr
                 }
             }
         }
+    }
+}
+
+/* ---- columns, added up where they came from ---- */
+
+/* An element of x is a sum in a register: of what rows of columns hold for the taps along w that meet it. */
+static void K(conv_fold)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    const nnrt_conv_fold *a = args;
+    const int64_t c = a->channels, high = a->in[1], wide = a->in[2], along = a->taps[2];
+    const int64_t taps = a->taps[0] * a->taps[1] * along, last = MIN(end * a->rows, a->images * a->in[0] * high);
+    int64_t *const met = scratch, *const offsets = met + wide; /* [wide]: how many, and [wide][along]: where in a row of columns */
+    const REAL **const rows = (const REAL **)(offsets + wide * along);
+    for (int64_t w = 0; w < wide; w++)
+        for (int64_t k = met[w] = 0; k < along; k++) {
+            const int64_t o = meets(w, k, a->step[2], a->stride[2], a->first[2], a->out[2]);
+            if (o >= 0)
+                offsets[w * along + met[w]++] = (o * taps + k) * c;
+        }
+    for (int64_t row = begin * a->rows; row < last; row++) {
+        const int64_t h = row % high, d = row / high % a->in[0], n = row / high / a->in[0];
+        int64_t count = 0;
+        for (int64_t k = 0; k < taps; k += along) {
+            const int64_t od = meets(d, k / along / a->taps[1], a->step[0], a->stride[0], a->first[0], a->out[0]);
+            const int64_t oh = meets(h, k / along % a->taps[1], a->step[1], a->stride[1], a->first[1], a->out[1]);
+            if (od >= 0 && oh >= 0)
+                rows[count++] = (const REAL *)a->columns + (((n * a->out[0] + od) * a->out[1] + oh) * a->out[2] * taps + k) * c;
+        }
+        REAL *x = (REAL *)a->x + row * wide * c, *const stop = x + wide * c;
+        for (int64_t w = 0; w < wide; w++)
+            for (int64_t e = 0, lanes; e < c; e += VL, x += lanes) {
+                lanes = MIN(VL, c - e);
+                K(vec) sum = a->bias ? K(load_some)((const REAL *)a->bias + e, lanes) : (K(vec)){0};
+                for (int64_t r = 0; r < count; r++)
+                    for (int64_t k = 0; k < met[w]; k++)
+                        sum += K(load_some)(rows[r] + offsets[w * along + k] + e, lanes);
+                if (x + VL <= stop)
+                    K(store)(x, sum); /* lanes behind are written after these */
+                else
+                    K(store_some)(x, lanes, sum);
+            }
     }
 }
 

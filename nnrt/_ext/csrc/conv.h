@@ -97,12 +97,23 @@ typedef struct {
     const int64_t *place; /* [taps] its number among them */
 } nnrt_conv_pack;
 
+/* x[i] = bias + sum of columns[n, o, k, :] over i = first + o stride + k step. */
+typedef struct {
+    nnrt_work work;
+    const void *columns, *bias; /* bias: or NULL */
+    void *x;
+    int64_t images, channels;
+    int64_t in[3], out[3], taps[3], stride[3], step[3], first[3];
+    int64_t rows; /* of x per task */
+} nnrt_conv_fold;
+
 typedef struct {
     nnrt_kernel tiles;   /* tasks: images x depth x bands of rows x of columns x strips of panels */
     nnrt_kernel patches; /* tasks: ceil(m/rows) */
     nnrt_kernel sums;    /* tasks: chunks x strips of panels */
     nnrt_kernel gather;  /* tasks: groups x ceil(outputs/64) x ceil(row of dw/length) */
     nnrt_kernel pack;    /* tasks: groups x panels */
+    nnrt_kernel fold;    /* tasks: ceil(images x depth x height/rows) */
 } nnrt_conv_ops;
 
 typedef struct {
