@@ -28,6 +28,9 @@ const nnrt_rnn_table NNRT_SYM(rnn) = {ENTRY(forward), ENTRY(backward)};
 
 /* ---- products ---- */
 
+/* Bytes of panels of which several do not stay in L1 and all not in L2. */
+enum { K(FETCHED) = 32 << 10 };
+
 /* out[count][NR] = src + a[k] times `count` panels: one row, whose sums fill the registers that a tile's rows would. */
 INLINE void K(thin)(const int count, const int vectors, int64_t k, const REAL *a, const REAL *const *panel,
                     const REAL *const *src, const int64_t cols, REAL *out)
@@ -79,9 +82,10 @@ static const K(thin_fn) K(thin_table)[4][2] = {{K(thin_1_1), K(thin_1_2)},
                                                {K(thin_3_1), K(thin_3_2)},
                                                {K(thin_4_1), K(thin_4_2)}};
 
-/* out[rows, count NR] of `count` panels of the same width; src as out but with rows src_row apart, NULL: none. */
+/* out[rows, count NR] of `count` panels of the same width; src as out but with rows src_row apart, NULL: none. Where the
+ * panels come from the last-level cache, the last tile of each fetches the one that follows, in the end `then`. */
 static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int64_t k, const REAL *a, int64_t a_row,
-                      int count, const REAL *const *panel, const REAL *const *src, int64_t src_row,
+                      int count, const REAL *const *panel, const REAL *then, const REAL *const *src, int64_t src_row,
                       const REAL *bias, REAL *out, int64_t out_row)
 {
     const int64_t width = cols > VL ? NR : VL;
@@ -92,12 +96,14 @@ static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int6
         K(thin_table)[count - 1][width > VL](k, a, panel, more, cols, out);
         return;
     }
-    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = src_row};
+    nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = src_row, .line = width * (int64_t)sizeof(REAL)};
     for (int g = 0; g < count; g++) {
+        const REAL *following = k * tail.line < K(FETCHED) ? NULL : g + 1 < count ? panel[g + 1] : then;
         tail.bias = g == count - 1 ? bias : NULL;
         for (int64_t i = 0, t = 0, next; i < rows; i = next, t++) {
             next = gemm_row(rows, t + 1);
             tail.src = src[g] ? src[g] + i * src_row : NULL;
+            tail.ahead = next == rows ? (const char *)following : NULL;
             /* Every row is a line of its own, which the hardware does not see coming. */
             for (int64_t r = i; r < next && src[g]; r++)
                 __builtin_prefetch(src[g] + r * src_row), __builtin_prefetch(src[g] + r * src_row + cols - 1);
@@ -121,7 +127,8 @@ static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64
             const int count = cols < NR ? 1 : (int)((end - j) / NR);
             for (int g = 0; g < count; g++)
                 panel[g] = b + (j + g * NR) * k, src[g] = add ? c + j + g * NR : NULL;
-            K(panels)(ops, rows, cols, k, a, a_row, count, panel, src, c_row, NULL, rows > 1 ? c + j : out, c_row);
+            K(panels)(ops, rows, cols, k, a, a_row, count, panel, panel[0] + (turned ? -NR : NR) * k, src, c_row, NULL,
+                      rows > 1 ? c + j : out, c_row);
             if (rows == 1)
                 memcpy(c + j, out, sizeof(REAL) * (count > 1 ? count * NR : cols));
             j += count > 1 ? count * NR : cols;
@@ -299,16 +306,17 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                         const REAL *to = (const REAL *)p->kept + (K(place)(p, k.d, t, k.r0) + r * k.every) * h + u;
                         __builtin_prefetch(to, 1), __builtin_prefetch(to + cols - 1, 1);
                     }
+                    const REAL *then = panel[0] + (walked % 2 ? -wide : wide) * p->p;
                     /* Rows that have a step before this one, then those that start with it. */
                     if (going)
-                        K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, src,
+                        K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, then, src,
                                   k.every * gates * h, bias, s, step);
                     if (going < live) {
                         for (int j = 0; j < gates * count && going; j++)
                             src[j] = src[j] ? src[j] + going * k.every * gates * h : NULL;
                         K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
-                                  k.every * p->p, gates * count, panel, src, k.every * gates * h, bias, s + going * step,
-                                  step);
+                                  k.every * p->p, gates * count, panel, then, src, k.every * gates * h, bias,
+                                  s + going * step, step);
                     }
                     for (int j = 0; j < count; j++, u += cols)
                         K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);
