@@ -121,6 +121,28 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
             }
         }
 #endif
+#if VBYTES == 64
+        /* Fourteen rows by two pointers and three strides, and nothing left for gcc to count in memory. */
+        if (REAL_BYTES == 4) {
+            const char *low = (const char *)a, *high = low + 28 * row;
+            const int64_t one = 4 * row, three = 12 * row, five = 20 * row, step = 4 * col;
+            for (; n > 0; n--) {
+                const V b0 = K(load)(b), b1 = K(load)(b + VL);
+                V t;
+#define WIDE(i, from, index)                                                                                          \
+    if (rows > i) {                                                                                                   \
+        __asm__("vbroadcastss (%1" index "), %0" : "=v"(t) : "r"(from), "r"(one), "r"(three), "r"(five));              \
+        x##i = K(add_product)(x##i, t, b0), y##i = K(add_product)(y##i, t, b1);                                       \
+    }
+                WIDE(0, low, "") WIDE(1, low, ",%2") WIDE(2, low, ",%2,2") WIDE(3, low, ",%3") WIDE(4, low, ",%2,4")
+                WIDE(5, low, ",%4") WIDE(6, low, ",%3,2") WIDE(7, high, "") WIDE(8, high, ",%2") WIDE(9, high, ",%2,2")
+                WIDE(10, high, ",%3") WIDE(11, high, ",%2,4") WIDE(12, high, ",%4") WIDE(13, high, ",%3,2")
+#undef WIDE
+                low += step, high += step, b += b_row;
+                KEEP(low) KEEP(high) KEEP(b) KEEP(n)
+            }
+        }
+#endif
 #pragma GCC unroll 1
         for (; n > 0; n--) {
             const V b0 = K(load)(b), b1 = K(load)(b + VL);
