@@ -18,10 +18,12 @@ cdef int64_t PANEL_TILES = 3
 cdef int64_t STRIP_TILES = 24, STRIP_PANELS = 16
 # Rows of a that stay in L2: this many bytes.
 cdef int64_t BLOCK_BYTES = 256 << 10
-# Panels copied at a time: 512 B of each row of b, 512 kB in all where k is 1024 or more.
-cdef int64_t PANELS = 8
+# Copied at a time: so many bytes of each row of b, 512 kB in all where k is 1024 or more, and so many panels at most.
+cdef int64_t GROUP_BYTES = 512, PANELS = 8
 # Lines of a that are a multiple of this many bytes apart compete for the same places in the caches.
 cdef int64_t A_CLASH = 2048
+# A tile with more rows of a than the first, this many bytes apart, finds no room for them in L1: a is copied.
+cdef int64_t ROOM_ROWS = 8, ROOM_BYTES = 4096
 # A transposed a is copied where so many panels of b use it (half as many where its rows clash, or where it would be SLICED).
 # In place, its tile takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
 # Fewer strips of columns than the last have their rows cut, though each task packs b again.
@@ -194,6 +196,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if g.b_row == 1 and g.b_col != 1 and g.a_col == 1 and g.batch == 1 and not (serial or g.packed_b or g.residual) and (
             g.m <= FEW_ROWS and g.m % ops.vl == 0 and min(g.n, g.k) >= 4 * g.m and g.beta == 0):
         return few_rows(g, ops, size)
+    if across > 1 and min(g.m, ops.mr) > ROOM_ROWS and g.a_col == 1 and g.a_row * size % ROOM_BYTES == 0 and (
+            g.k * size >= 256):
+        return apart(g, ops, size, serial)
     b_matrices = g.batch if g.b_batch != 0 else 1
     b_count = packed_count(g.k, g.n, size == 8)
     if whole_b and g.n > ops.nr and b_count * b_matrices * size > PACKED_BYTES:
@@ -233,8 +238,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
                 g.high = max(2, down * strip // want)
         g.high = ceil_div(down, ceil_div(down, g.high))
     g.cols = wide * ops.nr
-    if not whole_b and not g.packed_b and (g.b_col != 1 or (down >= PANEL_TILES and g.n > 2 * ops.nr)):
-        g.pack_b = min(wide, PANELS)
+    if not whole_b and not g.packed_b and (g.b_col != 1 or (g.high >= PANEL_TILES and g.n > 2 * ops.nr)):
+        g.pack_b = group(ops, wide, size)
     whole_a = g.pack_a and wide < across
     if whole_a:
         a_matrices = g.batch if g.a_batch != 0 else 1
@@ -242,12 +247,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         panels_a = take(a_matrices * a_count * size)
         g.pack_a, g.packed_a = 0, 1
         rc = -1 if panels_a == NULL else pack_many(panels_a, g.a, a_matrices, a_count, g.a_batch, g.k, g.m,
-                                                   g.a_col, g.a_row, g.depth, 1, size == 8)
+                                                   g.a_col, g.a_row, g.depth, 1, size == 8, 0)
         g.a, g.a_batch = panels_a, a_count if a_matrices > 1 else 0
     if whole_b and rc == 0:
         panels_b = take(b_matrices * b_count * size)
         rc = -1 if panels_b == NULL else pack_many(panels_b, g.b, b_matrices, b_count, g.b_batch, g.k, g.n,
-                                                   g.b_row, g.b_col, g.k, 0, size == 8)
+                                                   g.b_row, g.b_col, g.k, 0, size == 8, 0)
         g.b, g.packed_b, g.b_batch = panels_b, 1, b_count if b_matrices > 1 else 0
     if rc == 0:
         g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * (g.depth + 1) * ops.nr) * size
@@ -260,6 +265,24 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         give(panels_a, a_matrices * a_count * size)
     if panels_b != NULL:
         give(panels_b, b_matrices * b_count * size)
+    return rc
+
+
+cdef int64_t group(const nnrt_gemm_ops *ops, int64_t wide, int64_t size) noexcept nogil:
+    return min(wide, PANELS, max(1, GROUP_BYTES // (ops.nr * size)))
+
+
+cdef int apart(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
+    # With a copy of a whose rows lie an odd number of vectors apart.
+    cdef int64_t row = (ceil_div(g.k, ops.vl) | 1) * ops.vl, matrices = g.batch if g.a_batch != 0 else 1
+    cdef void *copy = take(matrices * g.m * row * size)
+    cdef int rc = -1
+    if copy == NULL:
+        return -1
+    if pack_many(copy, g.a, matrices, g.m * row, g.a_batch, g.k, g.m, 1, g.a_row, g.k, 1, size == 8, row) == 0:
+        g.a, g.a_row, g.a_batch = copy, row, g.m * row if matrices > 1 else 0
+        rc = tiles(g, ops, size, serial)
+    give(copy, matrices * g.m * row * size)
     return rc
 
 
@@ -306,7 +329,7 @@ cdef int tall_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t 
     # The gradient of a weight over many rows: each task sums all of c over its own stretch of rows of a and b, which
     # pass through L2 once.
     g.depth = clamp(<double>BLOCK_BYTES / (size * max(g.m, g.n)), 64, ops.depth) // 8 * 8
-    g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, min(across, PANELS)
+    g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, group(ops, across, size)
     g.work.scratch = g.pack_b * (g.depth + 1) * ops.nr * size
     return split_sum(g, ops, &ops.tiles, 1, size, max(2 * g.depth, g.k * g.m * g.n * size // PARTIAL_BYTES))
 
@@ -317,6 +340,9 @@ cdef int flat_sum(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, int64_t 
     g.depth = clamp(<double>ROW_BYTES / (g.n * size), 128, 512)
     g.depth = (ceil_div(split, ceil_div(split, g.depth)) + 7) // 8 * 8
     g.block, g.high, g.cols, g.pack_b = down, down, across * ops.nr, across
+    if ops.keep:
+        # The first tile over each panel copies it and asks for its rows, whatever their order.
+        g.depth, g.pack_b = (ceil_div(split, ceil_div(split, ops.depth)) + 7) // 8 * 8, group(ops, across, size)
     g.work.scratch = g.pack_b * (g.depth + 1) * ops.nr * size
     return split_sum(g, ops, &ops.tiles, 1, size, max(g.k // splits, g.k * g.m * g.n * size // PARTIAL_BYTES))
 
@@ -351,11 +377,12 @@ cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil:
 
 cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,
               int dtype) noexcept nogil:
-    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, k, 0, dtype)
+    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, k, 0, dtype, 0)
 
 
 cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_batch, int64_t x_batch, int64_t k,
-                   int64_t n, int64_t k_stride, int64_t n_stride, int64_t block, bint of_a, int dtype) noexcept nogil:
+                   int64_t n, int64_t k_stride, int64_t n_stride, int64_t block, bint of_a, int dtype,
+                   int64_t row) noexcept nogil:
     cdef nnrt_gemm_pack p
     cdef int64_t line = table.dtype[dtype].mr if of_a else table.dtype[dtype].nr
     memset(&p, 0, sizeof(p))
@@ -363,10 +390,10 @@ cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_ba
         return 0
     p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, x, batch, packed_batch, x_batch
     p.k, p.n, p.k_stride, p.n_stride, p.of_a = k, n, k_stride, n_stride, of_a
-    p.block = block
+    p.block, p.row = block, row
     p.work.bytes = <double>batch * k * n * (8 if dtype == NNRT_F32 else 16)
     # some 16 thousand elements a task, 5 us
-    p.panels, p.depth = max(1, 64 // line), 256
+    p.panels, p.depth = max(1, 64 // line), block if row else 256
     if batch * k * n < 65536:
         p.panels, p.depth = n, block
     return launch_nogil(&table.dtype[dtype].pack, &p,

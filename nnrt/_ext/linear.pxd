@@ -40,6 +40,7 @@ cdef extern from "linear.h" nogil:
         int64_t k, n, k_stride, n_stride
         int64_t panels, depth, block
         int32_t of_a
+        int64_t row
     ctypedef struct nnrt_colsum:
         nnrt_work work
         void *sum
@@ -62,7 +63,7 @@ cdef extern from "linear.h" nogil:
                                   int64_t row_stride, int64_t col_stride) noexcept
     ctypedef void (*nnrt_activate_fn)(int activation, void *y, int64_t n) noexcept
     ctypedef struct nnrt_gemm_ops:
-        int64_t mr, nr, vl, a_step, depth
+        int64_t mr, nr, vl, a_step, depth, keep
         nnrt_tile_fn tile
         nnrt_activate_fn activate
         nnrt_copy_fn copy

@@ -82,8 +82,12 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
         const int64_t step = (k | 1) * NR, group = g->pack_b ? g->pack_b * NR : w->j1 - w->j0;
         for (int64_t j0 = w->j0; j0 < w->j1; j0 += group) {
             const int64_t j1 = MIN(j0 + group, w->j1);
-            if (g->pack_b)
-                K(pack_panels)(room, step, b + p * g->b_row + j0 * g->b_col, k, j1 - j0, g->b_row, g->b_col);
+            /* Columns whose panels the first tile over each copies; those of others are copied before. */
+            const int keeps = VBYTES == 64 && g->b_col == 1 && gemm_row(g->m, w->t0 + 1) - w->i0 >= NNRT_KEEP_ROWS;
+            const int64_t kept = g->pack_b && keeps ? (j1 - j0) / NR * NR : 0;
+            if (g->pack_b && j0 + kept < j1)
+                K(pack_panels)(room + kept / NR * step, step, b + p * g->b_row + (j0 + kept) * g->b_col, k, j1 - j0 - kept,
+                               g->b_row, g->b_col);
             for (int64_t t0 = w->t0; t0 < w->t1; t0 += g->block)
                 for (int64_t j = j0; j < j1; j += NR) {
                     const int64_t cols = MIN(NR, j1 - j), width = CEIL(cols, VL) * VL;
@@ -111,7 +115,15 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                             tail.ahead = (const char *)(ap + MR * a_row), tail.line = MR * a_row * (int64_t)sizeof(REAL) / k;
                         else if (j == j0 && a_row == 1 && !a_panels)
                             tail.ahead = (const char *)ap + 64, tail.line = a_col * (int64_t)sizeof(REAL);
-                        K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
+                        tail.keep = NULL;
+                        if (t == w->t0 && j < j0 + kept) {
+                            const REAL *src = b + p * g->b_row + j;
+                            tail.keep = (REAL *)bp; /* in room */
+                            tail.line = g->b_row * (int64_t)sizeof(REAL);
+                            tail.ahead = (const char *)src + NNRT_KEEP_AHEAD * tail.line;
+                            K(tile)(rows, cols, k, ap, a_row, a_col, src, g->b_row, c + i * c_row + j, c_row, &tail);
+                        } else
+                            K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);
                         i += rows;
                     }
                 }

@@ -3,6 +3,7 @@
  *   acc[i, j] = sum over k of a[i, k] b[k, j]        (b's rows contiguous, a any strides)
  *   c = relu?(alpha acc + beta src + bias)
  *
+ * With keep, the rows of b are stored there, too, as a panel: what a copy costs hides behind the multiply-adds.
  * With parts, k is summed for each of them: part p of a starts at a + jumps[p], those of b follow one another.
  *
  * One function body; rows, vectors, edge and packed are constants in each copy of it,
@@ -55,6 +56,8 @@
         else                                                                                            \
             K(store)(q, x##i);                                                                          \
     }
+/* Tiles that can copy the b they read. */
+#define KEEPS(rows, vectors, edge) (VBYTES == 64 && rows >= NNRT_KEEP_ROWS && vectors == 2 && !edge)
 #define A_NEXT a0 += a_col, a3 += a_col, a6 += a_col, a9 += a_col, a12 += a_col;
 #define TILE_ARGS                                                                                       \
     int64_t k, const REAL *a, int64_t a_row, int64_t a_col, const REAL *b, int64_t b_row, REAL *c,      \
@@ -69,6 +72,7 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, cons
     V b0 = {0}, b1 = {0};
     const char *ahead = tail->ahead ? tail->ahead : (const char *)b;
     const int64_t line = tail->ahead ? tail->line : 0;
+    REAL *keep = KEEPS(rows, vectors, edge) ? tail->keep : NULL;
     EACH_ROW(DECLARE)
     for (int64_t part = 0;;) {
         const REAL *p = tail->parts ? a + tail->jumps[part] : a;
@@ -102,6 +106,18 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, cons
                     A_NEXT
                 }
                 b += 4 * b_row;
+            }
+        }
+        if (KEEPS(rows, vectors, edge) && keep) {
+#pragma GCC unroll 1
+            for (; left > 0; left--, ahead += line, b += b_row, keep += NR) {
+                __builtin_prefetch(ahead);
+                __builtin_prefetch(ahead + 64);
+                b0 = K(load)(b), b1 = K(load)(b + VL);
+                K(store)(keep, b0);
+                K(store)(keep + VL, b1);
+                EACH_ROW(STEP)
+                A_NEXT
             }
         }
 #pragma GCC unroll 1

@@ -7,7 +7,7 @@
 #define VBYTES 64
 #define MR 14 /* 14 x 2 accumulators + 2 of b + 1 broadcast: 31 of 32 registers */
 #define A_STEP 16
-#define DEPTH_BYTES 1536 /* 128 B of b + 64 B of a per k, 72 kB: L2 keeps up with 28 FMAs per k */
+#define DEPTH_BYTES 4096 /* 128 B of b + 64 B of a per k come from L2 as fast as from L1 */
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define VBYTES 32

@@ -58,6 +58,7 @@ typedef struct {
     int64_t panels, depth; /* per task */
     int64_t block;         /* of k, whose panels lie together: far apart they would share few places in L2 */
     int32_t of_a;
+    int64_t row; /* of an a that stays as it lies: elements from row to row of its copy, or 0: panels */
 } nnrt_gemm_pack;
 
 /* sum[n] = column sums of x[m, n]; rows are summed in chunks, then the chunks. */
@@ -80,6 +81,7 @@ typedef struct {
     int32_t relu;
     const char *ahead;    /* what is fetched meanwhile, every `line` bytes for each k; or NULL */
     int64_t line;
+    void *keep;           /* where a whole tile of NNRT_KEEP_ROWS or more copies b, as a panel, or NULL */
     int64_t parts;        /* of k, or 0: one */
     const int64_t *jumps; /* where each part of a starts, in elements */
 } nnrt_tail;
@@ -87,6 +89,9 @@ typedef struct {
 /* Bytes that a stream of b is fetched ahead: 4 rows times 1024 x 1024 from the last-level cache 28 to 69 GFLOP/s, 16 rows
  * times 512 x 512 59 to 74; 4 kB are too few, 16 kB no better. */
 enum { NNRT_AHEAD = 8192 };
+
+/* Tiles of fewer rows are never three in a column; rows of b that are asked for ahead (16 and 32 are no better). */
+enum { NNRT_KEEP_ROWS = 9, NNRT_KEEP_AHEAD = 24 };
 
 /* One register tile: c[rows, cols] from a[rows, k] (any strides) and k rows of b,
  * `b_row` apart, each contiguous. rows <= mr, cols <= nr. */
@@ -98,6 +103,7 @@ typedef struct {
     int64_t vl;          /* elements in a vector */
     int64_t a_step;      /* elements per k in a packed panel of a (mr, rounded up) */
     int64_t depth;       /* most of k between two visits of the same tile of c */
+    int64_t keep;        /* rows from which on a tile copies the b it reads; 0: none does */
     nnrt_tile_fn tile;   /* the micro-kernel, for other families */
     void (*activate)(int activation, void *y, int64_t n); /* y[n], in place: what the tile does not fuse */
     /* dst[rows, cols] = src, rows of dst contiguous and dst_row apart */
