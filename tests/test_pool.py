@@ -280,3 +280,21 @@ def test_means_of_large_images(shape, rng):
     np.testing.assert_allclose(y.detach().numpy(), values.mean(axes, keepdims=True), rtol=1e-12, atol=1e-14)
     y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.full(shape, 1 / np.prod(shape[2:])))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 1, 1, 32), (1, 1, 2, 2, 32), (2, 1, 3, 5, 32), (1, 1, 7, 20, 16), (1, 4, 5, 9, 32), (2, 1, 4, 5, 24)]
+)
+@pytest.mark.parametrize("include_pad, divisor", [(True, None), (False, None), (True, 5)])
+def test_means_of_three_by_three_with_stride_one(shape, include_pad, divisor, dtype):
+    """They have a kernel of their own for AVX-512, both ways."""
+    kernels = registry.family("pool")
+    x, dy = (np.random.default_rng(i).standard_normal(shape).astype(dtype) for i in range(2))
+    deep = 3 if shape[1] > 1 else 1
+    geometry = (deep, 3, 3), (1, 1, 1), (deep // 2, 1, 1), include_pad, divisor
+    for name, value in (("avg_pool", x), ("avg_pool_backward", dy)):
+        got, want = np.full(shape, np.nan, dtype), np.empty(shape, dtype)
+        getattr(kernels, name)(got, value, *geometry)
+        getattr(ref, name)(want, value, *geometry)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -9,6 +9,10 @@ from nnrt._ext.runtime cimport dtype_code, isa_level, launch, nnrt_kernel, nnrt_
 from nnrt._ref import pool as _ref
 
 
+cdef extern from "nnrt.h" nogil:
+    enum:
+        NNRT_AVX512
+
 cdef extern from "stream.h" nogil:
     enum:
         NNRT_STREAM_BYTES
@@ -26,7 +30,7 @@ cdef extern from "pool.h" nogil:
         nnrt_pool_axis axis[3]
         int64_t n, c
         int64_t size[3]
-        int backward, sums, wide, stream, include_pad, ahead
+        int backward, sums, wide, stream, include_pad, ahead, avx512, threes
         double divisor
     ctypedef struct nnrt_pool_table:
         nnrt_kernel max_pool[2]
@@ -35,6 +39,7 @@ cdef extern from "pool.h" nogil:
         nnrt_kernel max_unpool[2]
         nnrt_kernel avg_pool[2]
         nnrt_kernel avg_pool_backward[2]
+        nnrt_kernel avg_threes[2]
     int64_t nnrt_pool_cut(nnrt_pool_args *args, int64_t bytes)
     const nnrt_pool_table *nnrt_pool(int isa)
 
@@ -61,6 +66,7 @@ cdef int fill(nnrt_pool_args *args, bint backward, ndarray to, ndarray source, n
         args.size[a] = PyArray_DIM(to, a + 1)
     args.n, args.c = x_shape[0], x_shape[4]
     args.backward = backward
+    args.avx512 = isa_level() == NNRT_AVX512
     args.to = PyArray_DATA(to)
     if source is not None:
         args.from_ = PyArray_DATA(source)
@@ -80,6 +86,13 @@ cdef int fill(nnrt_pool_args *args, bint backward, ndarray to, ndarray source, n
         args.ahead &= 0 < args.axis[a].stride <= min(args.axis[a].taps, 2)
     span(&args.work.out[0], to)
     return 0
+
+
+cdef int mean(nnrt_pool_args *args, const nnrt_kernel *kernel, ndarray like) except -1:
+    cdef int64_t tasks = nnrt_pool_cut(args, PyArray_ITEMSIZE(like))
+    if args.threes:
+        kernel = &table.avg_threes[dtype_code(like)]
+    return launch(kernel, args, tasks)
 
 
 def max_pool(ndarray y, ndarray at, ndarray x, kernel, tuple stride, tuple padding, tuple dilation):
@@ -129,7 +142,7 @@ def avg_pool(ndarray y, ndarray x, kernel, tuple stride, tuple padding, bint inc
     elif PyArray_SIZE(y):
         fill(&args, False, y, x, None, (<object>x).shape, (<object>y).shape, kernel, stride, padding, (1, 1, 1))
         args.include_pad, args.divisor, args.sums = include_pad, divisor or 0, True
-        launch(&table.avg_pool[dtype_code(x)], &args, nnrt_pool_cut(&args, PyArray_ITEMSIZE(x)))
+        mean(&args, &table.avg_pool[dtype_code(x)], x)
 
 
 def avg_pool_backward(ndarray dx, ndarray dy, kernel, tuple stride, tuple padding, bint include_pad, divisor):
@@ -139,4 +152,4 @@ def avg_pool_backward(ndarray dx, ndarray dy, kernel, tuple stride, tuple paddin
     elif PyArray_SIZE(dx):
         fill(&args, True, dx, dy, None, (<object>dx).shape, (<object>dy).shape, kernel, stride, padding, (1, 1, 1))
         args.include_pad, args.divisor, args.sums = include_pad, divisor or 0, True
-        launch(&table.avg_pool_backward[dtype_code(dx)], &args, nnrt_pool_cut(&args, PyArray_ITEMSIZE(dx)))
+        mean(&args, &table.avg_pool_backward[dtype_code(dx)], dx)

@@ -173,7 +173,7 @@ static void max_index(const void *args, int64_t begin, int64_t end, void *scratc
              {"pool/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 
 const nnrt_pool_table NNRT_SYM(pool) = {
-    ENTRY(max_pool), ENTRY(max_pool_backward), ENTRY(max_unpool), ENTRY(avg_pool), ENTRY(avg_pool_backward),
+    ENTRY(max_pool), ENTRY(max_pool_backward), ENTRY(max_unpool), ENTRY(avg_pool), ENTRY(avg_pool_backward), ENTRY(avg_threes),
     .max_index = {{"pool/max_index/" NNRT_STR(NNRT_ISA), max_index}}};
 
 #else

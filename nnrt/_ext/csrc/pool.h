@@ -25,6 +25,8 @@ typedef struct {
     int backward, sums, wide, stream, include_pad; /* at is int32; `to` bypasses the caches */
     int squares; /* forward, means: of whole windows of 2 x 2, side by side, whole vectors of channels */
     int ahead; /* forward: rows are asked for, which come from memory */
+    int avx512; /* means of whole images: memory is read in two places at once, not in four */
+    int threes; /* means of 3 x 3 with stride 1, in whole vectors of AVX-512 */
     double divisor;                 /* 0: the count */
 } nnrt_pool_args;
 
@@ -81,6 +83,9 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
             && a[i].out * a[i].stride <= a[i].in;
     if (!p->squares && most > NNRT_POOL_SUM / kept)
         most = NNRT_POOL_SUM / kept;
+    p->threes = p->sums && p->avx512 && p->chunk == p->c && p->c * bytes % 64 == 0 && (uintptr_t)p->to % 64 == 0;
+    for (int i = 1; i < 3; i++)
+        p->threes &= a[i].kernel == 3 && a[i].stride == 1;
     p->cols = most < 1 ? 1 : most < p->size[2] ? most : p->size[2];
     p->blocks = (p->size[2] + p->cols - 1) / p->cols;
     p->units = rows * p->blocks * p->chunks;
@@ -98,7 +103,7 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
 
 typedef struct {
     nnrt_kernel max_pool[2], max_pool_backward[2], max_index[1], max_unpool[2];
-    nnrt_kernel avg_pool[2], avg_pool_backward[2];
+    nnrt_kernel avg_pool[2], avg_pool_backward[2], avg_threes[2]; /* threes: forward and backward; NULL below AVX2 */
 } nnrt_pool_table;
 
 NNRT_TABLES_AVX2(pool)

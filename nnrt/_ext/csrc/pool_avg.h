@@ -46,27 +46,36 @@ static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int
 }
 
 /* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
- * four quarters of memory are fetched at once. */
-static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_even)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+ * `places` pieces of memory, two or four, are fetched at once. */
+INLINE const REAL *K(add_places)(REAL *sum, const REAL *x, int64_t count, int64_t n, int places)
 {
-    const int64_t quarter = count / (4 * EVEN * LANES), far = quarter * EVEN * LANES;
+    const int64_t piece = count / (places * EVEN * LANES), far = piece * EVEN * LANES;
     K(vec) all[EVEN] = {{0}};
-    for (int64_t r = 0; r < quarter;) {
+    for (int64_t r = 0; r < piece;) {
         K(vec) part[EVEN] = {{0}};
-        for (const int64_t stop = MIN(r + 64, quarter); r < stop; r++, x += EVEN * LANES)
-            UNROLL_EVEN for (int j = 0; j < EVEN; j++)
-                part[j] += (K(load)(x + j * LANES) + K(load)(x + j * LANES + far))
-                         + (K(load)(x + j * LANES + 2 * far) + K(load)(x + j * LANES + 3 * far));
+        for (const int64_t stop = MIN(r + 64, piece); r < stop; r++, x += EVEN * LANES)
+            UNROLL_EVEN for (int j = 0; j < EVEN; j++) {
+                K(vec) v = K(load)(x + j * LANES) + K(load)(x + j * LANES + far);
+                if (places == 4)
+                    v += K(load)(x + j * LANES + 2 * far) + K(load)(x + j * LANES + 3 * far);
+                part[j] += v;
+            }
         for (int j = 0; j < EVEN; j++)
             all[j] += part[j];
     }
-    x += 3 * far;
+    x += (places - 1) * far;
     memset(sum, 0, (size_t)n * sizeof *x);
     for (int64_t i = 0; i < EVEN * LANES; i++)
         sum[i % n] += ((const REAL *)all)[i];
-    for (int64_t i = 0; i < count - 4 * far; i++)
+    for (int64_t i = 0; i < count - places * far; i++)
         sum[i % n] += x[i];
     return sum;
+}
+
+static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_even)(const nnrt_pool_args *p, REAL *sum, const REAL *x,
+                                                                              int64_t count)
+{
+    return p->avx512 ? K(add_places)(sum, x, count, p->c, 2) : K(add_places)(sum, x, count, p->c, 4);
 }
 
 /* The sum of the unit's lines over pixels first..last-1 and its channels; backward each by its scale.
@@ -183,7 +192,7 @@ static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scra
         const int64_t high = few ? q.lines : 1, step = few ? p->c : p->chunk;
         const REAL *sum = few ? (const REAL *)p->from + first * p->c + q.c0
                     : whole && sizeof(REAL) == 4 && wide == p->c && EVEN * LANES % wide == 0
-                    ? K(add_even)(q.buffer, (const REAL *)p->from + q.line->from, q.lines * pixels * wide, wide)
+                    ? K(add_even)(p, q.buffer, (const REAL *)p->from + q.line->from, q.lines * pixels * wide)
                     : whole ? K(add_pixels)(q.buffer, (const REAL *)p->from + q.line->from + q.c0, q.lines, pixels, p->c, wide)
                     : K(add_lines)(p, &q, first, last);
         const int ahead = p->ahead && q.lines && !whole;
@@ -247,3 +256,84 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
 
 #undef ONE
 #undef MANY
+
+#if defined(__AVX2__)
+/* Means of 3 x 3 with stride 1 for AVX-512, which arithmetic keeps from memory's speed; forward and backward. */
+#define V4 __attribute__((target("avx512f")))
+typedef REAL K(zmm) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
+#define Z ((int64_t)(64 / sizeof(REAL)))
+
+/* sum = Σ scale * rows, three of them, over n elements in whole vectors. */
+V4 static void K(add_three)(REAL *sum, const REAL *const *x, const REAL *scale, int64_t n)
+{
+    const REAL *a = x[0], *b = x[1], *c = x[2];
+    const REAL r = scale[0], s = scale[1], t = scale[2];
+    for (int64_t i = 0; i < n; i += Z)
+        *(K(zmm) *)(sum + i) = *(const K(zmm) *)(a + i) * r + *(const K(zmm) *)(b + i) * s + *(const K(zmm) *)(c + i) * t;
+}
+
+/* y = scale (x + x[step..] + x[2 step..]). */
+V4 static void K(mean_three)(REAL *y, const REAL *x, int64_t step, REAL scale, int64_t n, int stream)
+{
+    for (int64_t i = 0; i < n; i += Z) {
+        const K(zmm) v = (*(const K(zmm) *)(x + i) + *(const K(zmm) *)(x + i + step) + *(const K(zmm) *)(x + i + 2 * step)) * scale;
+        if (stream)
+            _mm512_stream_si512((void *)(y + i), (__m512i)v);
+        else
+            *(K(zmm) *)(y + i) = v;
+    }
+}
+
+/* How many pixels from w0 + i on have three taps of one scale, `most` at most: they make a run. */
+static int64_t K(run)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t most)
+{
+    int64_t n = 0;
+    for (const window *w = q->window + i; n < most && w->last - w->first == 3; n++, w++) {
+        const line *tap = q->tap + w->first;
+        if (p->backward && (tap->scale != tap[1].scale || tap->scale != tap[2].scale))
+            break;
+    }
+    return n;
+}
+
+static void K(avg_threes)(const void *args, int64_t begin, int64_t end, void *scratch)
+{
+    UNITS {
+        const window *w = q.window, *right = w + (q.w1 - 1 - q.w0);
+        const int64_t c = p->c, first = p->backward ? cover_of(p->axis + 2, q.w0).first : w->start + w->first;
+        const int64_t last = p->backward ? cover_of(p->axis + 2, q.w1 - 1).last : right->start + right->last;
+        const REAL *sum = q.buffer;
+        if (q.lines == 3) {
+            const REAL *rows[3], scale[3] = {p->backward ? (REAL)q.line[0].scale : 1, p->backward ? (REAL)q.line[1].scale : 1,
+                                             p->backward ? (REAL)q.line[2].scale : 1};
+            for (int l = 0; l < 3; l++)
+                rows[l] = (const REAL *)p->from + q.line[l].from + first * c;
+            K(add_three)(q.buffer, rows, scale, (last - first) * c);
+        } else
+            K(add_lines)(p, &q, first, last);
+        sum -= first * c;
+        for (int64_t o = q.w0, n; o < q.w1; o += n, w += n) {
+            REAL *y = (REAL *)p->to + q.to + o * c;
+            const line *taps = p->backward ? q.tap + w->first : NULL, none = {0};
+            const REAL *x = p->backward ? sum : sum + (w->start + w->first) * c;
+            const REAL scale = p->backward ? 1 : (REAL)(p->divisor ? 1 / p->divisor : q.line->scale * w->scale);
+            n = K(run)(p, &q, o - q.w0, MIN(p->ahead ? 4 : q.w1, q.w1 - o));
+            for (int64_t i = o; p->ahead && i < o + (n ? n : 1); i++)
+                K(fetch)(p, &q, i);
+            if (n)
+                K(mean_three)(y, taps ? x + taps->from : x, c, taps ? (REAL)taps->scale : scale, n * c, p->stream);
+            else
+                for (int64_t j = 0; j < c; j += LANES)
+                    K(avg_one)(p, x + j, &none, 1, c, taps, w->last - w->first, scale, y + j, LANES);
+            n = n ? n : 1;
+        }
+    }
+    if (((const nnrt_pool_args *)args)->stream)
+        nnrt_stream_end();
+}
+#undef V4
+#undef Z
+#else
+#define avg_threes_f32 NULL
+#define avg_threes_f64 NULL
+#endif
