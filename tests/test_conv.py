@@ -89,7 +89,8 @@ def test_bad_input_is_named(name):
     ],
 )
 def test_other_types_are_named(call, message):
-    F.conv2d(X, W, padding=(1, 1))  # what is remembered of it must not let (1.0, 1) pass
+    F.conv2d(X, W, padding=(1, 1))  # what is remembered of these must not let (1.0, 1) pass
+    F.conv2d(X, W, groups=1)
     with pytest.raises(TypeError, match=message):
         call()
 

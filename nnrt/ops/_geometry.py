@@ -105,7 +105,7 @@ def check_addressable(op, shape, itemsize=8):
         raise RuntimeError(f"{op}: the result's shape {shape} is beyond what memory can address")
 
 
-@lru_cache(4096)
+@lru_cache(4096, typed=True)
 def conv_geometry(op, dims, x, w, b, stride, padding, dilation, groups):
     """Geometry of a convolution; x, w, b are shapes (b may be None), the rest as ints() left it or a string."""
     _checked(op, dims, x, w, b, groups, False)
@@ -134,7 +134,7 @@ def conv_geometry(op, dims, x, w, b, stride, padding, dilation, groups):
     return _geometry(op, text, (batch, w[1] * groups), sizes, (batch, w[0]), out, w, stride, front, dilation, groups)
 
 
-@lru_cache(4096)
+@lru_cache(4096, typed=True)
 def transposed_geometry(op, dims, x, w, b, stride, padding, output_padding, dilation, groups):
     """Geometry of the convolution whose adjoint is asked for: x is the shape of its result."""
     _checked(op, dims, x, w, b, groups, True)
