@@ -231,4 +231,4 @@ def _choose_again(_):
 
 config.on_change("conv", _choose_again)
 config.on_change("precision", _choose_again)
-registry.on_forget(_made.clear)
+config.on_change("backend", _choose_again)  # whose vectors may be shorter
