@@ -413,10 +413,11 @@ static void K(cell_backward)(const nnrt_rnn_args *p, const K(task) *k, int64_t t
         const REAL *g = (const REAL *)p->gates + at * K(gates)(p) * h + u;
         const REAL *kept = (const REAL *)p->kept + at * h + u;
         const REAL *dy = p->dy && !dm ? (const REAL *)p->dy + y : NULL;
-        /* Row i + AHEAD, or of the step that comes next the first ones. */
+        /* Row i + AHEAD, or of the step that comes next, if any, the first ones. */
         const int64_t past = i + K(AHEAD) - live;
-        const int64_t ahead = past < 0 ? r + K(AHEAD) * k->every : k->r0 + MIN(past, going) * k->every;
-        const int64_t far = K(place)(p, d, past < 0 ? t : before, ahead) - at;
+        const int64_t far = past < 0 ? K(AHEAD) * k->every
+                            : going  ? K(place)(p, d, before, k->r0 + MIN(past, going) * k->every) - at
+                                     : 0;
         if (p->cell == NNRT_CELL_LSTM) {
             const REAL *c = i < going ? (const REAL *)p->kept + held * h + u
                             : p->c0   ? (const REAL *)p->c0 + (d * b + r) * h + u
