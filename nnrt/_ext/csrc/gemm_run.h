@@ -103,9 +103,11 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                                                        : a + i * a_row + p * a_col;
                         if (src)
                             tail.src = src + i * tail.src_row + j;
-                        /* c's lines would come one by one when they are stored to. */
+                        /* c's lines would come one by one when they are stored to. As far as L2: rows 4 kB apart share
+                         * one set of L1. */
                         for (int64_t r = i; r < i + rows; r++)
-                            __builtin_prefetch(c + r * c_row + j, 1);
+                            for (int64_t q = 0; q < NR; q += 64 / (int64_t)sizeof(REAL))
+                                __builtin_prefetch(c + r * c_row + j + q, 1, 2);
                         /* What comes next: of a packed b the panel; of a, when the first panel meets it, the tile in the rows
                          * below or, transposed, the next line of each row. */
                         tail.ahead = NULL;
