@@ -70,6 +70,8 @@ KERNELS = [
         *(depthwise(1, (9, w), 20, 3, s, 1) for w in (1, 2, 4, 8, 13, 30) for s in (1, 2, 3)),
         *(geometry(2, (6, 7), g * c, g * o, g, 3, s, 1) for c, o, g in GROUPS for s in (1, 2)),
         *(geometry(1, (8, 21), g * c, g * o, g, 3, 1, 1, 2) for c, o, g in ((1, 1, 6), (4, 4, 6), (8, 8, 2))),
+        # inputs that no tap reads, as beside the only output of a stride
+        *(geometry(2, (6, 5), g * c, g * o, g, 3, 1, p, far=far) for c, o, g in GROUPS for p in (0, 1) for far in (-1, 1)),
         *(depthwise(1, (12, 11), 19, k, s, k // 2) for k in (1, 2, 5, 7) for s in (1, 2)),
         *(depthwise(2, (6, 7), c, 3, s, 1, terms="b", turned=True) for c in (4, 16, 17, 64, 96) for s in (1, 2)),
         *(depthwise(2, size, 37, 3, 1, q, terms="b") for size in ((3, 4), (5, 3), (7, 7), (13, 6)) for q in (1, 0, 2)),

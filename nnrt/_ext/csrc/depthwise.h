@@ -34,8 +34,12 @@ typedef struct {
 /* An axis has at most so many. */
 static inline int64_t nnrt_stretches(const nnrt_axis *a) { return a->phases * (2 * a->taps + 1); }
 
-/* Whether the filter's gradient takes three taps along an axis at a time. */
-static inline int nnrt_slides(const nnrt_axis *a) { return a->taps == 3 && a->stride == 1 && a->dilation == 1; }
+/* Whether the filter's gradient takes three taps along an axis at a time. Of one output, whose stride says nothing, inputs may lie
+ * where no tap reads them. */
+static inline int nnrt_slides(const nnrt_axis *a)
+{
+    return a->taps == 3 && a->stride == 1 && a->dilation == 1 && a->in + 2 * a->padding <= a->out + 2;
+}
 
 typedef struct {
     nnrt_work work;
