@@ -54,12 +54,18 @@ cdef extern from "shape.h" nogil:
         int64_t diagonal
         int64_t task
         int upper
+    ctypedef struct nnrt_blocks_args:
+        nnrt_work work
+        char *out
+        const char *x
+        int64_t total, down, across, s, run, rows, wide, top, left, task
     ctypedef struct nnrt_shape_table:
         nnrt_kernel rows[2]
         nnrt_kernel transpose[2]
         nnrt_kernel join[1]
         nnrt_kernel flat[1]
         nnrt_kernel triangle[1]
+        nnrt_kernel blocks[1]
         nnrt_kernel half[2]
     const nnrt_shape_table *nnrt_shape(int isa)
 
@@ -245,3 +251,21 @@ def convert(ndarray out, ndarray x):
     args.out, args.x, args.bytes = <char *>PyArray_DATA(out), <const char *>PyArray_DATA(x), PyArray_NBYTES(out)
     args.work.bytes = 6.0 * PyArray_SIZE(out)
     launch(&table.half[way], &args, (PyArray_SIZE(out) + NNRT_SHAPE_TASK - 1) // NNRT_SHAPE_TASK)
+
+
+def blocks(ndarray out, ndarray x, int64_t top, int64_t left):
+    cdef nnrt_blocks_args args
+    cdef int64_t pixel = PyArray_DIM(x, 3) * PyArray_ITEMSIZE(x)
+    if PyArray_SIZE(out) == 0:
+        return
+    if not PyArray_IS_C_CONTIGUOUS(out) or not PyArray_IS_C_CONTIGUOUS(x):
+        _ref.blocks(out, x, top, left)
+        return
+    memset(&args, 0, sizeof(args))
+    args.out, args.x = <char *>PyArray_DATA(out), <const char *>PyArray_DATA(x)
+    args.down, args.across, args.s = PyArray_DIM(out, 1), PyArray_DIM(out, 2), PyArray_DIM(out, 3)
+    args.total, args.run = PyArray_DIM(out, 0) * args.down, args.s * pixel
+    args.rows, args.wide, args.top, args.left = PyArray_DIM(x, 1), PyArray_DIM(x, 2) * pixel, top, left * pixel
+    args.task = max(1, NNRT_SHAPE_BYTES // (args.across * args.s * args.run))
+    args.work.bytes = PyArray_NBYTES(out) + PyArray_NBYTES(x)
+    launch(table.blocks, &args, (args.total + args.task - 1) // args.task)

@@ -34,3 +34,7 @@ def triangle(out, x, diagonal, upper):
 
 def convert(out, x):
     _ref.convert(out, x)
+
+
+def blocks(out, x, top, left):
+    _ref.blocks(out, x, top, left)

@@ -29,3 +29,12 @@ def convert(out: Out, x):
     """out = x in out's dtype, of which one is float16, any strides; what is too large becomes infinite."""
     with np.errstate(invalid="ignore", over="ignore"):
         np.copyto(out, x, casting="unsafe")
+
+
+def blocks(out: Out, x, top, left):
+    """out [N, Q, P, s, s C] = x [N, H, W, C] in blocks of s x s pixels, from (-top, -left) on, where x is 0; C-ordered."""
+    n, down, across, s, run = out.shape
+    wide = np.zeros((n, down * s, across * s, x.shape[3]), x.dtype)
+    part = x[:, : max(down * s - top, 0), : max(across * s - left, 0)]
+    wide[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+    out[...] = wide.reshape(n, down, s, across, run).swapaxes(2, 3)

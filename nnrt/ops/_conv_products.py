@@ -22,8 +22,8 @@ bound = {}  # (geometry, dtype, once): what bind made; another dict once setting
 
 
 def forward(y, x, w, cell, b, residual, g, once, activation=None):
-    """y = act(x * w + b + residual)."""
-    bind(g, y.dtype, once)(w, cell, b, activation)(y, x, residual)
+    """y = act(x * w + b + residual); returns what filter_grad takes as `made`."""
+    return bind(g, y.dtype, once)(w, cell, b, activation)(y, x, residual)
 
 
 def bind(g, dtype, once):
@@ -78,10 +78,12 @@ def bind(g, dtype, once):
     def blockwise(w, cell, b, activation):
         over, s = blocks(g), stride[1]
         u, conv, size = _packed_blocks(w, cell, g, tile, over), W.conv, g.y[2:4]
+        kept = once and "winograd" in chosen("filter", g, dtype, True)
 
         def product(y, x, residual):
             z = _phases.split(flat(x), size, over, s, padding[1:])
             conv(flat(y), z, u, b, flat(residual), (0, 0, 0), over, tile, activation)
+            return z if kept else None
 
         return product
 
@@ -140,8 +142,8 @@ def _winograd(y, x, u, b, residual, padding, g, tile, activation, backward=False
     _dilated.join(y, parts, d)
 
 
-def filter_grad(dw, x, dy, g, db=None):
-    """dw = Σ dy x, and db = Σ dy unless it is None."""
+def filter_grad(dw, x, dy, g, db=None, made=None):
+    """dw = Σ dy x, and db = Σ dy unless it is None. made: blocks of x that the forward product made, or None."""
     how = chosen("filter", g, x.dtype, True)
     if db is not None and how in ("fft", "columns", "pointwise"):  # the others sum dy where they read it
         L.bias_grad(db, _rows(dy))
@@ -162,7 +164,7 @@ def filter_grad(dw, x, dy, g, db=None):
             dw.reshape(g.w)[...] = four[..., :3, :3]
     elif over := blocks(g):
         s, dv = g.stride[1], memory.empty((g.w[0], g.w[1] * g.stride[1] ** 2, 1, over, over), dw.dtype)
-        z = _phases.split(_flat(x), g.y[2:4], over, s, g.padding[1:])
+        z = _phases.split(_flat(x), g.y[2:4], over, s, g.padding[1:]) if made is None else made
         W.filter_backward(dv, db, z, _flat(dy), (0, 0, 0), int(how[-1]))
         _phases.join_filter(dw.reshape(g.w), dv, s)
     else:

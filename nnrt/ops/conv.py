@@ -97,13 +97,13 @@ def _conv(op, dims, input, weight, bias, stride, padding, dilation, groups, acti
     if residual is not None:
         residual = residual_of(op, residual, as_nchw(y, dims + 2) if batched else as_nchw(y, dims + 2)[0], batched)
     cell = cell_of(weight)
-    forward(y, xl, w, cell, b, residual, g, _once(weight), activation)
+    made = forward(y, xl, w, cell, b, residual, g, _once(weight), activation)
     out = as_nchw(y, dims + 2)
-    return record(out if batched else out[0], conv_backward, (input, weight, bias), (input, weight, xl, g, cell))
+    return record(out if batched else out[0], conv_backward, (input, weight, bias), (input, weight, xl, g, cell, made))
 
 
 def conv_backward(node, dy):
-    x, w, xl, g, cell = node.saved
+    x, w, xl, g, cell, made = node.saved
     batched = x.ndim == w.ndim
     dyl = channels_last(dy if batched else dy[None])
     dx = dw = db = None
@@ -114,7 +114,7 @@ def conv_backward(node, dy):
     if node.needs(1):
         dw = memory.empty(w.shape, w.dtype)
         db = memory.empty(dyl.shape[-1:], dyl.dtype) if node.needs(2) else None
-        filter_grad(dw, xl, dyl, g, db)
+        filter_grad(dw, xl, dyl, g, db, made)
     elif node.needs(2):
         db = bias_grad(dyl)
     return dx, dw, db

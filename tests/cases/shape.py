@@ -87,6 +87,20 @@ KERNELS = [
         for to in (np.float16, np.float32)
     ],
     Kernel("shape.copy", "every-second", copied((70001,), (0,), step=2)),
+    *[
+        Kernel(
+            "shape.blocks",
+            f"{x}-{s}-{top}-{left}".replace(" ", ""),
+            lambda rng, dtype, out=(x[0], *size, s, s * x[3]), x=x, top=top, left=left: [
+                Output(out), rng.standard_normal(x).astype(dtype), top, left
+            ],
+        )
+        for x, size, s, top, left in (
+            ((2, 9, 11, 3), (8, 9), 2, 3, 3), ((1, 16, 15, 3), (5, 5), 4, 2, 1), ((1, 7, 7, 16), (4, 5), 2, 0, 1),
+            ((3, 2, 2, 3), (3, 3), 2, 7, 9), ((1, 8, 8, 1), (2, 3), 3, 1, 0), ((40, 40, 40, 3), (21, 21), 2, 1, 1),
+            ((0, 8, 8, 3), (4, 4), 2, 0, 0),
+        )
+    ],
 ]
 
 def parts(rng, dtype, *shapes):

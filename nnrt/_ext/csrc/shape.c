@@ -100,6 +100,29 @@ static void triangle(const void *args, int64_t begin, int64_t end, void *s)
     }
 }
 
+/* Blocks of a row one after the other: their lines are written while they are in L1. */
+static void blocks(const void *args, int64_t begin, int64_t end, void *s)
+{
+    const nnrt_blocks_args *p = args;
+    const int64_t run = p->run, left = p->left, stop = end * p->task < p->total ? end * p->task : p->total;
+    for (int64_t k = begin * p->task * p->s; k < stop * p->s; k++) {
+        const int64_t t = k / p->s, n = t / p->down, i = k - n * p->down * p->s - p->top;
+        const int64_t wide = i >= 0 && i < p->rows ? p->wide : 0;
+        const char *from = p->x + (n * p->rows + i) * p->wide - left;
+        char *to = p->out + (t * p->across * p->s + k % p->s) * run;
+        for (int64_t e = -left; e < p->across * run - left; e += run, from += run, to += p->s * run)
+            if (e >= 0 && e + run <= wide) {
+                __builtin_prefetch(from + p->s * wide); /* the next blocks' */
+                copy_run(to, from, (size_t)run);
+            } else {
+                const int64_t before = e < 0 ? -e : 0, after = wide - e < run ? wide - e : run;
+                memset(to, 0, (size_t)run);
+                if (after > before)
+                    memcpy(to + before, from + before, (size_t)(after - before));
+            }
+    }
+}
+
 #ifdef __F16C__
 #include <immintrin.h>
 
@@ -148,6 +171,7 @@ const nnrt_shape_table NNRT_SYM(shape) = {
     ENTRY(rows), ENTRY(transpose), .join = {{"shape/join/" NNRT_STR(NNRT_ISA), join}},
     .flat = {{"shape/flat/" NNRT_STR(NNRT_ISA), flat}},
     .triangle = {{"shape/triangle/" NNRT_STR(NNRT_ISA), triangle}},
+    .blocks = {{"shape/blocks/" NNRT_STR(NNRT_ISA), blocks}},
 #ifdef __F16C__
     .half = {{"shape/convert/f16/" NNRT_STR(NNRT_ISA), to_half}, {"shape/convert/f32/" NNRT_STR(NNRT_ISA), from_half}},
 #endif

@@ -50,12 +50,23 @@ typedef struct {
     int upper;
 } nnrt_triangle_args;
 
+/* out [n, down, across, s, run] = x [n, rows, wide] between zeros, cut into blocks of s rows, from `top` rows and `left` bytes
+ * before it on; wide, run and left in bytes. */
+typedef struct {
+    nnrt_work work;
+    char *out;
+    const char *x;
+    int64_t total, down, across, s, run; /* total: n down */
+    int64_t rows, wide, top, left;
+    int64_t task; /* rows of blocks of one */
+} nnrt_blocks_args;
+
 /* Elements of a task: 128 or 256 kB each way, below which a second thread gains nothing. */
 enum { NNRT_SHAPE_TASK = 32768 };
 
 /* rows and transpose are indexed by the element's width: 4 or 8 bytes. */
 typedef struct {
-    nnrt_kernel rows[2], transpose[2], join[1], flat[1], triangle[1];
+    nnrt_kernel rows[2], transpose[2], join[1], flat[1], triangle[1], blocks[1];
     nnrt_kernel half[2]; /* to float16, to float32; empty where CPUs need not have an instruction for it */
 } nnrt_shape_table;
 
