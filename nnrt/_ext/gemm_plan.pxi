@@ -227,9 +227,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         if strips:
             g.high = min(g.block, max(2, down * g.batch // want))
         else:
-            # Narrower strips read too little of each row of a b in place for prefetching: few panels are one strip,
-            # whose rows are cut (64x64x64 at two threads 8.1 to 5.9 us, 128x10x400 22 to 13).
-            wide = max(1 if g.packed_b else min(across, 4), across * g.batch // want)
+            # Few panels are one strip, whose rows are cut (64x64x64 at two threads 8.1 to 5.9 us, 128x10x400 22 to 13).
+            wide = 1 if g.packed_b else min(across, 4) if turned else strip_of(across, 2 if ops.keep else 4)
+            wide = max(wide, across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
             strip = g.batch * ceil_div(across, wide)
             if turned and strip < TURNED_STRIPS:
@@ -266,6 +266,16 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if panels_b != NULL:
         give(panels_b, b_matrices * b_count * size)
     return rc
+
+
+cdef int64_t strip_of(int64_t across, int64_t most) noexcept nogil:
+    # Panels of a strip: as many as `most`, or down to half of them where two threads share those more evenly. Narrower ones
+    # read too little of each row of a b in place for the hardware, but not where tiles ask for its rows.
+    cdef int64_t wide, best = across, least = across
+    for wide in range(most, most // 2 - 1, -1):
+        if across > 4 and ceil_div(ceil_div(across, wide), 2) * wide < least:
+            best, least = wide, ceil_div(ceil_div(across, wide), 2) * wide
+    return best
 
 
 cdef int64_t group(const nnrt_gemm_ops *ops, int64_t wide, int64_t size) noexcept nogil:
