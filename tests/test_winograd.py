@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnrt import config, registry
+from nnrt import config, memory, registry
 from nnrt._ref import conv as reference
 from nnrt._ref.linear import ACTIVATIONS, _activate
 from tests.cases.winograd import FORMS, SHAPES, output_size
@@ -104,6 +104,24 @@ def test_epilogue(backend, tile, taps, act, residual, rng):
         lib.conv(y, x, transformed(lib, w, tile), b, r, padding, taps, tile, act)
         expected = direct(x, w, size, padding) + b + (r if residual else 0)
         close(y, _activate(expected, act), taps**2 * x.shape[-1])
+
+
+@pytest.mark.parametrize("o", [32, 24])
+def test_outputs_larger_than_the_caches(backend, o, rng):
+    """Whole lines of them bypass the caches: the same values as image by image."""
+    if backend != "cython":
+        pytest.skip("the compiled kernels' alone")
+    lib = kernels(backend)
+    n = (16 << 20) // (129 * 126 * 4 * o) + 1
+    x, f, size, padding = problem(rng, np.float32, (n, 130, 127, 3, o, (1, 1), 0), 4)
+    b, u, y = rng.standard_normal(o).astype(np.float32), transformed(lib, f, 3), memory.empty(size, np.float32)
+    r = np.full(size, 0.25, np.float32)
+    assert y.nbytes >= 16 << 20 and y.ctypes.data % 64 == 0
+    lib.conv(y, x, u, b, r, padding, 4, 3, "relu")
+    one = memory.empty((1, *size[1:]), np.float32)
+    for i in range(n):
+        lib.conv(one, x[i : i + 1], u, b, r[:1], padding, 4, 3, "relu")
+        np.testing.assert_array_equal(y[i : i + 1], one)
 
 
 @EACH_FORM

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 from cython cimport floating
-from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_SIZE, ndarray
+from numpy cimport PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NBYTES, PyArray_SIZE, ndarray
 
 from nnrt._ext.linear cimport (
     NNRT_ACT_RELU, linear_table, nnrt_gemm, nnrt_gemm_ops,
@@ -43,7 +43,7 @@ cdef extern from "winograd.h" nogil:
         int64_t u_pass
         void *dw
         void *totals
-        int32_t relu
+        int32_t relu, past
         int64_t first, last, block, group, chunk
         void *v
         void *q
@@ -60,6 +60,10 @@ cdef extern from "winograd.h" nogil:
         nnrt_winograd_ops strided[2]
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
+
+cdef extern from "stream.h" nogil:
+    enum:
+        NNRT_STREAM_BYTES
 
 cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 
@@ -215,6 +219,8 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     p.bias = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
     p.relu = code == NNRT_ACT_RELU
+    p.past = (PyArray_NBYTES(y) >= NNRT_STREAM_BYTES and code <= NNRT_ACT_RELU and p.o * size % 64 == 0
+              and <size_t>p.y % 64 == 0)
     p.work.flops = 2.0 * k2 * p.spread * p.spread * p.last * p.depth * p.y_pixel
     p.work.bytes = <double>size * (p.n * p.h * p.w * p.x_pixel + PyArray_SIZE(y) + PyArray_SIZE(u))
     if code <= NNRT_ACT_RELU:
@@ -396,7 +402,7 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
     cdef int rc
     p.turned, p.o, p.c = True, p.c, p.o
     p.parts, p.block = PARTS, NEAR
-    p.rows, p.panels, p.squares = whole(p.o, nr), 1, k2
+    p.rows, p.panels, p.squares = p.o, 1, k2
     p.v_panel, p.q_panel = 0, p.block * nr
     p.v_step, p.q_step = apart(p.block * nr, size), apart(ceil_div(p.o, nr) * p.q_panel, size)
     p.s_row = nr

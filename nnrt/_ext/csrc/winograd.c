@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "stream.h"
 #include "winograd.h"
 
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -44,6 +45,14 @@ const nnrt_winograd_table NNRT_SYM(winograd) = {
 #define ELEMENT REAL
 #define ELEMENT_BYTES REAL_BYTES
 #include "transpose.h"
+
+/* A line that bypasses the caches. */
+INLINE void K(store_past)(REAL *p, K(vec) v)
+{
+#if VBYTES == 64
+    _mm512_stream_si512((void *)p, (__m512i)v);
+#endif
+}
 
 /* Elements from one matrix of a panel of u to the next, and before the panel of column j. */
 INLINE int64_t K(u_step)(int64_t depth, int64_t width)
@@ -121,13 +130,15 @@ static void K(multiply)(const nnrt_winograd_args *p, const REAL *v, int64_t tile
 /* A block of s: o0..o1 of a group and c0..c1 of each phase. */
 typedef struct {
     int64_t group, o0, o1, c0, c1, width; /* of a phase in s */
+    const char *soon; /* what will be read from memory, so many lines of it with each matrix */
+    int64_t lines;
 } K(block);
 
 INLINE K(block) K(block_of)(const nnrt_winograd_args *p, int64_t t)
 {
     const int64_t wide = p->panels * NR, down = CEIL(p->o, p->rows), across = CEIL(p->c, wide);
     const int64_t o = t / across % down * p->rows, c = t % across * wide, c1 = MIN(c + wide, p->c);
-    return (K(block)){t / across / down, o, MIN(o + p->rows, p->o), c, c1, CEIL(c1 - c, NR) * NR};
+    return (K(block)){t / across / down, o, MIN(o + p->rows, p->o), c, c1, CEIL(c1 - c, NR) * NR, NULL, 0};
 }
 
 /* s += q^T v over these tiles, matrices e0..e1. */
@@ -136,6 +147,8 @@ static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(bloc
     const int64_t phases = p->step * p->step;
     nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = p->s_row, .line = NR * sizeof(REAL)};
     for (int64_t e = e0; e < e1; e++) {
+        for (int64_t i = 0; i < w.lines; i++, w.soon += 64)
+            __builtin_prefetch(w.soon, 0, 2);
         const REAL *v = (const REAL *)p->v + e * p->v_step + w.group * phases * p->v_set;
         const REAL *q = (const REAL *)p->q + e * p->q_step + w.group * p->q_set, *first = v + w.c0 / NR * p->v_panel;
         for (int64_t o = w.o0; o < w.o1; o += NR) {
@@ -160,6 +173,14 @@ static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(bloc
     }
 }
 
+/* Up to where dy has been read before tile t, with the tiles beside it. */
+static const char *K(read_to)(const nnrt_winograd_args *p, int64_t t)
+{
+    const int64_t image = p->down * p->across, all = p->oh * p->ow;
+    const int64_t at = (t % image + p->across) * p->tile * p->ow / p->across;
+    return (const char *)((const REAL *)p->y + (t / image * all + MIN(at, all)) * p->y_pixel);
+}
+
 /* s of one part of the tiles, turned: a block of them is transformed and summed in L2, the columns a panel at a time. */
 COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares, K(transform_input) of_x,
                              K(transform_input) of_dy)
@@ -178,12 +199,15 @@ COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *ro
         next = MIN(t + p->block, end);
         a.first = t > begin, a.last = a.first + next - t;
         of_x(p, &x, t, next, v, room);
+        const char *soon = K(read_to)(p, next), *last = K(read_to)(p, MIN(next + p->block, end));
+        const int64_t lines = last > soon ? CEIL(last - soon, 64 * squares * blocks) : 0;
         for (int64_t i = 0; i < blocks; i++) {
             const int64_t n = MIN(NR, p->c - i * NR);
             const K(image) dy = {(const REAL *)p->y + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR, 0, 0, p->v_step,
                                  totals ? totals + i * NR : NULL};
             of_dy(p, &dy, t, next, q, room);
-            K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR}, s + i * p->s_block, 0, squares);
+            K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR, soon, lines}, s + i * p->s_block, 0, squares);
+            soon += 64 * lines * squares;
         }
     }
 }
@@ -287,6 +311,8 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
             }
         }
     }
+    if (p->past)
+        nnrt_stream_end();
 }
 
 /* dw[lane][tap] of n lanes, `apart` from each other, from taps[tap][lane]. */

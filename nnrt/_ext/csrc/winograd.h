@@ -49,6 +49,7 @@ typedef struct {
     void *dw;
     void *totals;        /* of filter_backward: [tasks of kernel `output`, or parts; channels], sums of dy, or NULL */
     int32_t relu;
+    int32_t past;        /* y bypasses the caches: whole lines of it, with vectors of 64 bytes */
 
     /* The plan. */
     int64_t first, last; /* tiles of this launch; of conv: all */

@@ -102,7 +102,7 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
     const int64_t spread = p->spread, high = CEIL(p->oh - down, spread), wide = CEIL(p->ow - right, spread);
     const int64_t pixel = spread * p->y_pixel, line = p->ow * pixel, m_step = p->m_step;
     const int64_t ahead = p->groups > 1 ? p->o : M * pixel;
-    const int relu = p->relu;
+    const int relu = p->relu, past = p->past;
     K(vec) half[6][6];
     for (int64_t t = t0; t < t1; t++, m += p->m_row) {
         const int64_t image = t / (p->down * p->across), top = t / p->across % p->down * M, left = t % p->across * M;
@@ -122,8 +122,12 @@ HOT static void F(transform_products)(const nnrt_winograd_args *p, int64_t t0, i
             z += K(load_some)(residual + to, n);                                \
         if (relu)                                                               \
             z = K(relu_vec)(z);                                                 \
-        K(store_some)(y + to, n, z);                                            \
-        __builtin_prefetch(y + to + ahead, 1);                                  \
+        if (VBYTES == 64 && __builtin_expect(past, 0))                          \
+            K(store_past)(y + to, z);                                           \
+        else {                                                                  \
+            K(store_some)(y + to, n, z);                                        \
+            __builtin_prefetch(y + to + ahead, 1);                              \
+        }                                                                       \
     }
             BOTH_WAYS(at, KS, M, half, 0, KS, rows, PRODUCT, PUT_Y)
         }
