@@ -8,6 +8,10 @@ from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, 
 from nnrt._ext.runtime cimport data, dtype_code, give, isa_level, launch, nnrt_kernel, nnrt_work, span, take
 
 
+cdef extern from "nnrt.h" nogil:
+    enum:
+        NNRT_AVX512
+
 cdef extern from "stream.h" nogil:
     enum:
         NNRT_STREAM_BYTES
@@ -32,7 +36,7 @@ cdef extern from "norm.h" nogil:
         double *slope
         int64_t n, rows, c, groups
         int64_t times, wide, parts, part, blocks, cols, pieces, piece, batch, group
-        int relu, fixed, stream
+        int relu, fixed, stream, avx512
         double eps
     ctypedef struct nnrt_norm_table:
         nnrt_kernel moments[2]
@@ -76,6 +80,7 @@ cdef void channels(nnrt_norm_args *a, ndarray x, int64_t groups) noexcept:
     a.rows = PyArray_DIM(x, 1)
     a.c = PyArray_DIM(x, 2)
     a.groups = groups
+    a.avx512 = isa_level() == NNRT_AVX512
 
 
 cdef inline void work(nnrt_norm_args *a, ndarray x, double flops, double passes) noexcept:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "norm.h"
+#include "norm_wide.h"
 #include "stream.h"
 
 typedef nnrt_norm_args args_t;
@@ -12,6 +13,7 @@ typedef nnrt_norm_args args_t;
 #define LOOP(i, n) for (int64_t i = 0; i < (n); i++)
 /* The same over pointers that cannot meet, though the compiler does not see it. */
 #define FREE_LOOP(i, n) _Pragma("GCC ivdep") LOOP(i, n)
+#define LINE __attribute__((aligned(64)))
 #define EACH_UNIT(count)                                                          \
     const args_t *p = args;                                                       \
     int64_t all = (count), stop = end * p->group < all ? end * p->group : all;    \

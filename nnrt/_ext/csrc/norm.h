@@ -27,6 +27,7 @@ typedef struct {
     int64_t n, rows, c, groups;
     int64_t times, wide, parts, part, blocks, cols, pieces, piece, batch, group;
     int relu, fixed;
+    int avx512; /* norm_wide.h */
     int stream; /* is y written past the caches, `batch` elements at a time? */
     double eps;
 } nnrt_norm_args;

@@ -10,9 +10,9 @@
  * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST turns. These
  * are part of the run: however far from the others, they keep Σ (x - m)² below RUN / FIRST times the result, give or take one. */
 static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t turns, int64_t high,
-                     int64_t far, int64_t stride, int64_t w, int64_t before)
+                     int64_t far, int64_t stride, int64_t w, int64_t before, int wide)
 {
-    REAL m[NNRT_NORM_COLS], s[NNRT_NORM_COLS], q[NNRT_NORM_COLS];
+    REAL m[NNRT_NORM_COLS] LINE, s[NNRT_NORM_COLS] LINE, q[NNRT_NORM_COLS] LINE;
     const int64_t rows = turns * high;
     if (!before) {
         const int64_t some = least(turns, NNRT_NORM_FIRST);
@@ -30,6 +30,10 @@ static void K(carry)(double *restrict mean, double *restrict square, const REAL 
         LOOP(i, w) m[i] = (REAL)mean[i];
     memset(s, 0, (size_t)w * sizeof *s);
     memset(q, 0, (size_t)w * sizeof *q);
+    if (wide) {
+        wide_moments((void *)s, (void *)q, (void *)x, turns, far, stride, w, (void *)m);
+        turns = 0;
+    }
     for (; turns > 0; turns--, x += stride)
         if (high > 1)
             LOOP(i, w)
@@ -62,12 +66,14 @@ static void K(moments)(const void *args, int64_t begin, int64_t end, void *scrat
         unit_t t = unit_of(p, u);
         const REAL *x = (const REAL *)p->x + t.at;
         int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c, turns = full / 4, done = 4 * turns;
+        const int wide = WIDE(p, t.w);
         for (int64_t r = 0; r < turns; r += NNRT_NORM_TURNS)
-            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_TURNS, turns - r), 4, turns * t.stride, t.stride, t.w, 4 * r);
+            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_TURNS, turns - r), 4, turns * t.stride, t.stride, t.w, 4 * r,
+                     wide);
         if (done < full)
-            K(carry)(t.first, t.second, x + done * t.stride, full - done, 1, 0, t.stride, t.w, done);
+            K(carry)(t.first, t.second, x + done * t.stride, full - done, 1, 0, t.stride, t.w, done, 0);
         if (rest)
-            K(carry)(t.first, t.second, x + full * t.stride, 1, 1, 0, t.stride, rest, full);
+            K(carry)(t.first, t.second, x + full * t.stride, 1, 1, 0, t.stride, rest, full, 0);
     }
 }
 
@@ -76,7 +82,7 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
                                                               const REAL *restrict a, const REAL *restrict b,
                                                               int relu)
 {
-    REAL s[NNRT_NORM_COLS], q[NNRT_NORM_COLS];
+    REAL s[NNRT_NORM_COLS] LINE, q[NNRT_NORM_COLS] LINE;
     const REAL *restrict x = (const REAL *)p->x + t.at, *restrict dy = (const REAL *)p->dy + t.at;
     const int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c, w = t.w;
     const int64_t quarter = full / 4, far = quarter * t.stride, more = full - 4 * quarter + (rest > 0);
@@ -87,6 +93,12 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
         const int64_t last = least(r + NNRT_NORM_TURNS, quarter + more);
         memset(s, 0, (size_t)w * sizeof *s);
         memset(q, 0, (size_t)w * sizeof *q);
+        if (WIDE(p, w) && r < quarter) {
+            const int64_t turns = least(last, quarter) - r;
+            wide_products((void *)s, (void *)q, (void *)(x + r * t.stride), (void *)(dy + r * t.stride), turns, far, t.stride,
+                          w, (void *)m, (void *)a, (void *)b, relu);
+            r += turns;
+        }
         for (; r < least(last, quarter); r++) {
             const REAL *restrict v = x + r * t.stride, *restrict g = dy + r * t.stride;
             LOOP(i, w)
@@ -182,7 +194,7 @@ static void K(backward_sums)(const void *args, int64_t begin, int64_t end, void 
     EACH_UNIT(p->n * p->parts * p->blocks)
     {
         unit_t t = unit_of(p, u);
-        REAL m[NNRT_NORM_COLS], a[NNRT_NORM_COLS], b[NNRT_NORM_COLS];
+        REAL m[NNRT_NORM_COLS] LINE, a[NNRT_NORM_COLS] LINE, b[NNRT_NORM_COLS] LINE;
         K(affine)(p, t.i, u % p->blocks * p->cols, t.w, m, a, b);
         if (p->above)
             K(passed)(p, t, m);
@@ -343,7 +355,7 @@ static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REA
 }
 
 /* Pieces of y, past the caches where it is large: made in a buffer that lies behind the vectors. */
-#define PIECES(vectors, AFFINE, RUN_PASS)                                         \
+#define PIECES(vectors, AFFINE, RUN_WIDE, RUN_PASS)                               \
     int64_t w = ((const args_t *)args)->wide, known = -1, i, count;               \
     REAL *m = scratch, *a = m + w, *b = a + w, *s = b + w, *d = s + w, *buffer = m + (vectors) * w; \
     (void)s, (void)d;                                                             \
@@ -358,11 +370,14 @@ static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REA
             AFFINE;                                                               \
             known = i;                                                            \
         }                                                                         \
+        int64_t from = 0;                                                         \
+        if (WIDE(p, w) && !more)                                                  \
+            RUN_WIDE(y, from = count - count % w);                                \
         if (!p->stream) {                                                         \
-            RUN_PASS(y, 0, count);                                                \
+            RUN_PASS(y + from, from, count - from);                               \
             continue;                                                             \
         }                                                                         \
-        for (int64_t from = 0; from < count; from += p->batch) {                  \
+        for (; from < count; from += p->batch) {                                  \
             int64_t some = least(p->batch, count - from);                         \
             RUN_PASS(buffer, from, some);                                         \
             nnrt_stream((char *)(y + from), (const char *)buffer, some * (int64_t)sizeof(REAL)); \
@@ -374,7 +389,9 @@ static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REA
 static void K(normalize)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
 #define FORWARD(to, from, some) K(forward_pass)(to, x + (from), some, w, m, a, b, more ? more + (from) : NULL, p->relu)
-    PIECES(3, K(affine)(p, i, 0, w, m, a, b), FORWARD)
+#define FORWARD_WIDE(to, some) \
+    wide_forward((void *)(to), (void *)x, some, w, (void *)m, (void *)a, (void *)b, p->relu, p->stream)
+    PIECES(3, K(affine)(p, i, 0, w, m, a, b), FORWARD_WIDE, FORWARD)
 }
 
 static void K(slopes)(const args_t *p, int64_t i, REAL *s, REAL *d)
@@ -393,7 +410,10 @@ static void K(slopes)(const args_t *p, int64_t i, REAL *s, REAL *d)
 static void K(normalize_backward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
 #define BACKWARD(to, from, some) K(backward_pass)(to, x + (from), dy + (from), some, w, m, a, b, s, d, p->relu)
-    PIECES(5, K(affine)(p, i, 0, w, m, a, b); K(slopes)(p, i, s, d), BACKWARD)
+#define BACKWARD_WIDE(to, some)                                                                                     \
+    wide_backward((void *)(to), (void *)x, (void *)dy, some, w, (void *)m, (void *)a, (void *)b, (void *)s, \
+                  (void *)d, p->relu, p->stream)
+    PIECES(5, K(affine)(p, i, 0, w, m, a, b); K(slopes)(p, i, s, d), BACKWARD_WIDE, BACKWARD)
 }
 
 #undef TOUCH
@@ -405,7 +425,9 @@ static void K(normalize_backward)(const void *args, int64_t begin, int64_t end, 
 #undef PASS
 #undef PIECES
 #undef FORWARD
+#undef FORWARD_WIDE
 #undef BACKWARD
+#undef BACKWARD_WIDE
 #undef EACH_COLUMN
 #undef EACH_STRETCH
 #undef T
