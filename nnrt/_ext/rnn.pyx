@@ -35,6 +35,10 @@ cdef extern from "rnn.h" nogil:
         const void *v[2]
         const void *bias[2]
         int64_t w_gate
+        const void *x
+        const void *wx[2]
+        const void *offset[2]
+        int64_t i, wx_gate
         const int64_t *starts
         int32_t ragged
         void *dgates
@@ -117,8 +121,8 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
     cdef int64_t rows = a.d * a.starts[a.t], macs = rows * columns * a.p, weights = columns * a.p * size
     cdef int64_t panels = ceil_div(a.h, nr)
     cdef int rc = 0
-    a.work.flops = 2.0 * macs
-    a.work.bytes = <double>size * rows * (2 * columns + 3 * a.p)
+    a.work.flops = 2.0 * (macs + rows * columns * a.i)
+    a.work.bytes = <double>size * rows * (2 * columns + 3 * a.p + a.i)
     a.slices = a.parts = 1
     if macs < ALONE and weights < STREAMED:
         pass
@@ -144,8 +148,9 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
 
 
 def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not None, ndarray kept, ndarray hidden,
-          ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray starts not None, cell):
-    """y, hn and cn from gates = W x + biases. See nnrt._ref.rnn."""
+          ndarray h0, ndarray c0, list weights, list projections, list biases, ndarray x, list inputs, list offsets,
+          ndarray starts not None, cell):
+    """y, hn and cn from gates = W x + biases, or from x. See nnrt._ref.rnn."""
     cdef nnrt_rnn_args a
     cdef int dtype = fill(&a, gates, PyArray_DIMS(hn)[2], PyArray_DIMS(hn if cn is None else cn)[2], cell, weights, projections,
                           starts, PyArray_DIMS(hn)[1]), rc
@@ -154,6 +159,10 @@ def recur(ndarray y not None, ndarray hn not None, ndarray cn, ndarray gates not
     a.kept, a.hidden, a.h0, a.c0 = data(kept), data(hidden), data(h0), data(c0)
     for i in range(len(biases)):
         a.bias[i] = data(biases[i])
+    if x is not None:
+        a.x, a.i, a.wx_gate = data(x), PyArray_DIMS(x)[1], packed_count(PyArray_DIMS(x)[1], a.h, dtype)
+        for i in range(a.d):
+            a.wx[i], a.offset[i] = data(inputs[i]), data(offsets[i])
     if a.b == 0:
         return
     span(&a.work.out[0], hn)

@@ -40,8 +40,8 @@ def _start(state, first, d):
     return state[d]
 
 
-def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, starts, cell):
-    """y, hn and cn from gates = a."""
+def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, x, inputs, offsets, starts, cell):
+    """y, hn and cn from gates = a, or from x."""
     count, b, p = hn.shape
     dtype = y.dtype
     if b == 0:
@@ -51,10 +51,17 @@ def recur(y, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, 
     for d in range(count):
         states, c = _start(hn, h0, d), None if cn is None else _start(cn, c0, d)
         bias = biases[d] if biases else memory.zeros((units,), dtype)
+        sums = gates[d]
+        if x is not None:
+            if kept is None:
+                sums = memory.empty(sums.shape, dtype)
+            _multiply(sums, x, inputs[d], False)
+            if offsets[d] is not None:
+                sums += offsets[d]
         for t in _steps(len(starts) - 1, d):
             at = slice(starts[t], starts[t + 1])
             n = at.stop - at.start
-            h, a, k = states[:n], gates[d, at], nothing if kept is None else kept[d, at]
+            h, a, k = states[:n], sums[at], nothing if kept is None else kept[d, at]
             _multiply(s[:n], h, weights[d], False)
             if cell == "lstm":
                 _lstm[dtype](s, a, c[:n], k, hidden[d, at] if projections else h)

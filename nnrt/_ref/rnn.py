@@ -50,25 +50,28 @@ def _before(values, first, starts, t, d):
 
 
 def recur(
-    y: Out, hn: Out, cn: Out, gates: Out, kept: Out, hidden: Out, h0, c0, weights, projections, biases, starts, cell
-):
-    """y[N, D P], hn[D, B, P] and cn[D, B, H] from gates = a[D, N, G H].
+    y: Out, hn: Out, cn: Out, gates: Out, kept: Out, hidden: Out, h0, c0, weights, projections, biases, x, inputs, offsets,
+    starts, cell,
+):  # fmt: skip
+    """y[N, D P], hn[D, B, P] and cn[D, B, H] from gates = a[D, N, G H], or from x[N, I]: a = W x + offset.
 
     For the backward pass gates become the activations (r z n; i f g o; tanh and relu leave them) and kept[D, N, H]
     holds q or c; without kept gates are left as they are. hidden[D, N, H] holds m where there are projections, a list of
     packed V, else None. h0[D, B, P] and c0[D, B, H] may be None: zeros. weights: packed U. biases: b of gru, or empty.
+    x: None where gates hold a; else, for lstm alone, inputs are packed W and offsets what is added to W x, [G H] or None.
     cn, c0: None but for lstm.
     """
     d_count, p = len(gates), hn.shape[2]
     for d in range(d_count):
         u, h = weights[d].reshape(-1, p), hn[d]
+        sums = gates[d] if x is None else x @ inputs[d].reshape(-1, x.shape[1]).T + (0 if offsets[d] is None else offsets[d])
         h[...] = 0 if h0 is None else h0[d]
         if cn is not None:
             cn[d] = 0 if c0 is None else c0[d]
         for t in _steps(len(starts) - 1, d):
             at = slice(starts[t], starts[t + 1])
             n = at.stop - at.start
-            a, s = gates[d, at], h[:n] @ u.T
+            a, s = sums[at], h[:n] @ u.T
             if cell == "lstm":
                 act, c, m = _lstm(a + s, cn[d, :n])
                 if kept is not None:

@@ -5,7 +5,7 @@ from ..autograd import version_of
 from ..tensor import Tensor, unchanged, wrap
 from ._packed import cell_of
 from .ragged import checked_lengths, longest_first, rows_of, taken
-from .recurrence import K, terms_of, walk
+from .recurrence import K, inside, terms_of, walk
 from .rnn import even_starts
 
 
@@ -72,7 +72,7 @@ class Bound:
         again = known is not None and unchanged(given, known[3], known[4])
         h, c = end if cell == "lstm" else (end, None)
         starts = even_starts(*input.array.shape[1::-1] if batch_first else input.array.shape[:2])
-        terms = [terms_of(cell, params) for params in layers] if again else None
+        terms = [terms_of(cell, params, inside(cell, starts, None)) for params in layers] if again else None
         self.known = (
             input.array.shape, input.array.dtype, (cell, batch_first), arrays, marks, K.recur, h.array.shape,
             None if c is None else c.array.shape, starts, terms,

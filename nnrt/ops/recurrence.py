@@ -1,6 +1,6 @@
 """One recurrent layer over sequences, RNN, GRU or LSTM, and its derivative.
 
-    a = W x + biases for all steps (one product), then step by step h = cell(a, U h'): see nnrt._ref.rnn.
+    a = W x + biases for all steps (one product, or in the walk), then step by step h = cell(a, U h'): see nnrt._ref.rnn.
     dW = Σ daᵀ x     dU = Σ dsᵀ h'     dx = da W     db = Σ da     sums over all steps and sequences (one product each)
 
 Legend: T steps, B batch, N steps of all sequences (T B, or the sum of their lengths), I inputs, H units, P size of h (H, or
@@ -21,6 +21,7 @@ K = registry.family("rnn")
 LINEAR = registry.family("linear")
 INDEX = registry.family("index")
 GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
+FEWEST = 16  # sequences: see inside
 TERMS = 5  # W, U, b_ih, b_hh, V of each direction
 
 
@@ -34,7 +35,8 @@ def layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
     recorded = on_tape(inputs)
     x, first_h, first_c = memory.contiguous(input.array), None if h0 is None else h0.array, None if c0 is None else c0.array
     hn, cn = empty_states(op, cell, x, first_h, first_c, params, len(params), starts)
-    y, gates, kept, hidden = walk(cell, x, first_h, first_c, terms_of(cell, params), starts, ids, recorded, hn, cn)
+    terms = terms_of(cell, params, inside(cell, starts, ids))
+    y, gates, kept, hidden = walk(cell, x, first_h, first_c, terms, starts, ids, recorded, hn, cn)
     if single:
         outs = (hn[0],) if cn is None else (hn[0], cn[0])
     else:
@@ -49,8 +51,8 @@ def layer(op, cell, input, h0, c0, params, starts, single=False, ids=None):
 
 def walk(cell, x, h0, c0, terms, starts, ids, recorded, hn, cn):
     """layer on arrays, with terms of terms_of: y, and gates, kept and hidden for the backward pass; hn and cn are written."""
-    products, weights, projections, biases = terms
-    dtype, count, units, p = x.dtype, len(products), (hn if cn is None else cn).shape[2], hn.shape[2]
+    products, weights, projections, biases, inputs, offsets = terms
+    dtype, count, units, p = x.dtype, len(weights), (hn if cn is None else cn).shape[2], hn.shape[2]
     rows = GATES[cell] * units
     lead = x.shape[:-1] if ids is None else ids.shape
     n = lead[0] if len(lead) == 1 else lead[0] * lead[1]
@@ -67,20 +69,33 @@ def walk(cell, x, h0, c0, terms, starts, ids, recorded, hn, cn):
     h0 = None if h0 is None else memory.contiguous(h0).reshape(hn.shape)
     c0 = None if c0 is None else memory.contiguous(c0).reshape(cn.shape)
     flat = y if len(lead) == 1 else y.reshape(n, count * p)
-    K.recur(flat, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, starts, cell)
+    K.recur(
+        flat, hn, cn, gates, kept, hidden, h0, c0, weights, projections, biases, x2 if inputs else None, inputs, offsets, starts,
+        cell,
+    )  # fmt: skip
     return y, gates, kept, hidden
 
 
-def terms_of(cell, params):
-    """What a layer's kernels take of its weights: for each direction (Wᵀ, bias), packed U and V, and gru's biases inside of n."""
-    products, weights, projections, biases = [], [], [], []
+def inside(cell, starts, ids):
+    """Whether the walk itself works out W x + biases, step by step: so many rows read W as fast as all together."""
+    return cell == "lstm" and ids is None and starts[1] >= FEWEST
+
+
+def terms_of(cell, params, inside):
+    """What a layer's kernels take of its weights: for each direction (Wᵀ, bias), packed U and V, gru's biases inside of n, and,
+    instead of (Wᵀ, bias), packed W and the biases where W x is left to the walk."""
+    products, weights, projections, biases, inputs, offsets = [], [], [], [], [], []
     for w, u, b_ih, b_hh, v in params:
         bias = None if b_ih is None else _joined(cell, b_ih.array, b_hh.array, biases)
-        products.append((w.array.T, bias))
+        if inside:
+            inputs.append(_packed(w, w.array, GATES[cell], False))
+            offsets.append(bias)
+        else:
+            products.append((w.array.T, bias))
         weights.append(_packed(u, u.array, GATES[cell], False))
         if v is not None:
             projections.append(_packed(v, v.array, 1, False))
-    return products, weights, projections, biases
+    return products, weights, projections, biases, inputs, offsets
 
 
 def empty_states(op, cell, x, h0, c0, params, count, starts):

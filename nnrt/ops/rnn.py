@@ -16,7 +16,7 @@ from .join import cat
 from .promotion import not_tensors
 from .ragged import checked_lengths, longest_first, pack_rows, pad_rows, reordered
 from .random import dropout as _dropout
-from .recurrence import checked_sizes, empty_states, layer, terms_of, walk
+from .recurrence import checked_sizes, empty_states, inside, layer, terms_of, walk
 
 
 def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_first=False, lengths=None, ids=None):
@@ -129,7 +129,9 @@ def _untaped_layers(op, cell, x, h0, c0, layers, starts, ids):
                 return None
         part = slice(i * count, (i + 1) * count)
         own = [None if s is None else s[part] for s in (h0, c0, hn, cn)]
-        x = walk(cell, x, own[0], own[1], terms_of(cell, params), starts, None if i else ids, False, own[2], own[3])[0]
+        ids = None if i else ids
+        terms = terms_of(cell, params, inside(cell, starts, ids))
+        x = walk(cell, x, own[0], own[1], terms, starts, ids, False, own[2], own[3])[0]
     return wrap(x), [wrap(hn)] if cn is None else [wrap(hn), wrap(cn)]
 
 

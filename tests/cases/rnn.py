@@ -19,6 +19,9 @@ PLAIN = [
 RAGGED = [(cell, 6, b, h, p, d) for cell in GATES for b, h, p, d in ((1, 9, 9, 1), (4, 20, 20, 2), (14, 5, 5, 2), (5, 260, 260, 2))]
 RAGGED += [("lstm", 6, b, 20, 7, 2) for b in (1, 9)]
 
+# T, B, H, P, directions, size of x
+INSIDE = [(3, 2, 5, 5, 1, 1), (4, 17, 33, 33, 2, 40), (3, 29, 20, 7, 2, 33), (2, 16, 300, 300, 1, 70)]
+
 
 def _numbers(rng, dtype, *shape):
     return rng.standard_normal(shape).astype(dtype)
@@ -49,7 +52,9 @@ def _sizes(rng, shape, ragged):
     return cell, starts[-1], b, h, p, d, GATES[cell], starts, cell == "lstm"
 
 
-def forward(shape, ragged=False, keep=True, states=True, bias=True):
+def forward(shape, ragged=False, keep=True, states=True, bias=True, size=None):
+    """size: of x, where W x is left to the walk."""
+
     def args(rng, dtype):
         cell, n, b, h, p, d, gates, starts, lstm = _sizes(rng, shape, ragged)
         a = _numbers(rng, dtype, d, n, gates * h)
@@ -59,10 +64,13 @@ def forward(shape, ragged=False, keep=True, states=True, bias=True):
             Output((d, n, h)) if saves else None, Output((d, n, h)) if p != h else None,
             _numbers(rng, dtype, d, b, p) if states else None, _numbers(rng, dtype, d, b, h) if lstm and states else None,
             _packed(rng, dtype, d, gates * h, p, gates, False), _packed(rng, dtype, d, p, h, 1, False) if p != h else [],
-            [_numbers(rng, dtype, h) for _ in range(d)] if cell == "gru" and bias else [], starts, cell,
+            [_numbers(rng, dtype, h) for _ in range(d)] if cell == "gru" and bias else [],
+            None if size is None else _numbers(rng, dtype, n, size),
+            [] if size is None else _packed(rng, dtype, d, gates * h, size, gates, False),
+            [] if size is None else [_numbers(rng, dtype, gates * h) if bias else None for _ in range(d)], starts, cell,
         ]  # fmt: skip
 
-    return Kernel("rnn.recur", f"{shape} {ragged} {keep} {states} {bias}", args, TOL)
+    return Kernel("rnn.recur", f"{shape} {ragged} {keep} {states} {bias} {size}", args, TOL)
 
 
 def backward(shape, ragged=False, states=True, given=(True, True)):
@@ -89,6 +97,8 @@ SOME = [(cell, 4, 4, 20, 20, 2) for cell in GATES] + [("lstm", 4, 3, 20, 7, 2)]
 KERNELS = [
     *(forward(shape) for shape in PLAIN),
     *(backward(shape) for shape in PLAIN),
+    *(forward(("lstm", t, b, h, p, d), ragged, keep, keep, keep, size) for t, b, h, p, d, size in INSIDE
+      for ragged in (False, True) for keep in (False, True)),
     *(make(shape, True) for shape in RAGGED for make in (forward, backward)),
     *(forward(shape, ragged, keep, states, bias) for shape in SOME for ragged in (False, True)
       for keep, states, bias in ((False, True, True), (False, False, True), (True, False, False))),
@@ -157,6 +167,7 @@ OPS = [
       for name, gates in OF.items()
       for t, b, i, h, count, first, bias in (
           (4, 2, 3, 5, (1, 1), False, True), (1, 1, 2, 4, (1, 1), False, True), (3, 2, 3, 4, (2, 2), True, False))),
+    Op("lstm-17", _network("lstm", (2, 2)), _inputs(4, 3, 17, 3, 4, (2, 2)), tol=WIDE),
     Op("lstm-projection", _network("lstm", (2, 2)), _inputs(4, 4, 2, 3, 5, (2, 2), 3), tol=WIDE),
     Op("lstm-projection-plain", _network("lstm", (1, 1), bias=False), _inputs(4, 3, 2, 3, 5, (1, 1), 2, False), tol=WIDE),
     *(_cell(f"{name}_cell", gates, b, 3, 4, bias)

@@ -271,6 +271,25 @@ static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int6
         memcpy((REAL *)p->y + (p->starts[t] + r) * y_row + k->d * n, room + i * n, sizeof(REAL) * n);
 }
 
+/* s[live][4 NR] = W x + offset of an LSTM's units u..u+cols, `towards` 1 or -1; gates, where results go, are asked for and
+ * become s. */
+static void K(of_inputs)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t u, int64_t cols,
+                         int64_t towards, const REAL **gates, REAL *s)
+{
+    const REAL *x = (const REAL *)p->x + (p->starts[t] + k->r0) * p->i;
+    for (int j = 0; j < 4; j++) {
+        const REAL *panel = (const REAL *)p->wx[k->d] + j * p->wx_gate + u * p->i;
+        const REAL *offset = p->offset[k->d] ? (const REAL *)p->offset[k->d] + j * p->h + u : NULL;
+        for (int64_t r = 0; r < live && p->kept; r++) {
+            const REAL *to = gates[j] + r * k->every * 4 * p->h;
+            __builtin_prefetch(to, 1), __builtin_prefetch(to + cols - 1, 1);
+        }
+        K(panels)(p->gemm, live, cols, p->i, x, k->every * p->i, 1, &panel, panel + (j < 3 ? p->wx_gate : towards * NR * p->i - 3 * p->wx_gate),
+                  &offset, 0, NULL, s + j * NR, 4 * NR);
+        gates[j] = s + j * NR;
+    }
+}
+
 static void K(forward)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_rnn_args *p = args;
@@ -296,11 +315,16 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                 for (int64_t end = MIN(u + wide, k.u1); u < end;) {
                     const int64_t cols = MIN(end - u, NR);
                     const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)((end - u) / NR);
+                    int64_t src_row = k.every * gates * h;
                     const REAL *panel[4], *src[4], *bias = p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL;
                     for (int j = 0; j < gates * count; j++) {
                         const int64_t at = gates > 1 ? u : u + j * NR;
                         panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                         src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
+                    }
+                    if (p->x) {
+                        K(of_inputs)(p, &k, t, live, u, cols, walked % 2 ? -1 : 1, src, s);
+                        src_row = step;
                     }
                     for (int64_t r = 0; p->kept && live > 1 && r < live; r++) {
                         const REAL *to = (const REAL *)p->kept + (K(place)(p, k.d, t, k.r0) + r * k.every) * h + u;
@@ -309,14 +333,13 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                     const REAL *then = panel[0] + (walked % 2 ? -wide : wide) * p->p;
                     /* Rows that have a step before this one, then those that start with it. */
                     if (going)
-                        K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, then, src,
-                                  k.every * gates * h, bias, s, step);
+                        K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, then, src, src_row,
+                                  bias, s, step);
                     if (going < live) {
                         for (int j = 0; j < gates * count && going; j++)
-                            src[j] = src[j] ? src[j] + going * k.every * gates * h : NULL;
+                            src[j] = src[j] ? src[j] + going * src_row : NULL;
                         K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
-                                  k.every * p->p, gates * count, panel, then, src, k.every * gates * h, bias,
-                                  s + going * step, step);
+                                  k.every * p->p, gates * count, panel, then, src, src_row, bias, s + going * step, step);
                     }
                     for (int j = 0; j < count; j++, u += cols)
                         K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);

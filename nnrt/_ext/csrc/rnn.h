@@ -16,6 +16,9 @@ typedef struct {
     const void *h0, *c0;
     const void *w[2], *v[2], *bias[2];
     int64_t w_gate; /* elements of one gate's packed w */
+    /* Where an LSTM's walk works out a = W x + offset itself, step by step: x[starts[t], i], packed W. */
+    const void *x, *wx[2], *offset[2];
+    int64_t i, wx_gate;
     const int64_t *starts; /* [t + 1]: the first row of each step; its sequences are the first ones */
     int32_t ragged;        /* not every sequence has every step */
     void *dgates, *dh0, *dc0, *dproj;
