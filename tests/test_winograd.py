@@ -144,6 +144,24 @@ def test_bit_equal_at_any_number_of_threads(backend, tile, taps, rng):
 
 @EACH_FORM
 @DTYPES
+@pytest.mark.parametrize("c, o", [(16, 16), (5, 9), (32, 20), (17, 32)])
+@pytest.mark.parametrize("n, size", [(1, 7), (3, 19)])
+def test_gradients_of_many_groups_filters(backend, dtype, tile, taps, c, o, n, size, rng):
+    """A task sums a group, of few tiles and of more than it transforms at a time."""
+    lib, groups = kernels(backend), 9
+    x, f, shape, padding = problem(rng, dtype, (n, size, size + 3, groups * c, groups * o, (1, 1), 0), taps)
+    dy, dw, db = rng.standard_normal(shape).astype(dtype), np.full((groups * o, *f[:, :c].shape[1:]), np.nan, dtype), None
+    for db in None, np.full(groups * o, np.nan, dtype):
+        dw[...] = np.nan
+        lib.filter_backward(dw, db, x, dy, padding, tile, groups)
+        for i, j, at in under(x, taps, shape, *padding):
+            parts = (a.reshape(-1, groups, a.shape[-1] // groups) for a in (dy[:, 0], at))
+            close(dw[:, :, 0, i, j], np.einsum("pgo,pgc->goc", *parts).reshape(groups * o, c), dy[..., 0].size)
+    close(db, dy.sum((0, 1, 2, 3)), dy[..., 0].size)
+
+
+@EACH_FORM
+@DTYPES
 @pytest.mark.parametrize("c, o", [(5, 9), (16, 16), (20, 37)])
 def test_groups_are_what_each_would_be_alone(backend, dtype, tile, taps, c, o, rng):
     lib, groups = kernels(backend), 3

@@ -84,6 +84,8 @@ cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
 # Parts of the tiles that tasks sum where x has few channels, and tiles that they transform at a time, which stay in L2.
 cdef int64_t PARTS = 8, NEAR = 64
+# Channels of a group whose sums a task makes near the core.
+cdef int64_t GROUP = 32
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
@@ -397,11 +399,11 @@ cdef void add_up(floating *db, const floating *totals, int64_t rows, int64_t cha
 
 
 cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw) noexcept nogil:
-    # Few channels of x: tasks are parts of the tiles, whose sums are added up.
+    # Few channels of x: tasks are parts of the tiles, whose sums are added up; or groups, whose tasks go on to dw.
     cdef int64_t nr = p.gemm.nr, blocks = ceil_div(p.o, nr), bytes
     cdef int rc
     p.turned, p.o, p.c = True, p.c, p.o
-    p.parts, p.block = PARTS, NEAR
+    p.parts, p.block, p.complete = PARTS if p.groups == 1 else p.groups, min(NEAR, p.last), p.groups > 1
     p.rows, p.panels, p.squares = p.o, 1, k2
     p.v_panel, p.q_panel = 0, p.block * nr
     p.v_step, p.q_step = apart(p.block * nr, size), apart(ceil_div(p.o, nr) * p.q_panel, size)
@@ -409,12 +411,17 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
     p.s_step = apart(p.rows * nr, size)
     p.s_block = k2 * p.s_step
     p.v_pass = apart(6 * max(p.x_pixel, p.y_pixel), size)  # the zeros
+    p.work.flops = 2.0 * k2 * p.last * p.o * p.c * p.groups
+    p.work.scratch = size * (p.v_pass + k2 * (p.v_step + p.q_step))
+    if p.groups > 1:
+        p.work.scratch += size * blocks * p.s_block
+        p.work.out[0] = dw
+        return launch_nogil(&ops.sum, p, p.parts)
     bytes = p.parts * blocks * p.s_block * size
     p.s = take(bytes)
     if p.s == NULL:
         return -1
-    p.work.flops, p.work.bytes = 2.0 * k2 * p.last * p.o * p.c, bytes
-    p.work.scratch = size * (p.v_pass + k2 * (p.v_step + p.q_step))
+    p.work.bytes = bytes
     rc = launch_nogil(&ops.sum, p, p.parts)
     if rc == 0:
         memset(&p.work, 0, sizeof(p.work))
@@ -434,6 +441,9 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
     cdef int rc = 0
     if p.c <= nr and phases * p.groups == 1 and tiles >= 2 * PARTS * NEAR:
         rows[0] = PARTS
+        return sum_parts(p, ops, k2, size, dw)
+    if p.groups >= PARTS and phases == 1 and max(p.c, p.o) <= GROUP:
+        rows[0] = 1
         return sum_parts(p, ops, k2, size, dw)
     rows[0] = 0
     p.panels = min(of_c, 2 if phases == 1 else 1)

@@ -181,15 +181,18 @@ static const char *K(read_to)(const nnrt_winograd_args *p, int64_t t)
     return (const char *)((const REAL *)p->y + (t / image * all + MIN(at, all)) * p->y_pixel);
 }
 
-/* s of one part of the tiles, turned: a block of them is transformed and summed in L2, the columns a panel at a time. */
-COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares, K(transform_input) of_x,
+/* s of one part of the tiles, or of a group, turned: a block of tiles is transformed and summed in L2, the columns a panel at a
+ * time. */
+COLD static REAL *K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares, K(transform_input) of_x,
                              K(transform_input) of_dy)
 {
     nnrt_winograd_args a = *p;
-    const int64_t begin = part * p->last / p->parts, end = (part + 1) * p->last / p->parts;
+    const int64_t group = p->groups > 1 ? part : 0, parts = p->parts / p->groups;
+    const int64_t begin = (part - group) * p->last / parts, end = (part - group + 1) * p->last / parts;
     const int64_t blocks = CEIL(p->c, NR);
-    REAL *v = room + p->v_pass, *q = v + squares * p->q_step, *s = (REAL *)p->s + part * blocks * p->s_block;
-    const K(image) x = {p->x, p->h, p->w, p->o,       p->x_pixel, p->pad_h, p->pad_w,
+    REAL *v = room + p->v_pass, *q = v + squares * p->q_step;
+    REAL *s = p->s ? (REAL *)p->s + part * blocks * p->s_block : q + squares * p->v_step;
+    const K(image) x = {(const REAL *)p->x + group * p->o, p->h, p->w, p->o,       p->x_pixel, p->pad_h, p->pad_w,
                         1,    1,    NR,   p->q_panel, 0,          p->q_step, NULL};
     REAL *totals = p->totals ? (REAL *)p->totals + part * p->c : NULL;
     a.v = q, a.q = v;
@@ -200,16 +203,17 @@ COLD static void K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *ro
         a.first = t > begin, a.last = a.first + next - t;
         of_x(p, &x, t, next, v, room);
         const char *soon = K(read_to)(p, next), *last = K(read_to)(p, MIN(next + p->block, end));
-        const int64_t lines = last > soon ? CEIL(last - soon, 64 * squares * blocks) : 0;
+        const int64_t lines = last > soon && p->groups == 1 ? CEIL(last - soon, 64 * squares * blocks) : 0;
         for (int64_t i = 0; i < blocks; i++) {
             const int64_t n = MIN(NR, p->c - i * NR);
-            const K(image) dy = {(const REAL *)p->y + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR, 0, 0, p->v_step,
-                                 totals ? totals + i * NR : NULL};
+            const K(image) dy = {(const REAL *)p->y + group * p->c + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR,
+                                 0, 0, p->v_step, totals ? totals + i * NR : NULL};
             of_dy(p, &dy, t, next, q, room);
             K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR, soon, lines}, s + i * p->s_block, 0, squares);
             soon += 64 * lines * squares;
         }
     }
+    return s;
 }
 
 /* s of block t: the sum of its parts, in order. */

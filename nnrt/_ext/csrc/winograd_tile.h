@@ -182,7 +182,9 @@ COLD static void F(sum)(const void *args, int64_t begin, int64_t end, void *scra
     const int64_t pieces = CEIL(KS * KS, p->squares);
     for (int64_t t = begin; t < end; t++) {
         if (p->parts) {
-            K(sum_near)(p, t, scratch, KS * KS, TRANSFORM_X, F(transform_dy));
+            const REAL *s = K(sum_near)(p, t, scratch, KS * KS, TRANSFORM_X, F(transform_dy));
+            for (int64_t i = 0, blocks = CEIL(p->c, NR); i < blocks && p->complete; i++)
+                F(put)(p, K(block_of)(p, t * blocks + i), s + i * p->s_block);
             continue;
         }
         const K(block) w = K(block_of)(p, t / pieces);
