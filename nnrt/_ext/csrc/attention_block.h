@@ -75,6 +75,8 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
     }
 /* A pointer that walks: gcc would keep a sum of strides for each place, more than there are registers. */
 #define KEEP(p) __asm__("" : "+r"(p));
+/* An operand that says so: what is stored there stays before. */
+#define READS(p) "m"(*(const char(*)[])(p))
 #endif
 
 /* x[s row] in every lane. The address is one that an instruction has: gcc takes a register more for each, and spills. */
@@ -83,11 +85,11 @@ INLINE K(vec) K(broadcast)(const REAL *x, int64_t row, const int s)
 #if VBYTES == 32 && REAL_BYTES == 4
     K(vec) t;
     if (s == 0)
-        __asm__("vbroadcastss (%1), %0" : "=x"(t) : "r"(x));
+        __asm__("vbroadcastss (%1), %0" : "=x"(t) : "r"(x), READS(x));
     else if (s == 1)
-        __asm__("vbroadcastss (%1,%2,4), %0" : "=x"(t) : "r"(x), "r"(row));
+        __asm__("vbroadcastss (%1,%2,4), %0" : "=x"(t) : "r"(x), "r"(row), READS(x));
     else
-        __asm__("vbroadcastss (%1,%2,8), %0" : "=x"(t) : "r"(x), "r"(row));
+        __asm__("vbroadcastss (%1,%2,8), %0" : "=x"(t) : "r"(x), "r"(row), READS(x));
     return t;
 #else
     return K(splat)(x[s * row]);
@@ -131,7 +133,7 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
                 V t;
 #define WIDE(i, from, index)                                                                                          \
     if (rows > i) {                                                                                                   \
-        __asm__("vbroadcastss (%1" index "), %0" : "=v"(t) : "r"(from), "r"(one), "r"(three), "r"(five));              \
+        __asm__("vbroadcastss (%1" index "), %0" : "=v"(t) : "r"(from), "r"(one), "r"(three), "r"(five), READS(from)); \
         x##i = K(add_product)(x##i, t, b0), y##i = K(add_product)(y##i, t, b1);                                       \
     }
                 WIDE(0, low, "") WIDE(1, low, ",%2") WIDE(2, low, ",%2,2") WIDE(3, low, ",%3") WIDE(4, low, ",%2,4")
