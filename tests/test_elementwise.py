@@ -320,7 +320,9 @@ def test_functions_larger_than_the_cache(rng):
     """Some write past the caches as they go: as the same in pieces that do not."""
     n = (16 << 20) // 4 + 37
     x, dy = rng.standard_normal((2, n), dtype=np.float32)
-    for family, name in (("unary", "tanh"), ("unary", "sigmoid"), ("activation", "gelu"), ("activation", "gelu_backward")):
+    pairs = [("unary", "tanh"), ("unary", "sigmoid")]
+    pairs += [("activation", name) for name in ("relu", "gelu", "relu_backward", "gelu_backward")]
+    for family, name in pairs:
         inputs = (dy, x) if name.endswith("backward") else (x,)
         kernel = getattr(registry.family(family), name)
         y, parts = np.empty_like(x), np.empty_like(x)

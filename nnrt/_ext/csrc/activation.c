@@ -30,8 +30,33 @@ const nnrt_activation_table NNRT_SYM(activation) = {NNRT_ACTIVATION_MAPS(ENTRY)}
 #define M1(name, ...) MAP1(map_##name, __VA_ARGS__)
 #define M2(name, ...) MAP2(map_##name, __VA_ARGS__)
 
+#if GELU_WIDE
+MAP_ROW(map_relu)
+{
+    float *out = (float *)d[0];
+    const float *in = (const float *)d[1];
+    if (!step)
+        for (; n >= 16; n -= 16, in += 16, out += 16) /* of NaN and -0 x itself */
+            _mm512_stream_ps(out, _mm512_max_ps(_mm512_setzero_ps(), WIDE_LOAD_AHEAD(in)));
+    MAP_LOOP out[i] = in[i] < 0 ? 0 : in[i];
+}
+MAP_KERNEL(map_relu, MAP_STREAMS)
+MAP_ROW(map_relu_backward)
+{
+    float *out = (float *)d[0];
+    const float *dy = (const float *)d[1], *in = (const float *)d[2];
+    if (!step)
+        for (; n >= 16; n -= 16, in += 16, dy += 16, out += 16) {
+            const __mmask16 passes = _mm512_cmp_ps_mask(WIDE_LOAD_AHEAD(in), _mm512_setzero_ps(), _CMP_NLE_UQ);
+            _mm512_stream_ps(out, _mm512_maskz_mov_ps(passes, WIDE_LOAD_AHEAD(dy)));
+        }
+    MAP_LOOP out[i] = in[i] <= 0 ? 0 : dy[i];
+}
+MAP_KERNEL(map_relu_backward, MAP_STREAMS)
+#else
 M1(relu, x < 0 ? 0 : x)
 M2(relu_backward, x <= 0 ? 0 : dy)
+#endif
 M1(hardtanh, x < c0 ? c0 : x > c1 ? c1 : x)
 M2(hardtanh_backward, (x > c0) & (x < c1) ? dy : 0)
 M1(leaky_relu, x > 0 ? x : x * c0)

@@ -135,7 +135,7 @@ INLINE wide wide_gelu_slope(wide x)
 INLINE __mmask16 wide_first(int64_t n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff); }
 
 /* EACH(i, LOAD, STORE) for i = 0, 16, ... below n. Two a turn: the CPU looks ahead no further than five or so of these
- * chains of 50 cycles. STREAM: stores go past the caches, to whole lines, and what follows 4 kB behind is asked for. */
+ * chains of 50 cycles. STREAM: stores go past the caches, to whole lines, and what follows 8 kB behind is asked for. */
 #define WIDE_LOOP(n, STREAM, EACH)                                                \
     int64_t i = 0;                                                                \
     if (STREAM)                                                                   \
@@ -150,7 +150,7 @@ INLINE __mmask16 wide_first(int64_t n) { return (__mmask16)(n < 16 ? (1u << n) -
         const __mmask16 rest = wide_first((n) - i);                               \
         EACH(i, WIDE_LOAD_REST, WIDE_STORE_REST)                                  \
     }
-#define WIDE_LOAD_AHEAD(x) (__builtin_prefetch((x) + 1024), _mm512_loadu_ps(x))
+#define WIDE_LOAD_AHEAD(x) (__builtin_prefetch((x) + 2048), _mm512_loadu_ps(x))
 #define WIDE_LOAD_REST(x) _mm512_maskz_loadu_ps(rest, x)
 #define WIDE_STORE_REST(y, v) _mm512_mask_storeu_ps(y, rest, v)
 
