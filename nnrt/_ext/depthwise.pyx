@@ -54,6 +54,7 @@ cdef extern from "depthwise.h" nogil:
         nnrt_kernel filter[2]
         nnrt_kernel gather[2]
         nnrt_kernel square
+        nnrt_kernel squares
         int64_t vector
     int64_t nnrt_stretches(const nnrt_axis *axis)
     bint nnrt_slides(const nnrt_axis *axis)
@@ -86,7 +87,7 @@ cdef int64_t NEAR = 24576
 cdef int64_t SOON = 4000000
 
 # 3 x 3 taps with AVX-512: channels of a vector and rows of a tile. From so many bytes of both arrays on inputs are fetched ahead
-# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5).
+# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5). With strides tiles lose there.
 cdef int64_t SQUARE_LANES = 16, SQUARE_ROWS = 4, BEYOND = 12 << 20
 
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
@@ -199,7 +200,8 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.activation = ACTIVATIONS.index(activation)
     p.finish = &linear_table().dtype[code].finish
     span(&p.work.out[0], y)
-    cdef bint square = is_square(&p, code)
+    cdef bint beyond = (PyArray_SIZE(x) + PyArray_SIZE(y)) * size >= BEYOND
+    cdef bint square = is_square(&p, code) and not (beyond and p.axis[1].step > 1)
     if p.kind == NNRT_EACH:
         if not square and groups % lanes and groups < 4 * lanes and p.axis[2].phases == 1 and p.axis[2].step == 1:
             a, g = lanes, groups
@@ -213,7 +215,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.strip = p.axis[1].out
     if square:
         cut_square(&p, macs, planes)
-        p.stream = (PyArray_SIZE(x) + PyArray_SIZE(y)) * size >= BEYOND
+        p.stream = beyond
     else:
         if macs > SERIAL_MACS:
             cut(&p, macs, planes, lanes)
@@ -257,17 +259,23 @@ cdef int cut(nnrt_depthwise_args *p, double macs, int64_t planes, int64_t lanes)
 
 
 cdef bint is_square(const nnrt_depthwise_args *p, int code) noexcept:
-    """Whether kernel `square` may do it, where there is one."""
+    """Whether kernel `square`, or for its gradient `squares`, may do it, where there is one."""
     cdef const nnrt_axis *a
-    cdef int64_t before
+    cdef int64_t before, stride = p.axis[1].stride
     cdef int i
     if (deep.square.name == NULL or code or p.kind != NNRT_EACH or p.blocks < SQUARE_LANES or not flat(&p.axis[0])
-            or p.axis[0].stride > 1):
+            or p.axis[0].stride > 1 or stride > 2):
         return False
     for i in range(1, 3):
         a = &p.axis[i]
+        if a.taps != 3 or a.stride != stride or a.dilation > 1:
+            return False
+        if p.transposed and stride == 2:
+            if a.padding != 1 or not 2 * a.size - 1 <= a.out <= 2 * a.size:
+                return False
+            continue
         before = 2 - a.padding if p.transposed else a.padding
-        if a.taps != 3 or a.stride > 1 or a.dilation > 1 or not 0 <= before <= 1 or a.out + 1 - before > a.size:
+        if not 0 <= before <= 1 or (a.out - 1) * stride + 2 - before > a.size or a.out < stride:
             return False
     return True
 
@@ -277,6 +285,8 @@ cdef int cut_square(nnrt_depthwise_args *p, double macs, int64_t planes) noexcep
     cdef int64_t want = max(4, min(<int64_t>(macs / TASK_MACS), 64)) if macs > SERIAL_MACS else 1, tiles, parts
     tiles = ceil_div(p.axis[1].out, SQUARE_ROWS)
     p.strip = ceil_div(tiles, ceil_div(want, planes)) * SQUARE_ROWS
+    if p.axis[1].out % p.strip == 1: # strided tiles have two rows at least
+        p.strip += SQUARE_ROWS
     parts = ceil_div(want, planes * ceil_div(p.axis[1].out, p.strip))
     p.part = ceil_div(ceil_div(p.blocks, parts), CHUNK // 4) * (CHUNK // 4)
     if p.part >= p.blocks or 0 < p.blocks % p.part < SQUARE_LANES:
@@ -364,6 +374,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     cdef int64_t taps = plan(&p, "filter_backward", dy, x, dw, stride, padding, dilation, groups, False, code)
     cdef int64_t lanes = kernels(&p, code).vector // size
     cdef bint spread = p.kind == NNRT_SPREAD and not (lanes == SPREAD_LANES and nnrt_slides(&p.axis[2]))
+    cdef bint square = False
     cdef double macs
     term("filter_backward", db, dy, 4, code)
     if db is not None:
@@ -390,7 +401,11 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         if room <= 3 or not flat(&p.axis[0]):
             p.chunk = 0
         p.strip = p.axis[1].out
-        if p.chunk:
+        square = is_square(&p, code)
+        if square:
+            p.chunk, p.strip = 0, min(4 * SQUARE_ROWS, p.axis[1].out)
+            p.stream = (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size >= BEYOND
+        elif p.chunk:
             p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, room))
         else:
             stream(&p, dy, x, 0, size)
@@ -398,6 +413,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         least = CHUNK if groups * size >= 4 * CHUNK else LINE
         parts = 1 if units >= min(want, 8) else max(1, min(want, groups * size // least))
         p.part = ceil_div(ceil_div(groups, parts), least // size) * least // size
+        if square and 0 < groups % p.part < SQUARE_LANES:
+            p.part = groups
         p.work.scratch = p.axis[0].taps * p.axis[1].taps * (1 + p.axis[2].taps) * 16
         if p.chunk:
             p.work.scratch += reach(&p.axis[1], p.strip) * wide + CHUNK * taps
@@ -429,7 +446,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     if p.packed == NULL:
         raise MemoryError(f"filter_backward: no memory for {count} bytes of sums")
     try:
-        launch(&kernels(&p, code).filter[code], &p, parts * p.splits)
+        launch(&deep.squares if square else &kernels(&p, code).filter[code], &p, parts * p.splits)
         p.y = PyArray_DATA(dw)
         span(&p.work.out[0], dw)
         p.work.flops = p.work.bytes = 0

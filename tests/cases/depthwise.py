@@ -76,6 +76,10 @@ KERNELS = [
         *(depthwise(2, (6, 7), c, 3, s, 1, terms="b", turned=True) for c in (4, 16, 17, 64, 96) for s in (1, 2)),
         *(depthwise(2, size, 37, 3, 1, q, terms="b") for size in ((3, 4), (5, 3), (7, 7), (13, 6)) for q in (1, 0, 2)),
         *(depthwise(2, size, 37, 3, 1, 1) for size in ((1, 1), (2, 9), (1, 5))),
+        *(depthwise(2, size, 37, 3, 2, q, terms="b") for size in ((3, 4), (5, 3), (7, 9), (14, 13), (19, 6)) for q in (1, 0)),
+        *(depthwise(1, (18, w), 20, 3, s, 1) for w in (131, 144) for s in (1, 2)),  # more columns than a sweep takes
+        depthwise(2, (37, 30), 272, 3, 2, 1, act="relu", terms="br"),
+        depthwise(1, (200, 165), 64, 3, 2, 1),  # fetched ahead, and written past the caches
         depthwise(1, (200, 165), 64, 3, 1, 1),  # fetched ahead, and written past the caches
         *(depthwise(1, (9, 9), 48, 3, 1, 1, far=far) for far in (2, 1, -1, -3)),
         *(depthwise(1, (3, 8, 11), 80, (1, 3, 3), 1, (0, 1, 1), act=act, terms="br") for act in (None, "relu", "gelu")),

@@ -91,6 +91,7 @@ const nnrt_depthwise_table NNRT_SYM(depthwise) = {
     ENTRY(pack), ENTRY(conv), ENTRY(filter), ENTRY(gather), .vector = VBYTES,
 #if VBYTES == 64
     .square = {"depthwise/square/f32/" NNRT_STR(NNRT_ISA), depthwise_square_f32},
+    .squares = {"depthwise/squares/f32/" NNRT_STR(NNRT_ISA), depthwise_squares_f32},
 #endif
 };
 
