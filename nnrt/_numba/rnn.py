@@ -25,6 +25,11 @@ def pack(packed, w, gates, backward):
     linear.pack_b(packed[w.size :], w if backward else w.T)
 
 
+def takes_inputs(batch):
+    """Whether recur had better be given x."""
+    return False
+
+
 def _multiply(c, a, packed, backward):
     """c[B, N] = a[B, K] times a packed weight: its transpose, or backward itself."""
     n, k, one = c.shape[1], a.shape[1], c.dtype.type(1)

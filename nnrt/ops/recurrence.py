@@ -21,7 +21,6 @@ K = registry.family("rnn")
 LINEAR = registry.family("linear")
 INDEX = registry.family("index")
 GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
-FEWEST = 16  # sequences: see inside
 TERMS = 5  # W, U, b_ih, b_hh, V of each direction
 
 
@@ -77,8 +76,8 @@ def walk(cell, x, h0, c0, terms, starts, ids, recorded, hn, cn):
 
 
 def inside(cell, starts, ids):
-    """Whether the walk itself works out W x + biases, step by step: so many rows read W as fast as all together."""
-    return cell == "lstm" and ids is None and starts[1] >= FEWEST
+    """Whether the walk itself works out W x + biases, step by step."""
+    return cell == "lstm" and ids is None and K.takes_inputs(starts[1])
 
 
 def terms_of(cell, params, inside):
