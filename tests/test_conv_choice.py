@@ -76,7 +76,10 @@ CHOICES = [
 WIDE_CHOICES = [
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((8, 256, 28, 28), (256, 8, 3, 3), dict(padding=1, groups=32), "depthwise depthwise depthwise"),
-    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
+    ((8, 512, 28, 28), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((3, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((8, 112, 14, 14), (112, 16, 3, 3), dict(padding=1, groups=7), "winograd4 depthwise depthwise"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32, stride=2), "direct direct direct"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=2, groups=32, dilation=2), "direct direct direct"),
     ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),

@@ -71,7 +71,8 @@ cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 # From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
 # within a tenth; of 256 channels fewer tiles read u, 9 MB, too often.
 cdef int64_t BLOCK = 1728, CHUNK = 64
-# Of groups, which make tasks of their own, a task has fewer tiles: what lies beside them, the next group's, stays in L2.
+# Of groups, which make tasks of their own, a task has fewer tiles: what lies beside them, the next group's, stays in L2. Twice as
+# many of one vector of columns, whose products are short.
 cdef int64_t GROUPS_SHARE = 3
 # Multiply-adds that a task is worth, 3 us, and elements of v that are: the layers of one image take 20 to 100 us.
 cdef int64_t TASK_MACS = 128 << 10, TASK_TRANSFORMED = 16 << 10
@@ -84,8 +85,9 @@ cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
 # Parts of the tiles that tasks sum where x has few channels, and tiles that they transform at a time, which stay in L2.
 cdef int64_t PARTS = 8, NEAR = 64
-# Channels of a group whose sums a task makes near the core.
-cdef int64_t GROUP = 32
+# Channels of a group whose sums a task makes near the core, and bytes of its x and dy: lines that come with them are the next
+# group's, which L2 holds until then. Of 1.6 MB it took 1.1 to 2 times as long.
+cdef int64_t GROUP = 32, GROUP_BYTES = 512 << 10
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
@@ -325,7 +327,7 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     cdef const nnrt_gemm_ops *g = p.gemm
     cdef int64_t passes = p.spread * p.spread, groups = 1, blocks, shared = 8 if p.groups == 1 else 1
     cdef int64_t tasks = max(1, min(shared, passes * k2 * p.last * p.depth * p.o // TASK_MACS))
-    cdef int64_t most = BLOCK // k2 // (1 if p.groups == 1 else GROUPS_SHARE)
+    cdef int64_t most = BLOCK // k2 if p.groups == 1 else (1 + (p.o <= g.vl)) * BLOCK // k2 // GROUPS_SHARE
     cdef int64_t least = 8 if p.u_pass * size < LARGE else 16 if p.u_pass * size < 3 * LARGE else most
     blocks = ceil_div(p.last, most)
     if p.last >= 2 * least and p.u_pass * size <= SMALL:
@@ -442,7 +444,8 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
     if p.c <= nr and phases * p.groups == 1 and tiles >= 2 * PARTS * NEAR:
         rows[0] = PARTS
         return sum_parts(p, ops, k2, size, dw)
-    if p.groups >= PARTS and phases == 1 and max(p.c, p.o) <= GROUP:
+    if (p.groups >= PARTS and phases == 1 and max(p.c, p.o) <= GROUP
+            and p.n * (p.h * p.w * p.c + p.oh * p.ow * p.o) * size <= GROUP_BYTES):
         rows[0] = 1
         return sum_parts(p, ops, k2, size, dw)
     rows[0] = 0

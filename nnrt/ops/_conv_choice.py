@@ -42,8 +42,10 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     use = "filter" if task == "filter" else "once" if once else "kept"
     hows = ("direct", "winograd4", "winograd3", "winograd2")
     hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
-    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
-        hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long
+    near = vector >= 16 and g.groups >= 8 and max(lanes, depth) <= 32 and _tiles("winograd4", g) >= 64
+    near = near and math.prod(g.y[:4]) * (lanes + depth) <= 1 << 17
+    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32 and not near:
+        hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long, those that a task makes of many tiles 0.86
     how = min([how for how in hows if how in can], key=lambda how: _cost(how, task, use, g, lanes, depth, dtype))
     return "depthwise" if "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes) else how
 
