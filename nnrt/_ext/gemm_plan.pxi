@@ -228,7 +228,11 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             g.high = min(g.block, max(2, down * g.batch // want))
         else:
             # Few panels are one strip, whose rows are cut (64x64x64 at two threads 8.1 to 5.9 us, 128x10x400 22 to 13).
-            wide = 1 if g.packed_b else min(across, 4) if turned else strip_of(across, 2 if ops.keep else 4)
+            wide = min(across, 4)
+            if g.packed_b:
+                wide = 1
+            elif down >= PANEL_TILES and not turned:
+                wide = strip_of(across, 2 if ops.keep else 4)
             wide = max(wide, across * g.batch // want)
             wide = ceil_div(across, ceil_div(across, wide))
             strip = g.batch * ceil_div(across, wide)

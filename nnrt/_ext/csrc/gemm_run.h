@@ -62,6 +62,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
 {
     const int partial = g->splits > 1, a_panels = g->pack_a || g->packed_a;
     const int64_t a_row = a_panels ? 1 : g->a_row, a_col = a_panels ? A_STEP : g->a_col;
+    const int large = g->m * g->n * (int64_t)sizeof(REAL) > 32 << 10; /* beyond L1 */
     REAL *a_room = room + g->pack_b * (g->depth + 1) * NR;
     for (int64_t p = k0; p < k1; p += g->depth) {
         const int64_t k = MIN(g->depth, k1 - p);
@@ -105,8 +106,8 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                             tail.src = src + i * tail.src_row + j;
                         /* c's lines would come one by one when they are stored to. As far as L2: rows 4 kB apart share
                          * one set of L1. */
-                        for (int64_t r = i; r < i + rows; r++)
-                            for (int64_t q = 0; q < NR; q += 64 / (int64_t)sizeof(REAL))
+                        for (int64_t r = i; r < i + rows && large; r++)
+                            for (int64_t q = 0; q < cols; q += 64 / (int64_t)sizeof(REAL))
                                 __builtin_prefetch(c + r * c_row + j + q, 1, 2);
                         /* What comes next: of a packed b the panel; of a, when the first panel meets it, the tile in the rows
                          * below or, transposed, the next line of each row. */
