@@ -64,8 +64,9 @@ KERNEL += ["--param=vect-epilogues-nomask=0"]  # remainders element by element: 
 KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one object alone
 # Only loops gain from an aligned start: without these a hundredth less.
 UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
+FAST = ["-O2", *UNALIGNED]
 # -O3 would add a third to the size of most kernels (unrolled remainders) and no speed; matrix products want it.
-OPTIMISE = ["-O2", *UNALIGNED, "-ftree-vectorize", "-fvect-cost-model=dynamic"]
+OPTIMISE = [*FAST, "-ftree-vectorize", "-fvect-cost-model=dynamic"]
 OPTIMISE_LINEAR = ["-O3"]
 # For CPUs of before 2013, and where vectors are written out and register tiles come from linear: small before fast.
 SMALL = {"attention"}
@@ -144,7 +145,7 @@ def extensions():
             include_dirs=[numpy.get_include(), str(CSRC)],
             define_macros=[(name, "NPY_2_0_API_VERSION") for name in ("NPY_NO_DEPRECATED_API", "NPY_TARGET_VERSION")],
             # A sanitized driver at -O0 compiles in a quarter of the time.
-            extra_compile_args=COMMON + UNALIGNED + DRIVER + BASELINE + ["-O0" if SANITIZE else "-O2" if source.stem in HOT else "-Os"],
+            extra_compile_args=COMMON + DRIVER + BASELINE + (["-O0"] if SANITIZE else FAST if source.stem in HOT else ["-Os"]),
             extra_link_args=[f"-fsanitize={SANITIZE}"] if SANITIZE else ["-Wl,-s"],
             libraries=["m", "pthread"],
             depends=[str(p) for p in CSRC.glob("*.h")],
