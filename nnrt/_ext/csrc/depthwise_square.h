@@ -318,7 +318,7 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
         for (int64_t r = first; r < last && stretched; r += 2)
             for (int64_t c = 0; c < v->out; c += s.columns) {
                 s.columns = MIN(v->out - c, STRETCH);
-                s.second = r + 1 < h->out, s.bottom = r / 2 + 1 < h->in, s.right = (c + s.columns) / 2 < v->in;
+                s.second = r + 1 < h->out, s.bottom = r / 2 + 1 < h->in, s.right = CEIL(c + s.columns, 2) < v->in;
                 if (p->stream)
                     s.next = (const char *)(x + (r / 2 + 2) * s.row + c / 2 * pixel);
                 K(stretched)(&s, x + r / 2 * s.row + c / 2 * pixel, w, bias, y + r * s.y_row + c * pixel);
