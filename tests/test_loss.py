@@ -34,6 +34,20 @@ def test_cross_entropy_of_large_logits(offset):
     np.testing.assert_allclose(x.grad.numpy(), [[p - 1, 1 - p], [1, -1]], atol=1e-9)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_of_large_float_logits_keeps_its_digits(soft):
+    """1e6 + 3 has but four binary digits after the point in float32: log sum exp must not be rounded to them."""
+    x = np.float32(1e6) + np.arange(8, dtype=np.float32).reshape(2, 4)
+    q = np.eye(4, dtype=np.float32)[[3, 0]]
+    t = tensor(x, True)
+    y = L.cross_entropy(t, tensor(q if soft else np.array([3, 0])), reduction="none")
+    p = np.exp(x - x.max(1, keepdims=True), dtype=np.float64)
+    p /= p.sum(1, keepdims=True)
+    np.testing.assert_allclose(y.detach().numpy(), -np.log((p * q).sum(1)), rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_allclose(t.grad.numpy(), p - q, atol=1e-6)
+
+
 def test_cross_entropy_with_every_target_ignored_has_no_gradient():
     x = tensor(np.ones((2, 3)), True)
     y = L.cross_entropy(x, tensor(np.array([7, 7])), ignore_index=7)

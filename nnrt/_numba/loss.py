@@ -148,6 +148,14 @@ def cross_entropy(loss, lse, x, target, weight, outer, n, inner, ignore_index, s
 
 
 @jit
+def _rounded(lse, x):
+    """lse in x's dtype, and what exp(x - that) is to be multiplied by instead."""
+    top = x.dtype.type(lse)
+    off = top - lse
+    return top, 1.0 if np.isnan(off) else exp(off)
+
+
+@jit
 def _cross_entropy(loss, lse, x, target, weight, ignore_index, smoothing):
     outer, n, inner = x.shape
     for o in range(outer):
@@ -155,7 +163,7 @@ def _cross_entropy(loss, lse, x, target, weight, ignore_index, smoothing):
             m = _top(x, o, i)
             if np.isinf(m):
                 m = x.dtype.type(0)
-            l = m + np.log(_exp_sum(x, o, i, m))
+            l = np.float64(m) + np.log(_exp_sum(x, o, i, m))
             lse[o, i] = l
             t = target[o, i]
             if t == ignore_index:
@@ -189,9 +197,10 @@ def _cross_entropy_backward(dx, dy, x, lse, target, weight, total, ignore_index,
             g = dy[o, i] * scale
             a = (1 - smoothing) * weight[t]
             b = smoothing / n
-            l = lse[o, i]
+            l, by = _rounded(lse[o, i], x)
+            by *= a + b * total
             for j in range(n):
-                dx[o, j, i] = g * ((a + b * total) * np.exp(x[o, j, i] - l) - b * weight[j])
+                dx[o, j, i] = g * (by * np.exp(x[o, j, i] - l) - b * weight[j])
             dx[o, t, i] -= g * a
 
 
@@ -210,7 +219,7 @@ def _cross_entropy_soft(loss, lse, x, q, weight, smoothing):
             if np.isinf(m):
                 m = x.dtype.type(0)
             l = np.log(_exp_sum(x, o, i, m))
-            lse[o, i] = m + l
+            lse[o, i] = np.float64(m) + l
             value = 0.0
             for j in range(n):
                 value -= weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n) * (x[o, j, i] - m - l)
@@ -230,16 +239,18 @@ def _cross_entropy_soft_backward(dx, dq, dy, x, lse, q, weight, smoothing, scale
     outer, n, inner = x.shape
     for o in range(outer):
         for i in range(inner):
-            g, l, total = dy[o, i] * scale, lse[o, i], 0.0
+            g, total = dy[o, i] * scale, 0.0
             if dx.size:
+                l, by = _rounded(lse[o, i], x)
                 for j in range(n):
                     total += weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n)
+                by *= total
                 for j in range(n):
                     b = weight[j] * ((1 - smoothing) * q[o, j, i] + smoothing / n)
-                    dx[o, j, i] = g * (np.exp(x[o, j, i] - l) * total - b)
+                    dx[o, j, i] = g * (np.exp(x[o, j, i] - l) * by - b)
             if dq.size:
                 for j in range(n):
-                    dq[o, j, i] = g * (smoothing - 1) * weight[j] * (x[o, j, i] - l)
+                    dq[o, j, i] = g * (smoothing - 1) * weight[j] * (x[o, j, i] - lse[o, i])
 
 
 def nll(loss, x, target, weight, outer, n, inner, ignore_index):

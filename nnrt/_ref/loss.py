@@ -5,7 +5,8 @@
                    q = (1-ε) onehot(target) + ε/C, or (1-ε) target + ε/C for probabilities
     nll            l = -w_target x_target
 
-Legend: the class axis is n of [outer, n, inner]; losses, lse and class indices are [outer, inner].
+Legend: the class axis is n of [outer, n, inner]; losses, lse and class indices are [outer, inner]. lse is float64
+whatever x is: beside a large max x, log Σ exp(x - max) would have no digits left.
 weight is [n] or None. dy is one value for all losses or one for each.
 """
 
@@ -135,7 +136,7 @@ def _shifted(x, outer, n, inner):
     """x - lse, and lse."""
     c = _cube(x, outer, n, inner)
     m = c.max(axis=1, keepdims=True, initial=-np.inf)
-    m = np.where(np.isinf(m), 0, m)
+    m = np.where(np.isinf(m), 0, m).astype(np.float64)
     lse = np.log(np.exp(c - m).sum(axis=1, keepdims=True, dtype=np.float64))
     return (c - m) - lse, m + lse
 

@@ -75,7 +75,7 @@ def cross_entropy(
     count = _checked("cross_entropy", t, n, ignore_index)
     w = None if weight is None else memory.contiguous(weight.array)
     loss = memory.empty(t.shape, b.dtype)
-    lse = memory.empty(t.shape, b.dtype)
+    lse = memory.empty(t.shape, np.float64)
     K.cross_entropy(loss, lse, b, t, w, outer, n, inner, ignore_index, label_smoothing)
     y, scale = _reduced_classes(loss, reduction, t, w, count, ignore_index)
     saved = (
@@ -116,7 +116,7 @@ def _cross_entropy_soft(x, target, weight, reduction, smoothing):
     w = None if weight is None else memory.contiguous(weight.array)
     shape = a.shape[:1] + a.shape[2:] if a.ndim > 1 else ()
     loss = memory.empty(shape, b.dtype)
-    lse = memory.empty(shape, b.dtype)
+    lse = memory.empty(shape, np.float64)
     K.cross_entropy_soft(loss, lse, b, q, w, outer, n, inner, smoothing)
     y, scale = _reduced_classes(loss, reduction, None, None, loss.size, 0)
     saved = (

@@ -91,7 +91,7 @@ def _ends(c):
 
 
 def _lse(x):
-    return np.log(np.exp(x).sum(axis=1)).astype(x.dtype)
+    return np.log(np.exp(x).sum(axis=1, dtype=np.float64))
 
 
 def _classes(c, weighted, smoothing, one):
@@ -104,7 +104,7 @@ def _classes(c, weighted, smoothing, one):
 
     def forward(rng, dtype):
         x, w = shared(rng, dtype)
-        return [Output(_ends(c)), Output(_ends(c)), x, _targets(rng, c), w, *c, IGNORED, smoothing]
+        return [Output(_ends(c)), Output(_ends(c), np.float64), x, _targets(rng, c), w, *c, IGNORED, smoothing]
 
     def backward(rng, dtype):
         x, w = shared(rng, dtype)
@@ -112,7 +112,7 @@ def _classes(c, weighted, smoothing, one):
 
     def soft(rng, dtype):
         x, w = shared(rng, dtype)
-        return [Output(_ends(c)), Output(_ends(c)), x, rng.random(c).astype(dtype), w, *c, smoothing]
+        return [Output(_ends(c)), Output(_ends(c), np.float64), x, rng.random(c).astype(dtype), w, *c, smoothing]
 
     def soft_backward(rng, dtype, dx=True, dq=True):
         x, w = shared(rng, dtype)

@@ -154,13 +154,13 @@ static inline REAL K(lse_of_inf)(const REAL *x, int64_t n, int64_t step)
     return (REAL)INFINITY;
 }
 
-/* lse of w columns, or of the row when step is 1 */
-static void K(lse_of)(REAL *lse, const REAL *x, int64_t n, int64_t step, int64_t w)
+/* lse of w columns, or of the row when step is 1: of a large x a float would have no digits left for log Σ exp */
+static void K(lse_of)(double *lse, const REAL *x, int64_t n, int64_t step, int64_t w)
 {
     if (step == 1) {
         REAL top = K(top_row)(x, n);
         REAL shift = K(shift_of)(top);
-        *lse = top == (REAL)INFINITY ? K(lse_of_inf)(x, n, 1) : shift + (REAL)log(K(exp_sum)(NULL, x, n, shift, x));
+        *lse = top == (REAL)INFINITY ? K(lse_of_inf)(x, n, 1) : shift + log(K(exp_sum)(NULL, x, n, shift, x));
         return;
     }
     REAL top[NNRT_SOFTMAX_COLS], shift[NNRT_SOFTMAX_COLS] = {0};
@@ -170,7 +170,7 @@ static void K(lse_of)(REAL *lse, const REAL *x, int64_t n, int64_t step, int64_t
         shift[i] = K(shift_of)(top[i]);
     K(exp_cols)(s, NULL, x, shift, n, step, w);
     for (int64_t i = 0; i < w; i++)
-        lse[i] = shift[i] + (REAL)log_f64(s[i]);
+        lse[i] = shift[i] + log_f64(s[i]);
     for (int64_t i = 0; i < w; i++)
         if (top[i] == (REAL)INFINITY)
             lse[i] = K(lse_of_inf)(x + i, n, step);

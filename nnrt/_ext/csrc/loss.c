@@ -223,12 +223,23 @@ LOSS(kl_log, K(exp)(t) * (t - x), -K(exp)(t), K(exp)(t) * (t - x + 1))
     int64_t w = step - col < p->cols ? step - col : p->cols;                      \
     int64_t at = o * n * step + col, out = o * step + col
 
+/* *to = lse as REAL; returns what exp(x - *to) is to be multiplied by instead: exp(*to - lse). */
+static inline REAL K(rounded)(REAL *to, double lse)
+{
+    *to = (REAL)lse;
+    double off = *to - lse;
+    if (fabs(off) < 1e-5 || off != off) /* infinite lse */
+        return off != off ? 1 : (REAL)(1 + off);
+    return (REAL)exp(off);
+}
+
 static void K(cross_entropy)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     UNITS {
         UNIT;
         const REAL *x = (const REAL *)p->x + at;
-        REAL *loss = (REAL *)p->loss + out, *lse = (REAL *)p->lse + out;
+        REAL *loss = (REAL *)p->loss + out;
+        double *lse = (double *)p->lse + out;
         const int64_t *target = p->target + out;
         K(lse_of)(lse, x, n, step, w);
         for (int64_t i = 0; i < w; i++) {
@@ -237,7 +248,7 @@ static void K(cross_entropy)(const void *args, int64_t begin, int64_t end, void 
                 loss[i] = 0;
                 continue;
             }
-            loss[i] = sure * (weight ? weight[t] : 1) * (lse[i] - x[t * step + i]);
+            loss[i] = sure * (weight ? weight[t] : 1) * (REAL)(lse[i] - x[t * step + i]);
             if (rest == 0)
                 continue;
             double all = 0;
@@ -258,16 +269,15 @@ static void K(cross_entropy_backward)(const void *args, int64_t begin, int64_t e
     UNITS {
         UNIT;
         const REAL *restrict x = (const REAL *)p->x + at;
-        const REAL *restrict lse = (const REAL *)p->lse + out;
         const REAL *dy = (const REAL *)p->dy + (p->dy_each ? out : 0);
         const int64_t *target = p->target + out;
         REAL *restrict dx = (REAL *)p->dx + at;
-        REAL g[NNRT_SOFTMAX_COLS], scaled[NNRT_SOFTMAX_COLS], hot[NNRT_SOFTMAX_COLS];
+        REAL g[NNRT_SOFTMAX_COLS], scaled[NNRT_SOFTMAX_COLS], hot[NNRT_SOFTMAX_COLS], lse[NNRT_SOFTMAX_COLS];
         for (int64_t i = 0; i < w; i++) {
             int kept = target[i] != p->ignore_index;
             g[i] = kept ? dy[p->dy_each ? i : 0] * (REAL)p->scale : 0;
             hot[i] = kept ? g[i] * sure * (weight ? weight[target[i]] : 1) : 0;
-            scaled[i] = hot[i] + g[i] * rest * (REAL)total;
+            scaled[i] = (hot[i] + g[i] * rest * (REAL)total) * K(rounded)(lse + i, ((const double *)p->lse)[out + i]);
             g[i] *= rest;
         }
         if (step == 1 && *target == p->ignore_index) {
@@ -300,15 +310,15 @@ static void K(cross_entropy_soft)(const void *args, int64_t begin, int64_t end, 
     UNITS {
         UNIT;
         const REAL *x = (const REAL *)p->x + at, *q = (const REAL *)p->q + at;
-        REAL *loss = (REAL *)p->loss + out, *lse = (REAL *)p->lse + out;
-        double total[NNRT_SOFTMAX_COLS];
+        REAL *loss = (REAL *)p->loss + out;
+        double *lse = (double *)p->lse + out, total[NNRT_SOFTMAX_COLS];
         K(lse_of)(lse, x, n, step, w);
         for (int64_t i = 0; i < w; i++)
             total[i] = 0;
         for (int64_t r = 0; r < n; r++) {
             REAL by = weight ? weight[r] : 1;
             for (int64_t i = 0; i < w; i++)
-                total[i] += by * (sure * q[r * step + i] + rest) * (lse[i] - x[r * step + i]);
+                total[i] += by * (sure * q[r * step + i] + rest) * (REAL)(lse[i] - x[r * step + i]);
         }
         for (int64_t i = 0; i < w; i++)
             loss[i] = (REAL)total[i];
@@ -320,7 +330,8 @@ static void K(cross_entropy_soft_backward)(const void *args, int64_t begin, int6
     UNITS {
         UNIT;
         const REAL *x = (const REAL *)p->x + at, *q = (const REAL *)p->q + at;
-        const REAL *lse = (const REAL *)p->lse + out, *dy = (const REAL *)p->dy + (p->dy_each ? out : 0);
+        const REAL *dy = (const REAL *)p->dy + (p->dy_each ? out : 0);
+        const double *lse = (const double *)p->lse + out;
         REAL *dx = p->dx ? (REAL *)p->dx + at : NULL, *dq = p->dq ? (REAL *)p->dq + at : NULL;
         double total[NNRT_SOFTMAX_COLS];
         for (int64_t i = 0; i < w; i++)
@@ -329,11 +340,11 @@ static void K(cross_entropy_soft_backward)(const void *args, int64_t begin, int6
             for (int64_t i = 0; i < w; i++)
                 total[i] += (weight ? weight[r] : 1) * (sure * q[r * step + i] + rest);
         for (int64_t i = 0; i < w; i++) {
-            REAL g = dy[p->dy_each ? i : 0] * (REAL)p->scale, s = (REAL)total[i], l = lse[i];
+            REAL g = dy[p->dy_each ? i : 0] * (REAL)p->scale, l, s = (REAL)total[i] * K(rounded)(&l, lse[i]);
             for (int64_t k = i, r = 0; dx && r < n; r++, k += step)
                 dx[k] = g * (s * K(exp_neg)(x[k] - l) - (weight ? weight[r] : 1) * (sure * q[k] + rest));
             for (int64_t k = i, r = 0; dq && r < n; r++, k += step)
-                dq[k] = g * sure * (weight ? weight[r] : 1) * (l - x[k]);
+                dq[k] = g * sure * (weight ? weight[r] : 1) * (REAL)(lse[i] - x[k]);
         }
     }
 }

@@ -18,7 +18,7 @@ typedef struct {
 
 enum { NNRT_LOSS_CHUNK = 16384 }; /* elements per task */
 
-/* Classes along n of [outer, n, inner]; losses, lse and targets are [outer, inner].
+/* Classes along n of [outer, n, inner]; losses, lse (double) and targets are [outer, inner].
  * Units, blocks and groups as in softmax.h. */
 typedef struct {
     nnrt_work work;

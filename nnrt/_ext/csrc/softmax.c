@@ -154,7 +154,11 @@ static void K(logsumexp)(const void *args, int64_t begin, int64_t end, void *scr
 {
     UNITS {
         UNIT;
-        K(lse_of)((REAL *)p->y + o * step + col, (const REAL *)p->x + at, n, step, w);
+        REAL *y = (REAL *)p->y + o * step + col;
+        double lse[NNRT_SOFTMAX_COLS];
+        K(lse_of)(lse, (const REAL *)p->x + at, n, step, w);
+        for (int64_t i = 0; i < w; i++)
+            y[i] = (REAL)lse[i];
     }
 }
 
