@@ -11,6 +11,7 @@ cdef class Node:
     cdef public tuple versions
     cdef public long long order
     cdef public int outputs
+    cdef public bint last
     cdef public object hooks
     cdef public object trace
 

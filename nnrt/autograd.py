@@ -71,6 +71,12 @@ class Node:
                     )
         return self.saved_arrays
 
+    def consumed(self):
+        """Whether no other backward comes, so that what was saved may be overwritten: it counts as freed from here on."""
+        if self.last:
+            self.saved_arrays = None
+        return self.last
+
     @property
     def name(self):
         """The op's name: its backward function's, without the ending."""
@@ -150,6 +156,7 @@ def attach(outs, backward, inputs, saved):
     node.outputs = len(outs)
     node.hooks = None
     node.trace = None
+    node.last = False
     if len(inputs) == 2:
         node.targets = (target_of(inputs[0]), target_of(inputs[1]))
     else:
@@ -340,6 +347,7 @@ class Walk:
                     self.wanted[(id(node), index)] = dys[index] if node.outputs > 1 else dys
         if node.saved_arrays is None:
             raise _freed(node)
+        node.last = not self.retain_graph
         dxs = node.backward(node, *dys) if node.outputs > 1 else node.backward(node, dys)
         if not self.retain_graph:
             node.saved_arrays = None

@@ -14,6 +14,7 @@ import nnrt
 from nnrt import nn
 from nnrt.nn import fused
 from nnrt.nn.utils import rnn as rnn_utils
+from nnrt.ops import recurrence
 
 KINDS = ("RNN", "RELU", "GRU", "LSTM")
 
@@ -242,14 +243,34 @@ def test_dropout_acts_between_layers_in_training():
     agree(nothing(x)[0], changed(x)[0], 1e-6)
 
 
-def test_backward_twice_gives_the_same():
-    layer, x = nn.LSTM(3, 5, proj_size=2), nnrt.randn(4, 2, 3).requires_grad_()
+@pytest.mark.parametrize("kind, size", [*[(kind, 0) for kind in KINDS], ("LSTM", 2)])
+def test_backward_twice_gives_the_same(kind, size):
+    """The last backward writes over what the forward pass saved, those before it do not."""
+    layer = layer_of(nnrt, kind, 3, 5, bidirectional=True, **({"proj_size": size} if size else {}))
+    x = nnrt.randn(4, 2, 3).requires_grad_()
+    inputs, loss = [x, *layer.parameters()], (layer(x)[0] ** 2).sum()
+    first, second = (nnrt.autograd.grad(loss, inputs, retain_graph=True) for _ in range(2))
+    last = nnrt.autograd.grad(loss, inputs)
+    for a, b, c in zip(first, second, last):
+        assert np.any(a.numpy())
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        np.testing.assert_array_equal(a.numpy(), c.numpy())
+    with pytest.raises(RuntimeError, match="second time"):
+        nnrt.autograd.grad(loss, inputs)
+
+
+def test_a_backward_that_failed_cannot_be_repeated(monkeypatch):
+    """What was saved is lost as soon as gradients may have been written over it."""
+    layer, x = nn.LSTM(3, 5), nnrt.randn(4, 2, 3).requires_grad_()
     loss = layer(x)[0].sum()
-    loss.backward(retain_graph=True)
-    first = [p.grad.clone() for p in layer.parameters()]
-    loss.backward()
-    for p, g in zip(layer.parameters(), first):
-        agree(p.grad, 2 * g, 1e-6)
+    with monkeypatch.context() as patch:
+        patch.setattr(recurrence.K, "recur_backward", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loss.backward(retain_graph=True)
+        with pytest.raises(ZeroDivisionError):
+            loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
 
 
 @pytest.mark.parametrize("kind", KINDS)

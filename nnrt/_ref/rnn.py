@@ -114,7 +114,7 @@ def recur_backward(
     """dgates = da[D, N, G H] and the gradients of the first state; dh0 is 0 where h0 is None, and dc0 that of zeros.
 
     gru has four columns: dq, dr, dz, dn (that of U h' + b is dr, dz, dq; that of a is dr, dz, dn). With projections,
-    dproj[D, N, P] is the gradient of h. dy, dhn, dcn may be None: zeros.
+    dproj[D, N, P] is the gradient of h. dgates may be gates, but for gru. dy, dhn, dcn may be None: zeros.
     """
     d_count, b, p = dh0.shape
     for d in range(d_count):

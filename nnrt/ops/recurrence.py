@@ -138,7 +138,8 @@ def layer_backward(node, dy, dhn, dcn=None):
     weights = [_packed(None, u, GATES[cell], True) for _, u, *_ in params]
     projections = [_packed(None, v, 1, True) for *_, v in params if v is not None]
     columns = units * (4 if cell == "gru" else GATES[cell])
-    dgates = memory.empty((count, n, columns), dtype)
+    # Over the gates, unless they are wanted once more: the walk waits for the caches.
+    dgates = gates if columns == gates.shape[2] and node.consumed() else memory.empty((count, n, columns), dtype)
     dh0 = memory.empty((count, batch, p), dtype)
     dc0 = memory.empty((count, batch, units), dtype) if cell == "lstm" else None
     dproj = memory.empty((count, n, p), dtype) if projections else None
