@@ -87,7 +87,9 @@ cdef int64_t NEAR = 24576
 cdef int64_t SOON = 4000000
 
 # 3 x 3 taps with AVX-512: channels of a vector and rows of a tile. From so many bytes of both arrays on inputs are fetched ahead
-# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5). With strides tiles lose there.
+# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5). Of several images, whose step has
+# seen much else since the forward pass, the filter's gradient asks for x at any size; at stride 2 the adjoint, from STREAM on, for
+# the lines that it writes, and the forward pass, from SOON on, for its inputs.
 cdef int64_t SQUARE_LANES = 16, SQUARE_ROWS = 4, BEYOND = 12 << 20
 
 # Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
@@ -201,7 +203,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     p.finish = &linear_table().dtype[code].finish
     span(&p.work.out[0], y)
     cdef bint beyond = (PyArray_SIZE(x) + PyArray_SIZE(y)) * size >= BEYOND
-    cdef bint square = is_square(&p, code) and not (beyond and p.axis[1].step > 1)
+    cdef bint square = is_square(&p, code)
     if p.kind == NNRT_EACH:
         if not square and groups % lanes and groups < 4 * lanes and p.axis[2].phases == 1 and p.axis[2].step == 1:
             a, g = lanes, groups
@@ -216,6 +218,8 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     if square:
         cut_square(&p, macs, planes)
         p.stream = beyond
+        if p.axis[1].stride > 1 and p.batch > 1:
+            p.stream = (PyArray_SIZE(x) + PyArray_SIZE(y)) * size >= (STREAM if transposed else SOON)
     else:
         if macs > SERIAL_MACS:
             cut(&p, macs, planes, lanes)
@@ -226,7 +230,7 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
             stream(&p, y, x, count * size, size)
     # A tile writes whole lines; kernel `finish` would read them again.
     if square:
-        p.past = p.stream != 0
+        p.past = beyond
     elif p.chunk == 0:
         p.past = p.kind == NNRT_EACH and p.axis[2].stride > 1 and PyArray_SIZE(y) * size >= NNRT_STREAM_BYTES
     p.past = p.past and groups * size % 64 == 0 and <size_t>p.y % 64 == 0 and residual is None and activation in (None, "relu")
@@ -404,7 +408,7 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         square = is_square(&p, code)
         if square:
             p.chunk, p.strip = 0, min(4 * SQUARE_ROWS, p.axis[1].out)
-            p.stream = (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size >= BEYOND
+            p.stream = 2 if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size >= BEYOND else p.batch > 1
         elif p.chunk:
             p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, room))
         else:

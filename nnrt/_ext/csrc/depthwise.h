@@ -55,7 +55,7 @@ typedef struct {
     int64_t repeat;           /* EACH: pixels whose channels make a row of w, so that few channels fill vectors */
     int64_t part, strip;      /* blocks and rows of a task */
     int64_t chunk;            /* channels copied at a time, or 0; filter_backward, SPREAD and WIDE: blocks */
-    int64_t stream;           /* whether to fetch ahead: the arrays are larger than L2 */
+    int64_t stream;           /* whether to fetch ahead: arrays larger than L2; squares: 1 x alone, 2 dy, too */
     int32_t activation, past; /* past: whether whole lines of y bypass the caches */
     const nnrt_kernel *finish; /* linear's, for activations that the tile does not fuse */
     /* pack, and its inverse gather */

@@ -19,7 +19,7 @@ typedef struct {
     int64_t row, pixel, y_row, w_row; /* y's pixels are as far apart as x's */
     int64_t channels;                 /* at least a vector */
     int64_t ahead;                    /* at stride 1: from an input to one that is asked for, in bytes, or 0 */
-    const char *next, *next_dy;       /* sweeps, and the adjoint at stride 2: next rows in the order of memory, or NULL */
+    const char *next, *next_y;        /* sweeps, and at stride 2: next rows in the order of memory, or NULL */
     int64_t columns;                  /* where the tile does not say */
     int32_t top, bottom, left, right; /* whether the first and the last line and column of inputs exist */
     int32_t relu, past, second;       /* second: whether the second row of outputs exists */
@@ -35,6 +35,7 @@ INLINE void K(square_tile)(const int stride, const int high, const int wide, SQU
     const int64_t row = s->row * REAL_BYTES, row3 = 3 * row, row5 = 5 * row, row7 = 7 * row;
     const int64_t pixel = s->pixel, w_row = s->w_row;
     const int64_t y_row = s->y_row * REAL_BYTES, y_row3 = 3 * y_row, ahead = stride == 1 ? s->ahead : 0;
+    const char *next = stride == 2 ? s->next : NULL;
     const int32_t top = s->top, bottom = s->bottom, left = s->left, right = s->right;
     for (int64_t rest = s->channels;;) {
         V taps[9], sums[TILE][TILE];
@@ -55,6 +56,9 @@ INLINE void K(square_tile)(const int stride, const int high, const int wide, SQU
                 UNROLL for (int i = 2; i < lines; i++)
                     __builtin_prefetch(INPUT_LINE(q, i), 0, 2);
             }
+            if (j > 0 && next)
+                UNROLL for (int i = 0; i < 4; i++, next += 64)
+                    __builtin_prefetch(next, 0, 2);
             UNROLL for (int i = 0; i < lines; i++) {
                 if ((i == 0 && !top) || (i == lines - 1 && !bottom))
                     continue;
@@ -95,7 +99,7 @@ static __attribute__((hot)) void K(stretched)(SQUARE_ARGS)
     typedef K(vec) V;
     const int64_t pixel = s->pixel, row = s->row, y_row = s->y_row, w_row = s->w_row;
     const int32_t bottom = s->bottom, past = s->past;
-    const char *ask = s->next;
+    const char *ask = s->next, *ask_y = s->next_y;
     for (int64_t rest = s->channels;;) {
         V taps[9], now[2], next[2] = {{0}, {0}};
         const REAL *u = w, *p = x;
@@ -112,6 +116,9 @@ static __attribute__((hot)) void K(stretched)(SQUARE_ARGS)
             p += pixel;
             if (ask)
                 __builtin_prefetch(ask, 0, 2), ask += 64;
+            if (ask_y)
+                UNROLL for (int i = 0; i < 4; i++, ask_y += 64)
+                    __builtin_prefetch(ask_y, 1, 2);
             now[0] = next[0], now[1] = next[1];
             sums[0] += now[0] * taps[4];
             sums[1] += now[0] * taps[5];
@@ -184,7 +191,7 @@ INLINE void K(square_sweep)(const int stride, const int high, const K(square) *s
     const int64_t row = s->row * REAL_BYTES, row3 = 3 * row, row5 = 5 * row, row7 = 7 * row;
     const int64_t pixel = s->pixel, w_row = s->w_row;
     const int64_t y_row = s->y_row * REAL_BYTES, y_row3 = 3 * y_row, columns = s->columns;
-    const char *next = s->next, *next_dy = s->next_dy;
+    const char *next = s->next, *next_y = s->next_y;
     K(mask) fresh = K(lanes)(VL);
 #define OUTER(l, d)                                                                                     \
     UNROLL for (int i = 0; i < high; i++)                                                               \
@@ -211,9 +218,12 @@ INLINE void K(square_sweep)(const int stride, const int high, const K(square) *s
                 if (next) {
                     UNROLL for (int i = 0; i < high * stride * stride; i++)
                         __builtin_prefetch(next + 64 * i, 0, 2);
+                    next += 64 * high * stride * stride;
+                }
+                if (next_y) {
                     UNROLL for (int i = 0; i < high; i++)
-                        __builtin_prefetch(next_dy + 64 * i, 0, 2);
-                    next += 64 * high * stride * stride, next_dy += 64 * high;
+                        __builtin_prefetch(next_y + 64 * i, 0, 2);
+                    next_y += 64 * high;
                 }
                 UNROLL for (int i = 0; i < high; i++) {
                     d0[i] = K(load)(OUTPUT_LINE(q, i));
@@ -286,10 +296,10 @@ static SMALL void K(depthwise_squares)(const void *args, int64_t begin, int64_t 
                     const int64_t at = c * stride - v->padding;
                     s.columns = K(even)(v->out - c, SWEEP);
                     s.left = at >= 0, s.right = at + (s.columns - 1) * stride + 2 < v->in;
-                    if (p->stream) {
+                    if (p->stream)
                         s.next = (const char *)(x + (line + high * stride + 3 - stride) * s.row + c * high * stride * stride * pixel);
-                        s.next_dy = (const char *)(dy + (r + high) * s.y_row + c * high * pixel);
-                    }
+                    if (p->stream > 1)
+                        s.next_y = (const char *)(dy + (r + high) * s.y_row + c * high * pixel);
                     K(square_sweeps)[stride - 1][size](&s, x + line * s.row + at * pixel, dy + r * s.y_row + c * pixel, sums);
                 }
             }
@@ -319,8 +329,10 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
             for (int64_t c = 0; c < v->out; c += s.columns) {
                 s.columns = MIN(v->out - c, STRETCH);
                 s.second = r + 1 < h->out, s.bottom = r / 2 + 1 < h->in, s.right = CEIL(c + s.columns, 2) < v->in;
-                if (p->stream)
+                if (p->past)
                     s.next = (const char *)(x + (r / 2 + 2) * s.row + c / 2 * pixel);
+                else if (p->stream)
+                    s.next_y = (const char *)(y + (r + 2) * s.y_row + c * 2 * pixel);
                 K(stretched)(&s, x + r / 2 * s.row + c / 2 * pixel, w, bias, y + r * s.y_row + c * pixel);
             }
         for (int64_t r = first, high; r < last && !stretched; r += high) {
@@ -329,8 +341,10 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
             for (int64_t c = 0, wide; c < v->out; c += wide) {
                 wide = K(next_tile)(stride, &c, v->out, stride == 1 || v->out >= TILE ? TILE : 2);
                 s.left = c * stride >= before, s.right = (c + wide - 1) * stride - before + 2 < v->in;
-                if (p->stream)
+                if (p->stream) {
                     s.ahead = (near ? wide * pixel : high * s.row) * REAL_BYTES;
+                    s.next = (const char *)(x + ((r + high) * 2 - over + 1) * s.row + c * 8 * pixel);
+                }
                 (stride == 1 ? K(squares)[high - 1][wide - 1] : wide == 2 ? K(strided_2) : K(strided_4))(
                     &s, x + (r * stride - over) * s.row + (c * stride - before) * pixel, w, bias, y + r * s.y_row + c * pixel);
             }
