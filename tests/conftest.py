@@ -28,12 +28,15 @@ def families():
     return [m.name for m in pkgutil.iter_modules(tests.cases.__path__)]
 
 
+def cases_of(kind, family):
+    return getattr(importlib.import_module(f"tests.cases.{family}"), kind, [])
+
+
 def collect(kind):
     """All cases of a kind ("KERNELS" or "OPS") over the families, as pytest parameters."""
     found = []
     for name in families():
-        module = importlib.import_module(f"tests.cases.{name}")
-        for case in getattr(module, kind, []):
+        for case in cases_of(kind, name):
             label = f"{case.kernel}-{case.id}" if kind == "KERNELS" else f"{name}.{case.id}"
             found.append(pytest.param(case, id=label))
     return found
