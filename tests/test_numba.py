@@ -1,9 +1,11 @@
 """The Numba back-end as a library among others: threads, forks, caches. Its kernels are held against _ref in test_kernels."""
 
+import io
 import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -125,6 +127,39 @@ def test_a_helper_that_is_taken_for_awake_does_not_sleep():
         finally:
             threads._calls.pop()
     assert any(awake)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="elsewhere the system alone places threads")
+@pytest.mark.parametrize("idle", (True, False), ids=("one-idle", "all-busy"))
+def test_a_helper_leaves_the_callers_core_where_another_is_idle(idle, monkeypatch):
+    from nnrt._numba import gate, threads
+
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("wants two cores")
+    core, moves, asked = min(cores), [], []
+    memory = np.zeros(gate.SIZE // 8 + 16, np.int64)
+    runnable = len(cores) + (not idle)
+    monkeypatch.setattr(threads, "open", lambda path: io.StringIO(f"10.50 9.25 0.00 {runnable}/345 6789\n"), raising=False)
+
+    def helper():
+        set_affinity = os.sched_setaffinity
+        set_affinity(0, {core})  # so that it is there for certain
+        memory[gate.CORE // 8] = core
+        asked.append(gate.serve(memory.ctypes.data, 10**10, time.CLOCK_MONOTONIC, 0))
+        set_affinity(0, cores)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "sched_setaffinity", lambda who, to: (moves.append(to), set_affinity(who, to)))
+            threads._keep_apart(core)
+        asked.append(os.sched_getaffinity(0) == cores)
+        memory[gate.CORE // 8] = -1
+        asked.append(gate.serve(memory.ctypes.data, 10**6, time.CLOCK_MONOTONIC, 0))
+
+    thread = threading.Thread(target=helper)  # the affinity is a thread's own
+    thread.start()
+    thread.join()
+    assert asked == [True, True, False]
+    assert moves == ([cores - {core}, cores] if idle else [])
 
 
 def test_ten_threads_compile_and_run_at_once_then_fork(tmp_path):

@@ -63,6 +63,14 @@ def test_promises_to_a_caller_in_c(tmp_path):
     assert done.stdout == "passed\n" and done.returncode == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system alone places threads")
+def test_a_worker_leaves_the_launchers_core_where_another_is_idle(tmp_path):
+    names = {"sched_getcpu": "getcpu", "sched_getaffinity": "getaffinity", "sched_setaffinity": "setaffinity", "open": "open"}
+    program = compile_c("pool_cores", tmp_path, *(f"-D{system}=test_{ours}" for system, ours in names.items()))
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "passed\n" and done.returncode == 0
+
+
 def test_no_data_races(tmp_path):
     program = compile_c("pool_threads", tmp_path, "-fsanitize=thread", "-g")
     env = {**os.environ, "TSAN_OPTIONS": "exitcode=66"}

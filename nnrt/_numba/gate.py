@@ -6,6 +6,7 @@ taken works alone. As in _ext/csrc/threads.c.
 """
 
 import os
+import sys
 
 from llvmlite import ir
 from numba import types
@@ -15,17 +16,20 @@ from numba.extending import intrinsic
 from .compiled import jit
 from .native import count
 
-# Bytes from the beginning of a gate: places left open and helpers inside, whether a call owns it, what to call, and how
-# often helpers were called back to Python. Two lines apart: they are fetched in pairs.
-OWNER, JOB, BELL, SIZE = 128, 256, 384, 512
+# Bytes from the beginning of a gate: places left open and helpers inside, whether a call owns it, what to call, the caller's
+# core, when a helper on it last looked for another, and how often helpers were called back to Python. Two lines apart: they
+# are fetched in pairs.
+OWNER, JOB, CORE, LOOKED, BELL, SIZE = 128, 256, 272, 280, 384, 512
 # In the gate's upper half: a place for a helper.
 OPEN = 1 << 32
 # Nanoseconds of spinning before other processes are let go first.
 POLITE = 20000
+# Nanoseconds until a helper on the caller's core looks for another once more.
+LOOK_AGAIN = 2000000
 # Bytes of numbers for a kernel to count in.
 NUMBERS = 256
 
-POSIX = os.name == "posix"
+POSIX, LINUX = os.name == "posix", sys.platform == "linux"
 _i64, _i32, _byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 _run = ir.FunctionType(_i32, [_byte])
 
@@ -112,6 +116,18 @@ def give_way(typingctx):
     return types.void(), codegen
 
 
+@intrinsic
+def core(typingctx):
+    """The core that this thread runs on; -1 where the system does not tell."""
+
+    def codegen(context, builder, signature, args):
+        if not LINUX:
+            return ir.Constant(_i64, -1)
+        return builder.sext(builder.call(_external(builder, "sched_getcpu", _i32), []), _i64)
+
+    return types.int64(), codegen
+
+
 @jit
 def reach(address, least):
     """Waits until the number at the address is so large."""
@@ -183,6 +199,7 @@ def _open(gate, helpers, function, room):
         return False
     write(gate + JOB, function)
     write(gate + JOB + 8, room)
+    write(gate + CORE, core())
     write(gate, helpers * OPEN)
     return True
 
@@ -227,6 +244,19 @@ def enter(kernel, gate, helpers, {names}):
 
 
 @jit
+def _beside(gate, which):
+    """Whether this helper runs on the caller's core and should look for another."""
+    here = core()
+    if here < 0 or here != read(gate + CORE):
+        return False
+    now = clock(which)
+    if now - read(gate + LOOKED) < LOOK_AGAIN:
+        return False
+    write(gate + LOOKED, now)
+    return True
+
+
+@jit
 def _join(gate):
     seen = read(gate)
     while seen >= OPEN:
@@ -238,13 +268,17 @@ def _join(gate):
 
 @jit
 def serve(gate, limit, which, rung):
-    """Helps those who open the gate, until for `limit` ns nobody has or the bell is rung again."""
+    """Helps those who open the gate, until for `limit` ns nobody has or the bell is rung again. True if before that it is found
+    on the caller's core, which it should leave."""
     idle, turns = 0, 0
     while limit and read(gate + BELL) == rung:
-        if _join(gate):
-            _call(read(gate + JOB), read(gate + JOB + 8))
-            count(gate, -1)
-            idle = 0
+        if read(gate) >= OPEN:
+            if _beside(gate, which):
+                return True
+            if _join(gate):
+                _call(read(gate + JOB), read(gate + JOB + 8))
+                count(gate, -1)
+                idle = 0
         relax()
         turns += 1
         if turns % 32 == 0:  # the clock costs as much as two pauses
@@ -254,4 +288,7 @@ def serve(gate, limit, which, rung):
             elif now - idle >= limit:
                 break
             elif now - idle >= POLITE:
+                if _beside(gate, which):
+                    return True
                 give_way()
+    return False

@@ -36,11 +36,26 @@ def _reset():
     _memory = np.zeros(gate.SIZE // 8 + 16, np.int64)
     _memory = _memory[-_memory.ctypes.data % 128 // 8 :]
     _gate = _memory.ctypes.data
+    _memory[gate.CORE // 8] = -1
 
 
 def _spin():
     """Nanoseconds to spin: none without a clock of the system's or a core for each thread."""
     return 0 if _CLOCK is None or count() > _CORES else config.settings.spin_us * 1000
+
+
+def _keep_apart(core):
+    """Leaves the caller's core if another is idle, which is so when no more threads are runnable than this one has cores. The
+    system often wakes a thread on the waker's core while others are idle, and takes tens of milliseconds to part the two."""
+    try:
+        cores = os.sched_getaffinity(0)
+        with open("/proc/loadavg") as file:  # three averages, then runnable/all
+            runnable = int(file.read().split()[3].partition("/")[0])
+        if runnable <= len(cores):
+            os.sched_setaffinity(0, cores - {core})
+            os.sched_setaffinity(0, cores)  # from there it may go where it might before
+    except (OSError, ValueError):  # no /proc, or no other core
+        pass
 
 
 def _serve(queue, asleep, calls, memory, address):
@@ -57,9 +72,10 @@ def _serve(queue, asleep, calls, memory, address):
                     job()
                     job = None  # or what it holds would live until the next one
                 rung = int(memory[gate.BELL // 8])
-                if queue.empty():
-                    gate.serve(address, _spin(), _CLOCK or 0, rung)
-                job = queue.get_nowait()
+                if queue.empty() and gate.serve(address, _spin(), _CLOCK or 0, rung):
+                    _keep_apart(int(memory[gate.CORE // 8]))
+                else:
+                    job = queue.get_nowait()
         except Empty:
             pass
 

@@ -12,10 +12,13 @@
 #define _GNU_SOURCE
 #include "threads.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "memory.h"
 #include "observe.h"
@@ -48,6 +51,7 @@ static struct {
         int64_t chunk;
         int width; /* threads that take part: slots 0..width-1, the launcher being 0 */
     } job;
+    int core; /* the launcher's at its last launch; atomic, and where a worker looks for its job */
     slot slots[MAX_THREADS];
     int started __attribute__((aligned(128))); /* workers; changed by the pool's owner */
     int refused; /* the system had no more threads; asked again after set_threads */
@@ -55,7 +59,8 @@ static struct {
     int threads;
     int64_t spin_ns;
     int cores; /* this process may use; more threads than that do not spin */
-} pool = {.threads = 1, .spin_ns = 500000, .cores = 1};
+    int64_t looked; /* when a worker on the launcher's core last looked for another; atomic */
+} pool = {.threads = 1, .spin_ns = 500000, .core = -1, .cores = 1};
 
 static __thread int inside; /* a launch on the pool: further ones are serial */
 
@@ -102,6 +107,52 @@ static void pause_core(void)
 #endif
 }
 
+/* ---- cores ---- */
+
+#ifdef __linux__
+static int this_core(void) { return sched_getcpu(); }
+
+/* Threads that run or would run, on the whole machine; many if the system does not tell. */
+static int runnable(void)
+{
+    char text[64] = "", *at = text; /* three averages, then runnable/all */
+    int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return MAX_THREADS;
+    ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    for (int i = 0; size > 0 && at && i < 3; i++)
+        at = strchr(at + 1, ' ');
+    return size > 0 && at ? atoi(at) : MAX_THREADS;
+}
+
+enum { LOOK_AGAIN = 2000000 }; /* ns */
+
+/* A worker that finds itself on the launcher's core leaves it if another is idle, which is so when no more
+ * threads are runnable than this one has cores. The system often wakes a thread on the waker's core
+ * while others are idle, and takes tens of milliseconds to part the two. */
+static void keep_apart(void)
+{
+    int core = this_core();
+    if (core < 0 || core != __atomic_load_n(&pool.core, __ATOMIC_RELAXED))
+        return;
+    int64_t now = nnrt_now();
+    cpu_set_t all, others;
+    if (now - __atomic_load_n(&pool.looked, __ATOMIC_RELAXED) < LOOK_AGAIN)
+        return;
+    __atomic_store_n(&pool.looked, now, __ATOMIC_RELAXED);
+    if (sched_getaffinity(0, sizeof all, &all) || runnable() > CPU_COUNT(&all))
+        return;
+    others = all;
+    CPU_CLR(core, &others);
+    if (!sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof all, &all); /* from there it may go where it might before */
+}
+#else
+static int this_core(void) { return -1; }
+static void keep_apart(void) {}
+#endif
+
 /* ---- waiting: spin for a while, then sleep ---- */
 
 enum { POLITE = 20000 }; /* ns of spinning before other processes are let go first */
@@ -127,8 +178,11 @@ static uint64_t await(slot *me, condition done, uint32_t seen)
                 deadline = now + limit;
             else if (now >= deadline)
                 break;
-            else if (now >= deadline - limit + POLITE)
+            else if (now >= deadline - limit + POLITE) {
+                if (me != pool.slots)
+                    keep_apart();
                 sched_yield();
+            }
         }
     }
     /* Sequentially consistent on both sides: either this thread sees the gate change,
@@ -181,6 +235,7 @@ static void *worker(void *arg)
     for (;;) {
         uint64_t gate = await(me, gate_opened, seen);
         seen = GENERATION(gate);
+        keep_apart();
         int joined = 0;
         while ((gate & OPEN) && GENERATION(gate) == seen && !joined)
             joined = __atomic_compare_exchange_n(&pool.gate, &gate, gate + 1, 1, __ATOMIC_ACQUIRE,
@@ -279,6 +334,7 @@ static int run_pool(const nnrt_kernel *kernel, const void *args, int64_t tasks, 
         pool.job.args = args;
         pool.job.width = width;
         pool.job.chunk = (tasks + 8 * width - 1) / (8 * width); /* an eighth of a range at a time */
+        __atomic_store_n(&pool.core, this_core(), __ATOMIC_RELAXED);
         uint32_t generation = GENERATION(__atomic_load_n(&pool.gate, __ATOMIC_RELAXED)) + 1;
         __atomic_store_n(&pool.gate, (uint64_t)generation << 32 | OPEN, __ATOMIC_SEQ_CST);
         for (int i = 1; i < width; i++)
