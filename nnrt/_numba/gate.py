@@ -292,3 +292,8 @@ def serve(gate, limit, which, rung):
                     return True
                 give_way()
     return False
+
+
+def prepare():
+    """Compiles serve: half a second, in which a helper that did it itself would be no help."""
+    serve.compile((types.int64,) * 4)

@@ -84,6 +84,7 @@ def _hire(helpers):
     """Starts threads, up to so many in all; how many there are. The system may have no more, or be about to end."""
     if len(_threads) < helpers:
         with _lock:
+            gate.prepare()
             while len(_threads) < helpers:
                 shared = (_queue, _asleep, _calls, _memory, _gate)
                 thread = threading.Thread(target=_serve, args=shared, name="nnrt-numba", daemon=True)
