@@ -3,6 +3,7 @@
 #ifndef REAL
 
 #include "optim.h"
+#include "vmath_wide.h"
 
 #include <math.h>
 
@@ -15,6 +16,13 @@
 #undef SQRT
 #undef ABS
 #undef K
+
+#if WIDE_HERE /* Adam of floats, which waits for square roots and divisions; the rest is AVX2's */
+
+const nnrt_optim_table NNRT_SYM(optim) = {.adam = {{"optim/adam/f32/avx512", adam_f32}}};
+
+#else
+
 #define REAL double
 #define SQRT sqrt
 #define ABS fabs
@@ -28,6 +36,8 @@
 const nnrt_optim_table NNRT_SYM(optim) = {
     ENTRY(sgd),     ENTRY(adam),  ENTRY(nadam), ENTRY(radam),       ENTRY(adamax),    ENTRY(adagrad), ENTRY(adadelta),
     ENTRY(rmsprop), ENTRY(rprop), ENTRY(asgd),  ENTRY(sparse_adam), ENTRY(grad_norm), ENTRY(scale),   ENTRY(clamp)};
+
+#endif
 
 #else
 
@@ -92,6 +102,15 @@ static inline void K(pieces)(const nnrt_optim_args *q, int64_t begin, int64_t en
 #define FOUR(...) CASE(0, __VA_ARGS__) CASE(1, __VA_ARGS__) CASE(2, __VA_ARGS__) CASE(3, __VA_ARGS__)
 #define SIX(...) FOUR(__VA_ARGS__) CASE(4, __VA_ARGS__) CASE(5, __VA_ARGS__)
 
+/* a 1 - beta1, b beta2, c 1 - beta2, d 1 / sqrt(1 - beta2^t), lr over 1 - beta1^t. variant 1 amsgrad */
+RULE(adam, TWO,
+    REAL m = s0[i] += a * (g - s0[i]);
+    REAL v = s1[i] = b * s1[i] + c * (g * g);
+    if (variant == 1) v = s2[i] = v > s2[i] || v != v ? v : s2[i];
+    x -= lr * m / (SQRT(v) * d + eps);)
+
+#if !WIDE_HERE
+
 /* a momentum, b 1 - dampening. variant 0 no momentum, 2 momentum, 4 its first step; + 1 nesterov */
 RULE(sgd, SIX,
     if (variant >= 2) {
@@ -99,13 +118,6 @@ RULE(sgd, SIX,
         g = variant & 1 ? g + a * buffer : buffer;
     }
     x -= lr * g;)
-
-/* a 1 - beta1, b beta2, c 1 - beta2, d 1 / sqrt(1 - beta2^t), lr over 1 - beta1^t. variant 1 amsgrad */
-RULE(adam, TWO,
-    REAL m = s0[i] += a * (g - s0[i]);
-    REAL v = s1[i] = b * s1[i] + c * (g * g);
-    if (variant == 1) v = s2[i] = v > s2[i] || v != v ? v : s2[i];
-    x -= lr * m / (SQRT(v) * d + eps);)
 
 /* a 1 - beta1, b beta2, c the factor of g, d 1 / sqrt(1 - beta2^t), lr that of m */
 RULE(nadam, ONE,
@@ -249,6 +261,8 @@ static void K(clamp)(const void *args, int64_t begin, int64_t end, void *scratch
 {
     K(pieces)(args, begin, end, K(clamp_rule));
 }
+
+#endif /* !WIDE_HERE */
 
 #undef LOOP
 #undef CASE

@@ -46,6 +46,6 @@ typedef struct {
         rprop[2], asgd[2], sparse_adam[2], grad_norm[2], scale[2], clamp[2];
 } nnrt_optim_table;
 
-NNRT_TABLES_AVX2(optim)
+NNRT_TABLES_PART(optim)
 
 #endif
