@@ -1,6 +1,5 @@
 """Normalisation: drivers of csrc/norm.c. See nnrt._ref.norm for what each computes."""
 
-from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memset
 from numpy cimport PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
@@ -49,6 +48,8 @@ cdef extern from "norm.h" nogil:
         nnrt_kernel layer_norm[2]
         nnrt_kernel layer_norm_backward[2]
         nnrt_kernel finish_layer[2]
+        void (*move[2])(void *y, const void *x, const double *value, int64_t c, double momentum, double scale) noexcept
+        void (*rsqrt)(double *v, int64_t c, double eps) noexcept
     int64_t nnrt_norm_cut_sums(nnrt_norm_args *a)
     int64_t nnrt_norm_cut_pass(nnrt_norm_args *a)
     int64_t nnrt_norm_cut_small(nnrt_norm_args *a, int64_t count, int64_t each)
@@ -132,6 +133,9 @@ def move(ndarray y, ndarray x, ndarray value, double momentum, double scale):
     cdef char *source = <char *>PyArray_DATA(x)
     cdef char *out = <char *>PyArray_DATA(y)
     cdef int64_t i
+    if PyArray_STRIDE(x, 0) == PyArray_ITEMSIZE(x) and PyArray_STRIDE(y, 0) == PyArray_ITEMSIZE(y):
+        table.move[dtype_code(x)](out, source, new, PyArray_SIZE(value), momentum, scale)
+        return
     for i in range(PyArray_SIZE(value)):
         if PyArray_ITEMSIZE(x) == 4:
             (<float *>out)[0] = <float>((1 - momentum) * (<float *>source)[0] + momentum * scale * new[i])
@@ -143,15 +147,12 @@ def move(ndarray y, ndarray x, ndarray value, double momentum, double scale):
 
 def batch_moments(ndarray mean, ndarray rstd, ndarray mean1, ndarray var1, ndarray x, ndarray mean0, ndarray var0,
                   double momentum, double eps):
-    cdef double *v = <double *>PyArray_DATA(rstd)
     cdef double count = PyArray_DIM(x, 1)
-    cdef int64_t i
     moments(mean, rstd, x, PyArray_DIM(x, 2))
     if mean1 is not None:
         move(mean1, mean0, mean, momentum, 1)
         move(var1, var0, rstd, momentum, count / (count - 1))
-    for i in range(PyArray_SIZE(rstd)):
-        v[i] = 1 / sqrt(v[i] + eps)
+    table.rsqrt(<double *>PyArray_DATA(rstd), PyArray_SIZE(rstd), eps)
 
 
 def normalize(ndarray y, ndarray x, ndarray mean, ndarray rstd, ndarray weight, ndarray bias, ndarray residual=None,

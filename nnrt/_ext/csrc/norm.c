@@ -63,6 +63,11 @@ static inline int64_t piece_of(const args_t *p, int64_t u, int64_t *i, int64_t *
 #define K(name) name##_f64
 #include "norm.c"
 
+static void rsqrt(double *v, int64_t c, double eps)
+{
+    FREE_LOOP(i, c) v[i] = 1 / sqrt(v[i] + eps);
+}
+
 #define ENTRY(name)                                                              \
     .name = {{"norm/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},             \
              {"norm/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
@@ -71,6 +76,7 @@ const nnrt_norm_table NNRT_SYM(norm) = {
     ENTRY(moments), ENTRY(finish_moments), ENTRY(normalize),
     ENTRY(backward_sums), ENTRY(finish_sums), ENTRY(finish_weights), ENTRY(normalize_backward),
     ENTRY(layer_norm), ENTRY(layer_norm_backward), ENTRY(finish_layer),
+    .move = {move_f32, move_f64}, .rsqrt = rsqrt,
 };
 
 #else

@@ -114,6 +114,9 @@ typedef struct {
     nnrt_kernel moments[2], finish_moments[2], normalize[2];
     nnrt_kernel backward_sums[2], finish_sums[2], finish_weights[2], normalize_backward[2];
     nnrt_kernel layer_norm[2], layer_norm_backward[2], finish_layer[2];
+    /* Small things done at once: running statistics, and v = 1 / sqrt(v + eps). */
+    void (*move[2])(void *y, const void *x, const double *value, int64_t c, double momentum, double scale);
+    void (*rsqrt)(double *v, int64_t c, double eps);
 } nnrt_norm_table;
 
 NNRT_TABLES_AVX2(norm)

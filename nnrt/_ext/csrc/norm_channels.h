@@ -416,6 +416,15 @@ static void K(normalize_backward)(const void *args, int64_t begin, int64_t end, 
     PIECES(5, K(affine)(p, i, 0, w, m, a, b); K(slopes)(p, i, s, d), BACKWARD_WIDE, BACKWARD)
 }
 
+/* y = (1 - momentum) x + momentum value; y may be x. */
+static void K(move)(void *to, const void *from, const double *value, int64_t c, double momentum, double scale)
+{
+    REAL *y = to;
+    const REAL *x = from;
+    const double keep = 1 - momentum, take = momentum * scale;
+    FREE_LOOP(i, c) y[i] = (REAL)(keep * x[i] + take * value[i]);
+}
+
 #undef TOUCH
 #undef G
 #undef VALUE
