@@ -129,20 +129,12 @@ def moments(ndarray mean, ndarray var, ndarray x, int64_t groups):
 
 
 def move(ndarray y, ndarray x, ndarray value, double momentum, double scale):
-    cdef double *new = <double *>PyArray_DATA(value)
-    cdef char *source = <char *>PyArray_DATA(x)
-    cdef char *out = <char *>PyArray_DATA(y)
-    cdef int64_t i
-    if PyArray_STRIDE(x, 0) == PyArray_ITEMSIZE(x) and PyArray_STRIDE(y, 0) == PyArray_ITEMSIZE(y):
-        table.move[dtype_code(x)](out, source, new, PyArray_SIZE(value), momentum, scale)
-        return
-    for i in range(PyArray_SIZE(value)):
-        if PyArray_ITEMSIZE(x) == 4:
-            (<float *>out)[0] = <float>((1 - momentum) * (<float *>source)[0] + momentum * scale * new[i])
-        else:
-            (<double *>out)[0] = (1 - momentum) * (<double *>source)[0] + momentum * scale * new[i]
-        source += PyArray_STRIDE(x, 0)
-        out += PyArray_STRIDE(y, 0)
+    cdef bint gapless = PyArray_STRIDE(x, 0) == PyArray_ITEMSIZE(x) and PyArray_STRIDE(y, 0) == PyArray_ITEMSIZE(y)
+    cdef ndarray old = x if gapless else x.copy(), new = y if gapless else old
+    cdef const double *measured = <const double *>PyArray_DATA(value)
+    table.move[dtype_code(x)](PyArray_DATA(new), PyArray_DATA(old), measured, PyArray_SIZE(value), momentum, scale)
+    if not gapless:
+        y[...] = new
 
 
 def batch_moments(ndarray mean, ndarray rstd, ndarray mean1, ndarray var1, ndarray x, ndarray mean0, ndarray var0,
