@@ -99,6 +99,7 @@ def _parser():
     )
     bench.add_argument("--threads", default="1,2", help="thread counts, comma-separated (default: 1,2)")
     bench.add_argument("--rounds", type=integer(1), default=15, help="how often the peers take turns (default: 15)")
+    bench.add_argument("--passes", type=integer(1), default=1, help="how often all rows are gone through (default: 1)")
     bench.add_argument("--seconds", type=number(0, 600, above=True), default=0.05, help="time per peer and round (default: 0.05)")
     bench.add_argument("--peers", help="comma-separated; default: all that are installed")
     bench.add_argument("--out", metavar="DIR", help="write report.json, report.md and report.png there")
@@ -127,7 +128,7 @@ def _bench(args):
         raise RunError(f"--peers: no peer {', '.join(unknown)}; there are {', '.join(compare.NEEDS)}")
     if args.out:
         make_folder(args.out)
-    made = compare.run(args.select, threads, args.rounds, args.seconds, peers)
+    made = compare.run(args.select, threads, args.rounds, args.seconds, peers, args.passes)
     if not made["rows"]:
         raise RunError(f"--select {args.select}: no row's name contains that (--list shows them)")
     for path in report.write(made, args.out) if args.out else ():

@@ -90,6 +90,18 @@ def test_ratios_and_fractions_are_those_of_a_round():
     assert made["seconds"] == {"nnrt": 0.015, "torch": 0.03} and made["limits"] == {"fma": 1.5e11}
 
 
+def test_a_spoilt_pass_does_not_count():
+    usual, slow = {"nnrt": [0.01], "torch": [0.03]}, {"nnrt": [0.03], "torch": [0.03]}
+    passes = usual, slow, {"nnrt": [0.01], "torch": [0.04], "jax": [0.02]}
+    errors = ({}, {"jax": "no answer"}, {})
+    made = compare.merged([compare.entry(ROW, 2, times, wrong, {"fma": [1e11]}) for times, wrong in zip(passes, errors)])
+    assert made["ratio"] == {"torch": pytest.approx(3.0), "jax": pytest.approx(2.0)} and made["best"] == "jax"
+    assert made["seconds"] == {"nnrt": 0.01, "torch": 0.03, "jax": 0.02} and made["wrong"] == {"jax": "no answer"}
+    assert made["of_fma"] == pytest.approx(1.0) and made["limits"] == {"fma": 1e11} and made["threads"] == 2
+    one = compare.entry(ROW, 1, {"nnrt": [0.02]}, {}, {"fma": []})
+    assert compare.merged([one]) == one
+
+
 def test_report_leads_with_losses(tmp_path):
     rows = [
         compare.entry(ROW, 1, {"nnrt": [0.02], "torch": [0.04], "numpy": [0.01], "jax": []}, {"jax": "no"}, {"fma": [1e11]}),

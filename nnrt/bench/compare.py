@@ -147,8 +147,9 @@ def median_of(compare, *lists):
     return statistics.median(map(compare, *lists))
 
 
-def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, show=print):
-    """Compares; returns the report as a dict. select: only rows whose name or group contains one of its comma-separated words."""
+def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, passes=1, show=print):
+    """Compares; returns the report as a dict. select: only rows whose name or group contains one of its comma-separated words.
+    passes: how often all rows are gone through, with that many rounds each; what takes the machine for a minute spoils one."""
     words = [w for w in select.split(",") if w]
     rows = [r for r in all_workloads() if not words or any(w in f"{r.group} {r.name}" for w in words)]
     used = [p for p in peers or NEEDS if any(p in peers_of(r) for r in rows)]
@@ -160,11 +161,19 @@ def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, s
     for count in threads if rows else ():
         workers = {peer: Worker(peer, count) for peer in ["nnrt", *used] if peer not in missing}
         try:
-            show(f"\n{count} thread(s)")
+            entries = [[] for _ in rows]
             with tempfile.TemporaryDirectory() as folder:
-                for row in rows:
-                    report["rows"].append(entry(row, count, *compared(row, workers, Path(folder), rounds, seconds)))
-                    show(line(report["rows"][-1]))
+                for i in range(passes):
+                    show(f"\n{count} thread(s)" + (f", pass {i + 1} of {passes}" if passes > 1 else ""))
+                    for row, made in zip(rows, entries):
+                        made.append(entry(row, count, *compared(row, workers, Path(folder), rounds, seconds)))
+                        show(line(made[-1]))
+            done = list(map(merged, entries))
+            if passes > 1:
+                show(f"\n{count} thread(s), medians of {passes} passes")
+                for made in done:
+                    show(line(made))
+            report["rows"] += done
         finally:
             for worker in workers.values():
                 worker.close()
@@ -185,6 +194,21 @@ def entry(row, threads, times, wrong, limits):
         for of, work in (("fma", row.flops), ("copy", row.bytes)):
             if of in limits:
                 made[f"of_{of}"] = median_of(lambda t, rate, work=work: work / t / rate, ours, limits[of])
+    return made
+
+
+def merged(entries):
+    """One row of the report from its entries, one of each pass: the medians of what they hold."""
+    made = {"wrong": {}}
+    for e in entries:
+        made |= e | {"wrong": made["wrong"] | e["wrong"]}
+    for key in {"seconds", "limits", "ratio"} & set(made):
+        held = [e[key] for e in entries if key in e]
+        made[key] = {name: statistics.median(h[name] for h in held if name in h) for h in held for name in h}
+    for key in {"of_fma", "of_copy"} & set(made):
+        made[key] = statistics.median(e[key] for e in entries if key in e)
+    if "ratio" in made:
+        made["best"] = min(made["ratio"], key=made["ratio"].get)
     return made
 
 
