@@ -367,7 +367,9 @@ def test_nextafter_is_exact_where_numbers_are_denormal_too(dtype):
     values = [0, -0.0, info.smallest_subnormal, -info.smallest_subnormal, info.tiny, -info.tiny, 1, -1, 2, info.max, -info.max]
     values = np.array([*values, np.inf, -np.inf, np.nan], dtype)
     a, b = (v.ravel().copy() for v in np.meshgrid(values, values))
-    got, want = nnrt.nextafter(nnrt.from_numpy(a), nnrt.from_numpy(b)).numpy(), np.nextafter(a, b)
+    got = nnrt.nextafter(nnrt.from_numpy(a), nnrt.from_numpy(b)).numpy()
+    with np.errstate(over="ignore"):
+        want = np.nextafter(a, b)
     np.testing.assert_array_equal(got, want)
     known = ~np.isnan(want)
     np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(want[known]))

@@ -98,7 +98,8 @@ def test_error_in_ulp(name, dtype):
         largest += 1  # libm's own error
     got, want = compute(name, x), exact(name, x)
     tiny = np.finfo(dtype).tiny
-    rounded = want.astype(dtype)
+    with np.errstate(over="ignore"):
+        rounded = want.astype(dtype)
     # Denormal results may be flushed, and a result next to the largest number may round to infinity.
     normal = np.isfinite(rounded) & (np.abs(want) >= tiny)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(rounded))

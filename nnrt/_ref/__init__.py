@@ -9,3 +9,5 @@ from typing import Annotated
 import numpy as np
 
 Out = Annotated[np.ndarray, "output"]
+# As compiled kernels: overflow, NaN and infinity are results, of which nobody is warned.
+quiet = np.errstate(all="ignore")

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from . import Out
-from .unary import _erfc, quiet
+from . import Out, quiet
+from .unary import _erfc
 
 SQRT_HALF = math.sqrt(0.5)
 SQRT_2_PI = math.sqrt(2 / math.pi)

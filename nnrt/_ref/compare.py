@@ -6,9 +6,7 @@ Comparisons and logic write bool; a comparison with NaN is False, `ne` True.
 
 import numpy as np
 
-from . import Out
-
-quiet = np.errstate(all="ignore")
+from . import Out, quiet
 
 
 def eq(out: Out, a, b):

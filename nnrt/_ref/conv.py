@@ -18,7 +18,7 @@ from itertools import product
 
 import numpy as np
 
-from . import Out
+from . import Out, quiet
 from .linear import _activate
 
 
@@ -32,6 +32,7 @@ def pack_filter(p: Out, w, stride, dilation, groups, backward):
     p[...] = w.ravel()
 
 
+@quiet
 def conv(y: Out, x, p, shape, b, residual, stride, padding, dilation, groups, activation):
     """y[N, OD, OH, OW, O] from x[N, D, H, W, C], b[O] or None, residual like y or None."""
     w = p.reshape(shape)
@@ -41,6 +42,7 @@ def conv(y: Out, x, p, shape, b, residual, stride, padding, dilation, groups, ac
     y[...] = _finished(total, b, residual, activation)
 
 
+@quiet
 def conv_transposed(x: Out, y, p, shape, b, residual, stride, padding, dilation, groups, activation):
     """The adjoint of conv: x[n, i, c] = act(Σ_{o, k: i = o s - p + k d} y[n, o] w[o, c, k] + b[C] + residual)."""
     w = p.reshape(shape)
@@ -50,6 +52,7 @@ def conv_transposed(x: Out, y, p, shape, b, residual, stride, padding, dilation,
     x[...] = _finished(total, b, residual, activation)
 
 
+@quiet
 def fold(x: Out, columns, b, stride, padding, dilation):
     """x[n, i, c] = b[c] + Σ_{o, k: i = o s - p + k d} columns[n, o, k, c]: columns[N, OD, OH, OW, KD, KH, KW, C], b[C] or None"""
     x[...] = 0 if b is None else b
@@ -57,6 +60,7 @@ def fold(x: Out, columns, b, stride, padding, dilation):
         x[i] += columns[(*o, *tap[2:])]
 
 
+@quiet
 def filter_backward(dw: Out, db: Out, x, dy, stride, padding, dilation, groups):
     """dw[o, c, k] = Σ_{n, o} x[n, o s - p + k d, c] dy[n, o, o]: what y += x w gives w; db[o] = Σ_{n, o} dy[n, o, o], or None."""
     dw[...] = 0

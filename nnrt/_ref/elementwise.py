@@ -7,9 +7,7 @@ their like give inf and NaN silently, as IEEE 754 says.
 
 import numpy as np
 
-from . import Out
-
-quiet = np.errstate(all="ignore")
+from . import Out, quiet
 
 
 def cast(out: Out, x):
@@ -169,6 +167,7 @@ def copysign(out: Out, a, b):
     np.copysign(a, b, out=out)
 
 
+@quiet
 def nextafter(out: Out, a, b):
     """out = the next number after a in the direction of b"""
     np.nextafter(a, b, out=out)

@@ -19,7 +19,7 @@ from math import erf, sqrt
 
 import numpy as np
 
-from . import Out
+from . import Out, quiet
 
 ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu")
 
@@ -57,6 +57,7 @@ def _check(op, c, a, b):
         raise ValueError(f"{op}: shapes {a.shape} @ {b.shape} do not give {c.shape}")
 
 
+@quiet
 def gemm(c: Out, a, b, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):
     """c[M, N] = act(alpha a[M, K] @ b[K, N] + beta c + bias[N] + residual[M, N])."""
     _check("gemm", c, a, b)
@@ -70,6 +71,7 @@ def gemm(c: Out, a, b, bias=None, residual=None, alpha=1.0, beta=0.0, activation
     c[...] = _activate(y, activation)
 
 
+@quiet
 def gemm_batched(c: Out, a, b, alpha=1.0, beta=0.0):
     """c[B, M, N] = alpha a[B, M, K] @ b[B, K, N] + beta c; a batch stride of 0 repeats a matrix."""
     _check("gemm_batched", c, a, b)

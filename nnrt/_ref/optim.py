@@ -18,7 +18,7 @@ from math import sqrt
 import numpy as np
 
 from .. import memory
-from . import Out
+from . import Out, quiet
 
 # Elements per partial sum of grad_norm.
 CHUNK = 16384
@@ -247,6 +247,7 @@ def grad_norm(partials: Out, grads, order):
             at += 1
 
 
+@quiet
 def scale(grads: Out, factor):
     """g *= factor."""
     for g in grads:

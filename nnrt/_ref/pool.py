@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from . import Out
+from . import Out, quiet
 
 
 def taps(x_shape, y_shape, kernel):
@@ -71,6 +71,7 @@ def max_unpool(y: Out, x, index):
         y[n, index[:, p], c] = x[:, p]
 
 
+@quiet
 def avg_pool(y: Out, x, kernel, stride, padding, include_pad, divisor):
     """y = the sum of each window / its count: divisor where that is not None, else the number of its taps,
     with include_pad those within the padding too."""
@@ -79,6 +80,7 @@ def avg_pool(y: Out, x, kernel, stride, padding, include_pad, divisor):
         y[place] = x[part].sum((1, 2, 3)) / count
 
 
+@quiet
 def avg_pool_backward(dx: Out, dy, kernel, stride, padding, include_pad, divisor):
     """dx[i] = the sum of dy[o] / count[o] over the windows that i is in."""
     dx[...] = 0

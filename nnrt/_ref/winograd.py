@@ -24,7 +24,7 @@ the near side and as far as y asks for at the other; x is zero there.
 
 import numpy as np
 
-from . import Out
+from . import Out, quiet
 from .linear import _activate, bias_grad
 
 _S = np.sqrt(0.5)
@@ -109,6 +109,7 @@ def transform_filter(u: Out, w, tile, backward, groups=1):
     u[...] = _both_ways(g, w).ravel()
 
 
+@quiet
 def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1, backward=False):
     """y[N, 1, OH, OW, O] = act(conv(x[N, 1, H, W, C], w) + b[O] + residual); b, residual and activation may be None.
 
@@ -145,6 +146,7 @@ def _filter(u, tile, backward, groups):
     return u
 
 
+@quiet
 def filter_backward(dw: Out, db: Out, x, dy, padding, tile, groups=1):
     """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
     if db is not None:
@@ -199,6 +201,7 @@ def _strided(u, tile, backward):
     return u
 
 
+@quiet
 def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
     """y[N, 1, OH, OW, O] = act(conv of x[N, 1, H, W, C] with stride 2 + b[O] + residual); padding is at least 0.
 
@@ -215,6 +218,7 @@ def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
     y[:, 0] = _activate(out, activation)
 
 
+@quiet
 def strided_conv_transposed(x: Out, y, u, b, padding, tile):
     """x = the adjoint of strided_conv applied to y + b[C]."""
     u = _strided(u, tile, True).reshape(tile + 1, tile + 1, 2, 2, y.shape[4], x.shape[4])
@@ -229,6 +233,7 @@ def strided_conv_transposed(x: Out, y, u, b, padding, tile):
         x += b
 
 
+@quiet
 def strided_filter_backward(dw: Out, db: Out, x, dy, padding, tile):
     """dw[O, C, 1, 4, 4] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
     if db is not None:
