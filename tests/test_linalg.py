@@ -78,6 +78,34 @@ def test_parts_multiply_up(rng):
     assert nnrt.allclose(sign * size.exp(), nnrt.det(b)) and nnrt.allclose(nnrt.inverse(b) @ b, nnrt.eye(4, dtype=b.dtype))
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4), (4, 4)])
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("mode", ["reduced", "complete"])
+def test_gradients_of_wide_qr(shape, part, mode, rng):
+    a = nnrt.tensor(rng.standard_normal(shape), requires_grad=True)
+    assert gradcheck(lambda x: linalg.qr(x, mode)[part], [a])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 5, 3)])
+def test_gradients_of_full_svd(shape, rng):
+    def f(a):
+        u, s, vh = linalg.svd(a)
+        return u[..., :3] ** 2, vh[..., :3, :] ** 2, s
+
+    a = nnrt.tensor(rng.standard_normal(shape), requires_grad=True)
+    assert gradcheck(f, [a])
+
+
+@pytest.mark.parametrize("order", [1, 2, INF, "nuc", "fro"])
+def test_norms_of_matrices_without_rows(order):
+    a = nnrt.ones(2, 0, 3, requires_grad=True)
+    axes = (1, 0) if order == INF else (0, 1)
+    y = linalg.matrix_norm(a, order, axes)
+    assert y.tolist() == [0, 0, 0]
+    y.sum().backward()
+    assert a.grad.shape == a.shape
+
+
 def test_a_singular_matrix_has_cofactors():
     a = nnrt.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
     linalg.det(a).backward()
@@ -100,7 +128,11 @@ A = nnrt.ones(2, 3, 3)
         (lambda: linalg.norm(A, 2), RuntimeError, r"norm: with ord=2 and no dim A must have 1 or 2 dimensions, got shape"),
         (lambda: linalg.matrix_norm(A, 3), RuntimeError, "matrix_norm: ord must be .*, got 3"),
         (lambda: linalg.matrix_norm(A, dim=(0, 0)), RuntimeError, r"two different axes, got \(0, 0\)"),
-        (lambda: linalg.svd(nnrt.ones(3, 2, requires_grad=True))[0].sum().backward(), NotImplementedError, "full_matrices=False"),
+        (
+            lambda: linalg.qr(nnrt.ones(3, 2, requires_grad=True), "complete")[0].sum().backward(),
+            NotImplementedError,
+            r"qr: the gradient wants mode 'reduced' where M > N, got Q \(3, 3\)",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_refused(call, error, text):

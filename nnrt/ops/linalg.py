@@ -142,7 +142,8 @@ def cholesky_backward(node, dy):
 
 
 def qr(A, mode="reduced"):
-    """(Q, R) with Q R = A. mode: "reduced", "complete" (square Q), or "r" (Q is empty). The gradient: "reduced", M >= N."""
+    """(Q, R) with Q R = A. mode: "reduced", "complete" (square Q), or "r" (Q is empty). The gradient: not of "r",
+    nor of "complete" where M > N."""
     A = _matrix("qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr: mode must be 'reduced', 'complete' or 'r', got {mode!r}")
@@ -153,18 +154,34 @@ def qr(A, mode="reduced"):
 
 
 def qr_backward(node, dq, dr):
-    """dA = (dQ + Q sym(R dRᵀ - dQᵀ Q)) R⁻ᵀ; sym repeats the lower triangle above the diagonal."""
+    """dA = (dQ + Q sym(R dRᵀ - dQᵀ Q)) R⁻ᵀ; sym repeats the lower triangle above the diagonal.
+
+    A wide A is (A1 | A2), R is (R1 | R2): Q R1 = A1 as above, and R2 = Qᵀ A2 => dA2 = Q dR2, and A2 dR2ᵀ is added to dQ.
+    """
     q, r = node.saved
-    if q.shape[-1] != r.shape[-1]:
-        raise NotImplementedError(f"qr: the gradient wants mode 'reduced' and M >= N, got Q {q.shape} and R {r.shape}")
+    k = q.shape[-1]
+    if k > r.shape[-1]:
+        raise NotImplementedError(f"qr: the gradient wants mode 'reduced' where M > N, got Q {q.shape} and R {r.shape}")
     dq = np.zeros_like(q) if dq is None else dq
-    m = -(_t(dq) @ q) if dr is None else r @ _t(dr) - _t(dq) @ q
+    outside = r[..., k:]  # A2 = Q R2
+    r = r[..., :k]
+    if dr is None:
+        m, rest = 0, np.zeros_like(outside)
+    else:
+        m, rest = r @ _t(dr[..., :k]), dr[..., k:]
+        dq = dq + q @ (outside @ _t(rest))
+    m = m - _t(dq) @ q
     m = np.tril(m) + _t(np.tril(m, -1))
-    return (_t(np.linalg.solve(r, _t(dq + q @ m))),)
+    da = _t(np.linalg.solve(r, _t(dq + q @ m)))
+    return (np.concatenate([da, q @ rest], axis=-1) if rest.shape[-1] else da,)
 
 
 def svd(A, full_matrices=True):
-    """(U, S, Vh) with U diag(S) Vh = A, S falling. full_matrices: U and Vh are square; then only S may have a gradient."""
+    """(U, S, Vh) with U diag(S) Vh = A, S falling. full_matrices: U and Vh are square.
+
+    The gradients of the columns of U and rows of Vh that belong to no singular value are left out, as in torch: they are any
+    basis of what is left.
+    """
     A = _matrix("svd", A)
     u, s, vh = _numpy("svd", np.linalg.svd, A.array, full_matrices=full_matrices)
     return SVD(*record_many((u, s, vh), svd_backward, (A,), (u, s, vh)))
@@ -174,9 +191,9 @@ def svd_backward(node, du, ds, dvh):
     """dA = U (F∘(Uᵀ dU - dUᵀ U) S + S F∘(Vᵀ dV - dVᵀ V) + dS) Vᵀ, F_ij = 1 / (s_j² - s_i²), and what dU and dV have outside"""
     u, s, vh = node.saved
     k = s.shape[-1]
-    if (du is not None or dvh is not None) and u.shape[-1] + vh.shape[-2] != 2 * k:
-        raise NotImplementedError("svd: the gradient of U and Vh wants full_matrices=False")
     u, vh = u[..., :k], vh[..., :k, :]
+    du = du if du is None else du[..., :k]
+    dvh = dvh if dvh is None else dvh[..., :k, :]
     inside = np.zeros((*s.shape, k), s.dtype)
     outside = 0
     with np.errstate(all="ignore"):
@@ -264,11 +281,18 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     if ord in (math.inf, -math.inf, 1, -1):
         summed, kept = (columns, rows) if abs(ord) != 1 else (rows, columns)
         y = reduce.sum(unary.abs(A), summed, True)
-        y = (reduce.amax if ord > 0 else reduce.amin)(y, kept, True)
+        y = _extreme(y, kept, True, ord > 0)
     elif ord in ("nuc", 2, -2):
         s = svdvals(A.movedim((rows, columns), (-2, -1)))
-        y = reduce.sum(s, -1) if ord == "nuc" else (reduce.amax if ord == 2 else reduce.amin)(s, -1)
+        y = reduce.sum(s, -1) if ord == "nuc" else _extreme(s, -1, False, ord == 2)
         y = y.unsqueeze(-1).unsqueeze(-1).movedim((-2, -1), (rows, columns))
     else:
         raise RuntimeError(f"matrix_norm: ord must be 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2, got {ord!r}")
     return y if keepdim else y.squeeze((rows, columns))
+
+
+def _extreme(y, dim, keepdim, largest):
+    """The largest, or the least, along dim; of none the largest is 0, as all of y are at least 0."""
+    if largest and y.array.shape[dim] == 0:
+        return reduce.sum(y, dim, keepdim)
+    return (reduce.amax if largest else reduce.amin)(y, dim, keepdim)
