@@ -106,14 +106,18 @@ def apply(function, args):
             function.setup_context(ctx, args, result)
     several = isinstance(result, tuple)
     outs = result if several else (result,)
-    for position, out in enumerate(outs):
-        if not isinstance(out, Tensor):
-            raise TypeError(f"{function.__name__}.forward: output {position} is {type(out).__name__}, wanted a Tensor")
+    if not any(isinstance(out, Tensor) for out in outs):
+        raise TypeError(
+            f"{function.__name__}.forward: wants to return a Tensor, or a tuple with one and any other values, "
+            f"got {type(result).__name__}{': ' + ', '.join(type(out).__name__ for out in outs) if several else ''}"
+        )
     if autograd.is_grad_enabled() and any(ctx.needs_input_grad):
         # An input handed through becomes a tensor of its own: attaching must not take the input off its place.
-        outs = tuple(out.detach() if any(out is x for x in inputs) else out for out in outs)
+        outs = tuple(out.detach() if out is not None and any(out is x for x in inputs) else out for out in outs)
         places = [
-            i for i, out in enumerate(outs) if out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant)
+            i
+            for i, out in enumerate(outs)
+            if isinstance(out, Tensor) and out.array.dtype.kind == "f" and not any(out is c for c in ctx._constant)
         ]
         if places:
             autograd.attach(tuple([outs[i] for i in places]), _Backward(function, outs, places), inputs, (ctx,))
@@ -126,17 +130,17 @@ class _Backward:
     def __init__(self, function, outs, places):
         self.function = function
         self.places = places  # of the differentiable outputs among all
-        self.like = [(out.array.shape, out.array.dtype) for out in outs]
+        self.like = [(out.array.shape, out.array.dtype) if isinstance(out, Tensor) else None for out in outs]
         self.__name__ = function.__name__
 
     def __call__(self, node, *dys):
         (ctx,) = node.saved
         grads = []
         given = dict(zip(self.places, dys))
-        for i, (shape, dtype) in enumerate(self.like):
+        for i, like in enumerate(self.like):
             dy = given.get(i)
-            if dy is None and ctx.materialize_grads:
-                dy = memory.zeros(shape, dtype)
+            if dy is None and ctx.materialize_grads and like is not None:
+                dy = memory.zeros(*like)
             grads.append(None if dy is None else wrap(dy))
         with autograd.no_grad():
             result = self.function.backward(ctx, *grads)

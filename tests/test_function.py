@@ -62,7 +62,7 @@ def test_function_without_graph_and_with_mistakes():
         def forward(ctx, x):
             return 3
 
-    with pytest.raises(TypeError, match="output 0 is int"):
+    with pytest.raises(TypeError, match="NoTensor.forward: wants to return a Tensor, .*, got int"):
         NoTensor.apply(x)
 
 
@@ -156,3 +156,22 @@ def test_functions_as_torch_writes_them_now():
     Scale.apply(x, 3).sum().backward()
     assert x.grad.tolist() == [3, 3]
     assert nnrt.autograd.gradcheck(Scale.apply, (nnrt.ones(2, dtype=nnrt.float64, requires_grad=True), 3), fast_mode=True)
+
+
+def test_function_returns_other_values_beside_a_tensor():
+    seen = []
+
+    class Several(nnrt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2, None, "kept"
+
+        @staticmethod
+        def backward(ctx, *grads):
+            seen.extend(grads[1:])
+            return grads[0] * 2
+
+    x = leaf(3.0)
+    y, nothing, word = Several.apply(x)
+    y.backward()
+    assert nothing is None and word == "kept" and seen == [None, None] and x.grad.item() == 2
