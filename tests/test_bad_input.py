@@ -53,7 +53,7 @@ BAD = {
     # dtypes
     "linear dtype": (lambda: nn.Linear(3, 2)(X.double()), RuntimeError, "linear: .*one dtype, got input float64, weight float32"),
     "matmul dtype": (lambda: X @ ones(3, 2, dtype=np.float64), RuntimeError, "matmul: .*one dtype, got x float32, other float64"),
-    "mse dtype": (lambda: F.mse_loss(X, X.double()), RuntimeError, "mse_loss: .*one dtype, got float32 and float64"),
+    "huber dtype": (lambda: F.huber_loss(X, X.double()), RuntimeError, "huber_loss: .*one dtype, got float32 and float64"),
     "mean": (lambda: X.long().mean(), RuntimeError, "mean: wants a floating tensor, got int64; pass dtype=nnrt.float32"),
     "classes dtype": (lambda: F.cross_entropy(X, ones(4)), RuntimeError, "cross_entropy: .*integer class indices, got float32"),
     "gather dtype": (lambda: nnrt.gather(X, 1, X), RuntimeError, "gather: index must be of an integer dtype, got float32"),

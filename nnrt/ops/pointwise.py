@@ -19,18 +19,21 @@ from ..dtypes import check_whole
 from ..tensor import Tensor
 from .elementwise import div, mul
 from .loss import reduced, refuse_legacy, refuse_reduction
-from .promotion import not_tensors, sum_to
+from .promotion import cast, not_tensors, sum_to
 from .reduce import sum
 
 K = registry.family("loss")
 R = registry.family("reduce")
 
+_PROMOTES = ("mse", "l1", "smooth_l1", "kl", "kl_log", "bce_logits")  # float32 with float64, as in torch
+
 
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)², each element's or, with reduction "mean" or "sum" in the place of "none", one 0-d tensor.
 
-    input and target: floating, of shapes that broadcast; weight: a factor for each element; with it "mean" divides by the
-    sum of weights. RuntimeError for shapes, TypeError for other arguments, ValueError for an unknown reduction.
+    input and target: floating, of shapes that broadcast (float32 with float64 gives float64); weight: a factor for each element;
+    with it "mean" divides by the sum of weights.
+    RuntimeError for shapes, TypeError for other arguments, ValueError for an unknown reduction.
     """
     refuse_legacy("mse_loss", size_average, reduce)
     return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)
@@ -142,6 +145,8 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
     if reduction not in ("mean", "sum", "none"):
         refuse_reduction(op, reduction)
     if a.dtype.char not in "fd" or t.dtype != a.dtype:
+        if kind in _PROMOTES and a.dtype.char in "fd" and t.dtype.char in "fd":
+            return _pointwise(op, kind, cast(x, np.float64), cast(target, np.float64), reduction, constant, weight, weighted)
         a, t = _promoted(op, a, t)
     if weighted and weight is not None:
         return _weighted(op, kind, x, target, reduction, constant, weight)
@@ -189,7 +194,7 @@ def pointwise_backward(node, dy):
 
 
 def _promoted(op, a, t):
-    """Both as the wider floating dtype. Only an input that keeps its dtype can have a gradient."""
+    """t in a's dtype, which is floating: only an input that keeps its dtype can have a gradient."""
     if a.dtype.kind != "f":
         raise RuntimeError(f"{op}: x must be floating, got {a.dtype}")
     check_whole(op, a.dtype)
