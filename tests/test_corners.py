@@ -291,3 +291,96 @@ def test_deviations_whose_squares_float32_does_not_hold(size):
         np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), 1e-5)
         np.testing.assert_allclose(x.grad.numpy(), wide.grad.numpy(), 1e-4, 1e-5)
     assert nnrt.tensor([size, -size]).std().item() == pytest.approx(size * 2**0.5)
+
+
+def test_power_pooling_of_infinite_order():
+    x = nnrt.tensor([[[1.0, -3.0, 2.0, -0.5]]], requires_grad=True)
+    assert F.lp_pool1d(x, INF, 2).tolist() == [[[3, 2]]] and F.lp_pool1d(x, -INF, 2).tolist() == [[[1, 0.5]]]
+    F.lp_pool1d(x, INF, 2).sum().backward()
+    assert x.grad.tolist() == [[[0, -1, 1, 0]]]
+    with pytest.raises(RuntimeError, match="lp_pool2d: stride must be at least 1, got 0"):
+        F.lp_pool2d(nnrt.ones(1, 1, 4, 4), 2, 2, 0)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding_idx", [None, 2])
+def test_indices_after_the_last_offset_are_in_no_bag(mode, padding_idx):
+    index, offsets = nnrt.tensor([1, 2, 4, 4, 3]), nnrt.tensor([0, 1, 3])
+    results = []
+    for used in (5, 3):
+        table = nnrt.arange(15.0).reshape(5, 3).requires_grad_()
+        factors = (nnrt.arange(5.0)[:used] - 1).requires_grad_() if mode == "sum" else None
+        y = F.embedding_bag(
+            index[:used], table, offsets, mode=mode, include_last_offset=True, padding_idx=padding_idx, per_sample_weights=factors
+        )
+        assert y.shape == (2, 3)
+        (y * nnrt.arange(6.0).reshape(2, 3)).sum().backward()
+        results.append((y, table.grad, None if factors is None else factors.grad))
+    (y, dw, df), (y3, dw3, df3) = results
+    assert nnrt.equal(y, y3) and nnrt.equal(dw, dw3) and (df is None or df.tolist() == [*df3.tolist(), 0, 0])
+
+
+def test_slices_are_filled_from_the_end():
+    x = nnrt.zeros(3, 2, requires_grad=True)
+    y = x.index_fill(0, nnrt.tensor([0, -1]), 7)
+    assert y.tolist() == [[7, 7], [0, 0], [7, 7]]
+    y.sum().backward()
+    assert x.grad.tolist() == [[0, 0], [1, 1], [0, 0]]
+    with pytest.raises(IndexError, match="index_fill: index -4 at position .0,. is out of range for dim 0 of size 3"):
+        x.index_fill(0, nnrt.tensor([-4]), 7)
+
+
+def test_the_slope_of_a_quantile():
+    x, q = nnrt.tensor([[4.0, 1.0, 2.0], [0.0, 6.0, 3.0]]), nnrt.tensor([0.25, 0.5], requires_grad=True)
+    x.quantile(q, 1).sum().backward()  # from 1 to 2 and from 0 to 3 within half of the way; at 1 / 2 they are elements
+    assert q.grad.tolist() == [2 + 6, 0]
+    q = nnrt.tensor(0.75, requires_grad=True)
+    nnrt.tensor([1.0, float("nan"), 3.0]).nanquantile(q).backward()
+    assert q.grad.item() == 2
+    q = nnrt.tensor(0.75, requires_grad=True)
+    nnrt.tensor([1.0, float("nan"), 3.0]).quantile(q).backward()
+    assert q.grad.item() == 0
+
+
+def test_nan_stays_in_the_gradient_of_logcumsumexp():
+    x = nnrt.tensor([1.0, float("nan"), 2.0], requires_grad=True)
+    x.logcumsumexp(0).sum().backward()
+    assert str(x.grad.tolist()) == "[nan, nan, nan]"
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.kl_div, F.binary_cross_entropy_with_logits])
+def test_losses_of_two_dtypes_have_the_wider_one(loss):
+    x, t = nnrt.tensor([0.5, 0.25], requires_grad=True), nnrt.tensor([0.125, 0.75], dtype=nnrt.float64, requires_grad=True)
+    y = loss(x, t)
+    y.backward()
+    assert y.dtype == np.float64 and x.grad.dtype == np.float32 and t.grad.dtype == np.float64
+    assert y.item() == loss(x.double(), t).item()
+
+
+def test_in_place_under_torchs_other_names():
+    x = nnrt.tensor([[0.5, -1.0]])
+    assert x.negative_() is x and x.absolute_().tolist() == [[0.5, 1]] and x.swapaxes_(0, 1).shape == (2, 1)
+    assert x.arcsin_().tolist() == nnrt.tensor([[0.5], [1.0]]).asin().tolist() and x.greater_(1).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    "call, error, text",
+    [
+        (lambda: nnrt.ones(2, 3).size(2), IndexError, r"size: dim 2 is out of range for a tensor of shape \(2, 3\)"),
+        (lambda: nnrt.ones(2, 3).diff((0, 1)), TypeError, r"diff: n must be an int, got \(0, 1\)"),
+        (lambda: nnrt.flip(nnrt.ones(2), None), TypeError, r"flip: dims must be ints, got \(None,\)"),
+        (lambda: nnrt.mm(nnrt.ones(2, 3), nnrt.ones(2, 3)), RuntimeError, r"mm: shapes \(2, 3\) and \(2, 3\) do not fit"),
+        (
+            lambda: nnrt.take_along_dim(nnrt.ones(2, 3), nnrt.zeros(3, 1, dtype=nnrt.int64), 1),
+            RuntimeError,
+            r"take_along_dim: indices of shape \(3, 1\) and x \(2, 3\) do not broadcast beside dim 1",
+        ),
+        (lambda: nnrt.ones(3)[[-9]], IndexError, "index -9 at"),
+        (lambda: nnrt.nn.init.xavier_normal_(nnrt.ones(3)), ValueError, r"xavier_normal_: fan in .* got shape \(3,\)"),
+        (lambda: nnrt.nn.init.kaiming_normal_(nnrt.ones(3, 2), mode="x"), ValueError, "kaiming_normal_: mode must be .*'x'"),
+        (lambda: F.dropout2d(nnrt.ones(2, 3, 4, 4), 2.0), ValueError, "dropout2d: p must be within 0 and 1, got 2.0"),
+    ],
+)  # fmt: skip
+def test_errors_name_what_was_called(call, error, text):
+    with pytest.raises(error, match=text):
+        call()

@@ -86,7 +86,7 @@ def logcumsumexp_backward(node, dy):
         return (dy,)
 
     def later(part):  # e^x_j Σ_i≥j part_i e^-y_i, as logarithms
-        terms = np.flip(np.where((part > 0) & (y > -np.inf), np.log(part) - y, -np.inf), dim)
+        terms = np.flip(np.where((part > 0) & (y != -np.inf), np.log(part) - y, -np.inf), dim)
         return np.exp(np.flip(np.logaddexp.accumulate(terms, axis=dim), dim) + x)
 
     with np.errstate(all="ignore"):
@@ -102,6 +102,8 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     input = as_tensor("diff", input)
     if input.array.ndim == 0:
         raise RuntimeError("diff: x must have at least 1 dimension, got a 0-d tensor")
+    if not hasattr(n, "__index__"):
+        raise TypeError(f"diff: n must be an int, got {n!r}")
     if n < 0:
         raise RuntimeError(f"diff: n must be at least 0, got {n}")
     dim = axis_of("diff", dim, input.array.ndim)

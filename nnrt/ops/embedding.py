@@ -115,8 +115,8 @@ def embedding_bag(
     """Rows of weight [V, D] reduced bag by bag, [B, D]; mode "sum", "mean" or "max". Empty bags give zeros.
 
     input: [B, L], a bag per row, or [N] with offsets [B], where each bag starts (include_last_offset: and
-    where the last ends). per_sample_weights (mode "sum"): a factor per index. Indices equal to padding_idx
-    count for nothing. The other arguments are those of :func:`embedding`.
+    where the last ends; indices after it are in no bag). per_sample_weights (mode "sum"): a factor per index.
+    Indices equal to padding_idx count for nothing. The other arguments are those of :func:`embedding`.
     """
     w = weight.array
     if w.ndim != 2:
@@ -126,6 +126,7 @@ def embedding_bag(
     index = memory.contiguous(indices_of("embedding_bag", input))
     starts = _bag_starts(index, offsets, include_last_offset)
     check_range("embedding_bag", index, w.shape[0], 0)
+    used = starts[-1]  # less than all with include_last_offset
     psw = per_sample_weights
     if psw is not None:
         if mode != "sum":
@@ -138,8 +139,8 @@ def embedding_bag(
     if mode == "max" and (scale_grad_by_freq or sparse):
         raise ValueError("embedding_bag: mode 'max' takes neither scale_grad_by_freq nor sparse")
     padding_idx = _padding("embedding_bag", padding_idx, w.shape[0])
-    rows = index.reshape(-1)
-    factors = None if psw is None else memory.contiguous(psw.array).reshape(-1)
+    rows = index.reshape(-1)[:used]
+    factors = None if psw is None else memory.contiguous(psw.array).reshape(-1)[:used]
     if max_norm is not None:
         _renormalise(weight, rows, max_norm, norm_type)
     kept = None
@@ -192,9 +193,10 @@ def embedding_bag_backward(node, dy):
             K.segment_sum(dw.reshape(1, *size), None, scale, dy.reshape(1, *dy.shape), bag[order], places)
     if node.needs(1):
         products = np.einsum("nd,nd->n", w[rows], dy[bag])
-        if kept is not None:
-            products, found = memory.zeros((int(np.prod(index_size)),), dy.dtype), products
-            products[kept] = found
+        count = int(np.prod(index_size))
+        if products.size < count:
+            products, found = memory.zeros((count,), dy.dtype), products
+            products[slice(found.size) if kept is None else kept] = found
         dfactors = products.reshape(index_size)
     return dw, dfactors
 

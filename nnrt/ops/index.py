@@ -169,7 +169,7 @@ def added_at(size, key, values):
             axes.extend(range(axis, axis + k.ndim))
             axis += k.ndim
         else:
-            arrays.append(_wrapped(k, size[axis]))
+            arrays.append(wrapped(k, size[axis]))
             owns.append(True)
             axes.append(axis)
             axis += 1
@@ -188,9 +188,9 @@ def added_at(size, key, values):
     return np.moveaxis(out.reshape(picked + inner), range(len(axes)), axes)
 
 
-def _wrapped(index, size):
-    """Negative indices counted from the end."""
-    return np.where(index < 0, index + size, index)
+def wrapped(index, size):
+    """Negative indices counted from the end; those out of range as they came, for the error's text."""
+    return np.where((index < 0) & (index >= -size), index + size, index)
 
 
 def setitem(base, key, value):
@@ -285,7 +285,7 @@ def _take(x, dim, index, op, wrapping=False):
     K.check(bad, index, n)
     if bad[0] >= 0:
         if wrapping:
-            index = _wrapped(index, n)
+            index = wrapped(index, n)
         check_range(op, index, n, dim)
     if dim == 0 and a.ndim == 2 and index.ndim == 1:
         out = memory.empty((index.size, a.shape[1]), a.dtype)
@@ -397,10 +397,15 @@ def take_along_dim(input, indices, dim=None):
             f"take_along_dim: indices of shape {index.shape} must have as many axes as x {a.shape}"
         )
     dim = axis_of("take_along_dim", dim, a.ndim)
-    index = memory.contiguous(_wrapped(index, a.shape[dim]))
+    index = memory.contiguous(wrapped(index, a.shape[dim]))
     check_range("take_along_dim", index, a.shape[dim], dim)
     lead, tail = a.shape[:dim], a.shape[dim + 1 :]
-    common = shape.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
+    try:
+        common = np.broadcast_shapes(lead + (1,) + tail, index.shape[:dim] + (1,) + index.shape[dim + 1 :])
+    except ValueError:
+        raise RuntimeError(
+            f"take_along_dim: indices of shape {index.shape} and x {a.shape} do not broadcast beside dim {dim}"
+        ) from None
     input = shape.expand(input, common[:dim] + (a.shape[dim],) + common[dim + 1 :])
     index = memory.contiguous(np.broadcast_to(index, common[:dim] + (index.shape[dim],) + common[dim + 1 :]))
     out = memory.empty(index.shape, a.dtype)

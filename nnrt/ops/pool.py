@@ -18,6 +18,7 @@ from .. import memory, registry
 from .._ref.pool import taps
 from ..autograd import grad_enabled, record
 from ..tensor import Tensor, wrap
+from . import unary
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .binary import pow
@@ -253,21 +254,24 @@ def avg_pool_backward(node, dy):
 
 
 def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type; kernel_size, stride, ceil_mode as avg_pool1d's."""
-    return _lp_pool(avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
+    """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type; kernel_size, stride, ceil_mode as avg_pool1d's.
+
+    norm_type inf: the largest |input| of each window, -inf: the least. ZeroDivisionError for norm_type 0.
+    """
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """lp_pool1d on (N, C, H, W)."""
-    return _lp_pool(avg_pool2d, 2, input, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """lp_pool1d on (N, C, D, H, W)."""
-    return _lp_pool(avg_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
+def _lp_pool(dims, x, norm_type, kernel_size, stride, ceil_mode):
     op = f"lp_pool{dims}d"
     if not isinstance(x, Tensor):
         raise not_tensors(op, input=x)
@@ -275,8 +279,12 @@ def _lp_pool(average, dims, x, norm_type, kernel_size, stride, ceil_mode):
         raise TypeError(f"{op}: norm_type must be a number, got {norm_type!r}")
     if norm_type == 0:
         raise ZeroDivisionError(f"{op}: norm_type must not be 0")
+    if abs(norm_type) == math.inf:
+        sign = math.copysign(1, norm_type)
+        largest = _max_pool(op, dims, mul(unary.abs(x), sign), kernel_size, stride, 0, 1, ceil_mode, False)
+        return mul(largest, sign)
     count = math.prod(_tuple(op, "kernel_size", kernel_size, dims, least=1))
-    total = mul(average(pow(x, norm_type), kernel_size, stride, 0, ceil_mode), count)
+    total = mul(_avg_pool(op, dims, pow(x, norm_type), kernel_size, stride, 0, ceil_mode, True, None), count)
     return pow(masked_fill(total, total == 0, 0), 1 / norm_type)  # where all is 0 the root's slope is infinite: none passes
 
 

@@ -20,6 +20,7 @@ from .index import (
     indices_of,
     parsed,
     scattered,
+    wrapped,
 )
 from .promotion import as_tensor
 from .shape import axis_of
@@ -294,11 +295,13 @@ def replaced_backward(node, dy):
 # ---- whole slices along an axis ----
 
 
-def _slices(op, x, dim, index, source):
-    """(dim, index [N] int64), checked against x and source; both with at least one axis."""
+def _slices(op, x, dim, index, source, from_end=False):
+    """(dim, index [N] int64), checked against x and source; both with at least one axis. from_end: index may be negative."""
     dim = axis_of(op, dim, x.array.ndim)
     index = memory.contiguous(indices_of(op, index).reshape(-1))
     size = x.array.shape or (1,)
+    if from_end:
+        index = wrapped(index, size[dim])
     check_range(op, index, size[dim], dim)
     if source is None:
         return dim, index
@@ -377,10 +380,13 @@ def index_copy_backward(node, dy):
 
 
 def index_fill(input, dim, index, value):
-    """input with its slices index along dim filled with value (a number or a 0-d tensor)."""
+    """input with its slices index along dim filled with value (a number or a 0-d tensor).
+
+    Negative indices count from the end, as in torch (and unlike those of :func:`index_copy`).
+    """
     input = as_tensor("index_fill", input)
     given = index
-    dim, index = _slices("index_fill", input, dim, index, None)
+    dim, index = _slices("index_fill", input, dim, index, None, True)
     source = value if isinstance(value, Tensor) else None
     if source is not None:
         if source.array.ndim:

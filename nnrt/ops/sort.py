@@ -250,7 +250,7 @@ def mode(input, dim=-1, keepdim=False):
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
     """The q-quantiles along dim (all elements when None): a leading axis for a 1-d q, none for a number.
 
-    interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN.
+    interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN. q has a gradient where it is linear.
     RuntimeError for q outside [0, 1], wrong dtypes or an empty axis.
     """
     input = as_tensor("quantile", input)
@@ -324,19 +324,28 @@ def _quantile(op, x, q, dim, keepdim, interpolation, skip_nan):
         out = out[:, 0]
     out = memory.contiguous(out[0, ...] if levels.ndim == 0 else out)
     picks = np.concatenate([lower, upper], axis=-1)
-    return record(out, quantile_backward, (x,), (picks, weight, shape, axis, a.shape))
+    q = q if isinstance(q, Tensor) else None
+    slope = None  # of each row's quantile along q
+    if q is not None and q.requires_grad and interpolation == "linear":
+        with np.errstate(invalid="ignore"):
+            slope = np.where(weight > 0, (u - v) * last, 0)
+    return record(out, quantile_backward, (x, q), (picks, weight, shape, axis, a.shape, slope, levels.shape))
 
 
 def quantile_backward(node, dy):
-    picks, weight, shape, axis, x_shape = node.saved
+    """y = v + w (u - v), w = q last - floor(q last)  =>  dv = dy (1 - w), du = dy w, dq = Σ dy (u - v) last"""
+    picks, weight, shape, axis, x_shape, slope, q_shape = node.saved
     rows, m = weight.shape
     g = dy.reshape(m, rows).T
+    dq = None
+    if slope is not None:
+        dq = (g * slope).sum(axis=0).astype(dy.dtype).reshape(q_shape)
     g = np.concatenate([g * (1 - weight), g * weight], axis=-1)
     dx = memory.empty((rows, shape[-1]), dy.dtype)
     K.select_backward(dx, memory.contiguous(g), memory.contiguous(picks), rows, shape[-1], 2 * m, 1)
     if axis is None or not x_shape:
-        return (dx.reshape(x_shape),)
-    return (from_last(dx.reshape(shape), axis),)
+        return dx.reshape(x_shape), dq
+    return from_last(dx.reshape(shape), axis), dq
 
 
 # ---- sets and histograms ----
