@@ -133,8 +133,14 @@ class Tensor:
         return self.array.nbytes
 
     def size(self, dim=None):
-        """The shape, or the size of one axis."""
-        return self.array.shape if dim is None else self.array.shape[dim]
+        """The shape, or the size of one axis. IndexError for an axis that is not there."""
+        shape = self.array.shape
+        if dim is None:
+            return shape
+        try:
+            return shape[dim]
+        except IndexError:
+            raise IndexError(f"size: dim {dim} is out of range for a tensor of shape {shape}") from None
 
     def dim(self):
         """Number of axes."""

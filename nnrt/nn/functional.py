@@ -102,6 +102,7 @@ from ..ops.pool import (
     max_unpool3d,
 )
 from ..ops.random import alpha_dropout as _alpha_dropout
+from ..ops.random import check_probability as _check_probability
 from ..ops.random import dropout as _dropout
 from ..ops.random import feature_alpha_dropout as _feature_alpha_dropout
 from ..ops.random import feature_dropout
@@ -212,6 +213,7 @@ def dropout3d(input, p=0.5, training=True, inplace=False):
 
 
 def _channels_dropped(op, x, p, training, ndims, unbatched):
+    _check_probability(op, p)
     if x.ndim not in ndims:
         raise RuntimeError(f"{op}: wants {ndims[0]} or {ndims[1]} dimensions, got shape {tuple(x.shape)}")
     if x.ndim == unbatched:

@@ -129,22 +129,22 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _overwrite(tensor, values)
 
 
-def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight [out, in, *kernel]."""
+def _calculate_fan_in_and_fan_out(tensor: Tensor, name: str = "init") -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight [out, in, *kernel]; name: whose errors they are."""
     if tensor.ndim < 2:
         raise ValueError(
-            f"fan in and fan out need a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}"
+            f"{name}: fan in and fan out want a tensor of at least 2 dimensions, got shape {tuple(tensor.shape)}"
         )
     out, inputs, *kernel = tensor.shape
     field = math.prod(kernel)
     return inputs * field, out * field
 
 
-def _calculate_correct_fan(tensor, mode):
+def _calculate_correct_fan(tensor, mode, name="init"):
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
-    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+        raise ValueError(f"{name}: mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor, name)
     return fan_in if mode == "fan_in" else fan_out
 
 
@@ -172,13 +172,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
     """U(-a, a), a = gain √(6 / (fan_in + fan_out))."""
-    bound = gain * math.sqrt(6 / max(1, sum(_calculate_fan_in_and_fan_out(tensor))))
+    bound = gain * math.sqrt(6 / max(1, sum(_calculate_fan_in_and_fan_out(tensor, "xavier_uniform_"))))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
     """N(0, std²), std = gain √(2 / (fan_in + fan_out))."""
-    std = gain * math.sqrt(2 / max(1, sum(_calculate_fan_in_and_fan_out(tensor))))
+    std = gain * math.sqrt(2 / max(1, sum(_calculate_fan_in_and_fan_out(tensor, "xavier_normal_"))))
     return normal_(tensor, 0.0, std, generator)
 
 
@@ -186,7 +186,7 @@ def kaiming_uniform_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
 ) -> Tensor:
     """U(-b, b), b = gain √(3 / fan); a is the slope of leaky_relu."""
-    fan = _calculate_correct_fan(tensor, mode)
+    fan = _calculate_correct_fan(tensor, mode, "kaiming_uniform_")
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3 / max(1, fan))
     return uniform_(tensor, -bound, bound, generator)
 
@@ -195,7 +195,7 @@ def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
 ) -> Tensor:
     """N(0, std²), std = gain / √fan; a is the slope of leaky_relu."""
-    fan = _calculate_correct_fan(tensor, mode)
+    fan = _calculate_correct_fan(tensor, mode, "kaiming_normal_")
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(max(1, fan)), generator)
 
 

@@ -18,6 +18,8 @@ def flip(input, *axes, dims=None):
     input = as_tensor("flip", input)
     a = input.array
     dims = axes if dims is None else dims
+    if dims == (None,):
+        raise TypeError(f"flip: dims must be ints, got {dims!r}")
     dims = axes_of("flip", dims[0] if type(dims) is tuple and len(dims) == 1 else dims, a.ndim)
     key = tuple([slice(None, None, -1) if i in dims else slice(None) for i in range(a.ndim)])
     return record(_mirrored(a, key), flip_backward, (input,), (key,))

@@ -290,6 +290,7 @@ ceil_ = _overwriting(unary, "ceil")
 sigmoid_ = _overwriting(unary, "sigmoid")
 tanh_ = _overwriting(unary, "tanh")
 relu_ = _overwriting(activation, "relu")
+negative_, absolute_ = neg_, abs_  # torch's other names
 
 
 # ---- the others ----
@@ -309,11 +310,11 @@ def _storing(family, name):
 
 _STORING = {
     unary: "trunc fix round frac exp2 expm1 log1p log2 log10 erf erfc erfinv logit nan_to_num sign sgn sinc lgamma digamma",
-    trigonometry: "tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg",
+    trigonometry: "tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg arcsin arccos arctan arcsinh arccosh arctanh",
     elementwise: "subtract multiply divide true_divide",
-    binary: "floor_divide remainder fmod atan2 copysign hypot gcd lcm ldexp xlogy heaviside nextafter",
+    binary: "floor_divide remainder fmod atan2 arctan2 copysign hypot gcd lcm ldexp xlogy heaviside nextafter",
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
-    "bitwise_left_shift bitwise_right_shift",
+    "bitwise_left_shift bitwise_right_shift not_equal less less_equal greater greater_equal",
     ternary: "clip clamp_min clamp_max",
     products: "addmm addmv addr addbmm baddbmm",
     cumulative: "cumsum cumprod",
@@ -342,6 +343,7 @@ def _reshaping(name):
 
 
 squeeze_, unsqueeze_, transpose_, t_ = map(_reshaping, ("squeeze", "unsqueeze", "transpose", "t"))
+swapaxes_, swapdims_ = map(_reshaping, ("swapaxes", "swapdims"))
 
 
 # ---- elements ----

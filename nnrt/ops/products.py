@@ -15,6 +15,9 @@ ACTIVATION = registry.family("activation")
 def mm(input, mat2):
     """[M, K]·[K, N], without broadcasting."""
     input, mat2 = _of_dims("mm", input, 2, mat2, 2)
+    if input.shape[1] != mat2.shape[0]:
+        sizes = f"{input.shape[1]} columns meet {mat2.shape[0]} rows"
+        raise RuntimeError(f"mm: shapes {input.shape} and {mat2.shape} do not fit: {sizes}")
     return matmul(input, mat2)
 
 

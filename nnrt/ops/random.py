@@ -361,7 +361,7 @@ def poisson(input, generator=None):
 # ---- dropout ----
 
 
-def _check_p(op, p):
+def check_probability(op, p):
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: p must be within 0 and 1, got {p}")
 
@@ -371,7 +371,7 @@ def dropout(x, p=0.5, training=True, generator=None):
 
     Srivastava et al., Dropout, JMLR 15 (2014).
     """
-    _check_p("dropout", p)
+    check_probability("dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
     check_whole("dropout", x.array.dtype)
@@ -409,7 +409,7 @@ def feature_dropout(x, p=0.5, training=True, generator=None):
     Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
     """
     x = as_tensor("feature_dropout", x)
-    _check_p("feature_dropout", p)
+    check_probability("feature_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
     keep = _keep(_feature_shape("feature_dropout", x.array), x.array.dtype, p, generator)
@@ -425,7 +425,7 @@ _ALPHA = -1.7580993408473766
 def alpha_dropout(x, p=0.5, training=True, generator=None):
     """dropout() that keeps mean and variance of SELU activations: dropped elements become -1.7581, then all
     are scaled and shifted (Klambauer et al., Self-normalizing neural networks, NeurIPS 2017)."""
-    _check_p("alpha_dropout", p)
+    check_probability("alpha_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
     return _alpha_dropped(x, x.array.shape, p, generator)
@@ -433,7 +433,7 @@ def alpha_dropout(x, p=0.5, training=True, generator=None):
 
 def feature_alpha_dropout(x, p=0.5, training=True, generator=None):
     """alpha_dropout() of whole channels of x [N, C, ...]."""
-    _check_p("feature_alpha_dropout", p)
+    check_probability("feature_alpha_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
     return _alpha_dropped(x, _feature_shape("feature_alpha_dropout", x.array), p, generator)
