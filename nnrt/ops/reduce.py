@@ -148,13 +148,13 @@ def min(input, dim=None, keepdim=False, *, other=None):
 
 
 def amax(input, dim=None, keepdim=False):
-    """The largest element over dim. The gradient is shared evenly between equal elements."""
+    """The largest element over dim. The gradient is shared evenly between equal elements, and between NaNs if it is NaN."""
     input = as_tensor("amax", input)
     return _extreme("amax", K.amax, input, dim, keepdim)
 
 
 def amin(input, dim=None, keepdim=False):
-    """The smallest element over dim. The gradient is shared evenly between equal elements."""
+    """The smallest element over dim. The gradient is shared as :func:`amax`'s is."""
     input = as_tensor("amin", input)
     return _extreme("amin", K.amin, input, dim, keepdim)
 
