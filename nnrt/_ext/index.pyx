@@ -34,6 +34,7 @@ cdef extern from "index.h" nogil:
         int64_t m
         int64_t stride[3]
         int64_t each
+        int far
         int stream
         int64_t rows
         int64_t columns
@@ -50,6 +51,7 @@ cdef extern from "index.h" nogil:
     int64_t NNRT_INDEX_TASK
     int64_t NNRT_INDEX_COLUMNS
     int64_t NNRT_INDEX_CHECKED
+    int64_t NNRT_INDEX_FAR
     const nnrt_index_table *nnrt_index(int isa)
 
 cdef const nnrt_index_table *table = nnrt_index(isa_level())
@@ -106,6 +108,7 @@ def take(ndarray out, ndarray x, ndarray index):
     args.stream = (
         PyArray_NBYTES(out) >= NNRT_STREAM_BYTES and args.each % 64 == 0 and <uintptr_t>args.out % 64 == 0
     )
+    args.far = args.stream or PyArray_NBYTES(x) >= NNRT_INDEX_FAR
     cdef const nnrt_kernel *kernel = &table.take[0]
     if args.d == 1 and (args.each == 4 or args.each == 8):
         kernel = &table.pick[args.each // 8]

@@ -99,7 +99,7 @@ KERNELS = [
     ],
     *[
         Kernel("index.take", "-".join(map(str, s)), take_args(*s))
-        for s in [*SIZES, (1, 50, 700, 257), (4, 9, 100, 16)]
+        for s in [*SIZES, (1, 50, 700, 257), (4, 9, 100, 16), (1, 1100, 33, 1023)]
     ],
     *[
         Kernel("index.segment_sum", f"{s}-{w}-{b}", segment_args(*s, w, b), tol=TOL)

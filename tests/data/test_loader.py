@@ -180,6 +180,20 @@ def test_batches_in_order_are_views_that_cannot_be_written():
 # orders
 
 
+@pytest.mark.parametrize("dtype", ["f4", "u1", "f2", object])
+def test_batches_of_large_arrays(dtype):
+    """Where a kernel takes the rows that come in order of memory; objects and others are numpy's."""
+    of = np.arange(2051 * 2048).reshape(2051, 2, 1024) % 251
+    for x in (of.astype(dtype), of.astype(dtype)[::-1], of.astype(dtype).reshape(2051, 2048)):
+        loader = DataLoader(TensorDataset(x, np.arange(2051)), batch_size=64, shuffle=True)
+        seen = []
+        for batch, index in loader:
+            assert batch.array.dtype == x.dtype and batch.array.flags.c_contiguous
+            np.testing.assert_array_equal(batch.array, x[index.array])
+            seen += index.tolist()
+        assert sorted(seen) == list(range(2051))
+
+
 def test_orders_follow_the_generator():
     whole = TensorDataset(*arrays())
     one, two = (DataLoader(whole, 4, shuffle=True, generator=seeded()) for _ in range(2))

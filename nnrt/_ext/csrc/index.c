@@ -24,7 +24,7 @@ static void take(const void *args, int64_t begin, int64_t end, void *s)
         const int64_t o = i / p->n, n = i - o * p->n, from = p->index[n];
         const char *rows = (const char *)p->x + o * p->r * each;
         char *out = (char *)p->out + i * each;
-        if (p->stream && n + ahead < p->n)
+        if (p->far && n + ahead < p->n)
             for (int64_t j = 0; j < each; j += 64)
                 __builtin_prefetch(rows + p->index[n + ahead] * each + j);
         if (from < 0)

@@ -14,12 +14,13 @@ typedef struct {
     int64_t stride[3];      /* of x in elements, where it may be strided */
     int64_t each;           /* bytes of a row of d elements (take) */
     int64_t rows, columns;  /* of one task */
-    int stream;             /* is out written past the caches? (take) */
+    int far, stream;        /* are rows asked for ahead, is out written past the caches? (take) */
 } nnrt_index_args;
 
 /* Bytes of output per task: a core's L2 holds a few of them. Columns of one task of a sum: its
- * float64 accumulators (4 kB) stay in L1. Indices of one task of check: 20 us. */
-enum { NNRT_INDEX_TASK = 65536, NNRT_INDEX_COLUMNS = 256, NNRT_INDEX_CHECKED = 65536 };
+ * float64 accumulators (4 kB) stay in L1. Indices of one task of check: 20 us. An x of
+ * NNRT_INDEX_FAR bytes lies beyond L2: rows are asked for ahead. */
+enum { NNRT_INDEX_TASK = 65536, NNRT_INDEX_COLUMNS = 256, NNRT_INDEX_CHECKED = 65536, NNRT_INDEX_FAR = 4 << 20 };
 
 typedef struct {
     nnrt_kernel take[1], check[1], counting_sort[1], nonzero[1];
