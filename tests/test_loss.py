@@ -34,6 +34,72 @@ def test_cross_entropy_of_large_logits(offset):
     np.testing.assert_allclose(x.grad.numpy(), [[p - 1, 1 - p], [1, -1]], atol=1e-9)
 
 
+INF, NAN = np.inf, np.nan
+ODD_ROWS = [
+    *[[0.5, INF, -1, 2], [INF, INF, 0, 1], [-INF, INF, 0, 1], [INF] * 4, [-INF] * 4],
+    *[[0.5, NAN, -1, 2], [NAN, INF, 0, 1], [-INF, NAN, 0, 1], [NAN] * 4],
+]
+SPARSE_ROWS = [[0.5, -INF, -1, 2], [-INF, 3, -INF, -INF], [1, 2, 3, 4]]
+
+
+def of_rows(library, rows, dtype, columns, kind, loss):
+    """Losses of the rows, once with each class as the target, and the gradients; rows along axis 1 if columns."""
+    x = np.repeat(np.array(rows, dtype), 4, axis=0)
+    x = np.tile(x, (1, 5))  # longer than a vector
+    t = np.arange(len(x)) % 4
+    if kind == "probabilities":
+        t = (0.8 * np.eye(x.shape[1])[t] + 0.2 / x.shape[1]).astype(dtype)
+    if columns:
+        x, t = np.ascontiguousarray(x.T)[None], np.ascontiguousarray(t.T)[None]
+    x, t = library.from_numpy(x).requires_grad_(True), library.from_numpy(t)
+    y = loss(library, x, t)
+    y.backward(library.from_numpy(np.linspace(0.5, 1.5, y.numel(), dtype=dtype).reshape(y.shape)))
+    return np.array(y.detach().numpy()).reshape(-1), x.grad.numpy().reshape(x.shape)
+
+
+def cross_entropy_of(smoothing):
+    return lambda t, x, y: t.nn.functional.cross_entropy(x, y, reduction="none", label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("kind", ["classes", "probabilities"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_of_rows_without_a_softmax_is_nan(dtype, columns, kind, smoothing):
+    y, dx = of_rows(nnrt, ODD_ROWS, dtype, columns, kind, cross_entropy_of(smoothing))
+    assert np.isnan(y).all() and np.isnan(dx).all()
+    x = tensor(np.array(ODD_ROWS, dtype), True)
+    y = L.cross_entropy(x, tensor(np.full(len(ODD_ROWS), 3)), ignore_index=3, reduction="sum", label_smoothing=smoothing)
+    y.backward()
+    assert y.item() == 0 and not x.grad.numpy().any()  # ignored rows count for nothing, whatever they hold
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("kind", ["classes", "probabilities"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 1.0])
+def test_cross_entropy_of_odd_rows_agrees_with_torch(torch, dtype, columns, kind, smoothing):
+    rows = ODD_ROWS + SPARSE_ROWS
+    got = of_rows(nnrt, rows, dtype, columns, kind, cross_entropy_of(smoothing))
+    want = of_rows(torch, rows, dtype, columns, kind, cross_entropy_of(smoothing))
+    for g, w in zip(got, want):
+        np.testing.assert_allclose(g, w, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_softmax_of_odd_rows_agrees_with_torch(torch, dtype, columns, name):
+    def loss(t, x, y):
+        return getattr(t, name)(x, 1)
+
+    rows = ODD_ROWS + SPARSE_ROWS
+    got = of_rows(nnrt, rows, dtype, columns, "classes", loss)
+    want = of_rows(torch, rows, dtype, columns, "classes", loss)
+    for g, w in zip(got, want):
+        np.testing.assert_allclose(g, w, rtol=2e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_cross_entropy_of_large_float_logits_keeps_its_digits(soft):
     """1e6 + 3 has but four binary digits after the point in float32: log sum exp must not be rounded to them."""

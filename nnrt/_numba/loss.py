@@ -161,7 +161,7 @@ def _cross_entropy(loss, lse, x, target, weight, ignore_index, smoothing):
     for o in range(outer):
         for i in range(inner):
             m = _top(x, o, i)
-            if np.isinf(m):
+            if m == -np.inf:  # +inf stays: NaN, as there is no softmax
                 m = x.dtype.type(0)
             l = np.float64(m) + np.log(_exp_sum(x, o, i, m))
             lse[o, i] = l
@@ -216,7 +216,7 @@ def _cross_entropy_soft(loss, lse, x, q, weight, smoothing):
     for o in range(outer):
         for i in range(inner):
             m = _top(x, o, i)
-            if np.isinf(m):
+            if m == -np.inf:
                 m = x.dtype.type(0)
             l = np.log(_exp_sum(x, o, i, m))
             lse[o, i] = np.float64(m) + l

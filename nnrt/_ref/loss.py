@@ -6,7 +6,8 @@
     nll            l = -w_target x_target
 
 Legend: the class axis is n of [outer, n, inner]; losses, lse and class indices are [outer, inner]. lse is float64
-whatever x is: beside a large max x, log Σ exp(x - max) would have no digits left.
+whatever x is: beside a large max x, log Σ exp(x - max) would have no digits left. A row that holds +inf has no
+softmax, nor has one of -inf alone: its loss and gradient are NaN unless it is ignored, and with +inf its lse is.
 weight is [n] or None. dy is one value for all losses or one for each.
 """
 
@@ -136,7 +137,7 @@ def _shifted(x, outer, n, inner):
     """x - lse, and lse."""
     c = _cube(x, outer, n, inner)
     m = c.max(axis=1, keepdims=True, initial=-np.inf)
-    m = np.where(np.isinf(m), 0, m).astype(np.float64)
+    m = np.where(m == -np.inf, 0, m).astype(np.float64)
     lse = np.log(np.exp(c - m).sum(axis=1, keepdims=True, dtype=np.float64))
     return (c - m) - lse, m + lse
 
@@ -144,9 +145,10 @@ def _shifted(x, outer, n, inner):
 def cross_entropy(loss: Out, lse: Out, x, target, weight, outer, n, inner, ignore_index, smoothing):
     """l = (1-ε) w_t (lse - x_t) + ε/C Σ_c w_c (lse - x_c), 0 where ignored. Targets are in range."""
     hot, kept, w = _one_hot(target, weight, outer, n, inner, ignore_index, x.dtype)
+    at = np.arange(n).reshape(1, n, 1) == target.reshape(outer, 1, inner)
     with np.errstate(all="ignore"):
         logp, total = _shifted(x, outer, n, inner)
-        l = -(1 - smoothing) * np.where(hot != 0, logp * hot, 0).sum(axis=1, keepdims=True)
+        l = -(1 - smoothing) * np.where(at, logp * hot, 0).sum(axis=1, keepdims=True)
         if smoothing:
             l = l - smoothing / n * (logp * w).sum(axis=1, keepdims=True)
         _store(loss, np.where(kept, l, 0))

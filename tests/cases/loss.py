@@ -91,12 +91,24 @@ def _ends(c):
 
 
 def _lse(x):
-    return np.log(np.exp(x).sum(axis=1, dtype=np.float64))
+    with np.errstate(all="ignore"):
+        lse = np.log(np.exp(x).sum(axis=1, dtype=np.float64))
+        return np.where(lse == np.inf, np.nan, lse)
 
 
-def _classes(c, weighted, smoothing, one):
+def _special(x):
+    """Rows with +inf, -inf, -inf alone and NaN, in place."""
+    for i, value in enumerate((np.inf, -np.inf, np.nan)):
+        x[i % len(x)].flat[i :: 5] = value
+    x[-1, :, -1] = -np.inf
+    return x
+
+
+def _classes(c, weighted, smoothing, one, special=False):
     def shared(rng, dtype):
         x = (rng.standard_normal(c) * 3).astype(dtype)
+        if special:
+            x = _special(x)
         return x, rng.random(c[1]).astype(dtype) + dtype(0.1) if weighted else None
 
     def dy(rng, dtype):
@@ -127,7 +139,7 @@ def _classes(c, weighted, smoothing, one):
         _, w = shared(rng, dtype)
         return [Output(c), dy(rng, dtype), _targets(rng, c), w, *c, IGNORED, 0.25]
 
-    label = f"{'x'.join(map(str, c))}{'-weighted' * weighted}-{smoothing}{'-one' * one}"
+    label = f"{'x'.join(map(str, c))}{'-weighted' * weighted}-{smoothing}{'-one' * one}{'-special' * special}"
     tol = {"float32": (1e-4, 1e-4), "float64": (1e-11, 1e-11)}
     cases = [
         Kernel("loss.cross_entropy", label, forward, tol=tol),
@@ -204,6 +216,12 @@ KERNELS = [
             (True, 0.3, True),
         ]
         for case in _classes(c, weighted, smoothing, one)
+    ],
+    *[
+        case
+        for c in [(4, 7, 1), (5, 33, 1), (5, 7, 3), (4, 3, 257)]
+        for weighted, smoothing, one in [(False, 0.0, False), (True, 0.3, True)]
+        for case in _classes(c, weighted, smoothing, one, special=True)
     ],
     _check("good", [0, 1, IGNORED, 2], 3),
     _check("negative", [0, -1, 5], 3),

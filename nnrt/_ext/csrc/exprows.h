@@ -1,6 +1,6 @@
 /* Maxima and sums of exponentials along n, for softmax and cross entropy. Included once
  * per dtype after rows.h and vmath.h, with EXP_WIDE: is it float, on AVX-512 (vmath_wide.h)? Rows are consecutive;
- * columns are w <= MOST wide, with `step` elements from row to row. */
+ * columns are w <= MOST wide, with `step` elements from row to row. INF_SUMS: has a row with +inf a log-sum-exp? */
 
 ROW_BEST(top, -(REAL)INFINITY, max, >, 0)
 
@@ -145,9 +145,12 @@ static void K(exp_cols)(double *restrict s, REAL *restrict y, const REAL *restri
 /* The shift that keeps exp(x - shift) from overflow; 0 for a top of -inf, whose row sums to 0. */
 static inline REAL K(shift_of)(REAL top) { return top - top == 0 ? top : 0; }
 
-/* The log-sum-exp of a column whose top is +inf, which exp_neg does not take: inf, or NaN with a NaN. */
+/* The log-sum-exp of a column whose top is +inf, which exp_neg does not take: inf, or NaN with a NaN.
+ * Without INF_SUMS always NaN: there is no softmax. */
 static inline REAL K(lse_of_inf)(const REAL *x, int64_t n, int64_t step)
 {
+    if (!INF_SUMS)
+        return (REAL)NAN;
     for (int64_t r = 0; r < n; r++)
         if (x[r * step] != x[r * step])
             return x[r * step];

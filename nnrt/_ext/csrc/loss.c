@@ -12,6 +12,8 @@
 typedef nnrt_pointwise_args pointwise_t;
 typedef nnrt_classes_args classes_t;
 
+enum { INF_SUMS = 0 };
+
 #define NOINLINE __attribute__((noinline))
 
 enum { MULTIPLE = 16, WIDE = 64 };

@@ -9,6 +9,8 @@
 
 typedef nnrt_softmax_args args_t;
 
+enum { INF_SUMS = 1 };
+
 #define EXP_WIDE WIDE_HERE
 #define REAL float
 #define K(name) name##_f32
