@@ -78,13 +78,23 @@ WIDE_CHOICES = [
     ((8, 256, 28, 28), (256, 8, 3, 3), dict(padding=1, groups=32), "depthwise depthwise depthwise"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
     ((8, 512, 28, 28), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
-    ((3, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((3, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
+    ((1, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
+    ((1, 512, 6, 6), (512, 16, 3, 3), dict(padding=1, groups=32), "direct depthwise depthwise"),
+    ((1, 512, 56, 56), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
     ((8, 112, 14, 14), (112, 16, 3, 3), dict(padding=1, groups=7), "winograd4 depthwise depthwise"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32, stride=2), "direct direct direct"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=2, groups=32, dilation=2), "direct direct direct"),
     ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
     ((8, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 winograd4 winograd4"),
     ((1, 192, 7, 7), (192, 48, 3, 3), dict(padding=1, groups=4), "winograd4 winograd4 winograd2"),
+    ((64, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "direct columns winograd4"),
+    ((64, 1, 28, 28), (32, 1, 5, 5), dict(padding=2), "direct columns winograd2"),
+    ((64, 3, 32, 32), (32, 3, 3, 3), dict(padding=1, dilation=2), "direct columns direct"),
+    ((64, 3, 32, 32), (32, 3, 3, 3), dict(), "direct columns direct"),
+    ((64, 3, 34, 34), (48, 3, 3, 3), dict(), "direct columns winograd4"),
+    ((64, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),
+    ((2, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "direct columns direct"),
 ]
 TASKS = (("forward", False), ("input", True), ("filter", True))
 
@@ -108,9 +118,11 @@ def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
 
 
 @pytest.mark.parametrize("x, w, options, want", WIDE_CHOICES, ids=str)
-def test_groups_take_wide_vectors(x, w, options, want):
+def test_groups_and_first_layers_take_wide_vectors(x, w, options, want):
     g, float32 = geometry(x, w, **options), np.dtype(np.float32)
     assert [choose_conv(task, g, float32, once=once, vector=16) for task, once in TASKS] == want.split()
+    strict = [choose_conv(task, g, float32, precision="strict", once=once, vector=16) for task, once in TASKS]
+    assert not any("winograd" in how for how in strict)
 
 
 def test_explain_says_what_ran_and_what_would():

@@ -52,12 +52,14 @@ cdef extern from "winograd.h" nogil:
         void *s
         int64_t s_row, s_step, s_block
         int32_t complete, turned
+        int64_t high
     ctypedef struct nnrt_winograd_ops:
         nnrt_kernel filter, input, output, conv, sum, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2]
         nnrt_winograd_ops small, wide, even
         nnrt_winograd_ops strided[2]
+        nnrt_kernel rows_sum, rows_finish
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
 
@@ -88,6 +90,9 @@ cdef int64_t PARTS = 8, NEAR = 64
 # Channels of a group whose sums a task makes near the core, and bytes of its x and dy: lines that come with them are the next
 # group's, which L2 holds until then. Of 1.6 MB it took 1.1 to 2 times as long.
 cdef int64_t GROUP = 32, GROUP_BYTES = 512 << 10
+# Along rows alone: tiles of a block, those of whose dy what is transformed stays in L1, and bytes of transformed x. Of 32 tiles at
+# a time 3 > 64 channels on 224 x 224 took 1.3 times as long, of 16 those of 28 x 28 under 5 x 5 taps 1.05 times.
+cdef int64_t ROW_TILES = 16, ROWS_TILES = 28, ROWS_BYTES = 32 << 10
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
@@ -348,13 +353,20 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, p.x_pixel, 6 * g.vl))
 
 
+def along_rows(shape, dtype, tile, int64_t groups=1):
+    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
+    return bool(goes_along_rows(shape[4], tile, shape[1], shape[0] // groups, groups, np.dtype(dtype)))
+
+
 def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
     """dw[O, C/G, 1, r, r] = the sum over y's pixels of dy and the patch of x under it; db[O] of dy, or None."""
     cdef nnrt_winograd_args p
-    cdef const nnrt_winograd_ops *ops = kernels(tile, dw.shape[4], dw.shape[1], dy.shape[4] // groups, x.dtype)
-    if ops == NULL:
+    cdef int64_t taps = dw.shape[4], c = dw.shape[1]
+    cdef bint rows = goes_along_rows(taps, tile, c, dy.shape[4] // groups, groups, x.dtype)
+    cdef const nnrt_winograd_ops *ops = NULL if rows else kernels(tile, taps, c, dy.shape[4] // groups, x.dtype)
+    if ops == NULL and not rows:
         return _ref.filter_backward(dw, db, x, dy, padding, tile, groups)
-    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + dw.shape[4] - 1) ** 2, dw, db, dy)
+    sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, dw, db, dy)
 
 
 cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray dw, ndarray db,
@@ -378,7 +390,7 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     p.dw = PyArray_DATA(dw)
     span(&dw_span, dw)
     with nogil:
-        rc = sum_blocks(p, ops, k2, size, dw_span, &rows)
+        rc = sum_rows(p, &rows, dw_span) if ops == NULL else sum_blocks(p, ops, k2, size, dw_span, &rows)
         if totals != NULL:
             if dtype == NNRT_F32:
                 add_up(<float *>PyArray_DATA(db), <float *>totals, rows, channels)
@@ -388,6 +400,48 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
     return 0
+
+
+cdef bint goes_along_rows(int64_t taps, int64_t tile, int64_t c, int64_t o, int64_t groups, dtype) except -1:
+    # Few channels of x, or groups of 16.
+    if table.rows_sum.name == NULL or dtype.itemsize == 8 or taps + tile != 7 or taps == 4:
+        return False
+    return c <= 4 if groups == 1 else taps == 3 and c == o == 16
+
+
+cdef int sum_rows(nnrt_winograd_args *p, int64_t *rows, nnrt_span dw) noexcept nogil:
+    # rows: how many of p.totals come. A task's tiles are images by bands of rows by blocks of tiles.
+    cdef int64_t taps = 7 - p.tile, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16, panels = ceil_div(p.o, lanes)
+    cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1, bytes
+    cdef int rc
+    p.across = ceil_div(p.across, ceil_div(p.across, ROW_TILES if p.groups == 1 else ROW_TILES // 2))
+    bands = ceil_div(p.oh, max(1, ROWS_BYTES // (24 * p.across * depth)))
+    p.high = ceil_div(p.oh, bands)
+    p.rows = max(1, ROWS_TILES // p.across) if p.groups == 1 else p.high
+    p.v_step = apart((p.high + taps - 1) * p.across * depth + 16, 4)
+    p.q_step = apart((min(p.rows, p.high) + 2 * around) * p.across * lanes, 4)
+    wide = whole(p.across, 4) * p.tile + 6
+    p.s_block = 6 * taps * p.c * panels * lanes
+    rows[0] = p.parts = PARTS if p.groups == 1 else 1
+    p.work.flops = 12.0 * taps * p.n * p.oh * ceil_div(p.ow, p.tile) * p.c * p.o * p.groups
+    p.work.scratch = 4 * (6 * (p.v_step + p.q_step) + (wide * p.c + 16) * (p.high + taps - 1) + 16 * wide + panels * lanes)
+    if p.groups > 1:
+        p.work.scratch += 4 * (p.s_block + 16 * taps * taps * p.c)
+        p.work.out[0] = dw
+        return launch_nogil(&table.rows_sum, p, p.groups)
+    bytes = p.parts * p.s_block * 4
+    p.s = take(bytes)
+    if p.s == NULL:
+        return -1
+    p.work.bytes = bytes
+    rc = launch_nogil(&table.rows_sum, p, p.parts)
+    if rc == 0:
+        memset(&p.work, 0, sizeof(p.work))
+        p.work.scratch = 64 * taps * taps * p.c
+        p.work.bytes, p.work.out[0] = bytes, dw
+        rc = launch_nogil(&table.rows_finish, p, ceil_div(p.o, 16))
+    give(p.s, bytes)
+    return rc
 
 
 cdef void add_up(floating *db, const floating *totals, int64_t rows, int64_t channels) noexcept nogil:

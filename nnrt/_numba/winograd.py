@@ -134,6 +134,11 @@ def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1, backwa
     _finish(y, residual, activation)
 
 
+def along_rows(shape, dtype, tile, groups=1):
+    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
+    return False
+
+
 def filter_backward(dw, db, x, dy, padding, tile, groups=1):
     """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
     if db is not None:

@@ -146,6 +146,11 @@ def _filter(u, tile, backward, groups):
     return u
 
 
+def along_rows(shape, dtype, tile, groups=1):
+    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
+    return False
+
+
 @quiet
 def filter_backward(dw: Out, db: Out, x, dy, padding, tile, groups=1):
     """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""

@@ -40,6 +40,8 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
+    if use == "filter" and precision == "fast" and vector >= 16 and _rows_pay(g, lanes, depth):
+        return f"winograd{7 - g.w[4]}"
     hows = ("direct", "winograd4", "winograd3", "winograd2")
     hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
     near = vector >= 16 and g.groups >= 8 and max(lanes, depth) <= 32 and _tiles("winograd4", g) >= 64
@@ -55,6 +57,20 @@ def _slides(how, use, g, lanes):
     if g.groups == 1 or lanes > 32 or use == "kept" or (g.w[4], g.stride[2], g.dilation[2]) != (3, 1, 1):
         return False
     return how == "direct" or use == "once" and (lanes <= 16 or _tiles(how, g) <= 16)
+
+
+def _rows_pay(g, lanes, depth):
+    """Whether a filter's gradient goes fastest by Winograd along rows alone: of few channels, or of groups of 16."""
+    (n, d, h, w, _), taps = g.y, g.w[4]
+    if g.w[2:] not in ((1, 3, 3), (1, 5, 5)) or g.stride != (1, 1, 1) or g.dilation != (1, 1, 1) or g.padding[0] or not min(g.x):
+        return False
+    pixels = n * d * h * w
+    if g.groups > 1:
+        fits = taps == 3 and g.groups >= 8 and lanes == depth == 16
+        # more than a megabyte comes from memory, wider maps pay for squares
+        return fits and pixels >= 48 and w <= 32 and pixels * 32 <= 1 << 17
+    whole = w % (7 - taps) == 0 or w >= 32
+    return depth <= 4 and 3 * -(-lanes // 32) * 32 <= 4 * lanes and whole and pixels >= 4096
 
 
 def possible(g, dtype, precision):
@@ -223,6 +239,9 @@ def _line(g, dtype, hows):
             family = "strided" if "winograd" in how and strided(g) else how.rstrip("234")
             kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
+            if task == "filter" and family == "winograd" and not blocks(g):
+                along = registry.resolve("winograd", "along_rows")[1]
+                how += " along rows" * along(g.w, dtype, int(how[-1]), g.groups)
         parts.append(f"{name} {how} ({where})")
     return f"{g.text}, {dtype}: {'; '.join(parts)}"
 

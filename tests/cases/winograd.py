@@ -21,7 +21,10 @@ SHAPES = [
     (3, 6, 6, 130, 70, (1, 1), 0),
     (0, 6, 6, 8, 8, (1, 1), 0),
     (9, 14, 13, 32, 32, (1, 1), 0),
+    (2, 21, 75, 3, 40, (1, 1), 0),
 ]
+# of each of two groups
+GROUPED = [(2, 4, 5, 7, 9, (1, 1), 0), (1, 7, 10, 16, 16, (0, 2), 1), (2, 25, 37, 16, 16, (1, 1), 0)]
 
 
 # (tile, taps)
@@ -35,17 +38,18 @@ def output_size(taps, n, h, w, c, o, padding, far):
     return (n, 1, h + 2 * padding[0] - taps + 1, w + 2 * padding[1] - taps + 1 + far, o), (0, *padding)
 
 
-def filter_backward(shape, tile, taps):
+def filter_backward(shape, tile, taps, groups=1):
     n, h, w, c, o, _, _ = shape
     size, padding = output_size(taps, *shape)
 
     def args(rng, dtype):
-        x, dy = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, c), size))
-        return [Output((o, c, 1, taps, taps)), Output((o,)), x, dy, padding, tile]
+        x, dy = (rng.standard_normal((*s, channels * groups)).astype(dtype) for s, channels in (((n, 1, h, w), c), (size[:4], o)))
+        return [Output((groups * o, c, 1, taps, taps)), Output((groups * o,)), x, dy, padding, tile, groups]
 
     many = 1 + np.sqrt(np.prod(size[:4]))
     tol = {"float32": (2e-5, 2e-5 * many if taps == 5 else 1e-5 * many), "float64": (1e-12, 1e-13 * many)}
-    return Kernel("winograd.filter_backward", f"F{tile}x{taps}-{shape}", args, tol)
+    return Kernel("winograd.filter_backward", f"F{tile}x{taps}-{shape}" + "-groups" * (groups > 1), args, tol)
 
 
 KERNELS = [filter_backward(shape, *form) for shape in SHAPES for form in FORMS]
+KERNELS += [filter_backward(shape, *form, 2) for shape in GROUPED for form in FORMS]

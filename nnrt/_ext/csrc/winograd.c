@@ -10,6 +10,12 @@
 /* Of the depth of a filter that is copied at a time. */
 #define PIECE 16
 #define MOST_TAPS 25
+/* Filter's gradients along rows alone. */
+#ifdef __AVX512F__
+#define ROWS 1
+#else
+#define ROWS 0
+#endif
 
 /* Small before fast where little time is spent. */
 #define COLD __attribute__((cold))
@@ -36,6 +42,12 @@
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {
     {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32), OPS(3, f32),
+#if ROWS
+    .rows_sum = {"winograd/rows_sum/f32/" NNRT_STR(NNRT_ISA), rows_sum_f32},
+    .rows_finish = {"winograd/rows_finish/f32/" NNRT_STR(NNRT_ISA), rows_finish_f32},
+#else
+    {NULL, NULL}, {NULL, NULL},
+#endif
 };
 
 #else
@@ -336,6 +348,9 @@ static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apa
             dw[l * apart + t] = taps[t * VL + l];
 }
 
+#if ROWS && REAL_BYTES == 4
+#include "winograd_rows_sums.h"
+#endif
 #define S 1
 #define R 3
 #define M 4

@@ -64,6 +64,7 @@ typedef struct {
     int64_t s_row, s_step, s_block;
     int32_t complete;    /* whether dw follows at once */
     int32_t turned;      /* with parts: o is that of x, c that of y */
+    int64_t high;        /* along rows: rows of dy whose x is transformed at a time; across: tiles of them; rows: of dy */
 } nnrt_winograd_args;
 
 typedef struct {
@@ -81,6 +82,9 @@ typedef struct {
     nnrt_winograd_ops strided[2]; /* of 4x4 filters with stride 2, tiles 2 and 4; from 16 channels on, like */
     nnrt_winograd_ops wide;       /* 5x5 filters, tile 2 */
     nnrt_winograd_ops even;       /* 4x4 filters, tile 3, of any channels */
+    nnrt_kernel rows_sum;         /* along rows alone: s, or dw of groups; tasks: parts x groups. Of up to 4 channels of x, or
+                                   * groups of 16 and 3 taps; from AVX-512 on, else NULL */
+    nnrt_kernel rows_finish;      /* dw; tasks: ceil(o/16) */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)
