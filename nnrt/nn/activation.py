@@ -28,7 +28,7 @@ class _InPlace(Module):
 
 
 class ReLU(_InPlace):
-    """max(x, 0)."""
+    """max(x, 0). inplace, here and below: in x's own memory where the tape does not need it."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, self.inplace)

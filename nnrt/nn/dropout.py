@@ -22,28 +22,31 @@ class _Dropout(Module):
 
 
 class Dropout(_Dropout):
-    """Zeroes single elements with probability p in training; the others are divided by 1 - p. Hinton et al., 2012."""
+    """Zeroes single elements with probability p in training; the others are divided by 1 - p. Hinton et al., 2012.
+
+    inplace, here and below, is torch's, and unused. ValueError for p outside of [0, 1].
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training, self.inplace)
 
 
 class Dropout1d(_Dropout):
-    """Dropout of whole channels of [N, C, L] or [C, L]."""
+    """Dropout, with probability p, of whole channels of [N, C, L] or [C, L]."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_Dropout):
-    """Dropout of whole channels of [N, C, H, W] (three dimensions: [N, C, L]). Tompson et al., 2015."""
+    """Dropout, with probability p, of whole channels of [N, C, H, W] (three dimensions: [N, C, L]). Tompson et al., 2015."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
 class Dropout3d(_Dropout):
-    """Dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
+    """Dropout, with probability p, of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout3d(input, self.p, self.training, self.inplace)
@@ -57,7 +60,7 @@ class AlphaDropout(_Dropout):
 
 
 class FeatureAlphaDropout(_Dropout):
-    """AlphaDropout of whole channels (axis 1)."""
+    """AlphaDropout, with probability p, of whole channels (axis 1)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.feature_alpha_dropout(input, self.p, self.training)

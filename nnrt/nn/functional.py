@@ -120,12 +120,12 @@ _threshold = threshold  # threshold_ has a parameter of this name
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
-    """input / max(|x|_p, eps), the norm taken along dim (an axis or a tuple of them)."""
+    """input / max(|input|_p, eps), the p-norm taken along dim (an axis or a tuple of them)."""
     return div(input, clamp_min(vector_norm(input, p, dim, True), eps))
 
 
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
-    """softmax((logits + g) / tau) with g from Gumbel(0, 1); hard: one-hot, with the gradient of the soft one.
+    """softmax((logits + g) / tau) along dim with g from Gumbel(0, 1); hard: one-hot, with the gradient of the soft one.
 
     Jang et al., 2017. eps is torch's and unused.
     """
@@ -183,32 +183,35 @@ def threshold_(input, threshold, value):
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
-    """input with each element zeroed with probability p and the others divided by 1 - p; input unless training."""
+    """input with each element zeroed with probability p and the others divided by 1 - p; input itself unless training.
+
+    inplace, here and below, is torch's, and unused. ValueError for p outside of [0, 1].
+    """
     return _dropout(input, p, training)
 
 
 def alpha_dropout(input, p=0.5, training=False, inplace=False):
-    """Dropout that keeps mean and variance of SELU activations."""
+    """Dropout, with probability p in training, that keeps mean and variance of SELU activations."""
     return _alpha_dropout(input, p, training)
 
 
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
-    """alpha_dropout of whole channels."""
+    """alpha_dropout of whole channels of [N, C, ...]; p and training as there."""
     return _feature_alpha_dropout(input, p, training)
 
 
 def dropout1d(input, p=0.5, training=True, inplace=False):
-    """dropout of whole channels of [N, C, L] or [C, L]."""
+    """dropout of whole channels of [N, C, L] or [C, L], each with probability p in training."""
     return _channels_dropped("dropout1d", input, p, training, (2, 3), unbatched=2)
 
 
 def dropout2d(input, p=0.5, training=True, inplace=False):
-    """dropout of whole channels of [N, C, H, W]; three dimensions are [N, C, L], as in torch."""
+    """dropout1d of [N, C, H, W]; three dimensions are [N, C, L], as in torch. p and training as there."""
     return _channels_dropped("dropout2d", input, p, training, (3, 4), unbatched=None)
 
 
 def dropout3d(input, p=0.5, training=True, inplace=False):
-    """dropout of whole channels of [N, C, D, H, W] or [C, D, H, W]."""
+    """dropout1d of [N, C, D, H, W] or [C, D, H, W]; p and training as there."""
     return _channels_dropped("dropout3d", input, p, training, (4, 5), unbatched=4)
 
 

@@ -40,14 +40,14 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """F.l1_loss: |x - target|."""
+    """F.l1_loss: |x - target|; reduction "mean", "sum" or "none"."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class MSELoss(_Loss):
-    """F.mse_loss: (x - target)²."""
+    """F.mse_loss: (x - target)²; reduction "mean", "sum" or "none"."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
@@ -78,7 +78,8 @@ class HuberLoss(_Loss):
 class CrossEntropyLoss(_WeightedLoss):
     """F.cross_entropy of logits [N, C, ...] and classes [N, ...] or class probabilities [N, C, ...].
 
-    weight: a factor per class [C]. ignore_index: a class that counts for nothing.
+    weight: a factor per class [C]. ignore_index: a class that counts for nothing. label_smoothing in [0, 1]: the part of
+    the target that is spread over all classes. reduction: "mean", "sum" or "none".
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """F.nll_loss of log-probabilities [N, C, ...] and classes [N, ...]."""
+    """F.nll_loss of log-probabilities [N, C, ...] and classes [N, ...]; weight, ignore_index, reduction as CrossEntropyLoss."""
 
     def __init__(
         self,
@@ -126,14 +127,17 @@ class NLLLoss(_WeightedLoss):
 
 
 class BCELoss(_WeightedLoss):
-    """F.binary_cross_entropy of probabilities; weight broadcasts to the target."""
+    """F.binary_cross_entropy of probabilities; weight broadcasts to the target. reduction: "mean", "sum" or "none"."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """F.binary_cross_entropy_with_logits; pos_weight multiplies the positive part."""
+    """F.binary_cross_entropy_with_logits; weight, broadcast to the target, multiplies losses, pos_weight their positive part.
+
+    reduction: "mean", "sum" or "none".
+    """
 
     def __init__(
         self,

@@ -278,7 +278,7 @@ class LazyInstanceNorm3d(_Lazy, InstanceNorm3d):
 class GroupNorm(Module):
     """Normalises [N, C, ...] over num_channels / num_groups channels at a time and all pixels. Wu and He, 2018.
 
-    affine: with weight and bias of [num_channels].
+    eps is added to the variance. affine: with weight and bias of [num_channels].
     """
 
     weight: Parameter | None
@@ -315,7 +315,7 @@ class GroupNorm(Module):
 class LayerNorm(Module):
     """Normalises over the last axes, those of normalized_shape (a size or several). Ba et al., 2016.
 
-    elementwise_affine: with weight and (unless bias=False) bias of normalized_shape.
+    eps is added to the variance. elementwise_affine: with weight and (unless bias=False) bias of normalized_shape.
     """
 
     weight: Parameter | None

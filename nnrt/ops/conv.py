@@ -38,7 +38,7 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """conv1d over two axes: input [N, C, H, W] or [C, H, W], weight [O, C/groups, KH, KW].
 
-    stride, padding, dilation: an int or a pair. Other arguments and errors as conv1d's.
+    bias: [O] or None; stride, padding, dilation: an int or a pair. groups, "same", "valid" and errors as conv1d's.
     """
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
@@ -140,7 +140,7 @@ def conv_transpose2d(
 ):
     """conv_transpose1d over two axes: input [N, C, H, W] or [C, H, W], weight [C, O/groups, KH, KW].
 
-    stride, padding, output_padding, dilation: an int or a pair. Other arguments and errors as conv_transpose1d's.
+    bias: [O] or None; stride, padding, output_padding, dilation: an int or a pair. groups and errors as conv_transpose1d's.
     """
     return _conv_transpose("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 

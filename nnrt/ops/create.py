@@ -237,22 +237,22 @@ def _made(op, size, dtype, device, requires_grad, value):
 
 
 def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False):
-    """A tensor of zeros; zeros(2, 3) or zeros((2, 3))."""
+    """A tensor of zeros; zeros(2, 3), zeros((2, 3)) or zeros(size=(2, 3))."""
     return _made("zeros", sizes if size is None else (size,), dtype, device, requires_grad, 0)
 
 
 def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False):
-    """A tensor of ones."""
+    """A tensor of ones; size as for :func:`zeros`."""
     return _made("ones", sizes if size is None else (size,), dtype, device, requires_grad, 1)
 
 
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False):
-    """A tensor whose values are whatever its memory held."""
+    """A tensor whose values are whatever its memory held; size as for :func:`zeros`."""
     return _made("empty", sizes if size is None else (size,), dtype, device, requires_grad, None)
 
 
 def full(size, fill_value, dtype=None, device=None, requires_grad=False):
-    """A tensor of fill_value; without dtype that of the value: bool, int64 or the default one."""
+    """A tensor of fill_value; size: a tuple. Without dtype that of the value: bool, int64 or the default one."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if dtype is None:
@@ -304,7 +304,7 @@ def empty_like(input, dtype=None, device=None, requires_grad=False, memory_forma
 
 
 def zeros_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
-    """Zeros of input's shape, dtype and memory order."""
+    """Zeros of input's shape and, unless given, dtype and memory order (memory_format)."""
     made = like("zeros_like", input, dtype, device, requires_grad, memory_format)
     made.array.fill(0)
     return made

@@ -23,8 +23,9 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     """The loss of log_probs [T, N, C] (or [T, C]), which log_softmax has made, for targets without an alignment.
 
     targets: integers [N, S], or all targets joined, [Σ target_lengths]; input_lengths (at most T) and target_lengths:
-    integers [N] as a tensor or tuple, or one. reduction "mean" divides each loss by its target's length (at least 1)
-    and takes the mean. A target that is too long for its frames has loss inf; zero_infinity: 0, gradient included.
+    integers [N] as a tensor or tuple, or one. blank: the class that stands for none. reduction "mean" divides each loss by its
+    target's length (at least 1) and takes the mean, "sum" and "none" do not. A target that is too long for its frames
+    has loss inf; zero_infinity: 0, gradient included.
     RuntimeError for shapes, dtypes and lengths that do not fit, IndexError for a class out of range.
     """
     op = "ctc_loss"

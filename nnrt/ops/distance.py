@@ -34,7 +34,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
-    """|x1 - x2 + eps|_p along the last axis. Shapes broadcast."""
+    """|x1 - x2 + eps|_p, the p-norm, along the last axis, which keepdim leaves with size 1. Shapes broadcast."""
     return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
 
 

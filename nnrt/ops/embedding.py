@@ -116,7 +116,8 @@ def embedding_bag(
 
     input: [B, L], a bag per row, or [N] with offsets [B], where each bag starts (include_last_offset: and
     where the last ends; indices after it are in no bag). per_sample_weights (mode "sum"): a factor per index.
-    Indices equal to padding_idx count for nothing. The other arguments are those of :func:`embedding`.
+    Indices equal to padding_idx count for nothing. max_norm, norm_type, scale_grad_by_freq and sparse are those of
+    :func:`embedding`; mode "max" takes neither of the last two. ValueError for offsets that do not rise from 0.
     """
     w = weight.array
     if w.ndim != 2:

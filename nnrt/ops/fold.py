@@ -23,7 +23,8 @@ GROUP = 1 << 15  # elements of images that take their sums together: 256 kB of d
 def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     """The blocks of input [N, C, H, W] as columns [N, C KH KW, OH OW]; [C, H, W] gives [C KH KW, OH OW].
 
-    The other arguments: an int, or two for height and width. RuntimeError where no block fits in.
+    kernel_size (KH, KW), dilation, padding (with zeros), stride: an int, or two for height and width. RuntimeError where
+    no block fits in.
     """
     if not isinstance(input, Tensor):
         raise not_tensors("unfold", input=input)
@@ -45,7 +46,8 @@ def unfold_backward(node, dy):
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     """The columns of input [N, C KH KW, OH OW] added up to images [N, C, *output_size]; without N too.
 
-    The other arguments: an int, or two for height and width. RuntimeError where the columns do not fit the size.
+    kernel_size (KH, KW), dilation, padding (cut off), stride: an int, or two for height and width. RuntimeError where the
+    columns do not fit the size.
     """
     if not isinstance(input, Tensor):
         raise not_tensors("fold", input=input)

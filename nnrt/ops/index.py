@@ -320,7 +320,7 @@ def take(input, index):
 def gather(input, dim, index, sparse_grad=False):
     """out[i, j, k] = input[i, index[i, j, k], k] (for dim 1), in index's shape.
 
-    index: integers, as many axes as input, at most input's size along the other axes.
+    index: integers, as many axes as input, at most input's size along the other axes. sparse_grad is torch's and unused.
     """
     input = as_tensor("gather", input)
     a = input.array

@@ -54,7 +54,8 @@ def cross_entropy(
     (integers), or probabilities of input's shape. weight: [C]. Targets equal to ignore_index count for
     nothing, neither in the sum nor in the mean's divisor, which is the sum of the targets' weights
     (for probabilities, N d1 ...). label_smoothing in [0, 1] mixes the target with the uniform
-    distribution (Szegedy et al. 2016, section 7). ValueError or RuntimeError for shapes and dtypes,
+    distribution (Szegedy et al. 2016, section 7). reduction: "mean", "sum" or "none" (a loss for each
+    target). size_average and reduce are torch's old names of it, and refused. ValueError or RuntimeError for shapes and dtypes,
     IndexError for a class out of range.
     """
     refuse_legacy("cross_entropy", size_average, reduce)
@@ -146,7 +147,7 @@ def cross_entropy_soft_backward(node, dy):
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-weight[target] input[target] for log-probabilities input: [C], [N, C] or [N, C, d1, ...].
 
-    Everything else is as for :func:`cross_entropy` with class indices.
+    target, weight, ignore_index, reduction and errors are as for :func:`cross_entropy` with class indices.
     """
     refuse_legacy("nll_loss", size_average, reduce)
     try:

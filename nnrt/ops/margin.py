@@ -27,7 +27,8 @@ def poisson_nll_loss(
 ):
     """The negative log-likelihood of counts under Poisson(exp input), or Poisson(input) with log_input=False.
 
-    full adds Stirling's approximation of log target! where target > 1.
+    full adds Stirling's approximation of log target! where target > 1. eps is added to what a logarithm is taken of.
+    reduction: "mean", "sum" or "none".
     """
     refuse_legacy("poisson_nll_loss", size_average, reduce)
     if log_input:
@@ -46,7 +47,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     """The negative log-likelihood of target under N(input, var), var at least eps.
 
     var: input's shape, that without the last axis, or with size 1 on one axis (or a number). ValueError for
-    another shape or a negative variance. full adds log(2π)/2.
+    another shape or a negative variance. full adds log(2π)/2. reduction: "mean", "sum" or "none".
     """
     input = as_tensor("gaussian_nll_loss", input)
     if not isinstance(var, Tensor):
@@ -74,7 +75,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1.
 
-    input1, input2: [N, D] with target [N], or [D] with a 0-d target. RuntimeError otherwise.
+    input1, input2: [N, D] with target [N], or [D] with a 0-d target. reduction: "mean", "sum" or "none" ([N]).
+    RuntimeError for other shapes.
     """
     input1 = as_tensor("cosine_embedding_loss", input1)
     refuse_legacy("cosine_embedding_loss", size_average, reduce)
@@ -104,8 +106,9 @@ def triplet_margin_loss(
 ):
     """max(0, margin + d(anchor, positive) - d(anchor, negative)) with the p-norm distance.
 
-    swap takes the nearer of anchor and positive for the negative (Balntas et al. 2016).
-    RuntimeError for different numbers of dimensions.
+    anchor, positive, negative: [N, D] or [D]; d(a, b) = |a - b + eps|_p. swap takes the nearer of anchor and positive for
+    the negative (Balntas et al. 2016). reduction: "mean", "sum" or "none" ([N]). RuntimeError for different numbers of
+    dimensions, ValueError for a margin that is not above 0.
     """
     anchor = as_tensor("triplet_margin_loss", anchor)
     refuse_legacy("triplet_margin_loss", size_average, reduce)
@@ -146,7 +149,7 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    """input where target is 1, max(0, margin - input) where it is -1."""
+    """input where target is 1, max(0, margin - input) where it is -1. reduction: "mean", "sum" or "none"."""
     refuse_legacy("hinge_embedding_loss", size_average, reduce)
     far = ternary.where(target != 1, ternary.clamp(E.sub(margin, input), 0), 0)
     loss = E.add(far, ternary.where(target != -1, input, 0))
@@ -154,7 +157,10 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 
 
 def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    """max(0, -target (input1 - input2) + margin). RuntimeError for different numbers of dimensions."""
+    """max(0, -target (input1 - input2) + margin), target 1 or -1, of shapes that broadcast.
+
+    reduction: "mean", "sum" or "none". RuntimeError for different numbers of dimensions.
+    """
     input1 = as_tensor("margin_ranking_loss", input1)
     refuse_legacy("margin_ranking_loss", size_average, reduce)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:
@@ -167,14 +173,17 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """log(1 + exp(-target input)), target -1 or 1."""
+    """log(1 + exp(-target input)), target -1 or 1, of shapes that broadcast. reduction: "mean", "sum" or "none"."""
     refuse_legacy("soft_margin_loss", size_average, reduce)
     z = E.mul(input, target)
     return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
 
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """The mean over the classes (last axis) of binary cross entropy of sigmoid(input)."""
+    """The mean over the classes (last axis) of binary cross entropy of sigmoid(input) with target, 0 or 1, of its shape.
+
+    weight: a factor for each class [C], or None. reduction: "mean", "sum" or "none" (input's shape without classes).
+    """
     refuse_legacy("multilabel_soft_margin_loss", size_average, reduce)
     loss = binary_cross_entropy_with_logits(input, target, weight, reduction="none")
     return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
@@ -183,7 +192,8 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for input [N, C] or [C] and class indices [N] or a 0-d one.
 
-    ValueError for p other than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
+    t are the classes of target; weight w: [C] or None. reduction: "mean", "sum" or "none" ([N]). ValueError for p other
+    than 1 and 2, RuntimeError for shapes, IndexError for a class out of range.
     """
     input = as_tensor("multi_margin_loss", input)
     refuse_legacy("multi_margin_loss", size_average, reduce)
@@ -214,8 +224,8 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for input [N, C] or [C].
 
-    target: class indices of input's shape, in front; -1 ends them. RuntimeError for shapes,
-    IndexError for a class out of range.
+    target: class indices of input's shape, in front; -1 ends them. reduction: "mean", "sum" or "none" ([N]).
+    RuntimeError for shapes, IndexError for a class out of range.
     """
     input = as_tensor("multilabel_margin_loss", input)
     refuse_legacy("multilabel_margin_loss", size_average, reduce)

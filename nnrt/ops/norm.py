@@ -121,8 +121,8 @@ def batch_norm_backward(node, dy):
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises input [N, C, ...] over C / num_groups channels at a time and all pixels, each sample for itself.
 
-    weight, bias: [C] or None. RuntimeError for fewer than 2 dimensions, sizes and dtypes that do not
-    fit; ValueError for one sample whose groups have one value each.
+    weight, bias: [C] or None; eps is added to the variance. RuntimeError for fewer than 2 dimensions, sizes and dtypes
+    that do not fit; ValueError for one sample whose groups have one value each.
     """
     op = "group_norm"
     a, c = _checked(op, input, weight, bias)
@@ -143,8 +143,8 @@ def instance_norm(
     """Normalises every channel of every sample of input [N, C, ...] over its pixels.
 
     running_mean, running_var: [C] or None; use_input_stats moves them by `momentum` towards the mean
-    over the batch of the samples' statistics; without it they are what x is normalised with.
-    Otherwise as batch_norm.
+    over the batch of the samples' statistics; without it they are what input is normalised with.
+    weight, bias: [C] or None; eps is added to the variance. Errors as batch_norm's.
     """
     op = "instance_norm"
     a, c = _checked(op, input, weight, bias)
@@ -300,7 +300,8 @@ def empty_norm_backward(node, dy):
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalises over the last axes, those of normalized_shape (a tuple of sizes), each for itself.
 
-    weight, bias: of normalized_shape or None. RuntimeError for sizes or dtypes that do not fit.
+    weight, bias: of normalized_shape or None; eps is added to the variance. RuntimeError for sizes or dtypes that do not
+    fit.
     """
     return _normalized_rows("layer_norm", input, None, normalized_shape, weight, bias, eps, True)
 

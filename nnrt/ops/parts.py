@@ -36,7 +36,7 @@ def put_backward(node, dy):
 
 
 def select(input, dim, index):
-    """A view of input at one index of an axis, without that axis."""
+    """A view of input at one index (negative: from the end) of dim, without that axis."""
     input = as_tensor("select", input)
     a = input.array
     dim = axis_of("select", dim, a.ndim)
@@ -49,7 +49,7 @@ def select(input, dim, index):
 
 
 def narrow(input, dim, start, length):
-    """A view of `length` elements of an axis from `start` (negative: from the end)."""
+    """A view of `length` elements of dim from `start` (negative: from the end)."""
     input = as_tensor("narrow", input)
     a = input.array
     dim = axis_of("narrow", dim, a.ndim)
@@ -88,7 +88,7 @@ def diagonal_of(a, offset, axis1, axis2):
 
 
 def unfold(x, dimension, size, step):
-    """A view of windows of `size` elements along an axis, `step` apart; their elements make the last axis.
+    """A view of windows of `size` elements along the axis dimension, `step` apart; their elements make the last axis.
 
     The view cannot be changed in place where windows overlap.
     """
@@ -228,7 +228,7 @@ def _same_memory(a, b):
 
 
 def unbind(input, dim=0):
-    """The slices of input along an axis, without that axis, as a tuple of views."""
+    """The slices of input along dim, without that axis, as a tuple of views."""
     input = as_tensor("unbind", input)
     a = input.array
     dim = axis_of("unbind", dim, a.ndim)
@@ -240,7 +240,7 @@ def unbind(input, dim=0):
 
 
 def split(tensor, split_size_or_sections, dim=0):
-    """Views along an axis of split_size_or_sections elements each (the last may have fewer), or of the sizes listed."""
+    """Views of tensor along dim of split_size_or_sections elements each (the last may have fewer), or of the sizes listed."""
     tensor = as_tensor("split", tensor)
     a = tensor.array
     dim = axis_of("split", dim, a.ndim)
@@ -279,7 +279,7 @@ def _cut(x, dim, sizes):
 
 
 def chunk(input, chunks, dim=0):
-    """At most `chunks` views of equal size along an axis (the last may be shorter)."""
+    """At most `chunks` views of equal size along dim (the last may be shorter)."""
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = input.array.shape[axis_of("chunk", dim, input.array.ndim)] if input.array.ndim else 0
@@ -289,7 +289,7 @@ def chunk(input, chunks, dim=0):
 
 
 def tensor_split(input, indices_or_sections, dim=0):
-    """Views along an axis: n of nearly equal size (the first ones longer), or cut at the indices listed."""
+    """Views along dim. indices_or_sections: n of nearly equal size (the first ones longer), or cut at the indices listed."""
     input = as_tensor("tensor_split", input)
     a = input.array
     dim = axis_of("tensor_split", dim, a.ndim)

@@ -33,7 +33,8 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 
     input and target: floating, of shapes that broadcast (float32 with float64 gives float64); weight: a factor for each element;
     with it "mean" divides by the sum of weights.
-    RuntimeError for shapes, TypeError for other arguments, ValueError for an unknown reduction.
+    size_average and reduce are torch's old names of reduction, and refused. RuntimeError for shapes, TypeError for other
+    arguments, ValueError for an unknown reduction.
     """
     refuse_legacy("mse_loss", size_average, reduce)
     return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)

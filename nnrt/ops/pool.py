@@ -47,7 +47,10 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """max_pool1d on (N, C, H, W); kernel_size, stride, padding, dilation: an int or a pair. Indices are h W + w."""
+    """max_pool1d on (N, C, H, W); kernel_size, stride, padding, dilation: an int or a pair. ceil_mode as there.
+
+    With return_indices also the maxima's places h W + w.
+    """
     return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
@@ -66,7 +69,7 @@ def _max_pool(op, dims, x, kernel_size, stride, padding, dilation, ceil_mode, re
 
 
 def adaptive_max_pool1d(input, output_size, return_indices=False):
-    """The largest value of each of output_size windows over (N, C, L); indices as in max_pool1d."""
+    """The largest value of each of output_size windows over (N, C, L); with return_indices also places as max_pool1d's."""
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
@@ -190,7 +193,10 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
-    """avg_pool1d on (N, C, H, W), sizes an int or a pair; divisor_override divides the sums in place of the count."""
+    """avg_pool1d on (N, C, H, W); kernel_size, stride, padding: an int or a pair. ceil_mode, count_include_pad as there.
+
+    divisor_override divides the sums in place of the count.
+    """
     return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 

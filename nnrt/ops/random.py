@@ -203,12 +203,12 @@ def _sampled(op, into, size, dtype, device, requires_grad, generator):
 
 
 def rand(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
-    """Samples of U[0, 1)."""
+    """Samples of U[0, 1); size as for :func:`zeros`."""
     return _sampled("rand", uniform_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 
 def randn(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
-    """Samples of N(0, 1)."""
+    """Samples of N(0, 1); size as for :func:`zeros`."""
     return _sampled("randn", normal_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 

@@ -29,8 +29,9 @@ AminmaxResult = namedtuple("aminmax", ["min", "max"])
 
 
 def sum(input, dim=None, keepdim=False, dtype=None):
-    """Σ over dim. Integers and bools are summed in int64; dtype converts before summing.
+    """Σ over dim: an axis, several, or None for all; keepdim leaves them with size 1.
 
+    Integers and bools are summed in int64; dtype converts before summing.
     float32 is accumulated in float32 over short runs and in float64 over those, in an order that
     depends on the shape alone.
     """
@@ -82,7 +83,7 @@ def sum_backward(node, dy):
 
 
 def mean(input, dim=None, keepdim=False, dtype=None):
-    """Σ over dim / n; NaN where n is 0. RuntimeError for integers without a floating dtype."""
+    """Σ over dim / n; NaN where n is 0. dim, keepdim and dtype as :func:`sum`'s; RuntimeError for integers without dtype."""
     input = as_tensor("mean", input)
     a = input.array if dtype is None else in_dtype("mean", input.array, dtype)
     if a.dtype.kind != "f":
@@ -98,7 +99,7 @@ def mean(input, dim=None, keepdim=False, dtype=None):
 
 
 def prod(input, dim=None, keepdim=False, dtype=None):
-    """Π over one axis or all. Integers and bools are multiplied in int64; dtype converts before."""
+    """Π over dim: one axis, or None for all; keepdim leaves size 1. Integers and bools in int64; dtype converts before."""
     input = as_tensor("prod", input)
     a = input.array if dtype is None else in_dtype("prod", input.array, dtype)
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
@@ -122,8 +123,8 @@ def max(input, dim=None, keepdim=False, *, other=None):
     """max(input): the largest element. max(input, dim): (values, indices) along an axis, a namedtuple.
     max(input, other): the larger of two tensors, element by element.
 
-    indices are those of the first largest element. The gradient of max(input) is shared evenly
-    between equal elements, that of max(input, dim) goes to the index. RuntimeError/IndexError when empty.
+    keepdim leaves the axis with size 1. indices are those of the first largest element. The gradient of max(input) is
+    shared evenly between equal elements, that of max(input, dim) goes to the index. RuntimeError/IndexError when empty.
     """
     input = as_tensor("max", input)
     if other is not None or isinstance(dim, Tensor):
@@ -148,19 +149,22 @@ def min(input, dim=None, keepdim=False, *, other=None):
 
 
 def amax(input, dim=None, keepdim=False):
-    """The largest element over dim. The gradient is shared evenly between equal elements, and between NaNs if it is NaN."""
+    """The largest element over dim: an axis, several, or None for all; keepdim leaves them with size 1.
+
+    The gradient is shared evenly between equal elements, and between NaNs if it is NaN.
+    """
     input = as_tensor("amax", input)
     return _extreme("amax", K.amax, input, dim, keepdim)
 
 
 def amin(input, dim=None, keepdim=False):
-    """The smallest element over dim. The gradient is shared as :func:`amax`'s is."""
+    """The smallest element over dim; dim, keepdim and the gradient as :func:`amax`'s."""
     input = as_tensor("amin", input)
     return _extreme("amin", K.amin, input, dim, keepdim)
 
 
 def aminmax(input, *, dim=None, keepdim=False):
-    """(amin, amax) over one axis or all, a namedtuple (min, max)."""
+    """(amin, amax) over dim, a namedtuple (min, max); dim and keepdim as :func:`amax`'s."""
     input = as_tensor("aminmax", input)
     return AminmaxResult(
         _extreme("aminmax", K.amin, input, dim, keepdim), _extreme("aminmax", K.amax, input, dim, keepdim)
@@ -215,13 +219,13 @@ def check_not_empty(op, shape, axes, dim):
 
 
 def argmax(input, dim=None, keepdim=False):
-    """The index of the first largest element along dim, or in the flattened tensor; int64."""
+    """The index of the first largest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
     input = as_tensor("argmax", input)
     return _arg("argmax", K.max_at, input, dim, keepdim)
 
 
 def argmin(input, dim=None, keepdim=False):
-    """The index of the first smallest element along dim, or in the flattened tensor; int64."""
+    """The index of the first smallest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
     input = as_tensor("argmin", input)
     return _arg("argmin", K.min_at, input, dim, keepdim)
 
@@ -246,13 +250,19 @@ def _arg(op, kernel, x, dim, keepdim):
 
 
 def all(input, dim=None, keepdim=False):
-    """Whether every element over dim is not zero; bool (uint8 for uint8)."""
+    """Whether every element over dim is not zero; bool (uint8 for uint8).
+
+    dim: an axis, several, or None for all; keepdim leaves them with size 1.
+    """
     input = as_tensor("all", input)
     return _truth("all", np.logical_and, input, dim, keepdim)
 
 
 def any(input, dim=None, keepdim=False):
-    """Whether some element over dim is not zero; bool (uint8 for uint8)."""
+    """Whether some element over dim is not zero; bool (uint8 for uint8).
+
+    dim: an axis, several, or None for all; keepdim leaves them with size 1.
+    """
     input = as_tensor("any", input)
     return _truth("any", np.logical_or, input, dim, keepdim)
 

@@ -166,8 +166,9 @@ _STEP = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum,
 
 
 def scatter_reduce(input, dim, index, src, reduce, include_self=True):
-    """input with the sources at each place reduced there: "sum", "prod", "mean", "amax" or "amin".
+    """input with the elements of src at each place, as :func:`scatter` does with index and dim, reduced there.
 
+    reduce: "sum", "prod", "mean", "amax" or "amin". src: at least as large as index.
     include_self=False leaves input's own value out at places that get a source. Equal extrema share the gradient.
     """
     if reduce not in _STEP:

@@ -85,7 +85,10 @@ def _order(a, descending, stable):
 
 
 def sort(input, dim=-1, descending=False, stable=False):
-    """(values, indices) in rising (or falling) order along dim."""
+    """(values, indices) in rising order along dim, descending: in falling order; NaN is the largest.
+
+    stable: equal elements keep their order.
+    """
     input = as_tensor("sort", input)
     axis = axis_of("sort", dim, input.array.ndim)
     a = _last(input, axis)
@@ -99,7 +102,7 @@ def msort(input):
 
 
 def argsort(input, dim=-1, descending=False, stable=False):
-    """The indices that sort along dim."""
+    """The indices, int64, that sort along dim; descending and stable as :func:`sort`'s."""
     input = as_tensor("argsort", input)
     axis = axis_of("argsort", dim, input.array.ndim)
     at = _order(_last(input, axis), descending, stable)
@@ -109,7 +112,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest (smallest) elements along dim, in falling (rising) order.
 
-    RuntimeError when k is not in [0, n].
+    largest=False: of the smallest. sorted changes nothing. RuntimeError when k is not in [0, n].
     """
     input = as_tensor("topk", input)
     axis = axis_of("topk", dim, input.array.ndim)
@@ -166,7 +169,10 @@ def _top_of_groups(a, k, largest):
 
 
 def kthvalue(input, k, dim=-1, keepdim=False):
-    """(values, indices) of the k-th smallest element along dim. RuntimeError for k outside [1, n]."""
+    """(values, indices) of the k-th smallest element along dim. keepdim leaves the axis with size 1.
+
+    RuntimeError for k outside [1, n].
+    """
     input = as_tensor("kthvalue", input)
     axis = axis_of("kthvalue", dim, input.array.ndim)
     a = _last(input, axis)

@@ -98,7 +98,7 @@ def corrcoef(input):
 
 
 def count_nonzero(input, dim=None):
-    """How many elements are not zero (NaN is not), int64."""
+    """How many elements over dim (an axis, several, or None for all) are not zero (NaN is not), int64."""
     input = as_tensor("count_nonzero", input)
     a = input.array
     if dim is None:
@@ -110,7 +110,7 @@ def count_nonzero(input, dim=None):
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """Σ (input - mean)² / max(0, n - correction) over dim.
+    """Σ (input - mean)² / max(0, n - correction) over dim: an axis, several, or None for all; keepdim leaves size 1.
 
     correction is 1 by default, 0 with unbiased=False. Two passes, so a large common offset costs
     no accuracy. RuntimeError for integers.
@@ -122,7 +122,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """The square root of :func:`var`, whose arguments it takes; its gradient is 0 where the deviation is 0."""
+    """The square root of :func:`var`, whose dim, unbiased, keepdim and correction it takes; gradient 0 where it is 0."""
     input = as_tensor("std", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -130,7 +130,7 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """(var, mean) over dim. Arguments as :func:`var`."""
+    """(var, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
     input = as_tensor("var_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -138,7 +138,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """(std, mean) over dim. Arguments as :func:`var`."""
+    """(std, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
     input = as_tensor("std_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -282,7 +282,7 @@ def norm_backward(node, dy):
 
 
 def logsumexp(input, dim, keepdim=False):
-    """log Σ exp(input) over dim, without overflow. Integers are taken as float32."""
+    """log Σ exp(input) over dim (an axis or several; keepdim leaves size 1), without overflow. Integers are taken as float32."""
     input = as_tensor("logsumexp", input)
     a = input.array if input.array.dtype.kind == "f" else input.array.astype(np.float32)
     check_whole("logsumexp", a.dtype)

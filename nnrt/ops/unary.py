@@ -279,7 +279,7 @@ def logit_backward(node, dy):
 
 
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
-    """input with NaN, inf and -inf replaced; None stands for the dtype's largest or smallest number."""
+    """input with NaN, inf and -inf replaced by nan, posinf and neginf; None: by the dtype's largest or smallest number."""
     input = as_tensor("nan_to_num", input)
     u = input.array
     y = empty_like(u)

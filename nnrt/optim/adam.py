@@ -13,7 +13,8 @@ class Adam(Counted):
     gradient and squared gradient; eps: added to the root; weight_decay: added to the gradient times the
     parameter, or with decoupled_weight_decay taken from the parameter (AdamW); amsgrad: divides by the
     largest average so far (Reddi, Kale and Kumar, 2018); maximize: climbs. foreach and fused change
-    nothing: the step is always fused.
+    nothing: the step is always fused. differentiable and capturable, here and in the other optimisers,
+    raise RuntimeError: steps are not recorded, and CPUs have no CUDA graphs.
 
     Raises ValueError for an option out of its range.
     """
