@@ -384,3 +384,18 @@ def test_in_place_under_torchs_other_names():
 def test_errors_name_what_was_called(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_samples_like_a_tensor():
+    x = nnrt.zeros(2, 3, 4, 5, dtype=nnrt.float64)
+    for sample in (nnrt.rand_like, nnrt.randn_like, lambda *a, **k: nnrt.randint_like(*a, 9, **k)):
+        one, two = (sample(x, generator=nnrt.Generator().manual_seed(3)) for _ in range(2))
+        last = sample(x, generator=nnrt.Generator().manual_seed(3), memory_format=nnrt.channels_last, requires_grad=True)
+        assert nnrt.equal(one, two) and nnrt.equal(one, last) and one.dtype == np.float64 and one.any()
+        assert last.is_leaf and last.requires_grad and last.stride()[1] == 1
+
+
+def test_a_size_that_no_address_reaches():
+    for make in (nnrt.zeros, nnrt.ones, nnrt.empty):
+        with pytest.raises(ValueError, match=rf"{make.__name__}: size \(1099511627776, 1099511627776\) of float32 has more"):
+            make(2**40, 2**40)

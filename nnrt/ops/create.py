@@ -226,12 +226,11 @@ def _made(op, size, dtype, device, requires_grad, value):
     check_device(op, device)
     dtype = get_default_dtype() if dtype is None else as_dtype(op, dtype)
     size = sizes_of(op, size)
-    if value is None:
-        array = memory.empty(size, dtype)
-    elif value == 0:
-        array = memory.zeros(size, dtype)
-    else:
-        array = memory.empty(size, dtype)
+    try:
+        array = memory.zeros(size, dtype) if value == 0 else memory.empty(size, dtype)
+    except ValueError:
+        raise ValueError(f"{op}: size {size} of {dtype} has more bytes than can be addressed") from None
+    if value:
         array.fill(value)
     return _finished(op, array, requires_grad)
 

@@ -244,30 +244,38 @@ def randperm(n, generator=None, dtype=None, device=None, requires_grad=False):
     return wrap(out if dtype is None else out.astype(as_dtype("randperm", dtype)))
 
 
-def _like(op, input, dtype, device, requires_grad, into, generator=None):
+def _like(op, input, dtype, device, requires_grad, into, memory_format, generator):
     dtype = input.array.dtype if dtype is None else dtype
-    return _sampled(op, into, (input.array.shape,), dtype, device, requires_grad, generator)
+    made = _sampled(op, into, (input.array.shape,), dtype, device, False, generator)
+    return _formatted(made, requires_grad, memory_format)
 
 
-def rand_like(input, dtype=None, device=None, requires_grad=False):
-    """rand() of input's shape and dtype."""
+def _formatted(made, requires_grad, memory_format):
+    if memory_format not in (None, "preserve_format"):
+        made = made.contiguous(memory_format=memory_format)
+    return made.requires_grad_(True) if requires_grad else made
+
+
+def rand_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+    """rand() of input's shape and, unless given, dtype; in C order, unless memory_format says otherwise."""
     input = as_tensor("rand_like", input)
-    return _like("rand_like", input, dtype, device, requires_grad, uniform_into)
+    return _like("rand_like", input, dtype, device, requires_grad, uniform_into, memory_format, generator)
 
 
-def randn_like(input, dtype=None, device=None, requires_grad=False):
-    """randn() of input's shape and dtype."""
+def randn_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+    """randn() as :func:`rand_like`."""
     input = as_tensor("randn_like", input)
-    return _like("randn_like", input, dtype, device, requires_grad, normal_into)
+    return _like("randn_like", input, dtype, device, requires_grad, normal_into, memory_format, generator)
 
 
-def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=False):
-    """randint() of input's shape and dtype: randint_like(input, high) or randint_like(input, low, high)."""
+def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+    """randint() as :func:`rand_like`: randint_like(input, high) or randint_like(input, low, high)."""
     input = as_tensor("randint_like", input)
     if high is None:
         low, high = 0, low
     dtype = input.array.dtype if dtype is None else dtype
-    return randint(low, high, input.array.shape, dtype=dtype, device=device, requires_grad=requires_grad)
+    made = randint(low, high, input.array.shape, generator=generator, dtype=dtype, device=device)
+    return _formatted(made, requires_grad, memory_format)
 
 
 def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False):
