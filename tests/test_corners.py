@@ -399,3 +399,11 @@ def test_a_size_that_no_address_reaches():
     for make in (nnrt.zeros, nnrt.ones, nnrt.empty):
         with pytest.raises(ValueError, match=rf"{make.__name__}: size \(1099511627776, 1099511627776\) of float32 has more"):
             make(2**40, 2**40)
+
+
+def test_one_window_alone_overlaps_nothing():
+    x = nnrt.zeros(4)
+    x.unfold(0, 3, 2).fill_(1)
+    assert x.tolist() == [1, 1, 1, 0]
+    with pytest.raises(RuntimeError, match="fill_: this tensor's memory is read-only"):
+        x.unfold(0, 3, 1).fill_(2)

@@ -122,7 +122,7 @@ def _windows(a, dim, size, step):
     count = (a.shape[dim] - size) // step + 1
     shape = a.shape[:dim] + (count,) + a.shape[dim + 1 :] + (size,)
     strides = a.strides[:dim] + (a.strides[dim] * step,) + a.strides[dim + 1 :] + (a.strides[dim],)
-    return memory.strided(a, 0, shape, strides, step >= size)
+    return memory.strided(a, 0, shape, strides, step >= size or count < 2)
 
 
 def as_strided(input, size, stride, storage_offset=None):
