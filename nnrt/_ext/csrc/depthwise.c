@@ -102,6 +102,7 @@ const nnrt_depthwise_table NNRT_SYM(depthwise) = {
 #define ELEMENT_BYTES REAL_BYTES
 #include "transpose.h"
 #include "depthwise_tile.h"
+#include "depthwise_grid.h"
 #include "depthwise_filter.h"
 #if VBYTES == 64
 #include "depthwise_square.h"

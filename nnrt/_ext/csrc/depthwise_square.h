@@ -341,10 +341,10 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
             for (int64_t c = 0, wide; c < v->out; c += wide) {
                 wide = K(next_tile)(stride, &c, v->out, stride == 1 || v->out >= TILE ? TILE : 2);
                 s.left = c * stride >= before, s.right = (c + wide - 1) * stride - before + 2 < v->in;
-                if (p->stream) {
+                if (p->stream && stride == 1)
                     s.ahead = (near ? wide * pixel : high * s.row) * REAL_BYTES;
+                else if (p->stream)
                     s.next = (const char *)(x + ((r + high) * 2 - over + 1) * s.row + c * 8 * pixel);
-                }
                 (stride == 1 ? K(squares)[high - 1][wide - 1] : wide == 2 ? K(strided_2) : K(strided_4))(
                     &s, x + (r * stride - over) * s.row + (c * stride - before) * pixel, w, bias, y + r * s.y_row + c * pixel);
             }
