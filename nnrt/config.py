@@ -20,7 +20,7 @@ from . import limits
 ISAS = ("baseline", "avx2", "avx512", "neon")
 BACKENDS = ("cython", "numba", "ref")
 LOGS = ("dispatch", "plan", "memory")
-CONVS = ("auto", "direct", "pointwise", "winograd2", "winograd3", "winograd4", "depthwise", "columns", "fft")
+CONVS = ("auto", "direct", "pointwise", "winograd2", "winograd3", "winograd4", "rows", "depthwise", "columns", "fft")
 PRECISIONS = ("fast", "strict")
 
 

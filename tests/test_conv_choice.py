@@ -76,25 +76,28 @@ CHOICES = [
 WIDE_CHOICES = [
     ((8, 64, 56, 56), (64, 64, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((8, 256, 28, 28), (256, 8, 3, 3), dict(padding=1, groups=32), "depthwise depthwise depthwise"),
-    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
-    ((8, 512, 28, 28), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
-    ((3, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
-    ((1, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
-    ((1, 512, 6, 6), (512, 16, 3, 3), dict(padding=1, groups=32), "direct depthwise depthwise"),
-    ((1, 512, 56, 56), (512, 16, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise winograd4"),
-    ((8, 112, 14, 14), (112, 16, 3, 3), dict(padding=1, groups=7), "winograd4 depthwise depthwise"),
+    ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows winograd4"),
+    ((8, 512, 28, 28), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows depthwise"),
+    ((3, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows winograd4"),
+    ((1, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows winograd4"),
+    ((1, 512, 6, 6), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows depthwise"),
+    ((1, 512, 56, 56), (512, 16, 3, 3), dict(padding=1, groups=32), "rows rows winograd4"),
+    ((8, 112, 14, 14), (112, 16, 3, 3), dict(padding=1, groups=7), "rows rows depthwise"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32, stride=2), "direct direct direct"),
     ((8, 512, 14, 14), (512, 16, 3, 3), dict(padding=2, groups=32, dilation=2), "direct direct direct"),
-    ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 depthwise depthwise"),
+    ((1, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "rows rows depthwise"),
     ((8, 1024, 7, 7), (1024, 32, 3, 3), dict(padding=1, groups=32), "winograd4 winograd4 winograd4"),
     ((1, 192, 7, 7), (192, 48, 3, 3), dict(padding=1, groups=4), "winograd4 winograd4 winograd2"),
-    ((64, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "direct columns winograd4"),
+    ((64, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "rows columns winograd4"),
     ((64, 1, 28, 28), (32, 1, 5, 5), dict(padding=2), "direct columns winograd2"),
     ((64, 3, 32, 32), (32, 3, 3, 3), dict(padding=1, dilation=2), "direct columns direct"),
-    ((64, 3, 32, 32), (32, 3, 3, 3), dict(), "direct columns direct"),
-    ((64, 3, 34, 34), (48, 3, 3, 3), dict(), "direct columns winograd4"),
-    ((64, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "direct winograd4 direct"),
-    ((2, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "direct columns direct"),
+    ((64, 3, 32, 32), (32, 3, 3, 3), dict(), "rows columns direct"),
+    ((64, 3, 34, 34), (48, 3, 3, 3), dict(), "rows columns winograd4"),
+    ((64, 3, 32, 32), (16, 3, 3, 3), dict(padding=1), "rows winograd4 direct"),
+    ((2, 3, 32, 32), (32, 3, 3, 3), dict(padding=1), "rows columns direct"),
+    ((64, 16, 32, 32), (16, 16, 3, 3), dict(padding=1), "rows rows winograd4"),
+    ((64, 16, 32, 32), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
+    ((64, 1, 28, 28), (32, 1, 3, 3), dict(padding=1), "direct columns winograd4"),
 ]
 TASKS = (("forward", False), ("input", True), ("filter", True))
 
@@ -109,10 +112,10 @@ def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
     g, float32 = geometry(x, w, **options), np.dtype(np.float32)
     assert [choose_conv(task, g, float32, once=once) for task, once in TASKS] == want.split()
     strict = [choose_conv(task, g, float32, precision="strict", once=once) for task, once in TASKS]
-    assert not any("winograd" in how or how == "fft" for how in strict)
+    assert not any("winograd" in how or how in ("rows", "fft") for how in strict)
     for task, once in TASKS:
         assert choose_conv(task, g, float32, conv="direct", once=once) == "direct"
-        for how in ("winograd2", "winograd3", "winograd4", "pointwise", "depthwise", "columns", "fft"):
+        for how in ("winograd2", "winograd3", "winograd4", "rows", "pointwise", "depthwise", "columns", "fft"):
             forced = choose_conv(task, g, float32, conv=how, once=once)
             assert forced in (how, choose_conv(task, g, float32, once=once))
 
@@ -121,8 +124,9 @@ def test_the_algorithm_is_chosen_by_shape(x, w, options, want):
 def test_groups_and_first_layers_take_wide_vectors(x, w, options, want):
     g, float32 = geometry(x, w, **options), np.dtype(np.float32)
     assert [choose_conv(task, g, float32, once=once, vector=16) for task, once in TASKS] == want.split()
-    strict = [choose_conv(task, g, float32, precision="strict", once=once, vector=16) for task, once in TASKS]
-    assert not any("winograd" in how for how in strict)
+    for task, once in TASKS:
+        assert choose_conv(task, g, float32, precision="strict", once=once, vector=16) in ("direct", "depthwise", "columns")
+        assert choose_conv(task, g, np.dtype(np.float64), once=once, vector=16) != "rows"
 
 
 def test_explain_says_what_ran_and_what_would():
@@ -198,6 +202,28 @@ def test_strided_3x3_4x4_and_5x5_filters_take_winograd(name, taps, stride, hows,
         for other in others:
             np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
             assert (other != direct).any()
+
+
+@pytest.mark.parametrize("c, o, groups", [(32, 32, 2), (64, 64, 2), (3, 32, 1), (1, 5, 1), (16, 16, 1)])
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_3x3_filters_go_along_rows_alone(name, c, o, groups, rng):
+    """With a filter that lies in another order, in training and, twice, without; the filter's gradient by another."""
+    x, b = (rng.standard_normal(s).astype(np.float32) for s in ((2, c, 13, 10), (o,)))
+    w = rng.standard_normal((3, o // groups if "transpose" in name else c // groups, 3, c if "transpose" in name else o))
+    results = []
+    for how in ("direct", "rows"):
+        with config.use(conv=how):
+            tensors = [nnrt.tensor(v.astype(np.float32), requires_grad=True) for v in (x, w, b)]
+            turned = tensors[1].permute(3, 1, 0, 2)
+            y = getattr(F, name)(tensors[0], turned, tensors[2], padding=1, groups=groups)
+            (y * y).sum().backward()
+            results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+            with nnrt.no_grad():
+                results[-1] += [getattr(F, name)(tensors[0], turned, padding=1, groups=groups).numpy() for _ in range(2)]
+            assert f"forward {how} " in nnrt.explain(name) and f"input's gradient {how} " in nnrt.explain(name)
+    for direct, other in zip(*results):
+        np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
+        assert (other != direct).any()
 
 
 @pytest.mark.parametrize("size", [(9, 50), (5, 11), (48, 48)])

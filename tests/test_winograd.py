@@ -6,7 +6,7 @@ import pytest
 from nnrt import config, memory, registry
 from nnrt._ref import conv as reference
 from nnrt._ref.linear import ACTIVATIONS, _activate
-from tests.cases.winograd import FORMS, SHAPES, output_size
+from tests.cases.winograd import FORMS, ROWS, SHAPES, output_size, rows_problem
 from tests.test_kernels import kernel_of
 
 BACKENDS = [b for b in registry.available() if b in registry.order()]
@@ -217,6 +217,59 @@ def test_bad_arguments(backend):
     w = np.ones((2, 3, 1, 3, 3), np.float32)
     with pytest.raises(ValueError, match="tile 2 or 4"):
         lib.transform_filter(np.empty(lib.filter_size(w.shape, w.dtype, 4), np.float32), w, 3, False)
+
+
+def of_groups(x, w, size, padding, groups):
+    """direct, group by group."""
+    parts, size = zip(np.split(x, groups, 4), np.split(w, groups)), (*size[:4], size[4] // groups)
+    return np.concatenate([direct(*part, size, padding) for part in parts], 4)
+
+
+def rows(lib, x, w, b, residual, size, padding, groups, act=None, backward=False):
+    """rows_conv with the filter transformed before; with the filter itself it must be the same."""
+    each = lib.rows_size((len(w) // groups, *w.shape[1:]), w.dtype)
+    u, y, once = np.full(groups * each, np.nan, w.dtype), *[np.full(size, np.nan, x.dtype) for _ in range(2)]
+    lib.transform_rows(u, w, backward, groups)
+    lib.rows_conv(y, x, u, b, residual, padding, act, groups, backward)
+    lib.rows_conv(once, x, w, b, residual, padding, act, groups, backward)
+    np.testing.assert_array_equal(once, y)
+    return y
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_rows_agree_with_the_sum_over_taps(backend, dtype, shape, rng):
+    lib = kernels(backend)
+    x, w, size, padding, groups = rows_problem(rng, dtype, shape)
+    b, r = (rng.standard_normal(s).astype(dtype) for s in (size[4], size))
+    expected = of_groups(x, w, size, padding, groups)
+    close(rows(lib, x, w, None, None, size, padding, groups), expected, 9 * w.shape[1])
+    for act in ("relu", "gelu"):
+        for bias, residual in (b, None), (None, r), (b, r):
+            whole = expected + (0 if bias is None else b) + (0 if residual is None else r)
+            close(rows(lib, x, w, bias, residual, size, padding, groups, act), _activate(whole, act), 9 * w.shape[1])
+    other = 0, 2 - padding[1], 2 - padding[2]
+    rotated = np.concatenate([part[:, :, :, ::-1, ::-1].swapaxes(0, 1) for part in np.split(w, groups)])
+    got = rows(lib, r, w, None, None, x.shape, other, groups, backward=True)
+    close(got, of_groups(r, rotated, x.shape, other, groups), 9 * len(w) // groups)
+
+
+def test_rows_are_bit_equal_at_any_number_of_threads(backend, rng):
+    for shape in ROWS[22], ROWS[23], (3, 60, 33, 16, 48, 1, (1, 1), 0), (1, 20, 21, 16, 16, 70, (1, 1), 0):
+        x, w, size, padding, groups = rows_problem(rng, np.float32, shape)
+        results = []
+        for threads in (1, 2, 3, 10):
+            with config.use(num_threads=threads):
+                results.append(rows(kernels(backend), x, w, None, None, size, padding, groups))
+        for y in results[1:]:
+            np.testing.assert_array_equal(y, results[0])
+
+
+def test_a_nan_stays_in_its_rows_tiles(backend, rng):
+    x, w, size, padding, _ = rows_problem(rng, np.float32, (1, 17, 17, 16, 16, 1, (1, 1), 0))
+    x[0, 0, 8, 8, 3] = np.nan
+    bad = np.isnan(rows(kernels(backend), x, w, None, None, size, padding, 1, "relu")[0, 0]).any(-1)
+    assert bad[7:10, 7:10].all() and not bad[:7].any() and not bad[10:].any() and not bad[:, :4].any() and not bad[:, 12:].any()
 
 
 # (n, h, w, c, o, (pad_h, pad_w)) of 4x4 filters with stride 2

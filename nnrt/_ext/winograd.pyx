@@ -43,6 +43,7 @@ cdef extern from "winograd.h" nogil:
         int64_t u_pass
         void *dw
         void *totals
+        int32_t rows_alone, soon
         int32_t relu, past
         int64_t first, last, block, group, chunk
         void *v
@@ -57,7 +58,7 @@ cdef extern from "winograd.h" nogil:
         nnrt_kernel filter, input, output, conv, sum, finish
     ctypedef struct nnrt_winograd_table:
         nnrt_winograd_ops dtype[2]
-        nnrt_winograd_ops small, wide, even
+        nnrt_winograd_ops small, wide, even, rows
         nnrt_winograd_ops strided[2]
         nnrt_kernel rows_sum, rows_finish
     int64_t nnrt_winograd_step(int64_t bytes)
@@ -97,6 +98,10 @@ cdef int64_t ROW_TILES = 16, ROWS_TILES = 28, ROWS_BYTES = 32 << 10
 cdef int64_t ONCE_BYTES = 1 << 20
 # A block of these sums in L2.
 cdef int64_t SUMS_BYTES = 208 << 10
+# The same of conv: bytes of v, tiles and rows of sums at a time, multiply-adds of a task, and tasks' most.
+cdef int64_t CONV_BYTES = 48 << 10, CONV_TILES = 4, CONV_HIGH = 7, CONV_MACS = 1 << 19, CONV_TASKS = 32
+# Bytes of x and y from which on the next group's, or the next rows of y, are asked for; in training, where y has left the caches.
+cdef int64_t CONV_SOON = 12 << 20, CONV_SOON_ONCE = 4 << 20
 
 
 cdef inline int64_t whole(int64_t n, int64_t unit) noexcept nogil:
@@ -235,7 +240,9 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
     with nogil:
-        if p.filter != NULL:
+        if p.rows_alone:
+            rc = launch_rows(p, &f, ops, size)
+        elif p.filter != NULL:
             rc = launch_once(p, &f, ops, k2, size)
         else:
             rc = launch_conv(p, ops, k2, size)
@@ -547,6 +554,78 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
         p.work.bytes, p.work.out[0] = sums, dw
         rc = launch_nogil(&ops.finish, p, blocks)
     give(p.v, bytes + sums)
+    return rc
+
+
+# ---- 3x3 filters along rows alone; float64 and all below AVX-512 are _ref's ----
+
+cdef bint in_rows(dtype) except -1:
+    return table.rows.conv.name != NULL and dtype.itemsize == 4
+
+
+def rows_size(shape, dtype):
+    """filter_size of a filter that is transformed along rows alone."""
+    if not in_rows(np.dtype(dtype)):
+        return _ref.rows_size(shape, dtype)
+    return max(rows_panels(shape[1], shape[0]), rows_panels(shape[0], shape[1]))
+
+
+cdef int64_t rows_panels(int64_t depth, int64_t columns) noexcept nogil:
+    return 18 * depth * whole(columns, 16)
+
+
+def transform_rows(ndarray u not None, ndarray w not None, bint backward, int64_t groups=1):
+    """u from w[O, C/G, 1, 3, 3] for rows_conv; backward: for the input's gradient."""
+    if not in_rows(w.dtype):
+        return _ref.transform_rows(u, w, backward, groups)
+    cdef nnrt_winograd_filter p
+    fill_filter(&p, w, 1, 18, backward, groups)
+    p.u, p.u_group = PyArray_DATA(u), PyArray_SIZE(u) // groups
+    if p.depth * p.columns and launch_nogil(&table.rows.filter, &p, groups * ceil_div(p.columns, 16)):
+        raise MemoryError("winograd.transform_rows: out of memory")
+
+
+def rows_conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, ndarray residual, padding, activation,
+              int64_t groups=1, bint backward=False):
+    """conv of 3x3 filters; u: of transform_rows, or w."""
+    cdef nnrt_winograd_args p
+    if not in_rows(x.dtype):
+        return _ref.rows_conv(y, x, u, b, residual, padding, activation, groups, backward)
+    fill(&p, x, y, padding, 4, 1, 1, groups)
+    p.rows_alone = True
+    run(&p, &table.rows, NNRT_F32, 18, y, u, b, residual, activation, backward)
+
+
+cdef int launch_rows(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_winograd_ops *ops, int64_t size) noexcept nogil:
+    # Of one strip of one image each task transforms the filters of its groups.
+    cdef int64_t sets = ceil_div(p.c, p.gemm.vl), tiles = max(2, min(p.across, CONV_TILES)), bytes, want, rows, units
+    cdef int rc = 0
+    bytes = (p.n * p.h * p.w * p.x_pixel + p.n * p.oh * p.ow * p.y_pixel) * size
+    p.soon = bytes > (CONV_SOON if p.filter == NULL else CONV_SOON_ONCE) and (p.groups > 1 or p.filter != NULL)
+    p.work.flops = 36.0 * p.n * p.oh * p.across * p.c * p.y_pixel
+    want = max(1, min(CONV_TASKS, <int64_t>(p.work.flops / 2) // CONV_MACS))
+    rows = max(CONV_HIGH, CONV_BYTES // (sets * 6 * tiles * 64) - 2)
+    p.down = max(ceil_div(p.oh, rows), min(ceil_div(want, p.n * p.groups), p.oh // 4))
+    p.block = ceil_div(p.oh, p.down)
+    units = p.n * p.down
+    p.group = max(1, p.groups // max(1, want // units))
+    p.v_step = apart((max(p.block + 2, CONV_HIGH) + 2) * tiles * p.gemm.vl, size)
+    p.m_step = apart(CONV_HIGH * tiles * p.gemm.vl, size)
+    p.work.scratch = 6 * size * (sets * p.v_step + 2 * p.m_step)
+    if p.filter == NULL or units == 1:
+        if p.filter != NULL:
+            p.work.scratch += rows_panels(p.c, p.o) * size
+        return launch_nogil(&ops.conv, p, units * ceil_div(p.groups, p.group))
+    f.u_group = p.u_pass = rows_panels(p.c, p.o)
+    bytes = p.groups * p.u_pass * size
+    f.u = take(bytes)
+    if f.u == NULL:
+        return -1
+    p.u, p.filter = f.u, NULL
+    rc = launch_nogil(&ops.filter, f, p.groups * ceil_div(p.o, p.gemm.vl))
+    if rc == 0:
+        rc = launch_nogil(&ops.conv, p, units * ceil_div(p.groups, p.group))
+    give(f.u, bytes)
     return rc
 
 

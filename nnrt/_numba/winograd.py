@@ -7,7 +7,7 @@ the transforms, then blocks of sums. `tiles` holds what each thread does; one ca
 import numpy as np
 
 from nnrt import memory
-from nnrt._ref.winograd import _matrices, _parts
+from nnrt._ref.winograd import _matrices, _parts, rows_conv, rows_size, transform_rows  # noqa: F401  as specified
 
 from . import linear, threads, tiles
 from .linear import bias_grad

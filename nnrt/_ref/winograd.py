@@ -178,6 +178,42 @@ def _parts(groups, *arrays):
     return zip(*[[None] * groups if a is None else np.split(a, groups, axis=-1) for a in arrays])
 
 
+# ---- 3x3 filters along rows alone ----
+
+
+def rows_size(shape, dtype):
+    """filter_size of a filter that is transformed along rows alone."""
+    return 18 * shape[0] * shape[1]
+
+
+def transform_rows(u: Out, w, backward, groups=1):
+    """u = w G^T [3, 6, C, O], group after group; backward: as in transform_filter."""
+    for part, of in zip(u.reshape(groups, -1), w.reshape(groups, -1, *w.shape[1:])):
+        of = of[:, :, 0, ::-1, ::-1].transpose(2, 3, 0, 1) if backward else of[:, :, 0].transpose(2, 3, 1, 0)
+        part[...] = np.tensordot(of, _MATRICES[4, 3][1].astype(w.dtype), (1, 1)).transpose(0, 3, 1, 2).ravel()
+
+
+def rows_conv(y: Out, x, u, b, residual, padding, activation, groups=1, backward=False):
+    """conv of 3x3 filters as Σ over their rows of A^T [(B^T d) ⊙ (G w)]; u: of transform_rows, or w itself."""
+    if u.ndim > 1:
+        w, u = u, np.empty(rows_size(u.shape, u.dtype), u.dtype)
+        transform_rows(u, w, backward, groups)
+    bt, _, at = _matrices(4, 3, x.dtype)
+    (n, _, h, w, o), c = y.shape, x.shape[4] // groups
+    across = -(-w // 4)
+    wide = _shifted(x[:, 0], h + 2, 4 * across + 2, -padding[1], -padding[2])
+    squares = wide[:, :, np.arange(6)[:, None] + 4 * np.arange(across)]  # [N, H + 2, 6, across, C]
+    v = np.einsum("ej,nyjtgc->enytgc", bt, squares.reshape(*squares.shape[:4], groups, c))
+    u = u.reshape(groups, 3, 6, c, o // groups)
+    sums = sum(np.einsum("enytgc,geco->enytgo", v[:, :, k : k + h], u[:, k], optimize=True) for k in range(3))
+    out = np.einsum("ie,enytgo->nytigo", at, sums).reshape(n, 1, h, 4 * across, o)[:, :, :, :w]
+    if b is not None:
+        out = out + b
+    if residual is not None:
+        out = out + residual
+    y[...] = _activate(out, activation)
+
+
 # ---- 4x4 filters with stride 2 ----
 
 

@@ -14,14 +14,16 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
 
     task: "forward", "input" (the adjoint) or "filter"; geometry: see _geometry.Geometry; conv, precision: the
     settings of these names; once: the filter changes before it is used again, as in training; vector: elements that the
-    kernels for narrow groups compute at once. Returns "pointwise", "depthwise", "winograd2" to "winograd4", "columns", "fft"
-    or "direct". The thresholds are where the algorithms crossed on one core with AVX2, in float32; those of groups with
+    kernels for narrow groups compute at once. Returns "pointwise", "depthwise", "winograd2" to "winograd4", "rows", "columns",
+    "fft" or "direct". The thresholds are where the algorithms crossed on one core with AVX2, in float32; those of groups with
     vectors of 16, where they crossed on Zen 5 with AVX-512.
     """
     g = geometry
     can = possible(g, dtype, precision)
     if task == "input" and blocks(g):
         can = [how for how in can if "winograd" not in how]
+    if task == "filter" and "rows" in can:
+        can.remove("rows")
     if g.op == "fft_conv" and "fft" in can:
         return "fft"
     if conv in can:
@@ -43,18 +45,22 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     if use == "filter" and precision == "fast" and vector >= 16 and _rows_pay(g, lanes, depth):
         return f"winograd{7 - g.w[4]}"
     hows = ("direct", "winograd4", "winograd3", "winograd2")
+    # Sums along rows alone take twice as many products as squares do, but transforms and filters that are small.
+    few = g.groups > 1 and max(lanes, depth) <= 32 and _tiles("winograd4", g) <= 16
+    hows += ("rows",) if vector >= 16 and (few or max(lanes, depth) <= 16 or depth <= 4) else ()
     hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
     near = vector >= 16 and g.groups >= 8 and max(lanes, depth) <= 32 and _tiles("winograd4", g) >= 64
     near = near and math.prod(g.y[:4]) * (lanes + depth) <= 1 << 17
     if use == "filter" and g.groups > 1 and min(lanes, depth) < 32 and not near:
         hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long, those that a task makes of many tiles 0.86
     how = min([how for how in hows if how in can], key=lambda how: _cost(how, task, use, g, lanes, depth, dtype))
-    return "depthwise" if "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes) else how
+    slides = "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes)
+    return ("rows" if "rows" in can and "rows" in hows else "depthwise") if slides else how
 
 
 def _slides(how, use, g, lanes):
     """Whether a product of groups with three taps along a row goes faster through one or two vectors of 16 outputs."""
-    if g.groups == 1 or lanes > 32 or use == "kept" or (g.w[4], g.stride[2], g.dilation[2]) != (3, 1, 1):
+    if how == "rows" or g.groups == 1 or lanes > 32 or use == "kept" or (g.w[4], g.stride[2], g.dilation[2]) != (3, 1, 1):
         return False
     return how == "direct" or use == "once" and (lanes <= 16 or _tiles(how, g) <= 16)
 
@@ -91,6 +97,8 @@ def possible(g, dtype, precision):
             found += ["winograd4"]
         if single and (square == (1, 4, 4) or blocks(g) == 4):
             found += ["winograd3"]
+        if single and square == (1, 3, 3) and g.dilation == (1, 1, 1):
+            found += ["rows"]
         if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[0] // g.groups, g.w[1]) >= 16 or strided(g)):
             found += ["winograd2"]
     return found
@@ -123,6 +131,7 @@ _EACH = {
     "direct": {"kept": (0, 0, 0, 0), "once": (15, 25, 50, 50), "filter": (15, 30, 60, 60)},
     "columns": {"kept": (5, 10, 20, 20), "once": (5, 10, 20, 20), "filter": (5, 10, 20, 20)},
     "winograd": {"kept": (2, 2, 4, 11), "once": (2, 3, 16, 40), "filter": (11, 11, 14, 40)},
+    "rows": {"kept": (2, 2, 2, 2), "once": (7, 7, 7, 7)},
     "strided": {"kept": (2, 2, 4, 15), "once": (3, 10, 16, 40), "filter": (11, 16, 30, 60)},
 }
 
@@ -145,6 +154,10 @@ def _cost(how, task, use, g, lanes, depth, dtype):
         squares, family = 4 * (int(how[-1]) + 1) ** 2, "strided"
     elif family == "winograd" and over:
         depth *= g.stride[1] ** 2
+    if how == "rows":
+        # Sums of at least two tiles of four in each of four rows; 50: transforming what a tile reads and writes.
+        tiles = n * d * max(h, 4) * max(-(-w // 4), 2)
+        return 18 * (tiles * depth * wide + _EACH[how][use][0] * depth * wide) + 50 * tiles * (depth + lanes)
     phases, tiles = math.prod(g.dilation), _tiles(how, g)
     # Of groups of few tiles a filter that is used once is transformed near the core, one group's after the other.
     near = "winograd" in how and use == "once" and g.groups > 1 and tiles * squares <= 576
@@ -192,6 +205,7 @@ _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradi
     "pointwise": ("linear.gemm",) * 3,
     "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
     "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
+    "rows": ("winograd.rows_conv",) * 2,
     "strided": ("winograd.strided_conv", "winograd.strided_conv_transposed", "winograd.strided_filter_backward"),
     "columns": ("linear.gemm",) * 3,
     "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),

@@ -93,9 +93,14 @@ def bind(g, dtype, once):
             return lambda y, x, residual: _winograd(flat(y), flat(x), u, b, flat(residual), padding, g, tile, activation)
         return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, taps, tile, activation, groups)
 
+    def along_rows(w, cell, b, activation):
+        u, conv = _along_rows(w, cell, g, False, once), W.rows_conv
+        return lambda y, x, residual: conv(flat(y), flat(x), u, b, flat(residual), padding, activation, groups)
+
     if len(bound) >= 1 << 14:
         bound.clear()
     named = {"columns": columns, "pointwise": pointwise, "depthwise": depthwise, "direct": direct, "fft": direct}
+    named["rows"] = along_rows
     made = bound[g, dtype, once] = named.get(how) or (strided_winograd if strided(g) else blockwise if blocks(g) else winograd)
     return made
 
@@ -118,6 +123,9 @@ def adjoint(x, y, w, cell, b, g, once):
     elif how == "direct":
         p = _packed_direct(w, cell, g, True)
         K.conv_transposed(x, y, p, g.w, b, None, g.stride, g.padding, g.dilation, g.groups, None)
+    elif how == "rows":
+        padding = 0, 2 - g.padding[1], 2 - g.padding[2]
+        W.rows_conv(_flat(x), _flat(y), _along_rows(w, cell, g, True, once), b, None, padding, None, g.groups, True)
     elif strided(g):
         tile = int(how[-1])
         u = _four_taps(_whole(w, g)) if once else _packed_strided(w, cell, g, tile, True)
@@ -212,6 +220,17 @@ def _transformed(w, cell, g, tile, backward, once):
 
     kind = "winograd", tile, backward, g.groups
     return packed(cell, w, kind, W.transform_filter, size, tile, backward, g.groups)
+
+
+def _along_rows(w, cell, g, backward, once):
+    """The filter as W.rows_conv takes it: what is used once, itself."""
+    if once:
+        return _whole(w, g)
+
+    def size():
+        return g.groups * W.rows_size((g.w[0] // g.groups, *g.w[1:]), w.dtype)
+
+    return packed(cell, w, ("rows", backward, g.groups), W.transform_rows, size, backward, g.groups)
 
 
 def _packed_blocks(w, cell, g, tile, over):

@@ -51,5 +51,40 @@ def filter_backward(shape, tile, taps, groups=1):
     return Kernel("winograd.filter_backward", f"F{tile}x{taps}-{shape}" + "-groups" * (groups > 1), args, tol)
 
 
+# (n, h, w, c, o, groups, (pad_h, pad_w), far) along rows alone: c and o of a group
+ROWS = [
+    *[(1 + size % 2, 21 - size, size, 16, 16, 3, (1, 1), 0) for size in range(1, 21)],
+    *[(1, 7, 7, 32, 32, groups, (1, 1), 0) for groups in (1, 3, 32)],
+    (2, 14, 14, 16, 16, 32, (1, 1), 0),
+    (3, 9, 30, 3, 32, 1, (1, 1), 0),
+    (2, 40, 9, 1, 20, 1, (2, 2), 1),
+    (1, 66, 17, 4, 65, 1, (0, 0), 0),
+    (2, 12, 13, 2, 1, 2, (2, 0), 0),
+    (1, 10, 11, 17, 31, 2, (0, 2), 3),
+    (1, 6, 10, 35, 5, 1, (-1, 3), 0),
+    (9, 13, 22, 16, 33, 9, (1, 1), -1),
+    (0, 6, 6, 16, 16, 2, (1, 1), 0),
+]
+
+
+def rows_problem(rng, dtype, shape):
+    """x, w, y's size, padding, groups."""
+    n, h, w, c, o, groups, padding, far = shape
+    size, padding = output_size(3, n, h, w, groups * c, groups * o, padding, far)
+    x, f = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, groups * c), (groups * o, c, 1, 3, 3)))
+    return x, f, size, padding, groups
+
+
+def rows(shape):
+    def args(rng, dtype):
+        x, f, size, padding, groups = rows_problem(rng, dtype, shape)
+        b, r = (rng.standard_normal(s).astype(dtype) for s in (size[4], size))
+        return [Output(size), x, f, b, r, padding, "relu", groups]
+
+    tol = {"float32": (0, 200 * 1.2e-7 * (1 + 3 * np.sqrt(shape[3]))), "float64": (1e-12, 1e-12)}
+    return Kernel("winograd.rows_conv", str(shape), args, tol)
+
+
 KERNELS = [filter_backward(shape, *form) for shape in SHAPES for form in FORMS]
 KERNELS += [filter_backward(shape, *form, 2) for shape in GROUPED for form in FORMS]
+KERNELS += [rows(shape) for shape in ROWS]

@@ -40,8 +40,14 @@
             KERNEL(sum, m, type), KERNEL(finish, m, type),                                                                           \
     }
 
+#if ROWS
+#define ROWS_OPS {KERNEL(filter, rows, f32), KERNEL(conv, rows, f32)}
+#else
+#define ROWS_OPS {.filter = {NULL, NULL}}
+#endif
+
 const nnrt_winograd_table NNRT_SYM(winograd) = {
-    {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32), OPS(3, f32),
+    {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32), OPS(3, f32), ROWS_OPS,
 #if ROWS
     .rows_sum = {"winograd/rows_sum/f32/" NNRT_STR(NNRT_ISA), rows_sum_f32},
     .rows_finish = {"winograd/rows_finish/f32/" NNRT_STR(NNRT_ISA), rows_finish_f32},
@@ -350,6 +356,7 @@ static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apa
 
 #if ROWS && REAL_BYTES == 4
 #include "winograd_rows_sums.h"
+#include "winograd_rows.h"
 #endif
 #define S 1
 #define R 3

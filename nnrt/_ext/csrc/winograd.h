@@ -40,7 +40,7 @@ typedef struct {
     int64_t oh, ow, o;   /* y */
     int64_t spread;      /* of y's pixels that a pass writes: 1 or 2 */
     int64_t pad_h, pad_w;
-    int64_t tile, down, across; /* a tile's side, and tiles of an image */
+    int64_t tile, down, across; /* a tile's side, and tiles of an image; along rows alone: strips and tiles */
     const void *x;
     void *y;             /* conv: output; otherwise dy */
     const void *u, *bias, *residual;
@@ -48,13 +48,14 @@ typedef struct {
     int64_t u_pass;      /* elements of u for one of the spread² passes, or for a group */
     void *dw;
     void *totals;        /* of filter_backward: [tasks of kernel `output`, or parts; channels], sums of dy, or NULL */
+    int32_t rows_alone, soon; /* along rows alone; whether the next group's pixels, or rows of y, are asked for */
     int32_t relu;
     int32_t past;        /* y bypasses the caches: whole lines of it, with vectors of 64 bytes */
 
     /* The plan. */
     int64_t first, last; /* tiles of this launch; of conv: all */
-    int64_t block;       /* tiles that are transformed at a time */
-    int64_t group;       /* columns of y per task */
+    int64_t block;       /* tiles that are transformed at a time; along rows alone, as what follows: rows of y per task */
+    int64_t group;       /* columns of y per task; groups */
     int64_t chunk;       /* columns of y whose products are held at a time */
     void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
     int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step; /* set: from group to group, phase to phase */
@@ -82,6 +83,8 @@ typedef struct {
     nnrt_winograd_ops strided[2]; /* of 4x4 filters with stride 2, tiles 2 and 4; from 16 channels on, like */
     nnrt_winograd_ops wide;       /* 5x5 filters, tile 2 */
     nnrt_winograd_ops even;       /* 4x4 filters, tile 3, of any channels */
+    nnrt_winograd_ops rows;       /* 3x3 filters, tile 4, along rows alone: filter and conv, whose tasks are images x strips x
+                                   * groups/group; with AVX-512, else NULL */
     nnrt_kernel rows_sum;         /* along rows alone: s, or dw of groups; tasks: parts x groups. Of up to 4 channels of x, or
                                    * groups of 16 and 3 taps; from AVX-512 on, else NULL */
     nnrt_kernel rows_finish;      /* dw; tasks: ceil(o/16) */
