@@ -97,7 +97,8 @@ BAD = {
     "layer list": (lambda: nn.BatchNorm2d(3)([1.0]), TypeError, "^BatchNorm2d: input must be a Tensor, got list"),
     "layer array": (lambda: nn.LSTM(3, 2)(np.ones((4, 1, 3))), TypeError, "^LSTM: input must be a Tensor, got ndarray"),
     "lazy list": (lambda: nn.LazyConv2d(3, 2)([1.0]), TypeError, "^LazyConv2d: input must be a Tensor, got list"),
-    "layer second": (lambda: nn.CosineEmbeddingLoss()(X, [1.0], [1.0]), TypeError, "Loss: argument 2 must be a Tensor"),
+    "layer second": (lambda: nn.DotAttention()(X, [1.0]), TypeError, "^DotAttention: argument 2 must be a Tensor"),
+    "loss second": (lambda: nn.CosineEmbeddingLoss()(X, [1.0], X), TypeError, "cosine_embedding_loss: input2 must be a Tensor"),
     # arguments
     "conv arguments": (lambda: nn.Conv2d(3, 8), TypeError, r"^Conv2d.__init__\(\) missing .* 'kernel_size'"),
     "pool arguments": (lambda: nn.MaxPool2d(), TypeError, r"^MaxPool2d.__init__\(\) missing .* 'kernel_size'"),

@@ -407,3 +407,50 @@ def test_one_window_alone_overlaps_nothing():
     assert x.tolist() == [1, 1, 1, 0]
     with pytest.raises(RuntimeError, match="fill_: this tensor's memory is read-only"):
         x.unfold(0, 3, 1).fill_(2)
+
+
+ONE, INDEX = nnrt.ones(2, 3), nnrt.zeros(2, 3, dtype=nnrt.int64)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda bad: F.embedding(INDEX, bad), "embedding: weight must be a Tensor"),
+        (lambda bad: F.embedding_bag(INDEX, bad), "embedding_bag: weight must be a Tensor"),
+        (lambda bad: F.embedding_bag(INDEX, ONE, per_sample_weights=bad, mode="sum"), "embedding_bag: per_sample_weights must"),
+        (lambda bad: F.cross_entropy(ONE, INDEX[:, 0], bad), "cross_entropy: weight must be a Tensor"),
+        (lambda bad: F.nll_loss(ONE, INDEX[:, 0], bad), "nll_loss: weight must be a Tensor"),
+        (lambda bad: F.multi_margin_loss(ONE, INDEX[:, 0], weight=bad), "multi_margin_loss: weight must be a Tensor"),
+        (lambda bad: F.multi_margin_loss(ONE, bad), "multi_margin_loss: target must be a Tensor"),
+        (lambda bad: F.multilabel_margin_loss(ONE, bad), "multilabel_margin_loss: target must be a Tensor"),
+        (lambda bad: F.binary_cross_entropy_with_logits(ONE, ONE, pos_weight=bad), "logits: pos_weight must be a Tensor"),
+        (lambda bad: F.margin_ranking_loss(ONE, bad, ONE), "margin_ranking_loss: input2 must be a Tensor"),
+        (lambda bad: F.cosine_embedding_loss(ONE, ONE, bad), "cosine_embedding_loss: target must be a Tensor"),
+        (lambda bad: F.triplet_margin_loss(ONE, bad, ONE), "triplet_margin_loss: positive must be a Tensor"),
+        (lambda bad: F.poisson_nll_loss(ONE, bad), "poisson_nll_loss: target must be a Tensor"),
+        (lambda bad: F.bilinear(ONE, ONE, bad), "bilinear: weight must be a Tensor"),
+        (lambda bad: ONE.scatter(1, INDEX, bad), "scatter: src must be a Tensor or a number"),
+        (lambda bad: ONE.scatter_add(1, INDEX, bad), "scatter_add: src must be a Tensor"),
+        (lambda bad: ONE.scatter_reduce(1, INDEX, bad, "sum"), "scatter_reduce: src must be a Tensor"),
+        (lambda bad: ONE.index_add(0, INDEX[0], bad), "index_add: source must be a Tensor"),
+        (lambda bad: ONE.index_copy(0, INDEX[0], bad), "index_copy: source must be a Tensor"),
+        (lambda bad: ONE.masked_scatter(ONE > 0, bad), "masked_scatter: source must be a Tensor"),
+        (lambda bad: nnrt.masked_select(bad, ONE > 0), "masked_select: input must be a Tensor"),
+        (lambda bad: ONE.masked_fill(ONE > 0, bad), "masked_fill: value must be a number or a 0-d tensor"),
+        (lambda bad: INDEX[0].bincount(bad), "bincount: weights must be a Tensor"),
+        (lambda bad: ONE.view_as(bad), "view_as: other must be a Tensor"),
+        (lambda bad: ONE.reshape_as(bad), "reshape_as: other must be a Tensor"),
+        (lambda bad: ONE.expand_as(bad), "expand_as: other must be a Tensor"),
+        (lambda bad: nnrt.chunk(bad, 2), "chunk: input must be a Tensor"),
+        (lambda bad: nnrt.inner(ONE, bad), "inner: x must be a Tensor"),
+        (lambda bad: nnrt.tensordot(ONE, bad), "tensordot: x must be a Tensor"),
+    ],
+)  # fmt: skip
+def test_what_is_no_tensor_is_named(call, text):
+    with pytest.raises(TypeError, match=text):
+        call("text")
+
+
+def test_a_weight_of_another_shape_is_named():
+    with pytest.raises(RuntimeError, match=r"logits: pos_weight of shape \(4,\) does not broadcast to \(2, 3\)"):
+        F.binary_cross_entropy_with_logits(ONE, ONE, pos_weight=nnrt.ones(4))

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .elementwise import mul
 from .linear import matmul
 from .parts import diagonal
-from .promotion import as_tensor, cast
+from .promotion import as_tensor, cast, check_tensors
 from .promotion import operands as in_common
 from .reduce import sum as total
 from .shape import expand, permute, reshape
@@ -249,7 +249,7 @@ def _dots(a, b, axes):
 
 def tensordot(a, b, dims=2):
     """Sum over pairs of axes; dims: how many (last of a, first of b), or (axes of a, axes of b)."""
-    a = as_tensor("tensordot", a)
+    a, b = as_tensor("tensordot", a), as_tensor("tensordot", b)
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot: dims must not be negative, got {dims}")
@@ -325,6 +325,7 @@ def bilinear(input1, input2, weight, bias=None):
 
     input1: [..., I]; input2: [..., J]; weight: [O, I, J]; bias: [O] or None; result: [..., O].
     """
+    check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     if weight.ndim != 3:
         raise RuntimeError(f"bilinear: weight must be [out, in1, in2], got shape {tuple(weight.shape)}")
     o, i, j = weight.shape

@@ -12,8 +12,9 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import grad_enabled, record, watched
 from ..sparse import SparseRows
-from ..tensor import bump
+from ..tensor import Tensor, bump
 from .index import check_range, indices_of
+from .promotion import not_tensors
 
 K = registry.family("index")
 
@@ -27,6 +28,8 @@ def embedding(
     are first scaled down to it, in place. scale_grad_by_freq: a row's gradient is divided by how often it
     was used. sparse: the gradient is a SparseRows. IndexError for an index that is out of range.
     """
+    if not isinstance(weight, Tensor):
+        raise not_tensors("embedding", weight=weight)
     w = weight.array
     if w.ndim != 2:
         raise RuntimeError(f"embedding: weight must be [rows, components], got shape {w.shape}")
@@ -119,6 +122,10 @@ def embedding_bag(
     Indices equal to padding_idx count for nothing. max_norm, norm_type, scale_grad_by_freq and sparse are those of
     :func:`embedding`; mode "max" takes neither of the last two. ValueError for offsets that do not rise from 0.
     """
+    if not isinstance(weight, Tensor):
+        raise not_tensors("embedding_bag", weight=weight)
+    if per_sample_weights is not None and not isinstance(per_sample_weights, Tensor):
+        raise not_tensors("embedding_bag", per_sample_weights=per_sample_weights)
     w = weight.array
     if w.ndim != 2:
         raise RuntimeError(f"embedding_bag: weight must be [rows, components], got shape {w.shape}")

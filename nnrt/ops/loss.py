@@ -13,6 +13,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, watched
 from ..dtypes import check_whole
+from ..tensor import Tensor
 from .promotion import not_tensors
 
 K = registry.family("loss")
@@ -210,6 +211,8 @@ def _class_layout(a):
 
 
 def _check_weight(op, weight, n, dtype):
+    if weight is not None and not isinstance(weight, Tensor):
+        raise not_tensors(op, weight=weight)
     if weight is not None and (weight.array.shape != (n,) or weight.array.dtype != dtype):
         raise RuntimeError(
             f"{op}: weight must be {dtype} of shape ({n},), one for each class, "

@@ -15,7 +15,7 @@ from . import elementwise as E
 from .distance import pairwise_distance
 from .loss import reduced, refuse_legacy
 from .pointwise import binary_cross_entropy_with_logits
-from .promotion import as_tensor
+from .promotion import as_tensor, check_tensors
 from .reduce import mean, sum
 from .shape import unsqueeze
 
@@ -31,6 +31,7 @@ def poisson_nll_loss(
     reduction: "mean", "sum" or "none".
     """
     refuse_legacy("poisson_nll_loss", size_average, reduce)
+    check_tensors("poisson_nll_loss", input=input, target=target)
     if log_input:
         loss = E.sub(unary.exp(input), E.mul(target, input))
     else:
@@ -80,6 +81,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
     """
     input1 = as_tensor("cosine_embedding_loss", input1)
     refuse_legacy("cosine_embedding_loss", size_average, reduce)
+    check_tensors("cosine_embedding_loss", input2=input2, target=target)
     want = input1.array.shape[:-1]
     if (
         input1.array.shape != input2.array.shape
@@ -131,6 +133,7 @@ def triplet_margin_with_distance_loss(
 
 
 def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
+    check_tensors(op, anchor=anchor, positive=positive, negative=negative)
     if margin <= 0:
         raise ValueError(f"{op}: margin must be > 0, got {margin}")
     if not anchor.array.ndim == positive.array.ndim == negative.array.ndim:
@@ -163,6 +166,7 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
     """
     input1 = as_tensor("margin_ranking_loss", input1)
     refuse_legacy("margin_ranking_loss", size_average, reduce)
+    check_tensors("margin_ranking_loss", input2=input2, target=target)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:
         raise RuntimeError(
             "margin_ranking_loss: input1, input2 and target must have as many dimensions, got shapes "
@@ -207,6 +211,8 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
             f"multi_margin_loss: target {t[bad[0]]} at position {bad[0]} is no class: "
             f"there are {classes} classes"
         )
+    if weight is not None:
+        check_tensors("multi_margin_loss", weight=weight)
     w = np.ones(classes, a.dtype) if weight is None else weight.array
     if w.shape != (classes,):
         raise RuntimeError(f"multi_margin_loss: weight must have shape ({classes},), got {w.shape}")
@@ -256,6 +262,7 @@ def row_loss_backward(node, dy):
 
 def _rows(op, x, target, target_axes):
     """x as [N, C] and target as [N] or, with target_axes 1, [N, C]."""
+    check_tensors(op, input=x, target=target)
     a, t = x.array, target.array
     want = a.shape if target_axes else a.shape[:-1]
     if a.ndim not in (1, 2) or t.shape != want or t.dtype.kind not in "iu":

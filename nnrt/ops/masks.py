@@ -10,7 +10,7 @@ from ..tensor import Tensor, wrap
 from . import elementwise, shape
 from .create import sizes_of
 from .index import check_range, indices_of
-from .promotion import array_of, as_tensor, operands
+from .promotion import array_of, as_tensor, check_tensors, operands
 
 E = registry.family("elementwise")
 K = registry.family("index")
@@ -18,6 +18,7 @@ K = registry.family("index")
 
 def masked_select(input, mask):
     """The elements of input where mask (bool, broadcast against input) is True, as a 1-d tensor."""
+    check_tensors("masked_select", input=input)
     where = mask_of("masked_select", mask)
     size = shape.broadcast_shapes(input.array.shape, where.shape)
     wide, where = np.broadcast_to(input.array, size), np.broadcast_to(where, size)
@@ -37,6 +38,8 @@ def masked_fill(input, mask, value):
     a = input.array
     where = mask_of("masked_fill", mask)
     given = value if isinstance(value, Tensor) else None
+    if given is None and not isinstance(value, (int, float, np.generic)):
+        raise TypeError(f"masked_fill: value must be a number or a 0-d tensor, got {value!r}")
     if given is not None and given.array.ndim:
         raise RuntimeError(
             f"masked_fill: value must be a number or a 0-d tensor, got shape {given.array.shape}"
@@ -68,6 +71,7 @@ def masked_fill_backward(node, dy):
 
 def masked_scatter(input, mask, source):
     """input with the elements of source, in order, where mask (bool, broadcast to input) is True."""
+    check_tensors("masked_scatter", input=input, source=source)
     where = mask_of("masked_scatter", mask)
     size = shape.broadcast_shapes(input.array.shape, where.shape)
     where = np.broadcast_to(where, size)

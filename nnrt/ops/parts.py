@@ -12,7 +12,7 @@ from .._slice_grad import SliceGrad
 from ..autograd import attach, grad_enabled
 from ..tensor import Tensor, view_of
 from ._axes import axis_of
-from .promotion import as_tensor
+from .promotion import as_tensor, check_tensors
 from .shape import axes_of, viewed
 
 K = registry.family("shape")
@@ -280,6 +280,7 @@ def _cut(x, dim, sizes):
 
 def chunk(input, chunks, dim=0):
     """At most `chunks` views of equal size along dim (the last may be shorter)."""
+    check_tensors("chunk", input=input)
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
     n = input.array.shape[axis_of("chunk", dim, input.array.ndim)] if input.array.ndim else 0

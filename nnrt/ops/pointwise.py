@@ -157,7 +157,12 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
     t = memory.as_like(t, a)
     w = None
     if weight is not None:
-        w = memory.as_like(np.broadcast_to(weight.array.astype(a.dtype, copy=False), a.shape), a)
+        if not isinstance(weight, Tensor):
+            raise not_tensors(op, pos_weight=weight)
+        try:
+            w = memory.as_like(np.broadcast_to(weight.array.astype(a.dtype, copy=False), a.shape), a)
+        except ValueError:
+            raise RuntimeError(f"{op}: pos_weight of shape {weight.array.shape} does not broadcast to {a.shape}") from None
     scale = 1.0
     if reduction == "none":
         y = memory.empty_like(a)

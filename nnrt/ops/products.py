@@ -95,7 +95,7 @@ def _cross(y, a, b, dim):
 
 def inner(input, other):
     """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
-    input = as_tensor("inner", input)
+    input, other = as_tensor("inner", input), as_tensor("inner", other)
     from . import einsum
 
     if input.ndim == 0 or other.ndim == 0:

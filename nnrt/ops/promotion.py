@@ -184,6 +184,13 @@ def not_tensors(op, **given):
     return TypeError(f"{op}: {next(iter(given))} must be a Tensor, got None")
 
 
+def check_tensors(op, **given):
+    """TypeError naming the first of the arguments that is no Tensor."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise not_tensors(op, **{name: value})
+
+
 def cast(x, dtype):
     """x converted to dtype, in its memory order; x itself when it has it. Differentiable between floats."""
     if x.array.dtype == dtype:

@@ -22,7 +22,7 @@ from .index import (
     scattered,
     wrapped,
 )
-from .promotion import as_tensor
+from .promotion import as_tensor, check_tensors
 from .shape import axis_of
 
 K = registry.family("index")
@@ -37,6 +37,8 @@ def _operands(op, x, dim, index, src):
         return dim, None, None
     check_range(op, checked, a.shape[dim], dim)
     if not isinstance(src, Tensor):
+        if not isinstance(src, (int, float, np.generic)):
+            raise TypeError(f"{op}: src must be a Tensor or a number, got {type(src).__name__}")
         return dim, checked, src
     s = src.array
     if s.shape == checked.shape and s.dtype == a.dtype:
@@ -83,6 +85,7 @@ def scatter(input, dim, index, src=None, value=None, reduce=None):
     src: Tensor of input's dtype at least as large as index, or a number (also as value=). Where index repeats,
     the last source stays, and only it gets a gradient. reduce: "add" or "multiply" instead of overwriting.
     """
+    check_tensors("scatter", input=input)
     if (src is None) == (value is None):
         raise RuntimeError("scatter: wants either src or value")
     src = value if src is None else src
@@ -142,6 +145,7 @@ def _written(kernel, a, dim, index, values):
 def scatter_add(input, dim, index, src):
     """input with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
     input = as_tensor("scatter_add", input)
+    check_tensors("scatter_add", src=src)
     a = input.array
     if not a.ndim:
         return _lifted(scatter_add, input, index, src)
@@ -171,6 +175,7 @@ def scatter_reduce(input, dim, index, src, reduce, include_self=True):
     reduce: "sum", "prod", "mean", "amax" or "amin". src: at least as large as index.
     include_self=False leaves input's own value out at places that get a source. Equal extrema share the gradient.
     """
+    check_tensors("scatter_reduce", input=input, src=src)
     if reduce not in _STEP:
         raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_STEP)}, got {reduce!r}")
     a = input.array
@@ -320,6 +325,7 @@ def _slices(op, x, dim, index, source, from_end=False):
 def index_add(input, dim, index, source, alpha=1):
     """input with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
     input = as_tensor("index_add", input)
+    check_tensors("index_add", source=source)
     given = index
     dim, index = _slices("index_add", input, dim, index, source)
     a = memory.contiguous(input.array)
@@ -350,6 +356,7 @@ def index_add_backward(node, dy):
 def index_copy(input, dim, index, source):
     """input with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
     input = as_tensor("index_copy", input)
+    check_tensors("index_copy", source=source)
     given = index
     dim, index = _slices("index_copy", input, dim, index, source)
     out = _copy(input.array)

@@ -14,7 +14,7 @@ from ..dtypes import as_dtype
 from ..tensor import view_of
 from ._axes import axis_of
 from .create import sizes_of
-from .promotion import as_tensor
+from .promotion import as_tensor, check_tensors
 
 
 def viewed(base, array, backward, saved):
@@ -115,11 +115,13 @@ def _reinterpreted(x, dtype):
 
 def view_as(x, other):
     """x in the shape of other."""
+    check_tensors("view_as", other=other)
     return reshape(x, other.array.shape)
 
 
 def reshape_as(x, other):
     """x in the shape of other."""
+    check_tensors("reshape_as", other=other)
     return reshape(x, other.array.shape)
 
 
@@ -336,6 +338,7 @@ def expand_backward(node, dy):
 
 def expand_as(x, other):
     """x expanded to other's shape."""
+    check_tensors("expand_as", other=other)
     return expand(x, other.array.shape)
 
 

@@ -14,7 +14,7 @@ from .. import memory, registry
 from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from ._axes import axis_of, from_last, to_last
-from .promotion import as_tensor
+from .promotion import as_tensor, check_tensors
 from .reduce import check_not_empty, extreme_backward
 
 K = registry.family("reduce")
@@ -446,6 +446,8 @@ def bincount(input, weights=None, minlength=0):
         )
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must be >= 0, got {minlength}")
+    if weights is not None:
+        check_tensors("bincount", weights=weights)
     w = None if weights is None else weights.array
     if w is not None and w.shape != a.shape:
         raise RuntimeError(f"bincount: weights must have the shape of x, {a.shape}, got {w.shape}")
