@@ -98,6 +98,8 @@ WIDE_CHOICES = [
     ((64, 16, 32, 32), (16, 16, 3, 3), dict(padding=1), "rows rows winograd4"),
     ((64, 16, 32, 32), (32, 16, 3, 3), dict(padding=1), "winograd4 winograd4 winograd4"),
     ((64, 1, 28, 28), (32, 1, 3, 3), dict(padding=1), "direct columns winograd4"),
+    ((64, 1, 28, 28), (32, 1, 5, 5), dict(), "direct columns winograd2"),
+    ((64, 1, 18, 18), (32, 1, 5, 5), dict(), "direct columns direct"),
 ]
 TASKS = (("forward", False), ("input", True), ("filter", True))
 

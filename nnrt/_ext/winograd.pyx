@@ -92,7 +92,7 @@ cdef int64_t PARTS = 8, NEAR = 64
 # group's, which L2 holds until then. Of 1.6 MB it took 1.1 to 2 times as long.
 cdef int64_t GROUP = 32, GROUP_BYTES = 512 << 10
 # Along rows alone: tiles of a block, those of whose dy what is transformed stays in L1, and bytes of transformed x. Of 32 tiles at
-# a time 3 > 64 channels on 224 x 224 took 1.3 times as long, of 16 those of 28 x 28 under 5 x 5 taps 1.05 times.
+# a time 3 > 64 channels on 224 x 224 took 1.3 times as long.
 cdef int64_t ROW_TILES = 16, ROWS_TILES = 28, ROWS_BYTES = 32 << 10
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
@@ -417,21 +417,22 @@ cdef bint goes_along_rows(int64_t taps, int64_t tile, int64_t c, int64_t o, int6
 
 
 cdef int sum_rows(nnrt_winograd_args *p, int64_t *rows, nnrt_span dw) noexcept nogil:
-    # rows: how many of p.totals come. A task's tiles are images by bands of rows by blocks of tiles.
-    cdef int64_t taps = 7 - p.tile, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16, panels = ceil_div(p.o, lanes)
+    # rows: how many of p.totals come. A task's tiles, of four pixels, are images by bands of rows by blocks of tiles.
+    cdef int64_t taps = 7 - p.tile, points = taps + 3, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16, panels = ceil_div(p.o, lanes)
     cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1, bytes
     cdef int rc
+    p.tile, p.squares, p.across = 4, points, ceil_div(p.ow, 4)
     p.across = ceil_div(p.across, ceil_div(p.across, ROW_TILES if p.groups == 1 else ROW_TILES // 2))
-    bands = ceil_div(p.oh, max(1, ROWS_BYTES // (24 * p.across * depth)))
+    bands = ceil_div(p.oh, max(1, ROWS_BYTES // (4 * points * p.across * depth)))
     p.high = ceil_div(p.oh, bands)
     p.rows = max(1, ROWS_TILES // p.across) if p.groups == 1 else p.high
     p.v_step = apart((p.high + taps - 1) * p.across * depth + 16, 4)
     p.q_step = apart((min(p.rows, p.high) + 2 * around) * p.across * lanes, 4)
-    wide = whole(p.across, 4) * p.tile + 6
-    p.s_block = 6 * taps * p.c * panels * lanes
+    wide = whole(p.across, 4) * 4 + 8
+    p.s_block = points * taps * p.c * panels * lanes
     rows[0] = p.parts = PARTS if p.groups == 1 else 1
-    p.work.flops = 12.0 * taps * p.n * p.oh * ceil_div(p.ow, p.tile) * p.c * p.o * p.groups
-    p.work.scratch = 4 * (6 * (p.v_step + p.q_step) + (wide * p.c + 16) * (p.high + taps - 1) + 16 * wide + panels * lanes)
+    p.work.flops = 2.0 * points * taps * p.n * p.oh * ceil_div(p.ow, 4) * p.c * p.o * p.groups
+    p.work.scratch = 4 * (points * (p.v_step + p.q_step) + (wide * p.c + 16) * (p.high + taps - 1) + 16 * wide + panels * lanes)
     if p.groups > 1:
         p.work.scratch += 4 * (p.s_block + 16 * taps * taps * p.c)
         p.work.out[0] = dw

@@ -43,7 +43,7 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
     if use == "filter" and precision == "fast" and vector >= 16 and _rows_pay(g, lanes, depth):
-        return f"winograd{7 - g.w[4]}"
+        return f"winograd{7 - g.w[4]}"  # the tile of squares, for a kernel that does not go along rows
     hows = ("direct", "winograd4", "winograd3", "winograd2")
     # Sums along rows alone take twice as many products as squares do, but transforms and filters that are small.
     few = g.groups > 1 and max(lanes, depth) <= 32 and _tiles("winograd4", g) <= 16
@@ -75,7 +75,7 @@ def _rows_pay(g, lanes, depth):
         fits = taps == 3 and g.groups >= 8 and lanes == depth == 16
         # more than a megabyte comes from memory, wider maps pay for squares
         return fits and pixels >= 48 and w <= 32 and pixels * 32 <= 1 << 17
-    whole = w % (7 - taps) == 0 or w >= 32
+    whole = w % 4 == 0 or w >= (32 if taps == 3 else 16)  # of tiles
     return depth <= 4 and 3 * -(-lanes // 32) * 32 <= 4 * lanes and whole and pixels >= 4096
 
 
