@@ -197,7 +197,7 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             g.m <= FEW_ROWS and g.m % ops.vl == 0 and min(g.n, g.k) >= 4 * g.m and g.beta == 0):
         return few_rows(g, ops, size)
     if across > 1 and min(g.m, ops.mr) > ROOM_ROWS and g.a_col == 1 and g.a_row * size % ROOM_BYTES == 0 and (
-            g.k * size >= 256):
+            g.k * size >= 256 and not (strips and across >= 4)):
         return apart(g, ops, size, serial)
     b_matrices = g.batch if g.b_batch != 0 else 1
     b_count = packed_count(g.k, g.n, size == 8)
