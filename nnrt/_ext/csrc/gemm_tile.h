@@ -5,6 +5,7 @@
  *
  * With keep, the rows of b are stored there, too, as a panel: what a copy costs hides behind the multiply-adds.
  * With parts, k is summed for each of them: part p of a starts at a + jumps[p], those of b follow one another.
+ * With more, a second product is summed, of another a and another b.
  *
  * One function body; rows, vectors, edge and packed are constants in each copy of it,
  * so that the accumulators are 2 rows variables and the loop over k is straight line. */
@@ -65,7 +66,7 @@
 #endif
 
 /* last: columns in the last vector, when edge. */
-INLINE void K(tile_body)(const int rows, const int vectors, const int edge, const int by_four, TILE_ARGS)
+INLINE void K(tile_body)(const int rows, const int vectors, const int edge, const int by_four, const int joins, TILE_ARGS)
 {
     typedef K(vec) V;
     const K(mask) mask = K(lanes)(edge ? last : VL);
@@ -73,6 +74,7 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, cons
     const char *ahead = tail->ahead ? tail->ahead : (const char *)b;
     const int64_t line = tail->ahead ? tail->line : 0;
     REAL *keep = KEEPS(rows, vectors, edge) ? tail->keep : NULL;
+    const nnrt_more *more = joins ? tail->more : NULL;
     EACH_ROW(DECLARE)
     for (int64_t part = 0;;) {
         const REAL *p = tail->parts ? a + tail->jumps[part] : a;
@@ -135,8 +137,13 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, cons
             A_NEXT
             b += b_row;
         }
-        if (++part >= tail->parts)
+        if (++part < tail->parts)
+            continue;
+        if (!joins || !more)
             break;
+        a = more->a, a_row = more->a_row, b = more->b, k = more->k;
+        ahead = line ? more->ahead : (const char *)b;
+        more = NULL;
     }
     if (vectors == 1) {
         EACH_ROW(MERGE)
@@ -168,15 +175,15 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 #define TILE(r)                                                                                         \
     static void K(tile_##r##_two)(TILE_ARGS)                                                            \
     {                                                                                                   \
-        K(tile_body)(r, 2, 0, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
+        K(tile_body)(r, 2, 0, 0, JOINS(r), k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }                                                                                                   \
     static void K(tile_##r##_two_edge)(TILE_ARGS)                                                       \
     {                                                                                                   \
-        K(tile_body)(r, 2, 1, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
+        K(tile_body)(r, 2, 1, 0, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }                                                                                                   \
     static void K(tile_##r##_one)(TILE_ARGS)                                                            \
     {                                                                                                   \
-        K(tile_body)(r, 1, 1, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
+        K(tile_body)(r, 1, 1, 0, 0, k, a, a_row, a_col, b, b_row, c, c_row, tail, last);                   \
     }
 #define ENTRY(r) {K(tile_##r##_two), K(tile_##r##_two_edge), K(tile_##r##_one)},
 
@@ -196,11 +203,11 @@ EACH_HEIGHT(TILE)
 #define BY_FOUR(r)                                                                                      \
     static void K(tile_##r##_along)(TILE_ARGS)                                                          \
     {                                                                                                   \
-        K(tile_body)(r, 2, 0, 1, k, a, a_row, 1, b, b_row, c, c_row, tail, last);                       \
+        K(tile_body)(r, 2, 0, 1, 0, k, a, a_row, 1, b, b_row, c, c_row, tail, last);                       \
     }                                                                                                   \
     static void K(tile_##r##_across)(TILE_ARGS)                                                         \
     {                                                                                                   \
-        K(tile_body)(r, 2, 0, 1, k, a, 1, a_col, b, b_row, c, c_row, tail, last);                       \
+        K(tile_body)(r, 2, 0, 1, 0, k, a, 1, a_col, b, b_row, c, c_row, tail, last);                       \
     }
 BY_FOUR(5)
 BY_FOUR(6)
@@ -211,7 +218,7 @@ static const K(tile_fn) K(tiles_by_four)[2][2] = {{K(tile_5_along), K(tile_5_acr
 /* A packed panel of a: constant strides, so every address is [pointer + constant]. */
 static void K(tile_packed)(TILE_ARGS)
 {
-    K(tile_body)(MR, 2, 0, 0, k, a, 1, A_STEP, b, b_row, c, c_row, tail, last);
+    K(tile_body)(MR, 2, 0, 0, 0, k, a, 1, A_STEP, b, b_row, c, c_row, tail, last);
 }
 #endif
 

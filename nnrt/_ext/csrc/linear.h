@@ -71,6 +71,13 @@ typedef struct {
     void *partial;              /* [chunks, n] */
 } nnrt_colsum;
 
+/* A second product for a tile to sum: of rows that lie elsewhere. */
+typedef struct {
+    const void *a, *b; /* b as the first one's, k rows of it */
+    int64_t a_row, k;
+    const char *ahead; /* what is fetched meanwhile, where the first product fetches */
+} nnrt_more;
+
 /* What a tile sums besides one stretch of k, and what happens to its accumulators before they are stored:
  * c = relu?(alpha acc + beta src + bias). */
 typedef struct {
@@ -84,6 +91,7 @@ typedef struct {
     void *keep;           /* where a whole tile of NNRT_KEEP_ROWS or more copies b, as a panel, or NULL */
     int64_t parts;        /* of k, or 0: one */
     const int64_t *jumps; /* where each part of a starts, in elements */
+    const nnrt_more *more; /* or NULL; without parts, in tiles that JOINS names */
 } nnrt_tail;
 
 /* Bytes that a stream of b is fetched ahead: 4 rows times 1024 x 1024 from the last-level cache 28 to 69 GFLOP/s, 16 rows

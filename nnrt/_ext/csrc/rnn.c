@@ -83,26 +83,33 @@ static const K(thin_fn) K(thin_table)[4][2] = {{K(thin_1_1), K(thin_1_2)},
                                                {K(thin_4_1), K(thin_4_2)}};
 
 /* out[rows, count NR] of `count` panels of the same width; src as out but with rows src_row apart, NULL: none. Where the
- * panels come from the last-level cache, the last tile of each fetches the one that follows, in the end `then`. */
+ * panels come from the last-level cache, the last tile of each fetches the one that follows, in the end `then`.
+ * more: what the sums of the only panel have besides, or NULL; its ahead counts as `then` does. */
 static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int64_t k, const REAL *a, int64_t a_row,
                       int count, const REAL *const *panel, const REAL *then, const REAL *const *src, int64_t src_row,
-                      const REAL *bias, REAL *out, int64_t out_row)
+                      const REAL *bias, const nnrt_more *more, REAL *out, int64_t out_row)
 {
-    const int64_t width = cols > VL ? NR : VL;
+    const int64_t width = cols > VL ? NR : VL, depth = k + (more ? more->k : 0);
+    const int joined = more && JOINS(rows) && cols == NR;
     if (rows == 1) {
-        const REAL *more[4];
+        const REAL *sum[4];
         for (int g = 0; g < count; g++)
-            more[g] = bias && g == count - 1 ? bias : src[g]; /* where there is a bias, no src is */
-        K(thin_table)[count - 1][width > VL](k, a, panel, more, cols, out);
-        return;
+            sum[g] = bias && g == count - 1 ? bias : src[g]; /* where there is a bias, no src is */
+        K(thin_table)[count - 1][width > VL](k, a, panel, sum, cols, out);
     }
     nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = src_row, .line = width * (int64_t)sizeof(REAL)};
-    for (int g = 0; g < count; g++) {
-        const REAL *following = k * tail.line < K(FETCHED) ? NULL : g + 1 < count ? panel[g + 1] : then;
+    for (int g = 0; g < count && rows > 1; g++) {
+        const REAL *following = depth * tail.line < K(FETCHED) ? NULL : g + 1 < count ? panel[g + 1] : then;
         tail.bias = g == count - 1 ? bias : NULL;
         for (int64_t i = 0, t = 0, next; i < rows; i = next, t++) {
             next = gemm_row(rows, t + 1);
+            nnrt_more rest;
             tail.src = src[g] ? src[g] + i * src_row : NULL;
+            if (joined) {
+                rest = *more;
+                rest.a = (const REAL *)rest.a + i * rest.a_row;
+                tail.more = &rest;
+            }
             tail.ahead = next == rows ? (const char *)following : NULL;
             /* Every row is a line of its own, which the hardware does not see coming. */
             for (int64_t r = i; r < next && src[g]; r++)
@@ -110,6 +117,11 @@ static void K(panels)(const nnrt_gemm_ops *ops, int64_t rows, int64_t cols, int6
             ops->tile(next - i, cols, k, a + i * a_row, a_row, 1, panel[g], width, out + i * out_row + g * NR, out_row,
                       &tail);
         }
+    }
+    if (more && !joined) {
+        const REAL *b = more->b, *sum = out;
+        K(panels)(ops, rows, cols, more->k, more->a, more->a_row, 1, &b, (const REAL *)more->ahead, &sum, out_row, NULL,
+                  NULL, out, out_row);
     }
 }
 
@@ -127,7 +139,7 @@ static void K(product)(const nnrt_gemm_ops *ops, int64_t rows, int64_t n0, int64
             const int count = cols < NR ? 1 : (int)((end - j) / NR);
             for (int g = 0; g < count; g++)
                 panel[g] = b + (j + g * NR) * k, src[g] = add ? c + j + g * NR : NULL;
-            K(panels)(ops, rows, cols, k, a, a_row, count, panel, panel[0] + (turned ? -NR : NR) * k, src, c_row, NULL,
+            K(panels)(ops, rows, cols, k, a, a_row, count, panel, panel[0] + (turned ? -NR : NR) * k, src, c_row, NULL, NULL,
                       rows > 1 ? c + j : out, c_row);
             if (rows == 1)
                 memcpy(c + j, out, sizeof(REAL) * (count > 1 ? count * NR : cols));
@@ -271,22 +283,31 @@ static void K(project)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int6
         memcpy((REAL *)p->y + (p->starts[t] + r) * y_row + k->d * n, room + i * n, sizeof(REAL) * n);
 }
 
-/* s[live][4 NR] = W x + offset of an LSTM's units u..u+cols, `towards` 1 or -1; gates, where results go, are asked for and
- * become s. */
-static void K(of_inputs)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t u, int64_t cols,
-                         int64_t towards, const REAL **gates, REAL *s)
+/* s[live][4 NR] = W x + offset + U h' of an LSTM's units u..u+cols, `towards` 1 or -1. h' is y for the first `going`
+ * rows and h0, NULL: 0, for the rest. Meanwhile g, where the first gate goes, and the others are asked for. */
+static void K(of_inputs)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, int64_t live, int64_t going, const REAL *y,
+                         const REAL *h0, int64_t u, int64_t cols, int64_t towards, const REAL *g, REAL *s)
 {
+    const int64_t every = k->every, to_next = towards * NR;
+    const REAL *none = NULL;
     const REAL *x = (const REAL *)p->x + (p->starts[t] + k->r0) * p->i;
     for (int j = 0; j < 4; j++) {
         const REAL *panel = (const REAL *)p->wx[k->d] + j * p->wx_gate + u * p->i;
+        const REAL *then = panel + (j < 3 ? p->wx_gate : to_next * p->i - 3 * p->wx_gate);
+        const REAL *recurrent = (const REAL *)p->w[k->d] + j * p->w_gate + u * p->p;
+        const REAL *behind = recurrent + (j < 3 ? p->w_gate : to_next * p->p - 3 * p->w_gate);
         const REAL *offset = p->offset[k->d] ? (const REAL *)p->offset[k->d] + j * p->h + u : NULL;
         for (int64_t r = 0; r < live && p->kept; r++) {
-            const REAL *to = gates[j] + r * k->every * 4 * p->h;
+            const REAL *to = g + j * p->h + r * every * 4 * p->h;
             __builtin_prefetch(to, 1), __builtin_prefetch(to + cols - 1, 1);
         }
-        K(panels)(p->gemm, live, cols, p->i, x, k->every * p->i, 1, &panel, panel + (j < 3 ? p->wx_gate : towards * NR * p->i - 3 * p->wx_gate),
-                  &offset, 0, NULL, s + j * NR, 4 * NR);
-        gates[j] = s + j * NR;
+        for (int64_t r = 0, next; r < live; r = next) {
+            const REAL *from = r < going ? y : h0 ? h0 + r * every * p->p : NULL;
+            const nnrt_more more = {from, recurrent, every * (r < going ? p->d : 1) * p->p, p->p, (const char *)behind};
+            next = r < going ? going : live;
+            K(panels)(p->gemm, next - r, cols, p->i, x + r * every * p->i, every * p->i, 1, &panel, then, &none, 0, offset,
+                      from ? &more : NULL, s + r * 4 * NR + j * NR, 4 * NR);
+        }
     }
 }
 
@@ -315,16 +336,12 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                 for (int64_t end = MIN(u + wide, k.u1); u < end;) {
                     const int64_t cols = MIN(end - u, NR);
                     const int count = gates > 1 || live != 1 || cols < NR ? 1 : (int)((end - u) / NR);
-                    int64_t src_row = k.every * gates * h;
+                    const int64_t src_row = k.every * gates * h;
                     const REAL *panel[4], *src[4], *bias = p->bias[k.d] ? (const REAL *)p->bias[k.d] + u : NULL;
                     for (int j = 0; j < gates * count; j++) {
                         const int64_t at = gates > 1 ? u : u + j * NR;
                         panel[j] = (const REAL *)p->w[k.d] + (gates > 1 ? j * p->w_gate : 0) + at * p->p;
                         src[j] = gru && j == 2 ? NULL : g + (gates > 1 ? j * h : 0) + at;
-                    }
-                    if (p->x) {
-                        K(of_inputs)(p, &k, t, live, u, cols, walked % 2 ? -1 : 1, src, s);
-                        src_row = step;
                     }
                     for (int64_t r = 0; p->kept && live > 1 && r < live; r++) {
                         const REAL *to = (const REAL *)p->kept + (K(place)(p, k.d, t, k.r0) + r * k.every) * h + u;
@@ -332,14 +349,17 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
                     }
                     const REAL *then = panel[0] + (walked % 2 ? -wide : wide) * p->p;
                     /* Rows that have a step before this one, then those that start with it. */
-                    if (going)
+                    if (p->x)
+                        K(of_inputs)(p, &k, t, live, going, y, h0, u, cols, walked % 2 ? -1 : 1, src[0], s);
+                    else if (going)
                         K(panels)(p->gemm, going, cols, p->p, y, k.every * y_row, gates * count, panel, then, src, src_row,
-                                  bias, s, step);
-                    if (going < live) {
+                                  bias, NULL, s, step);
+                    if (going < live && !p->x) {
                         for (int j = 0; j < gates * count && going; j++)
                             src[j] = src[j] ? src[j] + going * src_row : NULL;
                         K(panels)(p->gemm, live - going, cols, h0 ? p->p : 0, h0 ? h0 + going * k.every * p->p : s,
-                                  k.every * p->p, gates * count, panel, then, src, src_row, bias, s + going * step, step);
+                                  k.every * p->p, gates * count, panel, then, src, src_row, bias, NULL, s + going * step,
+                                  step);
                     }
                     for (int j = 0; j < count; j++, u += cols)
                         K(cell_step)(p, &k, t, live, going, y, h0, u, cols, s + j * NR);
