@@ -78,3 +78,28 @@ INLINE K(vec) K(tanh_vec)(K(vec) x)
     K(tangent)(x, &top, &under);
     return top / under;
 }
+
+/* v = sigmoid(v) of the first `sigmoids` of n vectors, tanh(v) of the others, in step: what can go on at a time stands
+ * side by side, where chains of 60 cycles one after the other fill the processor's window. n is a constant; products
+ * must be fused. */
+INLINE void K(in_step)(const int n, const int sigmoids, K(vec) *v)
+{
+    typedef __typeof__(*v > *v) bits;
+    enum { DOUBLE = GATE_DOUBLE };
+    const REAL magic = DOUBLE ? (REAL)(6755399441055744.0 + 1023) : (REAL)(12582912.0 + 127);
+    K(vec) r[8], s[8];
+#define ALL _Pragma("GCC unroll 8") for (int i = 0; i < n; i++)
+    ALL v[i] = K(within)(v[i], K(splat)(i < sigmoids ? MOST : DOUBLE ? 20 : 10));
+    ALL s[i] = v[i] * (REAL)((i < sigmoids ? -1 : 2) * 1.4426950408889634) + magic;
+    ALL r[i] = (i < sigmoids ? -v[i] : v[i] + v[i]) - (s[i] - magic) * (REAL)0.69314718055994531;
+    ALL s[i] = (K(vec))((bits)s[i] << (DOUBLE ? 52 : 23));
+    ALL v[i] = r[i] * r[i];
+#if GATE_DOUBLE
+    ALL r[i] = r[i] + v[i] * EXP_POLY_F64(r[i], v[i]);
+#else
+    ALL r[i] = r[i] + v[i] * ((0.008312501f * r[i] + 0.04189033f) * v[i] + (0.16667116f * r[i] + 0.4999923f));
+#endif
+    ALL v[i] = r[i] * s[i] + (i < sigmoids ? s[i] + 1 : s[i] - 1);
+    ALL v[i] = i < sigmoids ? 1 / v[i] : v[i] / (v[i] + 2);
+#undef ALL
+}

@@ -225,7 +225,35 @@ static void K(cell_step)(const nnrt_rnn_args *p, const K(task) *k, int64_t t, in
     REAL *g = (REAL *)p->gates + at * gates * h + u, *kept = p->kept ? (REAL *)p->kept + at * h + u : NULL;
     REAL *m = p->hidden ? (REAL *)p->hidden + at * h + u
                         : (REAL *)p->y + (p->starts[t] + k->r0) * p->d * p->p + k->d * p->p + u;
-    if (p->cell == NNRT_CELL_LSTM) {
+    if (p->cell == NNRT_CELL_LSTM && VBYTES == 64 && n == NR) {
+        REAL *c = (REAL *)p->cn + (k->d * p->b + k->r0) * h + u;
+        for (int64_t i = 0; i < live; i++) {
+            /* i, f and g of two vectors; c = f c' + i g */
+            K(vec) v[6], now[2];
+#define BOTH _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
+            BOTH v[j] = K(load)(OF(s) + j * VL), v[2 + j] = K(load)(OF(s) + NR + j * VL),
+                 v[4 + j] = K(load)(OF(s) + 2 * NR + j * VL);
+            K(in_step)(6, 4, v);
+            BOTH now[j] = v[2 + j] * K(load)(OF(c) + j * VL) + v[j] * v[4 + j];
+            BOTH K(store)(OF(c) + j * VL, now[j]);
+            if (kept) {
+                BOTH K(store)(OF(g) + j * VL, v[j]);
+                BOTH K(store)(OF(g) + h + j * VL, v[2 + j]);
+                BOTH K(store)(OF(g) + 2 * h + j * VL, v[4 + j]);
+                BOTH K(store)(OF(kept) + j * VL, now[j]);
+            }
+        }
+        for (int64_t i = 0; i < live; i++) {
+            /* h = o tanh(c) */
+            K(vec) v[4];
+            BOTH v[j] = K(load)(OF(s) + 3 * NR + j * VL), v[2 + j] = K(load)(OF(c) + j * VL);
+            K(in_step)(4, 2, v);
+            BOTH K(store)(OF(m) + j * VL, v[j] * v[2 + j]);
+            if (kept)
+                BOTH K(store)(OF(g) + 3 * h + j * VL, v[j]);
+        }
+#undef BOTH
+    } else if (p->cell == NNRT_CELL_LSTM) {
         REAL *c = (REAL *)p->cn + (k->d * p->b + k->r0) * h + u;
         ROWS(live,
             /* c = f c' + i g */
