@@ -355,8 +355,8 @@ static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apa
 }
 
 #if ROWS && REAL_BYTES == 4
-#include "winograd_rows_sums.h"
 #include "winograd_rows.h"
+#include "winograd_rows_sums.h"
 #endif
 #define S 1
 #define R 3

@@ -90,26 +90,25 @@ INLINE K(vec) K(four_tiles)(const REAL *p, int64_t step)
     return (K(vec))_mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * step), 3);
 }
 
-/* v of a row's tiles; of few channels up to three more are written. */
+/* v of a row's tiles of few channels; up to three more are written. */
 #define ROWS_V_ARGS REAL *v, int64_t v_step, const REAL *x, int64_t pixel, int64_t tiles
-INLINE void K(rows_v)(const int points, const int few, ROWS_V_ARGS)
+INLINE void K(rows_v)(const int points, ROWS_V_ARGS)
 {
-    for (int64_t t = 0; t < tiles; t += few ? 4 : 1, v += VL, x += (few ? 16 : 4) * pixel) {
+    for (int64_t t = 0; t < tiles; t += 4, v += VL, x += 16 * pixel) {
         K(vec) d[8], r[8];
 #pragma GCC unroll 8
         for (int j = 0; j < points; j++)
-            d[j] = few ? K(four_tiles)(x + j * pixel, 4 * pixel) : K(load)(x + j * pixel);
+            d[j] = K(four_tiles)(x + j * pixel, 4 * pixel);
         points == 6 ? K(bt_4)(r, d) : K(bt_rows)(r, d);
 #pragma GCC unroll 8
         for (int e = 0; e < points; e++)
             K(store)(v + e * v_step, r[e]);
     }
 }
-#define ROWS_V(name, ...) \
-    static __attribute__((hot, noinline)) void K(name)(ROWS_V_ARGS) { K(rows_v)(__VA_ARGS__, v, v_step, x, pixel, tiles); }
-ROWS_V(rows_v_few, 6, 1)
-ROWS_V(rows_v_wide, 6, 0)
-ROWS_V(rows_v_five, 8, 1)
+#define ROWS_V(points)                                                                                                \
+    static __attribute__((hot, noinline)) void K(rows_v_##points)(ROWS_V_ARGS) { K(rows_v)(points, v, v_step, x, pixel, tiles); }
+ROWS_V(6)
+ROWS_V(8)
 
 /* q of one vector of a row's tiles, `lanes` from tile to tile, and the sums of dy. The first point and the last are pixels
  * of dy, where they are read, unless `all` are wanted. */
@@ -202,29 +201,22 @@ static K(band) K(band_of)(const nnrt_winograd_args *p, int64_t group, int64_t u)
     return b;
 }
 
-/* v of x's rows, which are copied between zeros before. */
+/* v of x's rows of few channels, which are copied between zeros before: what is read in other pieces than it was written has to
+ * leave the core first. */
 static void K(rows_of_x)(const nnrt_winograd_args *p, const K(band) *b, REAL *v, REAL *lines, int64_t line)
 {
-    const int few = p->c <= 4;
-    void (*const transform)(ROWS_V_ARGS) = p->squares == 6 ? K(rows_v_few) : K(rows_v_five);
-    const int64_t row = b->across * (few ? 4 : VL), need = b->across * 4 + p->squares - 4, x0 = b->left * 4 - p->pad_w;
+    void (*const transform)(ROWS_V_ARGS) = p->squares == 6 ? K(rows_v_6) : K(rows_v_8);
+    const int64_t row = b->across * 4, need = b->across * 4 + p->squares - 4, x0 = b->left * 4 - p->pad_w;
     const int64_t before = MIN(MAX(-x0, 0), need), end = MAX(MIN(p->w - x0, need), before);
     for (int64_t y = b->near; y < b->far; y++) {
-        const REAL *from = b->x + (y * p->w + x0 + before) * p->x_pixel;
-        REAL *to = lines + (few ? (y - b->near) * line : 0);
+        REAL *to = lines + (y - b->near) * line;
         if (b->left + b->across < CEIL(p->ow, 4) || b->left) { /* other columns than of the band before */
             memset(to, 0, before * p->c * sizeof(REAL));
             memset(to + end * p->c, 0, (line - end * p->c) * sizeof(REAL));
         }
-        if (few) {
-            memcpy(to + before * p->c, from, (end - before) * p->c * sizeof(REAL));
-            continue;
-        }
-        K(rows_copy)(to + before * VL, from, p->x_pixel, end - before, VL);
-        K(rows_v_wide)(v + (y - b->y0) * row, p->v_step, to, VL, b->across);
+        memcpy(to + before * p->c, b->x + (y * p->w + x0 + before) * p->c, (end - before) * p->c * sizeof(REAL));
     }
-    /* What is read in other pieces than it was written has to leave the core before. */
-    for (int64_t y = b->y0; y < b->y0 + b->high + p->squares - 4 && few; y++)
+    for (int64_t y = b->y0; y < b->y0 + b->high + p->squares - 4; y++)
         if (y >= b->near && y < b->far)
             transform(v + (y - b->y0) * row, p->v_step, lines + (y - b->near) * line, p->c, b->across);
         else
@@ -316,11 +308,13 @@ static void K(rows_sum)(const void *args, int64_t begin, int64_t end, void *scra
         memset(lines, 0, (own - lines) * sizeof(REAL));
         for (int64_t u = first; u < last; u++) {
             const K(band) b = K(band_of)(p, group, u), next = K(band_of)(p, group + (u + 1 == last), u + 1 < last ? u + 1 : first);
-            K(rows_of_x)(p, &b, v, lines, line);
-            if (few)
+            if (few) {
+                K(rows_of_x)(p, &b, v, lines, line);
                 K(rows_few)(p, &b, v, q, dy_line, totals, s);
-            else
+            } else {
+                K(rows_input)(p, b.x, b.y0, b.high + 2, b.left, b.across, v, p->v_step);
                 K(rows_wide)(p, &b, &next, v, q, dy_line, totals, s);
+            }
         }
         if (p->totals)
             memcpy((REAL *)p->totals + part * p->y_pixel + group * p->o, totals, p->o * sizeof(REAL));
