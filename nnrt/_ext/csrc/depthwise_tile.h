@@ -417,10 +417,10 @@ enum { K(EACH_ONE), K(EACH_ALL), K(EACH_PAIR), K(EACH_RUN), K(EACH_BYPASS), K(SP
 #if SPREAD_SLIDES /* groups alone: channels of their own wait for memory, in AVX2's vectors */
 #define SPREAD_COUNT 10 /* with their inputs in registers */
 #define WIDE_COUNT 14
-#define PAIR_COUNT 10
+#define PAIR_COUNT 7
 #define SPREADS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(5, Y) X(7, Y) X(8, Y) X(10, Y)
-#define WIDES(X, Y) X(1, Y) X(2, Y) X(4, Y) X(7, Y) X(10, Y) X(14, Y)
-#define WIDE_PAIRS(X, Y) X(1, Y) X(2, Y) X(4, Y) X(7, Y) X(10, Y)
+#define WIDES(X, Y) X(1, Y) X(4, Y) X(7, Y) X(14, Y)
+#define WIDE_PAIRS(X, Y) X(1, Y) X(4, Y) X(7, Y)
 WIDES(DEFINE, WIDE_ONE)
 WIDE_PAIRS(DEFINE, WIDE_TWO)
 SPREADS(DEFINE, SPREAD_FAR)
