@@ -65,9 +65,8 @@ KERNEL += ["-Wno-psabi"]  # vectors are passed between inline functions of one o
 # Only loops gain from an aligned start: without these a hundredth less.
 UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
 FAST = ["-O2", *UNALIGNED]
-# -O3 would add a third to the size of most kernels (unrolled remainders) and no speed; matrix products want it.
+# -O3 would add a third to the size of most kernels (unrolled remainders), a fifth to that of matrix products, and no speed.
 OPTIMISE = [*FAST, "-ftree-vectorize", "-fvect-cost-model=dynamic"]
-OPTIMISE_LINEAR = ["-O3"]
 # For CPUs of before 2013, and where vectors are written out and register tiles come from linear: small before fast.
 SMALL = {"attention"}
 OPTIMISE_SMALL = ["-Os", "-ftree-vectorize", "-fvect-cost-model=very-cheap"]
@@ -126,7 +125,7 @@ class Build(build_ext):
         elif source.stem in SMALL:
             optimise = OPTIMISE_SMALL
         else:
-            optimise = OPTIMISE_LINEAR if source.stem == "linear" else OPTIMISE
+            optimise = OPTIMISE
         optimise = ["-O1"] if SANITIZE else optimise
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])
