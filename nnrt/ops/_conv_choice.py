@@ -255,7 +255,7 @@ def _line(g, dtype, hows):
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
             if task == "filter" and family == "winograd" and not blocks(g):
                 along = registry.resolve("winograd", "along_rows")[1]
-                how += " along rows" * along(g.w, dtype, int(how[-1]), g.groups)
+                how = "winograd along rows" if along(g.w, dtype, int(how[-1]), g.groups) else how
         parts.append(f"{name} {how} ({where})")
     return f"{g.text}, {dtype}: {'; '.join(parts)}"
 
