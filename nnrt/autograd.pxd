@@ -1,6 +1,6 @@
 cimport cython
 
-from nnrt._ext.runtime cimport alike, copy, empty, empty_like, grad_enabled
+from nnrt._ext.runtime cimport alike, copy, empty, empty_like, grad_enabled, lone
 from nnrt.tensor cimport Tensor, Version, wrap
 
 
@@ -12,6 +12,8 @@ cdef class Node:
     cdef public long long order
     cdef public int outputs
     cdef public bint last
+    cdef public bint spare
+    cdef public bint over
     cdef public object hooks
     cdef public object trace
 

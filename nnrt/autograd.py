@@ -13,7 +13,7 @@ Evaluating Derivatives, 2008, chapter 3).
 Backward functions have the form `backward(node, dy, ...) -> (dx, ...)` over numpy arrays:
 one dy per output (None when that output was not used), one dx per input, None where
 `node.needs(i)` is false. A returned array is fresh, or dy itself, or a view; the tape
-copies what it cannot own.
+copies what it cannot own. `node.room` lets dx be written over a dy to which nobody else refers.
 """
 
 # ruff: noqa: F401  what users find here, the files around it define
@@ -28,7 +28,7 @@ from ._anomaly import detect_anomaly, set_detect_anomaly
 from ._grad_mode import enable_grad, grad_enabled, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from ._hooks import Afterwards, Handle, run_afterwards, run_hooks, run_node_hooks
 from ._slice_grad import SliceGrad
-from .memory import alike, copy, empty, empty_like
+from .memory import alike, copy, empty, empty_like, lone
 from .tensor import Tensor, Version, wrap
 
 K = registry.family("elementwise")
@@ -76,6 +76,11 @@ class Node:
         if self.last:
             self.saved_arrays = None
         return self.last
+
+    def room(self, dy, like):
+        """Where to write dx, like `like`: over dy, if nobody else refers to that and it lies so, or in new memory."""
+        self.over = self.spare and dy.strides == like.strides and alike(dy, like)
+        return dy if self.over else empty_like(like)
 
     @property
     def name(self):
@@ -156,7 +161,7 @@ def attach(outs, backward, inputs, saved):
     node.outputs = len(outs)
     node.hooks = None
     node.trace = None
-    node.last = False
+    node.last = node.spare = node.over = False
     if len(inputs) == 2:
         node.targets = (target_of(inputs[0]), target_of(inputs[1]))
     else:
@@ -325,6 +330,8 @@ class Walk:
                 dys = self.pending.pop(node)
             else:
                 break
+            # hooks and who asked for this gradient see it
+            node.spare, node.over = lone(dys) and node.hooks is None and self.wanted is None, False
             self.visit(node, dys)
         if self.hooked is not None:
             for leaf, g in self.hooked.items():
@@ -364,7 +371,7 @@ class Walk:
                 continue
             if not isinstance(dx, ndarray) and isinstance(dx, generic):
                 dx = np.asarray(dx)  # numpy's answer where all operands have no axes
-            owned = dx is not dys and getattr(dx, "base", None) is None
+            owned = (dx is not dys or node.over) and getattr(dx, "base", None) is None
             if owned and count > 1:
                 for j in range(count):
                     if j != i and dxs[j] is dx:

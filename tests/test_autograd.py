@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nnrt
+from nnrt.ops.norm import batch_norm_activated
 
 
 def leaf(*values, dtype=np.float64):
@@ -252,6 +253,78 @@ def test_views_put_their_gradients_where_they_looked(dense, inner, turned):
             np.testing.assert_array_equal(g.array, then)
     (alone,) = nnrt.autograd.grad(sum(terms[1:], terms[0]), [x])
     assert alone.shape == x.shape and np.isfinite(alone.numpy()).all()
+
+
+COMPILED = nnrt.memory.lone.__module__ != "nnrt.memory"  # what is interpreted does not know who refers to an array
+IN_PLACE = {
+    "relu": nnrt.nn.functional.relu,
+    "leaky_relu": nnrt.nn.functional.leaky_relu,
+    "batch_norm": lambda x: nnrt.nn.functional.batch_norm(x, None, None, None, None, True),
+    "batch_norm_relu": lambda x: batch_norm_activated(x, None, None, training=True, activation="relu"),
+    "batch_norm_residual": lambda x: batch_norm_activated(x, None, None, training=True, residual=x * 1.0),
+    "batch_norm_relu_residual": lambda x: batch_norm_activated(x, None, None, training=True, activation="relu", residual=x * 1.0),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_gradients_are_written_over_where_nobody_else_refers_to_them(name):
+    """Given ones, those that hooks and autograd.grad see, and those that two ops share are left as they are."""
+    op, rng = IN_PLACE[name], np.random.default_rng(5)
+
+    def last(data):  # channels last in memory
+        return nnrt.tensor(data.transpose(0, 2, 3, 1).copy()).permute(0, 3, 1, 2).detach()
+
+    data, dy = rng.standard_normal((2, 3, 3, 4, 4))
+    x, weight = last(data).requires_grad_(), last(dy)
+    op(x).backward(weight)
+    wanted = x.grad.numpy().copy()
+    np.testing.assert_array_equal(weight.numpy(), dy)
+
+    def loss_of(h):  # whose gradient comes as a new array, channels last
+        return (nnrt.nn.functional.leaky_relu(h, 1.0) * weight).sum()
+
+    def run(through):
+        x.grad = None
+        h = op(x * 1.0)
+        through(h)
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-12, atol=1e-14)
+        return h
+
+    over = []
+
+    def own(h):
+        backward = h.node.backward
+        h.node.backward = lambda node, dy: (dxs := backward(node, dy), over.append(dxs[0] is dy))[0]
+        loss_of(h).backward()
+
+    run(own)
+    assert over == [COMPILED and name != "batch_norm_residual"]
+    seen = []
+
+    def held(h):
+        h.register_hook(seen.append)
+        loss_of(h).backward()
+
+    run(held)
+    np.testing.assert_array_equal(seen[0].numpy(), dy)
+
+    def kept(h):
+        h.retain_grad()
+        loss_of(h).backward()
+
+    np.testing.assert_array_equal(run(kept).grad.numpy(), dy)
+    h = op(x * 1.0)
+    (asked,) = nnrt.autograd.grad(loss_of(h), [h])
+    np.testing.assert_array_equal(asked.numpy(), dy)
+    x.grad = None
+    loss_of(op(x * 1.0) + op(x * 1.0)).backward()  # both get the same array
+    np.testing.assert_allclose(x.grad.numpy(), 2 * wanted, rtol=1e-12, atol=1e-14)
+    for again in (True, False):
+        x.grad = None
+        if again:
+            loss = loss_of(op(x * 1.0))
+        loss.backward(retain_graph=again)
+        np.testing.assert_allclose(x.grad.numpy(), wanted, rtol=1e-12, atol=1e-14)
 
 
 def test_a_gradient_that_was_given_is_not_written_to():

@@ -109,6 +109,34 @@ def run(backend, case, args, dtype):
     return [a for i in outputs for a in arrays_of(given[i])]
 
 
+def parameters(kernel):
+    return list(inspect.signature(kernel_of("ref", kernel)).parameters)
+
+
+# What a backward pass may hand its own dy as the place of dx.
+OVER_DY = [
+    case for case in collect("KERNELS")
+    if (kernel := case.values[0].kernel) == "norm.normalize_backward"
+    or kernel.startswith("activation.") and parameters(kernel)[:2] == ["dx", "dy"]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("case", OVER_DY)
+def test_gradients_may_be_written_over_dy(case, dtype, rng):
+    if dtype not in case.dtypes:
+        pytest.skip(f"the case is not for {np.dtype(dtype)}")
+    args, at = case.args(rng, dtype), parameters(case.kernel).index("dy")
+    for backend in ["ref", *(b for b in OTHERS if kernel_of(b, case.kernel))]:
+        given, outputs = make(args, dtype, family_of(backend, case.kernel))
+        given[0] = given[at] = given[at].astype(given[0].dtype)
+        if given[0].shape != filled(args[0], dtype).shape:
+            pytest.skip("dy broadcasts")
+        kernel_of(backend, case.kernel)(*given)
+        for i, want in zip(outputs, run(backend, case, args, dtype)):
+            np.testing.assert_array_equal(given[i], want, err_msg=f"{backend}: output {i}")
+
+
 @pytest.mark.parametrize("backend", OTHERS)
 @pytest.mark.parametrize("family", families())
 def test_signatures_agree_with_ref(family, backend):

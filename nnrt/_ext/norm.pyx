@@ -199,6 +199,7 @@ def normalize_backward(ndarray dx, ndarray dr, ndarray dw, ndarray db, ndarray d
         tasks = nnrt_norm_cut_pass(&a)
         work(&a, x, 6, 3)
         past_caches(&a, dx)
+        a.stream = a.stream and a.y != a.dy  # what was just read is in the caches
         a.work.scratch = (5 * a.wide + a.batch) * PyArray_ITEMSIZE(x)
         span(&a.work.out[0], dx)
         launch(&table.normalize_backward[code], &a, tasks)

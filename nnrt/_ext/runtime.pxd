@@ -55,6 +55,8 @@ cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
 cpdef ndarray empty(tuple shape, dtype)
 cpdef ndarray empty_like(ndarray a)
 cpdef ndarray zeros(tuple shape, dtype)
+# Whether nothing but the caller's variable refers to an array and its memory.
+cpdef bint lone(a) noexcept
 # A copy in the memory order of a.
 cpdef ndarray copy(ndarray a)
 # [M, N] for the product of two matrices, or None.

@@ -16,6 +16,9 @@ from nnrt import config, dtypes
 cnp.import_array()
 
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+
 cdef extern from "nnrt.h" nogil:
     int nnrt_launch(const nnrt_kernel *kernel, const void *args, int64_t tasks)
 
@@ -350,6 +353,14 @@ cpdef bint alike(ndarray a, ndarray b) noexcept:
         cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
         and cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(b)
         and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a))
+    )
+
+
+cpdef bint lone(a) noexcept:
+    """Whether a is an array with memory of its own to which one variable of compiled code refers, and nothing else."""
+    return (
+        Py_REFCNT(<PyObject *>a) == 1 and type(a) is ndarray and cnp.PyArray_BASE(<ndarray>a) == NULL
+        and cnp.PyArray_CHKFLAGS(<ndarray>a, cnp.NPY_ARRAY_OWNDATA | cnp.NPY_ARRAY_WRITEABLE)
     )
 
 

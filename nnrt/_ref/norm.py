@@ -70,7 +70,7 @@ def normalize_backward(dx: Out, dr: Out, dw: Out, db: Out, dy, x, y, mean, rstd,
         dw = Σ dŷ x̂,  db = Σ dŷ,  dx = rstd (w dŷ - mean(w dŷ) - x̂ mean(w dŷ x̂))
 
     fixed: mean and rstd are constants, dx = rstd w dŷ. dw and db may be None. After a relu with a residual y, the result,
-    says what passed, and dr = dŷ is the residual's gradient; otherwise both are None.
+    says what passed, and dr = dŷ is the residual's gradient; otherwise both are None. dx may be dy.
     """
     with np.errstate(all="ignore"):
         z = _normal(x, mean, rstd)

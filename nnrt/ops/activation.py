@@ -43,7 +43,7 @@ def _floating(op, x):
 def _backward(node, dy, kernel):
     """dx = kernel(dy, x, constants) of what was saved: x and the constants."""
     saved = node.saved
-    dx = empty_like(saved[0])
+    dx = node.room(dy, saved[0])
     kernel(dx, dy, *saved)
     return (dx,)
 

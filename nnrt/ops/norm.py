@@ -106,7 +106,8 @@ def batch_norm_backward(node, dy):
         dr = dy
     if not (node.needs(0) or node.needs(1) or node.needs(2) or drl is not None):
         return None, None, None, dr
-    dx = _empty_images(x, a)
+    alone = dr is not dy and memory.channels_last(dy) is not None
+    dx = node.room(dy, dy) if alone else _empty_images(x, a)
     dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
     db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
     w, b = (None if v is None else memory.contiguous(v) for v in (w, b))

@@ -341,7 +341,7 @@ static void K(forward_pass)(REAL *restrict y, const REAL *restrict x, int64_t co
 /* relu's gradient; a function, so that dy is read in any case and the choice needs no branch. */
 INLINE REAL K(through)(REAL y, REAL dy) { return y <= 0 ? 0 : dy; }
 
-static void K(backward_pass)(REAL *restrict y, const REAL *restrict x, const REAL *restrict dy, int64_t count,
+static void K(backward_pass)(REAL *y, const REAL *restrict x, const REAL *dy, int64_t count,
                              int64_t w, const REAL *restrict m, const REAL *restrict a, const REAL *restrict b,
                              const REAL *restrict s, const REAL *restrict d, int relu)
 {
