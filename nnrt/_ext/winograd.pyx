@@ -43,7 +43,7 @@ cdef extern from "winograd.h" nogil:
         int64_t u_pass
         void *dw
         void *totals
-        int32_t rows_alone, soon
+        int32_t soon
         int32_t relu, past
         int64_t first, last, block, group, chunk
         void *v
@@ -60,7 +60,6 @@ cdef extern from "winograd.h" nogil:
         nnrt_winograd_ops dtype[2]
         nnrt_winograd_ops small, wide, even, rows
         nnrt_winograd_ops strided[2]
-        nnrt_kernel rows_sum, rows_finish
     int64_t nnrt_winograd_step(int64_t bytes)
     const nnrt_winograd_table *nnrt_winograd(int isa)
 
@@ -240,7 +239,7 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
     if code <= NNRT_ACT_RELU:
         span(&p.work.out[0], y)
     with nogil:
-        if p.rows_alone:
+        if ops == &table.rows:
             rc = launch_rows(p, &f, ops, size)
         elif p.filter != NULL:
             rc = launch_once(p, &f, ops, k2, size)
@@ -370,8 +369,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     cdef nnrt_winograd_args p
     cdef int64_t taps = dw.shape[4], c = dw.shape[1]
     cdef bint rows = goes_along_rows(taps, tile, c, dy.shape[4] // groups, groups, x.dtype)
-    cdef const nnrt_winograd_ops *ops = NULL if rows else kernels(tile, taps, c, dy.shape[4] // groups, x.dtype)
-    if ops == NULL and not rows:
+    cdef const nnrt_winograd_ops *ops = &table.rows if rows else kernels(tile, taps, c, dy.shape[4] // groups, x.dtype)
+    if ops == NULL:
         return _ref.filter_backward(dw, db, x, dy, padding, tile, groups)
     sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, dw, db, dy)
 
@@ -397,7 +396,7 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     p.dw = PyArray_DATA(dw)
     span(&dw_span, dw)
     with nogil:
-        rc = sum_rows(p, &rows, dw_span) if ops == NULL else sum_blocks(p, ops, k2, size, dw_span, &rows)
+        rc = sum_rows(p, &rows, dw_span) if ops == &table.rows else sum_blocks(p, ops, k2, size, dw_span, &rows)
         if totals != NULL:
             if dtype == NNRT_F32:
                 add_up(<float *>PyArray_DATA(db), <float *>totals, rows, channels)
@@ -411,16 +410,16 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
 
 cdef bint goes_along_rows(int64_t taps, int64_t tile, int64_t c, int64_t o, int64_t groups, dtype) except -1:
     # Few channels of x, or groups of 16.
-    if table.rows_sum.name == NULL or dtype.itemsize == 8 or taps + tile != 7 or taps == 4:
+    if table.rows.sum.name == NULL or dtype.itemsize == 8 or taps + tile != 7 or taps == 4:
         return False
     return c <= 4 if groups == 1 else taps == 3 and c == o == 16
 
 
 cdef int sum_rows(nnrt_winograd_args *p, int64_t *rows, nnrt_span dw) noexcept nogil:
     # rows: how many of p.totals come. A task's tiles, of four pixels, are images by bands of rows by blocks of tiles.
-    cdef int64_t taps = 7 - p.tile, points = taps + 3, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16, panels = ceil_div(p.o, lanes)
-    cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1, bytes
-    cdef int rc
+    cdef int64_t taps = 7 - p.tile, points = taps + 3, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16
+    cdef int64_t panels = ceil_div(p.o, lanes)
+    cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1
     p.tile, p.squares, p.across = 4, points, ceil_div(p.ow, 4)
     p.across = ceil_div(p.across, ceil_div(p.across, ROW_TILES if p.groups == 1 else ROW_TILES // 2))
     bands = ceil_div(p.oh, max(1, ROWS_BYTES // (4 * points * p.across * depth)))
@@ -436,18 +435,24 @@ cdef int sum_rows(nnrt_winograd_args *p, int64_t *rows, nnrt_span dw) noexcept n
     if p.groups > 1:
         p.work.scratch += 4 * (p.s_block + 16 * taps * taps * p.c)
         p.work.out[0] = dw
-        return launch_nogil(&table.rows_sum, p, p.groups)
-    bytes = p.parts * p.s_block * 4
+        return launch_nogil(&table.rows.sum, p, p.groups)
+    return sum_and_finish(p, &table.rows, p.parts * p.s_block * 4, ceil_div(p.o, 16), 64 * taps * taps * p.c, dw)
+
+
+cdef int sum_and_finish(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t bytes, int64_t tasks, int64_t scratch,
+                        nnrt_span dw) noexcept nogil:
+    # Tasks are parts of the tiles, each with sums of its own in s, of so many bytes in all, which `tasks` take to dw.
+    cdef int rc
     p.s = take(bytes)
     if p.s == NULL:
         return -1
     p.work.bytes = bytes
-    rc = launch_nogil(&table.rows_sum, p, p.parts)
+    rc = launch_nogil(&ops.sum, p, p.parts)
     if rc == 0:
         memset(&p.work, 0, sizeof(p.work))
-        p.work.scratch = 64 * taps * taps * p.c
+        p.work.scratch = scratch
         p.work.bytes, p.work.out[0] = bytes, dw
-        rc = launch_nogil(&table.rows_finish, p, ceil_div(p.o, 16))
+        rc = launch_nogil(&ops.finish, p, tasks)
     give(p.s, bytes)
     return rc
 
@@ -464,8 +469,7 @@ cdef void add_up(floating *db, const floating *totals, int64_t rows, int64_t cha
 
 cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw) noexcept nogil:
     # Few channels of x: tasks are parts of the tiles, whose sums are added up; or groups, whose tasks go on to dw.
-    cdef int64_t nr = p.gemm.nr, blocks = ceil_div(p.o, nr), bytes
-    cdef int rc
+    cdef int64_t nr = p.gemm.nr, blocks = ceil_div(p.o, nr)
     p.turned, p.o, p.c = True, p.c, p.o
     p.parts, p.block, p.complete = PARTS if p.groups == 1 else p.groups, min(NEAR, p.last), p.groups > 1
     p.rows, p.panels, p.squares = p.o, 1, k2
@@ -481,18 +485,7 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
         p.work.scratch += size * blocks * p.s_block
         p.work.out[0] = dw
         return launch_nogil(&ops.sum, p, p.parts)
-    bytes = p.parts * blocks * p.s_block * size
-    p.s = take(bytes)
-    if p.s == NULL:
-        return -1
-    p.work.bytes = bytes
-    rc = launch_nogil(&ops.sum, p, p.parts)
-    if rc == 0:
-        memset(&p.work, 0, sizeof(p.work))
-        p.work.bytes, p.work.out[0] = bytes, dw
-        rc = launch_nogil(&ops.finish, p, blocks)
-    give(p.s, bytes)
-    return rc
+    return sum_and_finish(p, ops, p.parts * blocks * p.s_block * size, blocks, 0, dw)
 
 
 cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw,
@@ -593,7 +586,6 @@ def rows_conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarra
     if not in_rows(x.dtype):
         return _ref.rows_conv(y, x, u, b, residual, padding, activation, groups, backward)
     fill(&p, x, y, padding, 4, 1, 1, groups)
-    p.rows_alone = True
     run(&p, &table.rows, NNRT_F32, 18, y, u, b, residual, activation, backward)
 
 

@@ -85,10 +85,7 @@ def _take(array, indices):
         return wrap(part)
     out = memory.empty((indices.size, *array.shape[1:]), array.dtype)
     if array.nbytes >= _FAR and out.nbytes >= _BATCH and memory.c_order(array) and not array.dtype.hasobject:
-        if array.ndim == 2:
-            K.take(out[None], array[None], indices)
-        else:
-            K.take(out.reshape(1, indices.size, -1), array.reshape(1, array.shape[0], -1), indices)
+        K.take(out.reshape(1, indices.size, -1), array.reshape(1, array.shape[0], -1), indices)
     else:
         array.take(indices, axis=0, out=out, mode="clip")  # all are in range; mode "raise" copies twice
     return wrap(out)

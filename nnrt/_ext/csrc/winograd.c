@@ -10,7 +10,7 @@
 /* Of the depth of a filter that is copied at a time. */
 #define PIECE 16
 #define MOST_TAPS 25
-/* Filter's gradients along rows alone. */
+/* Whether there are kernels that go along rows alone. */
 #ifdef __AVX512F__
 #define ROWS 1
 #else
@@ -41,19 +41,18 @@
     }
 
 #if ROWS
-#define ROWS_OPS {KERNEL(filter, rows, f32), KERNEL(conv, rows, f32)}
+#define ROWS_OPS                                                                                               \
+    {                                                                                                          \
+        KERNEL(filter, rows, f32), KERNEL(conv, rows, f32),                                                    \
+            .sum = {"winograd/rows_sum/f32/" NNRT_STR(NNRT_ISA), rows_sum_f32},                                \
+            .finish = {"winograd/rows_finish/f32/" NNRT_STR(NNRT_ISA), rows_finish_f32},                       \
+    }
 #else
 #define ROWS_OPS {.filter = {NULL, NULL}}
 #endif
 
 const nnrt_winograd_table NNRT_SYM(winograd) = {
     {OPS(4, f32), OPS(4, f64)}, OPS(2, f32), {OPS(2s, f32), OPS(4s, f32)}, OPS(5, f32), OPS(3, f32), ROWS_OPS,
-#if ROWS
-    .rows_sum = {"winograd/rows_sum/f32/" NNRT_STR(NNRT_ISA), rows_sum_f32},
-    .rows_finish = {"winograd/rows_finish/f32/" NNRT_STR(NNRT_ISA), rows_finish_f32},
-#else
-    {NULL, NULL}, {NULL, NULL},
-#endif
 };
 
 #else

@@ -48,7 +48,7 @@ typedef struct {
     int64_t u_pass;      /* elements of u for one of the spread² passes, or for a group */
     void *dw;
     void *totals;        /* of filter_backward: [tasks of kernel `output`, or parts; channels], sums of dy, or NULL */
-    int32_t rows_alone, soon; /* along rows alone; whether the next group's pixels, or rows of y, are asked for */
+    int32_t soon;        /* along rows alone: whether the next group's pixels, or rows of y, are asked for */
     int32_t relu;
     int32_t past;        /* y bypasses the caches: whole lines of it, with vectors of 64 bytes */
 
@@ -83,11 +83,9 @@ typedef struct {
     nnrt_winograd_ops strided[2]; /* of 4x4 filters with stride 2, tiles 2 and 4; from 16 channels on, like */
     nnrt_winograd_ops wide;       /* 5x5 filters, tile 2 */
     nnrt_winograd_ops even;       /* 4x4 filters, tile 3, of any channels */
-    nnrt_winograd_ops rows;       /* 3x3 filters, tile 4, along rows alone: filter and conv, whose tasks are images x strips x
-                                   * groups/group; with AVX-512, else NULL */
-    nnrt_kernel rows_sum;         /* along rows alone: s, or dw of groups; tasks: parts x groups. Of up to 4 channels of x, or
-                                   * groups of 16 and 3 taps; from AVX-512 on, else NULL */
-    nnrt_kernel rows_finish;      /* dw; tasks: ceil(o/16) */
+    nnrt_winograd_ops rows;       /* along rows alone, with AVX-512, else NULL. 3x3 filters, tile 4: filter; conv, tasks: images x
+                                   * strips x groups/group. Up to 4 channels of x, or groups of 16 and 3 taps: sum, of s, or of dw
+                                   * of groups, tasks: parts x groups; finish, tasks: ceil(o/16) */
 } nnrt_winograd_table;
 
 NNRT_TABLES(winograd)
