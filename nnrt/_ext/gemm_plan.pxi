@@ -22,8 +22,8 @@ cdef int64_t BLOCK_BYTES = 256 << 10
 cdef int64_t GROUP_BYTES = 512, PANELS = 8
 # Lines of a that are a multiple of this many bytes apart compete for the same places in the caches.
 cdef int64_t A_CLASH = 2048
-# A tile with more rows of a than the first, this many bytes apart, finds no room for them in L1: a is copied.
-cdef int64_t ROOM_ROWS = 8, ROOM_BYTES = 4096
+# Of an a whose rows lie a multiple of so many bytes apart, all in one set of L1, a tile takes so many rows at most.
+cdef int64_t ROOM_ROWS = 11, ROOM_BYTES = 4096
 # A transposed a is copied where so many panels of b use it (half as many where its rows clash, or where it would be SLICED).
 # In place, its tile takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
 # Fewer strips of columns than the last have their rows cut, though each task packs b again.
@@ -196,9 +196,9 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
     if g.b_row == 1 and g.b_col != 1 and g.a_col == 1 and g.batch == 1 and not (serial or g.packed_b or g.residual) and (
             g.m <= FEW_ROWS and g.m % ops.vl == 0 and min(g.n, g.k) >= 4 * g.m and g.beta == 0):
         return few_rows(g, ops, size)
-    if across > 1 and min(g.m, ops.mr) > ROOM_ROWS and g.a_col == 1 and g.a_row * size % ROOM_BYTES == 0 and (
-            g.k * size >= 256 and not (strips and across >= 4)):
-        return apart(g, ops, size, serial)
+    if g.m > ops.mr > ROOM_ROWS and g.a_col == 1 and g.a_row * size % ROOM_BYTES == 0 and g.k * size >= 256:
+        down = max(ceil_div(g.m, ROOM_ROWS), g.m // (ROOM_ROWS - 1))  # not fewer than nine, which keep no panels
+    g.tiles = down
     b_matrices = g.batch if g.b_batch != 0 else 1
     b_count = packed_count(g.k, g.n, size == 8)
     if whole_b and g.n > ops.nr and b_count * b_matrices * size > PACKED_BYTES:
@@ -253,12 +253,12 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
         panels_a = take(a_matrices * a_count * size)
         g.pack_a, g.packed_a = 0, 1
         rc = -1 if panels_a == NULL else pack_many(panels_a, g.a, a_matrices, a_count, g.a_batch, g.k, g.m,
-                                                   g.a_col, g.a_row, g.depth, 1, size == 8, 0)
+                                                   g.a_col, g.a_row, g.depth, 1, size == 8)
         g.a, g.a_batch = panels_a, a_count if a_matrices > 1 else 0
     if whole_b and rc == 0:
         panels_b = take(b_matrices * b_count * size)
         rc = -1 if panels_b == NULL else pack_many(panels_b, g.b, b_matrices, b_count, g.b_batch, g.k, g.n,
-                                                   g.b_row, g.b_col, g.k, 0, size == 8, 0)
+                                                   g.b_row, g.b_col, g.k, 0, size == 8)
         g.b, g.packed_b, g.b_batch = panels_b, 1, b_count if b_matrices > 1 else 0
     if rc == 0:
         g.work.scratch = ((g.high * g.depth * ops.a_step if g.pack_a else 0) + g.pack_b * (g.depth + 1) * ops.nr) * size
@@ -286,20 +286,6 @@ cdef int64_t strip_of(int64_t across, int64_t most) noexcept nogil:
 
 cdef int64_t group(const nnrt_gemm_ops *ops, int64_t wide, int64_t size) noexcept nogil:
     return min(wide, PANELS, max(1, GROUP_BYTES // (ops.nr * size)))
-
-
-cdef int apart(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial) noexcept nogil:
-    # With a copy of a whose rows lie an odd number of vectors apart.
-    cdef int64_t row = (ceil_div(g.k, ops.vl) | 1) * ops.vl, matrices = g.batch if g.a_batch != 0 else 1
-    cdef void *copy = take(matrices * g.m * row * size)
-    cdef int rc = -1
-    if copy == NULL:
-        return -1
-    if pack_many(copy, g.a, matrices, g.m * row, g.a_batch, g.k, g.m, 1, g.a_row, g.k, 1, size == 8, row) == 0:
-        g.a, g.a_row, g.a_batch = copy, row, g.m * row if matrices > 1 else 0
-        rc = tiles(g, ops, size, serial)
-    give(copy, matrices * g.m * row * size)
-    return rc
 
 
 cdef int few_rows(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
@@ -393,12 +379,11 @@ cdef int64_t packed_count(int64_t k, int64_t n, int dtype) noexcept nogil:
 
 cdef int pack(void *packed, const void *b, int64_t k, int64_t n, int64_t b_row, int64_t b_col,
               int dtype) noexcept nogil:
-    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, k, 0, dtype, 0)
+    return pack_many(packed, b, 1, 0, 0, k, n, b_row, b_col, k, 0, dtype)
 
 
 cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_batch, int64_t x_batch, int64_t k,
-                   int64_t n, int64_t k_stride, int64_t n_stride, int64_t block, bint of_a, int dtype,
-                   int64_t row) noexcept nogil:
+                   int64_t n, int64_t k_stride, int64_t n_stride, int64_t block, bint of_a, int dtype) noexcept nogil:
     cdef nnrt_gemm_pack p
     cdef int64_t line = table.dtype[dtype].mr if of_a else table.dtype[dtype].nr
     memset(&p, 0, sizeof(p))
@@ -406,10 +391,10 @@ cdef int pack_many(void *packed, const void *x, int64_t batch, int64_t packed_ba
         return 0
     p.dst, p.src, p.batch, p.dst_batch, p.src_batch = packed, x, batch, packed_batch, x_batch
     p.k, p.n, p.k_stride, p.n_stride, p.of_a = k, n, k_stride, n_stride, of_a
-    p.block, p.row = block, row
+    p.block = block
     p.work.bytes = <double>batch * k * n * (8 if dtype == NNRT_F32 else 16)
     # some 16 thousand elements a task, 5 us
-    p.panels, p.depth = max(1, 64 // line), block if row else 256
+    p.panels, p.depth = max(1, 64 // line), 256
     if batch * k * n < 65536:
         p.panels, p.depth = n, block
     return launch_nogil(&table.dtype[dtype].pack, &p,

@@ -30,7 +30,7 @@ cdef extern from "linear.h" nogil:
         double alpha, beta
         int32_t activation
         int32_t pack_a, packed_a, pack_b, packed_b
-        int64_t rows, cols, high, block, depth, splits, split
+        int64_t rows, cols, tiles, high, block, depth, splits, split
         void *partial
     ctypedef struct nnrt_gemm_pack:
         nnrt_work work
@@ -40,7 +40,6 @@ cdef extern from "linear.h" nogil:
         int64_t k, n, k_stride, n_stride
         int64_t panels, depth, block
         int32_t of_a
-        int64_t row
     ctypedef struct nnrt_colsum:
         nnrt_work work
         void *sum

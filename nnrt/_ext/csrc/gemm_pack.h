@@ -119,11 +119,6 @@ static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scr
             continue;
         REAL *dst = (REAL *)g->dst + i * g->dst_batch;
         const REAL *src = (const REAL *)g->src + i * g->src_batch + k0 * g->k_stride;
-        if (g->row) {
-            for (int64_t r = p0 * MR; r < MIN(p1 * MR, g->n); r++)
-                K(copy_row)(dst + r * g->row, src + r * g->n_stride, k, K(lanes)(k % VL));
-            continue;
-        }
         if (g->of_a) {
             K(pack_a)(dst + (start * panels + p0 * tall + k0 - start) * A_STEP, tall * A_STEP, src, k, g->n, p0, p1,
                       g->k_stride, g->n_stride);

@@ -18,16 +18,19 @@ static inline gemm_task gemm_decode(const nnrt_gemm *g, int64_t t)
     return w;
 }
 
+/* First row of tile t. */
+static inline int64_t gemm_line(const nnrt_gemm *g, int64_t t) { return t * g->m / g->tiles; }
+
 /* The same for kernel `tiles`. */
 static inline gemm_task gemm_decode_tiles(const nnrt_gemm *g, int64_t t)
 {
-    int64_t across = CEIL(g->n, g->cols), tiles = CEIL(g->m, MR), down = CEIL(tiles, g->high);
+    int64_t across = CEIL(g->n, g->cols), down = CEIL(g->tiles, g->high);
     gemm_task w = {.j0 = t % across * g->cols};
     t /= across;
     w.t0 = t % down * g->high, t /= down;
     w.split = t % g->splits, w.batch = t / g->splits;
-    w.t1 = MIN(w.t0 + g->high, tiles), w.j1 = MIN(w.j0 + g->cols, g->n);
-    w.i0 = gemm_row(g->m, w.t0), w.i1 = gemm_row(g->m, w.t1);
+    w.t1 = MIN(w.t0 + g->high, g->tiles), w.j1 = MIN(w.j0 + g->cols, g->n);
+    w.i0 = gemm_line(g, w.t0), w.i1 = gemm_line(g, w.t1);
     return w;
 }
 #endif
@@ -84,7 +87,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
         for (int64_t j0 = w->j0; j0 < w->j1; j0 += group) {
             const int64_t j1 = MIN(j0 + group, w->j1);
             /* Columns whose panels the first tile over each copies; those of others are copied before. */
-            const int keeps = VBYTES == 64 && g->b_col == 1 && gemm_row(g->m, w->t0 + 1) - w->i0 >= NNRT_KEEP_ROWS;
+            const int keeps = VBYTES == 64 && g->b_col == 1 && gemm_line(g, w->t0 + 1) - w->i0 >= NNRT_KEEP_ROWS;
             const int64_t kept = g->pack_b && keeps ? (j1 - j0) / NR * NR : 0;
             if (g->pack_b && j0 + kept < j1)
                 K(pack_panels)(room + kept / NR * step, step, b + p * g->b_row + (j0 + kept) * g->b_col, k, j1 - j0 - kept,
@@ -97,8 +100,8 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                                      : g->packed_b ? b + j * g->k + p * width
                                                    : b + p * g->b_row + j * g->b_col;
                     tail.bias = bias ? bias + j : NULL;
-                    for (int64_t t = t0, i = gemm_row(g->m, t); t < MIN(t0 + g->block, w->t1); t++) {
-                        const int64_t rows = gemm_row(g->m, t + 1) - i;
+                    for (int64_t t = t0, i = gemm_line(g, t); t < MIN(t0 + g->block, w->t1); t++) {
+                        const int64_t rows = gemm_line(g, t + 1) - i;
                         const REAL *ap = g->pack_a     ? a_room + (t - w->t0) * k * A_STEP
                                          : g->packed_a ? a + (p * CEIL(g->m, MR) + t * k) * A_STEP
                                                        : a + i * a_row + p * a_col;
@@ -115,7 +118,7 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                         if (g->packed_b && t == t0)
                             tail.ahead = (const char *)bp + NNRT_AHEAD, tail.line = 2 * VBYTES;
                         else if (j == j0 && a_col == 1 && a_row < 2 * k)
-                            tail.ahead = (const char *)(ap + MR * a_row), tail.line = MR * a_row * (int64_t)sizeof(REAL) / k;
+                            tail.ahead = (const char *)(ap + rows * a_row), tail.line = rows * a_row * (int64_t)sizeof(REAL) / k;
                         else if (j == j0 && a_row == 1 && !a_panels)
                             tail.ahead = (const char *)ap + 64, tail.line = a_col * (int64_t)sizeof(REAL);
                         tail.keep = NULL;

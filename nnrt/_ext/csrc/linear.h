@@ -37,8 +37,8 @@ typedef struct {
     int32_t packed_a;   /* a points to panels written by kernel `pack` */
     int32_t pack_b;     /* panels of b to copy to scratch at a time, or 0 */
     int32_t packed_b;   /* b points to panels written by kernel `pack` */
-    int64_t rows, cols; /* of c per task; kernel `tiles` takes `high` tiles of rows instead of rows */
-    int64_t high;
+    int64_t rows, cols; /* of c per task; kernel `tiles` takes tiles of rows instead of rows */
+    int64_t tiles, high; /* tiles of rows in all, as many as mr asks for or more, and of a task */
     int64_t block;      /* tiles of rows that stay in L2 while several panels of b pass */
     int64_t depth;      /* of k between two visits of the same tile of c */
     int64_t splits;     /* parts of k that are summed separately, into partial */
@@ -58,7 +58,6 @@ typedef struct {
     int64_t panels, depth; /* per task */
     int64_t block;         /* of k, whose panels lie together: far apart they would share few places in L2 */
     int32_t of_a;
-    int64_t row; /* of an a that stays as it lies: elements from row to row of its copy, or 0: panels */
 } nnrt_gemm_pack;
 
 /* sum[n] = column sums of x[m, n]; rows are summed in chunks, then the chunks. */
