@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..autograd import grad_enabled, on_tape
+from ..ops._conv_fused import Fused, again
 from ..ops.products import linear_activated
 from ..tensor import Tensor
 from . import activation as act
+from . import module as modules
 from .conv import Conv1d, Conv2d, Conv3d
 from .linear import Identity, Linear
 from .module import Module
@@ -42,14 +44,11 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
         return None
     if not isinstance(input, Tensor):
         return None
-    given, eps = (conv.weight, conv.bias), 0.0
     if norm is not None:
-        if type(norm) is after and input.ndim == conv.dims + 2:
-            given, eps = (*given, norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
-        elif type(norm) is not Identity:
+        fits = type(norm) is after and input.ndim == conv.dims + 2 or type(norm) is Identity
+        if not fits or altered(norm):
             return None
-        if altered(norm):
-            return None
+    given, eps = _given(conv, norm)
     if grad_enabled() and on_tape((input, residual, *given)):
         return None
     try:
@@ -58,6 +57,14 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
         if residual is None:
             raise
         return None  # a sum that broadcasts; or the modules say what is wrong
+
+
+def _given(conv, norm):
+    """The tensors and the eps that Fused.run takes."""
+    own = conv.weight, conv.bias
+    if norm is None or type(norm) is Identity:
+        return own, 0.0
+    return (*own, norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps
 
 
 def altered(module: Module) -> bool:
@@ -94,39 +101,120 @@ def embedded(ids: Any, embedding: Module, layer: Module, hx: Any = None, lengths
     return layer.over(embedding.weight, hx, lengths, ids)
 
 
-def grouped(modules: Sequence[Module]) -> list[tuple[Module, Module | None, Module | None]]:
-    """The modules of a row as (module, batch norm, activation) where these follow it and may be one op with it, else None."""
-    groups, i, count = [], 0, len(modules)
+class FusedConv(Module):
+    """act(conv(x) + bias + residual) in one pass, without a gradient."""
+
+    def __init__(self, conv: Module, activation: str | None = None) -> None:
+        super().__init__()
+        self.weight = conv.weight
+        self.register_parameter("bias", conv.bias)
+        self._fused = Fused(conv.stride, conv.padding, conv.dilation, conv.groups)
+        self.activation = activation
+        self.description = conv.extra_repr()
+
+    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self._fused.run(input, (self.weight, self.bias), self.activation, residual)
+
+    def fused(self) -> Fused:
+        return self._fused
+
+    def extra_repr(self) -> str:
+        return f"{self.description}, activation={self.activation}"
+
+
+Group = tuple[Module, Module | None, Module | None]
+
+
+class Row:
+    """Groups of convolutions that follow one another, and what one call has found out of them for the next."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.seen = -1  # modules.changes at the last call that went through the groups one by one
+        # A tuple, which threads replace at once: modules.changes, settings and back-ends, x's shape; tensors, arrays and
+        # versions, products and the shapes of their results of all convolutions in their order; the axes of the last result.
+        self.known = None
+
+    def __call__(self, x: Any) -> Any:
+        mark = modules.changes
+        y = again(self.known, x, mark)
+        if y is not None:
+            return y
+        one = True
+        for group in self.groups:
+            x, alone = _applied(x, *group)
+            one = one and alone
+        self.known = self._learnt(mark) if one and self.seen == mark else None
+        self.seen = mark
+        return x
+
+    def _learnt(self, mark):
+        """What `again` takes, or None: after a call of each convolution as one op, on what the one before has made."""
+        knowns = [conv.fused().known for conv, _, _ in self.groups]
+        shape, settings, ndim = knowns[0][0], knowns[0][5], knowns[0][8]
+        x_shape = shape
+        for (conv, norm, after), known in zip(self.groups, knowns):
+            given, eps = _given(conv, norm)
+            activation = conv.activation if type(conv) is FusedConv else activation_of(after)
+            # A convolution that is used elsewhere, too, may know another use of it.
+            if known[6] is None or known[0] != x_shape or known[3:6] != (activation, eps, settings) or not _same(known[9], given):
+                return None
+            y = known[7]
+            x_shape = y[0], y[4], *y[6 - ndim : 4]
+        given, arrays, marks = [tuple([item for known in knowns for item in known[i]]) for i in (9, 1, 2)]
+        return mark, settings, shape, given, arrays, marks, *[tuple([known[i] for known in knowns]) for i in (6, 7)], ndim
+
+
+def _same(these, those):
+    return len(these) == len(those) and all([a is b for a, b in zip(these, those)])
+
+
+def grouped(row: Sequence[Module]) -> list[Group | Row]:
+    """The modules of a row as (module, batch norm, activation) where these follow it and may be one op with it, else None;
+    several convolutions one after the other as a Row."""
+    made, convolutions, i, count = [], [], 0, len(row)
     while i < count:
-        module, norm, after = modules[i], None, None
+        module, norm, after = row[i], None, None
         i += 1
         kind = type(module)
-        if kind in _NORM_AFTER and i < count and type(modules[i]) is _NORM_AFTER[kind]:
-            norm = modules[i]
+        if kind in _NORM_AFTER and i < count and type(row[i]) is _NORM_AFTER[kind]:
+            norm = row[i]
             i += 1
-        if i < count and (kind in _NORM_AFTER or kind is Linear or hasattr(kind, "rectified")) and type(modules[i]) in _APPLIED:
-            after = modules[i]
+        if i < count and (kind in _NORM_AFTER or kind is Linear or hasattr(kind, "rectified")) and type(row[i]) in _APPLIED:
+            after = row[i]
             i += 1
-        groups.append((module, norm, after))
-    return groups
+        single = kind not in _NORM_AFTER and kind is not FusedConv
+        if not single:
+            convolutions.append((module, norm, after))
+        if convolutions and (single or i == count):
+            made += [Row(convolutions)] if len(convolutions) > 1 else convolutions
+            convolutions = []
+        if single:
+            made.append((module, norm, after))
+    return made
 
 
-def run(groups: Sequence[tuple[Module, Module | None, Module | None]], x: Any) -> Any:
+def run(groups: Sequence[Group | Row], x: Any) -> Any:
     """The modules of these groups one after the other, what can be one op as one."""
-    for module, norm, after in groups:
-        kind, activation = type(module), None if after is None else activation_of(after)
-        y = None
-        if kind in _NORM_AFTER:
-            y = fused(x, module, norm, activation)
-        elif activation is not None and kind is Linear:
-            y = _activated(x, module, activation)
-        if y is None:
-            last = module
-            if norm is not None:
-                x, last = module(x), norm
-            if activation == "relu" and hasattr(type(last), "rectified"):
-                x = last.rectified(x)
-                continue
-            y, activation = last(x), None
-        x = y if after is None or activation is not None else after(y)
+    for group in groups:
+        x = group(x) if type(group) is Row else _applied(x, *group)[0]
     return x
+
+
+def _applied(x, module, norm, after):
+    """What a group makes of x, and whether as one op."""
+    kind, activation = type(module), None if after is None else activation_of(after)
+    y = None
+    if kind in _NORM_AFTER:
+        y = fused(x, module, norm, activation)
+    elif activation is not None and kind is Linear:
+        y = _activated(x, module, activation)
+    if y is not None:
+        return (y, True) if after is None or activation is not None else (after(y), False)
+    last = module
+    if norm is not None:
+        x, last = module(x), norm
+    if activation == "relu" and hasattr(type(last), "rectified"):
+        return last.rectified(x), False
+    y = last(x)
+    return y if after is None else after(y), kind is FusedConv and not altered(module)

@@ -24,11 +24,17 @@ from .parameter import Buffer, Parameter, convert, is_lazy
 
 _NOTHING = MappingProxyType({})
 structure = 0  # grows with every change that what a container knows of the modules inside it must not outlive
+changes = 0  # grows with every attribute of a module that is set: what was found out of modules stays right while it is the same
 
 
 def _restructured():
     global structure
     structure += 1
+
+
+def _changed():
+    global changes
+    changes += 1
 
 
 class Module:
@@ -98,6 +104,7 @@ class Module:
             object.__setattr__(self, name, value)
             if name == "forward" or name == "__class__":
                 _restructured()
+            _changed()
             return
         if kind == MODULE:
             _restructured()
@@ -107,6 +114,7 @@ class Module:
                 f"cannot assign {type(value).__name__!r} as {NOUN[kind]} {name!r} (wants {wanted} or None)"
             )
         self.__dict__[name] = value
+        _changed()
 
     def _register(self, name, value, kind):
         kinds = self._kinds
@@ -116,6 +124,7 @@ class Module:
             del kinds[name]
         kinds[name] = kind
         self.__dict__[name] = value
+        _changed()
         if kind == MODULE:
             _restructured()
 
@@ -151,6 +160,7 @@ class Module:
             )
         self._kinds[name] = kind
         self.__dict__[name] = tensor
+        _changed()
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Registers a module under a name (which may be one that no attribute could have, such as "0")."""
@@ -170,6 +180,7 @@ class Module:
         else:
             object.__delattr__(self, name)
         _restructured()
+        _changed()
 
     def __dir__(self) -> list[str]:
         return [name for name in object.__dir__(self) if not name[:1].isdigit()]
@@ -366,6 +377,7 @@ class Module:
                     if id(buffer) not in made:
                         made[id(buffer)] = convert(buffer, fn) if is_lazy(buffer) else fn(buffer)
                     module.__dict__[name] = made[id(buffer)]
+        _changed()
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
@@ -486,6 +498,7 @@ class Module:
         if self._hooks is None:
             self.__dict__["_hooks"] = _hooks.Hooks()
             _restructured()
+        _changed()
         return self._hooks
 
     def register_forward_pre_hook(

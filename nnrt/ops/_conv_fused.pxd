@@ -14,4 +14,8 @@ cdef class Fused:
     cpdef run(self, Tensor x, tuple given, activation, Tensor residual=*, eps=*)
     cdef _first(self, Tensor x, tuple given, activation, Tensor residual, eps)
 
+
+@cython.locals(given=tuple, arrays=tuple, marks=tuple, products=tuple, shapes=tuple, i=cython.Py_ssize_t)
+cpdef again(tuple known, x, mark)
+
 cdef Tensor _applied(product, a, Tensor residual, tuple y_shape, int ndim)

@@ -5,14 +5,14 @@ Compiled where the extension is: of one image, a convolution takes as long as pl
 
 from ..autograd import grad_enabled, on_tape, version_of
 from ..memory import alike, as_nchw, channels_last, empty
-from ..tensor import unchanged, wrap
+from ..tensor import Tensor, unchanged, wrap
 from . import _conv_products, _layout
 from ._folded import Folded
 from ._geometry import conv_geometry, ints
 from ._packed import cell_of
 from .conv import arrays_of, refuse_gradient, residual_of
 
-_NOTHING = None, (), (), None, None, None, None, None, 0
+_NOTHING = None, (), (), None, None, None, None, None, 0, ()
 
 
 class Fused:
@@ -20,8 +20,8 @@ class Fused:
 
     def __init__(self, stride, padding, dilation, groups):
         self.options = *[v if isinstance(v, str) else ints("fused", "an option", v) for v in (stride, padding, dilation)], groups
-        # A tuple, which threads replace at once: x's shape and dtype, arrays and versions of `given`, activation, eps,
-        # settings and back-ends, the product bound to its filter, the shapes of its result.
+        # A tuple, which threads replace at once: x's shape, arrays and versions of `given`, activation, eps, settings and
+        # back-ends, the product bound to its filter, the shape of its result, its axes, `given`.
         self.known = _NOTHING
         self.folded = None
 
@@ -31,7 +31,7 @@ class Fused:
         None is returned where norm and convolution do not fit.
         """
         a = x.array
-        shape, arrays, marks, act, epsilon, settings, product, y_shape, ndim = self.known
+        shape, arrays, marks, act, epsilon, settings, product, y_shape, ndim, _ = self.known
         if (
             product is None or settings is not _conv_products.bound or shape != a.shape or act != activation
             or epsilon != eps or len(arrays) != len(given) or not unchanged(given, arrays, marks)
@@ -67,7 +67,7 @@ class Fused:
         g = conv_geometry(op, dims, a.shape, w.shape, None if b is None else b.shape, *self.options)
         product = _conv_products.bind(g, w.dtype, False)(w, cell, b, activation)
         if batched and cell is not None:
-            self.known = a.shape, arrays, marks, activation, eps, settings, product if kept else None, g.y, w.ndim
+            self.known = a.shape, arrays, marks, activation, eps, settings, product if kept else None, g.y, w.ndim, given
         if batched:
             return _applied(product, a, residual, g.y, w.ndim)
         residual = None if residual is None else wrap(residual.array[None])
@@ -75,6 +75,29 @@ class Fused:
 
     def __reduce__(self):  # copies know nothing yet
         return Fused, self.options
+
+
+def again(known, x, mark):
+    """What convolutions in a row make of x, by what `learnt` keeps of them; None where anything is not as it was then.
+
+    mark: the same as then if no module has changed since.
+    """
+    if known is None or grad_enabled() or not isinstance(x, Tensor):
+        return None
+    then, settings, shape, given, arrays, marks, products, shapes, ndim = known
+    a, dtype = x.array, arrays[0].dtype
+    if (
+        then != mark or settings is not _conv_products.bound or a.shape != shape or a.dtype is not dtype
+        or not unchanged(given, arrays, marks)
+    ):  # fmt: skip
+        return None
+    view = channels_last(a)
+    a = _layout.channels_last(a) if view is None else view
+    for i in range(len(products)):
+        y = empty(shapes[i], dtype)
+        products[i](y, a, None)
+        a = y
+    return wrap(as_nchw(a, ndim))
 
 
 def _applied(product, a, residual, y_shape, ndim):

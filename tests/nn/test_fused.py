@@ -62,6 +62,17 @@ def trio(dtype=None, bias=False, **options):
     return seasoned(nn.Sequential(*parts).to(dtype or nnrt.float32))
 
 
+def row():
+    """Convolutions one after the other: the third call finds what two before it have found out of all of them."""
+    last = nn.Conv2d(20, 20, 3, padding=1, groups=20), nn.BatchNorm2d(20), nn.SiLU(), nn.Conv2d(20, 6, 1)
+    return seasoned(nn.Sequential(*trio(), *last))
+
+
+def learnt(model):
+    (held,) = model._groups[1]
+    return held.known is not None
+
+
 IMAGES = nnrt.randn(2, 16, 9, 8)
 
 
@@ -178,7 +189,7 @@ CHANGES = {
     "another buffer": lambda m: setattr(m[1], "running_mean", nnrt.ones(20)),
     "data": lambda m: setattr(m[1].weight, "data", nnrt.ones(20)),
     "a bias": lambda m: setattr(m[0], "bias", nn.Parameter(nnrt.ones(20))),
-    "load_state_dict": lambda m: m.load_state_dict(trio().state_dict()),
+    "load_state_dict": lambda m: m.load_state_dict(trio().state_dict(), strict=False),
     "initial values": lambda m: (m[0].reset_parameters(), m[1].reset_parameters()),
     "copies through float64": lambda m: m.double().float(),
 }
@@ -192,9 +203,10 @@ def step(model):
     model.eval()
 
 
+@pytest.mark.parametrize("make", [trio, row])
 @pytest.mark.parametrize("name", CHANGES)
-def test_whatever_changes_is_folded_anew(name):
-    model = trio()
+def test_whatever_changes_is_folded_anew(name, make):
+    model = make()
     assert right(model, IMAGES)
     with nnrt.no_grad():
         before = model(IMAGES)
@@ -262,6 +274,106 @@ def test_what_is_called_one_by_one():
                 model(x)
 
 
+ROW_CHANGES = {
+    "another dtype": lambda m: m.double(),
+    "a norm in training mode": lambda m: m[4].train(),
+    "a last bias": lambda m: m[6].bias.mul_(2),
+    "no last bias": lambda m: m[6].register_parameter("bias", None),
+    "no bias left": lambda m: delattr(m[6], "bias"),
+    "a buffer registered anew": lambda m: m[4].register_buffer("running_var", nnrt.full((20,), 9.0)),
+    "a buffer put": lambda m: m[4]._buffers.__setitem__("running_var", nnrt.full((20,), 9.0)),
+    "all memory": lambda m: [t.fill_(1) for t in m.to_empty().state_dict().values()],
+    "dilation": lambda m: setattr(m[3], "dilation", (2, 2)),
+    "an activation": lambda m: setattr(m, "5", nn.GELU()),
+    "an activation's forward": lambda m: setattr(m[5], "forward", lambda x: x + 3),
+    "padding": lambda m: setattr(m[3], "padding_mode", "circular"),
+}
+
+
+@pytest.mark.parametrize("name", ROW_CHANGES)
+def test_whatever_changes_in_a_row_that_was_learnt(name):
+    model, other = row(), row()
+    other.load_state_dict(model.state_dict())
+    with nnrt.no_grad():
+        for _ in range(3):
+            before = model(IMAGES)
+        assert learnt(model) and not model[4].training
+        for m in (model, other):
+            ROW_CHANGES[name](m)
+        if name == "no bias left":
+            with pytest.raises(AttributeError, match="bias"):
+                model(IMAGES)
+            return
+        x = IMAGES.double() if name == "another dtype" else IMAGES
+        want = one_by_one(other, x)
+        assert want.shape != before.shape or not np.allclose(want.numpy(), before.numpy(), rtol=1e-12)
+        for _ in range(4):
+            if name == "a norm in training mode":
+                want = one_by_one(other, x)
+            close(model(x), want)
+
+
+def test_a_row_goes_on_as_it_was():
+    model, calls = row(), []
+    with nnrt.no_grad():
+        want = model(IMAGES)
+        assert not learnt(model)
+        for x in (IMAGES, IMAGES, IMAGES.contiguous(memory_format=nnrt.channels_last), IMAGES.clone()):
+            np.testing.assert_array_equal(model(x).numpy(), want.numpy())
+            assert learnt(model)
+        for x in (IMAGES[:1], IMAGES, nnrt.randn(2, 16, 5, 4), nnrt.randn(16, 9, 8)):
+            if x.ndim == 4:
+                close(model(x), one_by_one(model, x))
+        model(IMAGES), model(IMAGES)
+        assert learnt(model)
+        with model[4].register_forward_hook(lambda *args: calls.append(args)):
+            close(model(IMAGES), want)
+        assert len(calls) == 1
+        model[3].weight.detach().numpy()[...] *= 2
+        close(model(IMAGES), one_by_one(model, IMAGES))
+        for what in (None, IMAGES.numpy(), IMAGES.double(), IMAGES[:, :3]):
+            with pytest.raises((TypeError, RuntimeError)):
+                model(what)
+    model = row()
+    with nnrt.no_grad():
+        model(IMAGES), model(IMAGES)
+    x = IMAGES.detach().requires_grad_()
+    assert learnt(model) and model(x).requires_grad and model(IMAGES).requires_grad
+    with nnrt.no_grad(), config.use(backend="ref"):
+        close(model(IMAGES), one_by_one(model, IMAGES))
+
+
+def test_a_row_of_convolutions_that_are_used_elsewhere_too():
+    conv, norms = nn.Conv2d(16, 16, 3, padding=1), [nn.BatchNorm2d(16), nn.BatchNorm2d(16, eps=0.3)]
+    model = seasoned(nn.Sequential(conv, norms[0], conv, norms[1], nn.ReLU()))
+    other = nn.Sequential(conv, nn.Tanh())
+    assert right(model, IMAGES) is not None
+    with nnrt.no_grad():
+        want = one_by_one(model, IMAGES)
+        for _ in range(4):
+            close(model(IMAGES), want)
+            close(other(IMAGES), one_by_one(other, IMAGES))
+    assert not learnt(model)
+    again = seasoned(nn.Sequential(conv, norms[0], nn.ReLU(), conv, norms[0], nn.ReLU()))
+    right(again, IMAGES)
+    assert learnt(again)
+
+
+def test_a_row_whose_modules_change_at_every_call_learns_nothing():
+    class Counting(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x
+
+    model = nn.Sequential(Counting(), row())
+    with nnrt.no_grad():
+        for _ in range(4):
+            close(model(IMAGES), one_by_one(model[1], IMAGES))
+    assert model._groups[1][1].known is None and model[0].calls == 4
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_hooks_are_called(place):
     model, calls = trio(), []
@@ -326,8 +438,9 @@ def test_one_copy_of_a_filter_is_kept():
         assert not model[0].weight.version.packed
 
 
-def test_threads_share_a_model():
-    model, results = trio(), []
+@pytest.mark.parametrize("make", [trio, row])
+def test_threads_share_a_model(make):
+    model, results = make(), []
     with nnrt.no_grad():
         want = model(IMAGES).numpy()
         for _ in range(5):

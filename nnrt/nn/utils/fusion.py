@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from ...autograd import no_grad
-from ...ops._conv_fused import Fused
 from ...ops._folded import scale_and_offset
 from ...tensor import Tensor, wrap
 from ..container import Sequential
 from ..conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from ..fused import activation_of
+from ..fused import FusedConv, activation_of
 from ..linear import Identity, Linear
 from ..module import Module
 from ..norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
@@ -83,24 +82,6 @@ def fuse(model: Module, *example: Any) -> Module:
         _replace(after, Identity())
     _compare("fuse", model, made, example)
     return made
-
-
-class FusedConv(Module):
-    """act(conv(x) + bias + residual) in one pass, without a gradient."""
-
-    def __init__(self, conv: Module, activation: str | None = None) -> None:
-        super().__init__()
-        self.weight = conv.weight
-        self.register_parameter("bias", conv.bias)
-        self.fused = Fused(conv.stride, conv.padding, conv.dilation, conv.groups)
-        self.activation = activation
-        self.description = conv.extra_repr()
-
-    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
-        return self.fused.run(input, (self.weight, self.bias), self.activation, residual)
-
-    def extra_repr(self) -> str:
-        return f"{self.description}, activation={self.activation}"
 
 
 class _FusedResidual(Module):
