@@ -98,7 +98,9 @@ ERRORS = [
         r"getitem: index 7 at position \(1,\) is out of range for dim 0 of size 3",
     ),
     (lambda x: x[nnrt.tensor([True, False])], IndexError, "getitem"),
-    (lambda x: x[..., ...], IndexError, "only one ellipsis|single ellipsis"),
+    (lambda x: x[..., ..., 0], IndexError, r"getitem: each ellipsis \(...\) stands for 1 axes, which leaves none"),
+    (lambda x: x[..., [0], ..., None], IndexError, "getitem: each ellipsis"),
+    (lambda x: x[0, 0, ..., 0, ...], IndexError, "3 indices are too many"),
     (
         lambda x: x[nnrt.tensor([1], dtype=nnrt.uint8)],
         IndexError,

@@ -45,7 +45,13 @@ def getitem(base, key):
                 if type(k) not in _BASIC:
                     break
             else:
-                b = a[key]
+                try:
+                    b = a[key]
+                except IndexError:
+                    if key.count(Ellipsis) < 2:
+                        raise
+                    key = parsed(key, a.ndim)[0]
+                    b = a[key]
                 if type(b) is not np.ndarray:
                     key = key + (Ellipsis,)
                     b = a[key]
@@ -77,7 +83,7 @@ def parsed(key, ndim):
     if taken > ndim:
         raise IndexError(f"{taken} indices are too many")
     if sum([k is Ellipsis for k in items]) > 1:
-        raise IndexError("an index can hold only one ellipsis (...)")
+        items = _one_ellipsis(items, ndim - taken)
     basic, advanced = [], []
     for k in items:
         if type(k) is np.ndarray:
@@ -94,6 +100,14 @@ def parsed(key, ndim):
         return tuple(basic) if Ellipsis in basic else (*basic, Ellipsis), None
     trivial = all([k is Ellipsis or (type(k) is slice and k == slice(None)) for k in basic])
     return None if trivial else tuple(basic), tuple(advanced)
+
+
+def _one_ellipsis(items, skipped):
+    """items with the first ellipsis alone. Each stands for as many axes, as in torch: what follows the second must need none."""
+    first, second = [i for i, k in enumerate(items) if k is Ellipsis][:2]
+    if skipped and any([k is not Ellipsis for k in items[second:]]):
+        raise IndexError(f"each ellipsis (...) stands for {skipped} axes, which leaves none for what follows the second")
+    return [k for i, k in enumerate(items) if i == first or k is not Ellipsis]
 
 
 def _item(k):

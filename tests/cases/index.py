@@ -180,6 +180,8 @@ GETITEM = [
     op("none", lambda t, x: x[:, None, 1:], X),
     op("ellipsis", lambda t, x: x[..., 1], X),
     op("ellipsis-none", lambda t, x: x[..., None], X),
+    op("two-ellipses", lambda t, x: (x[..., ...], x[..., 0, ...], x[..., None, ...], x[0, ..., 1, ..., 2]), X),
+    op("two-ellipses-tensor", lambda t, x, i: (x[..., i, ...], x[1, ..., 0, ..., i]), X, index=ints(4, 2)),
     op("0d-ellipsis", lambda t, x: x[...], ()),
     op("0d-none", lambda t, x: x[None], ()),
     op("true", lambda t, x: x[True], (2, 3)),
