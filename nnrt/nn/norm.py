@@ -392,6 +392,15 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
+class CrossMapLRN2d(LocalResponseNorm):
+    """LocalResponseNorm of [N, C, H, W] alone, under torch's older name."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if isinstance(input, Tensor) and input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: input must have 4 dimensions (N, C, H, W), got shape {input.shape}")
+        return super().forward(input)
+
+
 def _affine(module, weight, bias, shape, dtype, device):
     """Registers weight and bias of this shape, or None in their place."""
     for name, wanted in (("weight", weight), ("bias", bias)):

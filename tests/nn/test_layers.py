@@ -395,6 +395,15 @@ def distinct(cases):
     return labelled({case[0]: case for case in cases}.values())
 
 
+def test_cross_map_lrn_is_local_response_norm(rng):
+    x = nnrt.tensor(rng.standard_normal((2, 5, 3, 4)), requires_grad=True)
+    layer = nn.CrossMapLRN2d(3, alpha=0.5, k=2)
+    assert repr(layer) == "CrossMapLRN2d(3, alpha=0.5, beta=0.75, k=2)"
+    assert nnrt.equal(layer(x), nn.LocalResponseNorm(3, alpha=0.5, k=2)(x)) and nnrt.autograd.gradcheck(layer, [x])
+    with pytest.raises(ValueError, match=r"CrossMapLRN2d: input must have 4 dimensions .*, got shape \(5, 3, 4\)"):
+        layer(x[0])
+
+
 @pytest.mark.parametrize("name, kwargs, inputs", distinct(ACTIVATIONS + POOLING + OTHERS + LOSSES))
 def test_copies_compute_the_same(name, kwargs, inputs, rng):
     layer = build(nnrt, name, kwargs, np.float64).eval()
