@@ -360,7 +360,9 @@ newaxis = None
 # Packages that are imported when first named.
 _LAZY = ("nn", "optim", "data", "train", "io", "models", "runtime", "cuda", "linalg", "distributions", "backends")
 _LAZY_FROM = {"save": ".io", "load": ".io", "profiler": ".runtime", "feature_extractor": ".nn", "summary": ".train.summary"}
-_LAZY_FROM |= {"cdist": ".ops.distance"} | dict.fromkeys(("det", "inverse", "slogdet"), ".ops.linalg") | dict.fromkeys(
+_LAZY_FROM |= {"cdist": ".ops.distance"} | dict.fromkeys(
+    ("det", "inverse", "matrix_power", "pinverse", "slogdet"), ".ops.linalg"
+) | dict.fromkeys(
     (
         "adaptive_avg_pool1d", "alpha_dropout", "avg_pool1d", "bilinear", "cosine_similarity", "dropout", "group_norm",
         "hardshrink", "layer_norm", "max_pool1d", "max_pool2d", "max_pool3d", "pairwise_distance", "pdist", "rms_norm",
@@ -408,8 +410,6 @@ _ELSEWHERE = {
     "combinations": "itertools.combinations",
     "frombuffer": "nnrt.from_numpy(numpy.frombuffer(...))",
     "set_default_tensor_type": "nnrt.set_default_dtype",
-    "matrix_power": "numpy.linalg.matrix_power",
-    "pinverse": "numpy.linalg.pinv; nnrt.linalg.solve and svd have gradients",
     "embedding_bag": "nnrt.nn.functional.embedding_bag",
     "embedding": "nnrt.nn.functional.embedding(indices, weight)",
 } | dict.fromkeys(("svd", "qr", "cholesky", "eig", "lu", "lstsq"), "nnrt.linalg, or numpy.linalg without gradients")

@@ -1,4 +1,4 @@
-"""torch.linalg's names: norms, inverses, determinants and decompositions of matrices. See nnrt.ops.linalg."""
+"""torch.linalg's names: norms, powers, inverses, least squares, determinants, decompositions. See nnrt.ops.linalg."""
 
 from .ops.linalg import (
     LinAlgError,
@@ -7,8 +7,11 @@ from .ops.linalg import (
     eigh,
     eigvalsh,
     inv,
+    lstsq,
     matrix_norm,
+    matrix_power,
     norm,
+    pinv,
     qr,
     slogdet,
     solve,
@@ -18,6 +21,6 @@ from .ops.linalg import (
 )
 
 __all__ = [
-    "LinAlgError", "cholesky", "det", "eigh", "eigvalsh", "inv", "matrix_norm", "norm", "qr", "slogdet", "solve", "svd",
-    "svdvals", "vector_norm",
+    "LinAlgError", "cholesky", "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_norm", "matrix_power", "norm", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "vector_norm",
 ]  # fmt: skip

@@ -23,6 +23,17 @@ OPS = {
     "solve broadcast": (lambda t, a, b: t.solve(a, b), (3, 3), (2, 3, 4)),
     "solve right": (lambda t, a, b: t.solve(a, b, left=False), (3, 3), (2, 3)),
     "det": (lambda t, a: t.det(a), (2, 3, 3)),
+    **{f"matrix_power {n}": (lambda t, a, n=n: t.matrix_power(a, n), (2, 3, 3)) for n in (-3, -1, 1, 2, 3, 6)},
+    "pinv": (lambda t, a: t.pinv(a), (2, 4, 3)),
+    "pinv wide": (lambda t, a: t.pinv(a, 1e-3), (2, 3, 4)),
+    "pinv of rank 2": (lambda t, a, b: t.pinv(a @ b, rtol=1e-3), (4, 2), (2, 3)),
+    "pinv hermitian": (lambda t, a: t.pinv(a @ a.mT, atol=0.01, hermitian=True), (2, 3, 3)),
+    "lstsq": (lambda t, a, b: t.lstsq(a, b)[0], (2, 5, 3), (2, 5, 2)),
+    "lstsq wide": (lambda t, a, b: t.lstsq(a, b)[0], (2, 3, 5), (2, 3, 2)),
+    "lstsq vectors": (lambda t, a, b: t.lstsq(a, b)[0], (2, 5, 3), (2, 5)),
+    "lstsq broadcast": (lambda t, a, b: t.lstsq(a, b, driver="gels")[:2], (1, 5, 3), (2, 5, 2)),
+    "lstsq vector": (lambda t, a, b: t.lstsq(a, b, driver="gelsd")[:2], (5, 3), (5,)),
+    "lstsq of rank 2": (lambda t, a, b, c: t.lstsq(a @ b, c, 1e-3, driver="gelss")[0], (4, 2), (2, 3), (4, 2)),
     "slogdet": (lambda t, a: t.slogdet(a)[1], (2, 3, 3)),
     "qr": (lambda t, a: (t.qr(a)[0] ** 2, t.qr(a)[1].abs()), (2, 4, 3)),
     "svd": (lambda t, a: (t.svd(a, full_matrices=False)[0] ** 2, t.svd(a)[1], t.svd(a, full_matrices=False)[2] ** 2), (2, 4, 3)),
@@ -106,6 +117,38 @@ def test_norms_of_matrices_without_rows(order):
     assert a.grad.shape == a.shape
 
 
+@pytest.mark.parametrize("driver", [None, "gels", "gelsy", "gelsd", "gelss"])
+@pytest.mark.parametrize(
+    "shapes", [((5, 3), (5, 2)), ((2, 3, 3), (2, 3)), ((0, 3), (0, 2)), ((3, 0), (3, 2)), ((1, 4, 2), (2, 4, 1))]
+)
+def test_what_lstsq_returns_besides(driver, shapes, rng, torch):
+    a, b = inputs(rng, shapes)
+    got = linalg.lstsq(nnrt.tensor(a), nnrt.tensor(b), driver=driver)
+    want = torch.linalg.lstsq(torch.tensor(a), torch.tensor(b), driver=driver)
+    assert got._fields == ("solution", "residuals", "rank", "singular_values")
+    for name, y, t in zip(got._fields, got, want):
+        if name == "residuals" and 0 in a.shape:
+            continue  # torch's are those of gels alone
+        assert (y.shape, y.dtype) == (tuple(t.shape), t.numpy().dtype), name
+        np.testing.assert_allclose(y.numpy(), t.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (2, 0, 3), (0, 3, 3)])
+def test_powers_and_pseudoinverses_of_little(shape, torch):
+    x, t = nnrt.zeros(*shape), torch.zeros(*shape)
+    assert linalg.pinv(x).shape == tuple(torch.linalg.pinv(t).shape)
+    ones = nnrt.ones(2, 2, dtype=nnrt.int32)
+    for n in (0, 1, 2, 5):
+        y = linalg.matrix_power(ones, n)
+        want = torch.linalg.matrix_power(torch.ones(2, 2, dtype=torch.int32), n)
+        assert y.tolist() == want.tolist() and y.dtype == "int32" and y.data_ptr() != ones.data_ptr()
+    a = nnrt.tensor([[2.0, 1.0], [1.0, 1.0]])
+    assert a.matrix_power(-2).allclose(nnrt.matrix_power(a.inverse(), 2)) and a.pinverse().allclose(nnrt.pinverse(a))
+    assert linalg.pinv(a, atol=10.0).abs().sum().item() == 0
+    both = linalg.pinv(nnrt.stack([a, a]), rtol=nnrt.tensor([0.0, 0.9]))  # of the second matrix one value is left
+    assert both[0].allclose(a.inverse()) and linalg.svdvals(both[1])[1].item() < 1e-6
+
+
 def test_a_singular_matrix_has_cofactors():
     a = nnrt.tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
     linalg.det(a).backward()
@@ -123,6 +166,14 @@ A = nnrt.ones(2, 3, 3)
         (lambda: linalg.det(A.half()), RuntimeError, "det: A must be float32 or float64, got float16"),
         (lambda: linalg.solve(A, nnrt.ones(2, 4, 1)), RuntimeError, r"solve: B must have 3 rows as A \(2, 3, 3\), got shape"),
         (lambda: linalg.solve(A, A.double()), RuntimeError, "solve: A and B must have one dtype, got float32 and float64"),
+        (lambda: linalg.matrix_power(A[:, :2], 2), RuntimeError, r"matrix_power: A must be square .*, got shape \(2, 2, 3\)"),
+        (lambda: linalg.matrix_power(A, 2.0), TypeError, "matrix_power: n must be an int, got float"),
+        (lambda: linalg.matrix_power(A, -1), linalg.LinAlgError, "inv: singular matrix"),
+        (lambda: linalg.pinv(A.long()), RuntimeError, "pinv: A must be float32 or float64, got int64"),
+        (lambda: linalg.lstsq(A, A.double()), RuntimeError, "lstsq: A and B must have one dtype, got float32 and float64"),
+        (lambda: linalg.lstsq(A, A, driver="qr"), RuntimeError, "lstsq: driver must be .*, got 'qr'"),
+        (lambda: linalg.lstsq(A, A[:, :2]), RuntimeError, r"lstsq: B must be \(\*, 3, K\) or \(\*, 3\) for A .*, got shape"),
+        (lambda: linalg.lstsq(A, A, driver="gels"), linalg.LinAlgError, r"full rank 3, got ranks \[1, 1\]"),
         (lambda: linalg.cholesky(-A), linalg.LinAlgError, "cholesky: matrix is not positive definite"),
         (lambda: linalg.qr(A, "full"), RuntimeError, "qr: mode must be .*, got 'full'"),
         (lambda: linalg.norm(A, 2), RuntimeError, r"norm: with ord=2 and no dim A must have 1 or 2 dimensions, got shape"),

@@ -97,6 +97,16 @@ def inverse(x):
     return _linalg().inv(x)
 
 
+def matrix_power(x, n):
+    """nnrt.linalg.matrix_power."""
+    return _linalg().matrix_power(x, n)
+
+
+def pinverse(x, rcond=1e-15):
+    """nnrt.linalg.pinv, with torch's older and smaller rcond."""
+    return _linalg().pinv(x, rcond)
+
+
 def slogdet(x):
     """nnrt.linalg.slogdet."""
     return _linalg().slogdet(x)

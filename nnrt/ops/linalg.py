@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import memory
 from ..autograd import record, record_many
-from ..tensor import wrap
-from . import elementwise, reduce, unary
+from ..tensor import Tensor, wrap
+from . import create, elementwise, reduce, unary
 from ._axes import axis_of
 from .convert import to
 from .promotion import as_tensor
@@ -23,6 +23,7 @@ SLogDet = namedtuple("slogdet", "sign logabsdet")
 QR = namedtuple("qr", "Q R")
 SVD = namedtuple("svd", "U S Vh")
 Eigh = namedtuple("eigh", "eigenvalues eigenvectors")
+LstSq = namedtuple("lstsq", "solution residuals rank singular_values")
 
 
 class LinAlgError(RuntimeError):
@@ -120,6 +121,113 @@ def slogdet_backward(node, dy):
 
 
 inverse = inv  # torch's other name
+
+
+def matrix_power(A, n):
+    """The product of n factors A (*, N, N), of any dtype; I for n = 0, the inverse's power for n < 0."""
+    A = as_tensor("matrix_power", A)
+    if A.array.ndim < 2 or A.array.shape[-1] != A.array.shape[-2]:
+        raise RuntimeError(f"matrix_power: A must be square matrices (*, N, N), got shape {A.array.shape}")
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"matrix_power: n must be an int, got {type(n).__name__}")
+    n = n.__index__()
+    if n == 0:
+        return create.eye(A.array.shape[-1], dtype=A.array.dtype).expand(A.array.shape).clone()
+    if n < 0:
+        A, n = inv(A), -n
+    y = None
+    while n:  # A, A², A⁴, ...: those of n's binary digits are multiplied
+        if n & 1:
+            y = A if y is None else y @ A
+        n >>= 1
+        A = A @ A if n else A
+    return y.clone() if y is A else y
+
+
+# ---- pseudoinverse and least squares ----
+
+
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None):
+    """The pseudoinverse A⁺ (*, N, M) of A (*, M, N), by its singular values.
+
+    Those of at most max(atol, rtol times the largest) count as 0. rtol (or rcond, its other name): max(M, N) times the
+    dtype's precision by default, 0 where atol is above 0. Numbers, or tensors of A's batch. hermitian: A is symmetric and its
+    lower triangle is read. The gradient is that of a constant rank.
+    """
+    A = _matrix("pinv", A, hermitian)
+    atol, rtol = (v.numpy() if isinstance(v, Tensor) else v for v in (atol, rcond if rtol is None else rtol))
+    y = _pseudoinverse("pinv", A.array, atol, rtol, hermitian)[0]
+    return record(y, pinv_backward, (A,), (A, y))
+
+
+def pinverse(input, rcond=1e-15):
+    """:func:`pinv` under torch's older name and with its smaller rcond."""
+    return pinv(input, rcond)
+
+
+def pinv_backward(node, dy):
+    """dA = -A⁺ᵀ dY A⁺ᵀ + (I - A A⁺) dYᵀ A⁺ A⁺ᵀ + A⁺ᵀ A⁺ dYᵀ (I - A⁺ A). Golub and Pereyra, 1973."""
+    a, y = node.saved
+    return (_through_pinv(a, y, dy),)
+
+
+def _through_pinv(a, y, dy):
+    left, right = _t(dy) @ y @ _t(y), _t(y) @ y @ _t(dy)
+    return left - a @ (y @ left) + right - (right @ y) @ a - _t(y) @ dy @ _t(y)
+
+
+def _pseudoinverse(op, a, atol, rtol, hermitian=False):
+    """(A⁺, the rank, the singular values)"""
+    if rtol is None:
+        rtol = 0 if atol is not None and np.any(np.asarray(atol) > 0) else max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    if a.size == 0:  # numpy refuses these
+        batch = a.shape[:-2]
+        empty = np.zeros((*batch, min(a.shape[-2:])), a.dtype)
+        return np.zeros((*batch, a.shape[-1], a.shape[-2]), a.dtype), np.zeros(batch, np.int64), empty
+    u, s, vh = _numpy(op, np.linalg.svd, a, full_matrices=False, hermitian=hermitian)
+    kept = s > np.maximum(0 if atol is None else atol, rtol * s[..., 0])[..., None]
+    inverse = np.divide(1, s, out=np.zeros_like(s), where=kept)
+    return (_t(vh) * inverse[..., None, :]) @ _t(u), kept.sum(-1, dtype=np.int64), s
+
+
+def lstsq(A, B, rcond=None, *, driver=None):
+    """(solution, residuals, rank, singular_values) of min ‖A X - B‖: X = A⁺ B (*, N, K) of A (*, M, N) and B (*, M, K) or (*, M).
+
+    rcond: singular values of at most rcond times the largest count as 0; max(M, N) times the dtype's precision by default.
+    driver says what is returned besides, as torch's do: "gelsy" (default) the rank, "gelsd" and "gelss" rank, singular values
+    and residuals, Σ (A X - B)² by column, "gels" residuals alone and a LinAlgError where A has not full rank. The others, and
+    residuals where M <= N or A has not full rank, are empty.
+    """
+    A, B = _matrix("lstsq", A), as_tensor("lstsq", B)
+    a, b = A.array, B.array
+    if driver not in (None, "gelsy", "gels", "gelsd", "gelss"):
+        raise RuntimeError(f"lstsq: driver must be 'gelsy', 'gels', 'gelsd' or 'gelss', got {driver!r}")
+    if b.dtype != a.dtype:
+        raise RuntimeError(f"lstsq: A and B must have one dtype, got {a.dtype} and {b.dtype}")
+    vector = b.ndim == a.ndim - 1
+    if vector and b.shape != a.shape[:-1] or not vector and (b.ndim != a.ndim or b.shape[-2] != a.shape[-2]):
+        raise RuntimeError(f"lstsq: B must be (*, {a.shape[-2]}, K) or (*, {a.shape[-2]}) for A {a.shape}, got shape {b.shape}")
+    y, rank, s = _pseudoinverse("lstsq", a, None, rcond)
+    whole = bool((rank == s.shape[-1]).all())
+    if driver == "gels" and not whole:
+        raise LinAlgError(f"lstsq: driver 'gels' wants matrices of full rank {s.shape[-1]}, got ranks {rank.tolist()}")
+    columns = B.unsqueeze(-1) if vector else B
+    x = record(y @ columns.array, lstsq_backward, (A, columns), (A, columns, y))
+    simple = driver in (None, "gelsy")
+    if simple or not whole or a.shape[-2] <= a.shape[-1]:
+        residuals = create.empty(0, dtype=a.dtype)
+    else:
+        residuals = ((A @ x - columns) ** 2).sum(-2)
+    rank = create.empty(0, dtype=np.int64) if driver == "gels" else wrap(np.asarray(rank))
+    values = wrap(s) if driver in ("gelsd", "gelss") else create.empty(0, dtype=a.dtype)
+    return LstSq(x.squeeze(-1) if vector else x, residuals, rank, values)
+
+
+def lstsq_backward(node, dx):
+    """X = A⁺ B  =>  dB = A⁺ᵀ dX, dA⁺ = dX Bᵀ"""
+    a, b, y = node.saved
+    da = elementwise.sum_to(_through_pinv(a, y, dx @ _t(b)), a.shape) if node.needs(0) else None
+    return da, elementwise.sum_to(_t(y) @ dx, b.shape)
 
 
 # ---- decompositions ----
