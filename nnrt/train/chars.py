@@ -75,7 +75,7 @@ def add_arguments(parser):
     add("--sample-every", type=integer(1), default=250, metavar="N", help="steps between samples (default 250)")
     add("--out", default=os.path.join("runs", NAME), metavar="DIR", help="folder of the run (default runs/chars)")
     add("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
-    add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run")
+    add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run, or another task's")
     add("--progress", choices=("auto", "bar", "line", "epoch", "none"), default="auto", help="default auto")
 
 

@@ -86,7 +86,7 @@ def add_arguments(parser):
         help="folder of the run (default runs/digits)",
     )
     add("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
-    add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run")
+    add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run, or another task's")
     add("--progress", choices=("auto", "bar", "line", "epoch", "none"), default="auto", help="default auto")
 
 

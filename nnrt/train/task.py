@@ -119,12 +119,15 @@ def settle(args, task, defaults):
     """All options of a run: those given over the defaults, or with --resume the run's own.
 
     Raises RunError when there is nothing to resume, when an option given differs from the resumed
-    run's, and when a new run would replace an unfinished one.
+    run's, and when a new run would replace an unfinished one or files of anything but a run of this task.
     """
     given = {name: getattr(args, name) for name in defaults if getattr(args, name) is not None}
     checkpoint = os.path.join(args.out, "checkpoint")
     if not args.resume:
-        left = None if args.overwrite else _unfinished(args.out, checkpoint, task, defaults)
+        left = None
+        if not args.overwrite:
+            _check_same_task(args.out, task)
+            left = _unfinished(args.out, checkpoint, task, defaults)
         if left:
             raise RunError(
                 f"{args.out} holds an unfinished run ({left}): --resume continues it, "
@@ -139,6 +142,20 @@ def settle(args, task, defaults):
             flag = "--" + name.replace("_", "-")
             raise RunError(f"--resume keeps the run's own options: {flag} was {options[name]}, got {value}")
     return options
+
+
+def _check_same_task(folder, task):
+    """RunError where a run of this task would write over files that are not such a run's."""
+    names = written(folder)
+    if not names:
+        return
+    try:
+        found = read_config(folder, task)["task"]
+    except RunError:
+        found = None
+    if found != task:
+        what = f"{', '.join(names)} of something else" if found is None else f"a run of {found}, not of {task}"
+        raise RunError(f"{folder} holds {what}: --out DIR leaves it alone, --overwrite replaces it")
 
 
 def _unfinished(folder, checkpoint, task, defaults):

@@ -117,6 +117,31 @@ def test_stopped_and_resumed_runs_end_with_the_same_bits(model, tmp_path, monkey
     assert out.startswith("the ") and len(out) == 35
 
 
+def test_a_run_of_another_task_is_not_replaced_unasked(tmp_path, capsys):
+    digits = ("train", "digits", "--epochs", 1, "--hidden", 8, "--progress", "none")
+    words = ["train", "chars", "--text", tmp_path / "text", *SMALL, "--epochs", 1]
+    (tmp_path / "text").write_text(TEXT[:1300])
+    assert call(*digits, "--out", tmp_path / "a") == 0
+    before = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    capsys.readouterr()
+    assert call(*words, "--out", tmp_path / "a") == 2
+    err = capsys.readouterr().err
+    assert "holds a run of digits, not of chars" in err and "--out DIR" in err and "--overwrite" in err
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    assert call(*words, "--out", tmp_path / "a", "--overwrite") == 0 == call(*words, "--out", tmp_path / "a")
+    capsys.readouterr()
+    assert call(*digits, "--out", tmp_path / "a") == 2
+    assert "holds a run of chars, not of digits" in capsys.readouterr().err
+    for text in ('{"hidden_size": 8}', "{"):
+        (tmp_path / "a/config.json").write_text(text)
+        assert call(*words, "--out", tmp_path / "a") == 2
+        err = capsys.readouterr().err
+        assert "config.json, " in err and "of something else" in err
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/notes.txt").write_text("mine")
+    assert call(*words, "--out", tmp_path / "b") == 0
+
+
 def test_a_killed_run_resumes_from_its_last_checkpoint(whole, text, tmp_path):
     words = ("--text", text, *SMALL, "--epochs", 6, "--lr", 0.02, "--sample-every", 100)
     process = start(tmp_path, "train", "chars", *words)
