@@ -34,6 +34,18 @@ def test_cross_entropy_of_large_logits(offset):
     np.testing.assert_allclose(x.grad.numpy(), [[p - 1, 1 - p], [1, -1]], atol=1e-9)
 
 
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_cross_entropy_without_classes(reduction, smoothing, rows):
+    for target in (np.full(rows, -100), np.zeros((rows, 0))):
+        x = tensor(np.zeros((rows, 0)), True)
+        y = L.cross_entropy(x, tensor(target), reduction=reduction, label_smoothing=smoothing)
+        y.sum().backward()
+        mean_of_none = reduction == "mean" and (not rows or target.ndim == 1)
+        assert x.grad.shape == (rows, 0) and (np.isnan(y.item()) if mean_of_none else not y.detach().numpy().any())
+
+
 INF, NAN = np.inf, np.nan
 ODD_ROWS = [
     *[[0.5, INF, -1, 2], [INF, INF, 0, 1], [-INF, INF, 0, 1], [INF] * 4, [-INF] * 4],

@@ -63,6 +63,11 @@ _KINDS = {
         ufunc(lambda x, t, w, a: (1 + (w - 1) * t) * sigmoid(x) - w * t),
         ufunc(lambda x, t, w, a: (w - 1) * softplus(-x) - x),
     ),
+    "bce_logits, w = 1": (
+        ufunc(lambda x, t, w, a: (1 - t) * x + softplus(-x)),
+        ufunc(lambda x, t, w, a: sigmoid(x) - t),
+        ufunc(lambda x, t, w, a: -x),
+    ),
     "kl": (
         ufunc(lambda x, t, w, a: (0.0 if t == 0 else t * log(t)) - t * x),
         ufunc(lambda x, t, w, a: -t),
@@ -77,12 +82,17 @@ _KINDS = {
 # fmt: on
 
 
+def _kind(kind, w):
+    """The kind's functions. Without w an infinite t meets no 0 of w - 1."""
+    return _KINDS["bce_logits, w = 1" if kind == "bce_logits" and w is None else kind]
+
+
 def pointwise(y, x, t, w, kind, a):
-    run(_KINDS[kind][0], y, x, t, 1.0 if w is None else w, float(a))
+    run(_kind(kind, w)[0], y, x, t, 1.0 if w is None else w, float(a))
 
 
 def pointwise_total(y, x, t, w, kind, a, divisor):
-    value, a = _KINDS[kind][0], x.dtype.type(a)
+    value, a = _kind(kind, w)[0], x.dtype.type(a)
     w = np.broadcast_to(x.dtype.type(1), x.shape) if w is None else w
     flat = [v.ravel(order="K") for v in (x, t)] + [w.ravel(order="K") if w.strides == x.strides else w.reshape(-1)]
     chunks = -(-x.size // CHUNK)
@@ -108,7 +118,7 @@ def _scaled(d, dy, scale):
 
 def pointwise_backward(dx, dt, dy, x, t, w, kind, a, scale):
     dy = dy.reshape(x.shape if dy.size == x.size else ())
-    for d, function in zip((dx, dt), _KINDS[kind][1:]):
+    for d, function in zip((dx, dt), _kind(kind, w)[1:]):
         if d is not None:
             run(function, d, x, t, 1.0 if w is None else w, float(a))
             run(_scaled, d, d, dy, float(scale))

@@ -38,7 +38,12 @@ def _log_or_zero(t):
     return np.where(t == 0, 0, np.log(np.where(t == 0, 1, t)) + 1)
 
 
-# kind: l, dl/dx, dl/dt as functions of x, t, the weight w of the positive term, the constant a.
+def _plus(t, w):
+    return 1 if w is None else 1 + (w - 1) * t
+
+
+# kind: l, dl/dx, dl/dt as functions of x, t, the weight w of the positive term (None: 1, which no infinite t makes NaN), the
+# constant a.
 # fmt: off
 _KINDS = {
     "mse": (
@@ -67,9 +72,9 @@ _KINDS = {
         lambda x, t, w, a: _log(1 - x) - _log(x),
     ),
     "bce_logits": (
-        lambda x, t, w, a: (1 - t) * x + (1 + (w - 1) * t) * _softplus(-x),
-        lambda x, t, w, a: (1 + (w - 1) * t) * _sigmoid(x) - w * t,
-        lambda x, t, w, a: (w - 1) * _softplus(-x) - x,
+        lambda x, t, w, a: (1 - t) * x + _plus(t, w) * _softplus(-x),
+        lambda x, t, w, a: _plus(t, w) * _sigmoid(x) - (t if w is None else w * t),
+        lambda x, t, w, a: -x if w is None else (w - 1) * _softplus(-x) - x,
     ),
     "kl": (
         lambda x, t, w, a: _times_log(t) - t * x,
@@ -88,20 +93,19 @@ _KINDS = {
 def pointwise(y: Out, x, t, w, kind, a):
     """y = l(x, t). All arrays of one shape and dense memory order; w may be None (1)."""
     with np.errstate(all="ignore"):
-        y[...] = _KINDS[kind][0](x, t, 1 if w is None else w, x.dtype.type(a))
+        y[...] = _KINDS[kind][0](x, t, w, x.dtype.type(a))
 
 
 def pointwise_total(y: Out, x, t, w, kind, a, divisor):
     """y, 0-d, = Σ l(x, t) / divisor."""
     with np.errstate(all="ignore"):
-        l = _KINDS[kind][0](x, t, 1 if w is None else w, x.dtype.type(a))
+        l = _KINDS[kind][0](x, t, w, x.dtype.type(a))
         y[...] = l.sum(dtype=np.float64) / np.float64(divisor)
 
 
 def pointwise_backward(dx: Out, dt: Out, dy, x, t, w, kind, a, scale):
     """dx = dy scale dl/dx and dt = dy scale dl/dt; either may be None."""
     _, by_x, by_t = _KINDS[kind]
-    w = 1 if w is None else w
     g = (dy if dy.size == x.size else dy.reshape(())) * x.dtype.type(scale)
     if dy.size == x.size:
         g = g.reshape(x.shape)
@@ -150,7 +154,7 @@ def cross_entropy(loss: Out, lse: Out, x, target, weight, outer, n, inner, ignor
         logp, total = _shifted(x, outer, n, inner)
         l = -(1 - smoothing) * np.where(at, logp * hot, 0).sum(axis=1, keepdims=True)
         if smoothing:
-            l = l - smoothing / n * (logp * w).sum(axis=1, keepdims=True)
+            l = l - smoothing / max(n, 1) * (logp * w).sum(axis=1, keepdims=True)
         _store(loss, np.where(kept, l, 0))
         _store(lse, total)
 
@@ -163,7 +167,7 @@ def cross_entropy_backward(
     p = exp(x - lse), b_c = (1-ε) w_t onehot_c + ε/C w_c.
     """
     hot, kept, w = _one_hot(target, weight, outer, n, inner, ignore_index, x.dtype)
-    b = (1 - smoothing) * hot + smoothing / n * w
+    b = (1 - smoothing) * hot + smoothing / max(n, 1) * w
     g = (dy.reshape(1, 1, 1) if dy.size == 1 else dy.reshape(outer, 1, inner)) * scale
     with np.errstate(all="ignore"):
         p = np.exp(_cube(x, outer, n, inner) - lse.reshape(outer, 1, inner))
@@ -173,7 +177,7 @@ def cross_entropy_backward(
 def cross_entropy_soft(loss: Out, lse: Out, x, q, weight, outer, n, inner, smoothing):
     """l = Σ_c w_c ((1-ε) q_c + ε/C) (lse - x_c)."""
     w = np.ones(n, x.dtype) if weight is None else weight
-    b = ((1 - smoothing) * _cube(q, outer, n, inner) + smoothing / n) * w.reshape(1, n, 1)
+    b = ((1 - smoothing) * _cube(q, outer, n, inner) + smoothing / max(n, 1)) * w.reshape(1, n, 1)
     with np.errstate(all="ignore"):
         logp, total = _shifted(x, outer, n, inner)
         _store(loss, -(logp * b).sum(axis=1))
@@ -190,7 +194,7 @@ def cross_entropy_soft_backward(dx: Out, dq: Out, dy, x, lse, q, weight, outer, 
     with np.errstate(all="ignore"):
         logp = _cube(x, outer, n, inner) - lse.reshape(outer, 1, inner)
         if dx is not None:
-            b = ((1 - smoothing) * _cube(q, outer, n, inner) + smoothing / n) * w
+            b = ((1 - smoothing) * _cube(q, outer, n, inner) + smoothing / max(n, 1)) * w
             _store(dx, g * (np.exp(logp) * b.sum(axis=1, keepdims=True) - b))
         if dq is not None:
             _store(dq, g * (-(1 - smoothing) * w * logp))

@@ -80,6 +80,19 @@ def _pointwise(kind, a, weighted, n):
     ]
 
 
+def _at_infinity(kind, part):
+    """All pairs of x and t from the ends of their domains, without a weight: targets need not be probabilities."""
+    ends = [-np.inf, -1.5, 0.0, 0.25, 1.0, 2.0, np.inf, np.nan] if kind != "bce" else [0.0, 0.25, 1.0]
+
+    def make(rng, dtype):
+        x, t = np.array([(x, t) for x in ends for t in (-np.inf, -1.5, 0.0, 0.25, 1.0, np.inf)], dtype).T.copy()
+        if part == "pointwise":
+            return [Output(x.shape), x, t, None, kind, 0.0]
+        return [Output(x.shape), Output(x.shape), np.asarray(0.5, dtype), x, t, None, kind, 0.0, 1.0]
+
+    return Kernel(f"loss.{part}", f"{kind}-infinite", make, tol=TOL)
+
+
 def _targets(rng, c):
     t = rng.integers(0, c[1], (c[0], c[2]))
     t[rng.random(t.shape) < 0.2] = IGNORED
@@ -206,6 +219,14 @@ KERNELS = [
         for case in _ctc(*shape)
     ],
     *[case for kind in KINDS for n in SIZES for case in _pointwise(*kind, n)],
+    *[_at_infinity(kind, part) for kind in ("bce_logits", "bce", "mse") for part in ("pointwise", "pointwise_backward")],
+    *[
+        case
+        for c in [(3, 0, 1), (2, 0, 3)]
+        for smoothing in (0.0, 0.3)
+        for case in _classes(c, False, smoothing, True)
+        if "soft" in case.kernel
+    ],
     *[
         case
         for c in CUBES
