@@ -11,7 +11,7 @@ import pytest
 from nnrt import config, registry
 from nnrt._ref import Out
 from tests.cases import Output, Packed
-from tests.conftest import collect, families
+from tests.conftest import cases_of, collect, families
 
 # NNRT_BACKEND narrows what is held against _ref.
 OTHERS = [b for b in registry.available() if b != "ref" and b in registry.order()]
@@ -61,6 +61,26 @@ def filled(arg, dtype):
     if arg.keep is not None:
         array[...] = arg.keep
     return array
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_ref_warns_of_nothing(family, rng):
+    """Infinities, NaN and numbers whose sums and products overflow, in three cases of each kernel."""
+    calls = {}
+    for case in cases_of("KERNELS", family):
+        if np.float32 in case.dtypes and case.kernel != "random.permutation":  # its numbers are places
+            calls.setdefault(case.kernel, []).append(case)
+    with registry.using("ref"):
+        for kernel, cases in calls.items():
+            for case, value in zip(cases[:: len(cases) // 3 or 1], (np.inf, 3e38, np.nan)):
+                args = case.args(rng, np.float32)
+                made, outputs = make(args, np.float32, family_of("ref", kernel))
+                for arg in [made[i] for i in range(len(made)) if i not in outputs]:
+                    for a in arrays_of(arg):
+                        if a.dtype.kind == "f" and a.dtype.itemsize > 2 and a.flags.writeable:
+                            a[...] = np.where(rng.random(a.shape) < 0.5, value, a)
+                getattr(registry.family(kernel.partition(".")[0]), kernel.partition(".")[2])(*made)
 
 
 def arrays_of(arg):

@@ -9,5 +9,6 @@ from typing import Annotated
 import numpy as np
 
 Out = Annotated[np.ndarray, "output"]
-# As compiled kernels: overflow, NaN and infinity are results, of which nobody is warned.
+# As compiled kernels: overflow, NaN and infinity are results, of which nobody is warned. The registry puts it around every
+# kernel; here it stands where kernels of other back-ends call these.
 quiet = np.errstate(all="ignore")
