@@ -11,14 +11,14 @@ from tests.test_winograd import close, under
 
 BACKENDS = [b for b in registry.available() if b in registry.order()]
 EACH_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
-FORMS = pytest.mark.parametrize(("tile", "taps"), [(4, 3), (2, 5)])
+EACH_TAPS = pytest.mark.parametrize("taps", [3, 5])
 
 
 def gradients(backend, x, dy, taps, padding, groups=1, bias=True):
-    """dw and db of the kernel with the tile that goes along rows, checked against sums over the taps."""
+    """dw and db of the kernel, checked against sums over the taps."""
     c, o = x.shape[4] // groups, dy.shape[4]
     dw, db = np.full((o, c, 1, taps, taps), np.nan, x.dtype), np.full(o, np.nan, x.dtype) if bias else None
-    kernel_of(backend, "winograd.filter_backward")(dw, db, x, dy, (0, *padding), 7 - taps, groups)
+    kernel_of(backend, "winograd.rows_filter_backward")(dw, db, x, dy, (0, *padding), groups)
     terms = dy[..., 0].size
     for i, j, at in under(x, taps, dy.shape, 0, *padding):
         parts = (a.reshape(-1, groups, a.shape[-1] // groups) for a in (dy[:, 0].astype(np.float64), at))
@@ -34,9 +34,9 @@ def arrays(rng, n, h, w, c, o, taps, padding):
 
 
 @EACH_BACKEND
-@FORMS
+@EACH_TAPS
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 2), (2, 0), (0, 1)], ids=str)
-def test_every_width(backend, tile, taps, padding, rng):
+def test_every_width(backend, taps, padding, rng):
     """One to four channels and any number of outputs, tiles that are not full, some blocks of them."""
     outputs = (1, 16, 20, 32, 33, 64)
     for w in (*range(1, 21), 35, 67, 130):
@@ -63,8 +63,8 @@ def test_groups_of_16(backend, padding, rng):
 
 
 @EACH_BACKEND
-@FORMS
-def test_padding_on_one_side_and_cut_away(backend, tile, taps, rng):
+@EACH_TAPS
+def test_padding_on_one_side_and_cut_away(backend, taps, rng):
     """The far side's follows from dy's size; where it is negative, pixels of x meet nothing."""
     for c, groups in ((3, 1), (16, 8)) if taps == 3 else ((3, 1),):
         x = rng.standard_normal((2, 1, 9, 13, c * groups)).astype(np.float32)
@@ -74,8 +74,8 @@ def test_padding_on_one_side_and_cut_away(backend, tile, taps, rng):
 
 
 @EACH_BACKEND
-@FORMS
-def test_no_images(backend, tile, taps, rng):
+@EACH_TAPS
+def test_no_images(backend, taps, rng):
     x, dy = arrays(rng, 0, 9, 9, 3, 32, taps, (1, 1))
     dw, db = gradients(backend, x, dy, taps, (1, 1))
     assert not dw.any() and not db.any()
@@ -100,6 +100,7 @@ def test_bit_equal_at_any_number_of_threads(backend, taps, c, o, groups, rng):
         ((5, 3, 32, 32), (32, 3, 3, 3), dict(padding=1)),
         ((8, 1, 28, 28), (64, 1, 5, 5), dict(padding=2)),
         ((2, 512, 14, 14), (512, 16, 3, 3), dict(padding=1, groups=32)),
+        ((1, 512, 27, 14), (512, 16, 3, 3), dict(padding=2, groups=32, dilation=(3, 2))),
     ],
 )
 def test_gradients_of_the_op(x, w, options, rng):
@@ -116,6 +117,6 @@ def test_gradients_of_the_op(x, w, options, rng):
     assert abs((turned.grad.numpy() * v).sum() - along) < 3e-6 * scale
     np.testing.assert_allclose(bias.grad.numpy(), dy.sum((0, 2, 3)), rtol=0, atol=1e-3)
     lanes = registry.resolve("depthwise", "lanes")[1](np.dtype(np.float32))
-    assert ("along rows" in nnrt.explain("conv2d", x.shape, w.shape, **options)) == (lanes == 16)
+    assert ("filter's gradient rows" in nnrt.explain("conv2d", x.shape, w.shape, **options)) == (lanes == 16)
     with config.use(precision="strict"):
-        assert "winograd" not in nnrt.explain("conv2d", x.shape, w.shape, **options)
+        assert "rows" not in nnrt.explain("conv2d", x.shape, w.shape, **options)

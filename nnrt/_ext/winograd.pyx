@@ -359,17 +359,11 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, p.x_pixel, 6 * g.vl))
 
 
-def along_rows(shape, dtype, tile, int64_t groups=1):
-    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
-    return bool(goes_along_rows(shape[4], tile, shape[1], shape[0] // groups, groups, np.dtype(dtype)))
-
-
 def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
     """dw[O, C/G, 1, r, r] = the sum over y's pixels of dy and the patch of x under it; db[O] of dy, or None."""
     cdef nnrt_winograd_args p
-    cdef int64_t taps = dw.shape[4], c = dw.shape[1]
-    cdef bint rows = goes_along_rows(taps, tile, c, dy.shape[4] // groups, groups, x.dtype)
-    cdef const nnrt_winograd_ops *ops = &table.rows if rows else kernels(tile, taps, c, dy.shape[4] // groups, x.dtype)
+    cdef int64_t taps = dw.shape[4]
+    cdef const nnrt_winograd_ops *ops = kernels(tile, taps, dw.shape[1], dy.shape[4] // groups, x.dtype)
     if ops == NULL:
         return _ref.filter_backward(dw, db, x, dy, padding, tile, groups)
     sum_filter(&p, ops, fill(&p, x, dy, padding, tile, 1, 1, groups), (tile + taps - 1) ** 2, dw, db, dy)
@@ -396,7 +390,7 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     p.dw = PyArray_DATA(dw)
     span(&dw_span, dw)
     with nogil:
-        rc = sum_rows(p, &rows, dw_span) if ops == &table.rows else sum_blocks(p, ops, k2, size, dw_span, &rows)
+        rc = sum_rows(p, k2, &rows, dw_span) if ops == &table.rows else sum_blocks(p, ops, k2, size, dw_span, &rows)
         if totals != NULL:
             if dtype == NNRT_F32:
                 add_up(<float *>PyArray_DATA(db), <float *>totals, rows, channels)
@@ -406,37 +400,6 @@ cdef int sum_filter(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dty
     if rc != 0:
         raise MemoryError("winograd.filter_backward: out of memory")
     return 0
-
-
-cdef bint goes_along_rows(int64_t taps, int64_t tile, int64_t c, int64_t o, int64_t groups, dtype) except -1:
-    # Few channels of x, or groups of 16.
-    if table.rows.sum.name == NULL or dtype.itemsize == 8 or taps + tile != 7 or taps == 4:
-        return False
-    return c <= 4 if groups == 1 else taps == 3 and c == o == 16
-
-
-cdef int sum_rows(nnrt_winograd_args *p, int64_t *rows, nnrt_span dw) noexcept nogil:
-    # rows: how many of p.totals come. A task's tiles, of four pixels, are images by bands of rows by blocks of tiles.
-    cdef int64_t taps = 7 - p.tile, points = taps + 3, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16
-    cdef int64_t panels = ceil_div(p.o, lanes)
-    cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1
-    p.tile, p.squares, p.across = 4, points, ceil_div(p.ow, 4)
-    p.across = ceil_div(p.across, ceil_div(p.across, ROW_TILES if p.groups == 1 else ROW_TILES // 2))
-    bands = ceil_div(p.oh, max(1, ROWS_BYTES // (4 * points * p.across * depth)))
-    p.high = ceil_div(p.oh, bands)
-    p.rows = max(1, ROWS_TILES // p.across) if p.groups == 1 else p.high
-    p.v_step = apart((p.high + taps - 1) * p.across * depth + 16, 4)
-    p.q_step = apart((min(p.rows, p.high) + 2 * around) * p.across * lanes, 4)
-    wide = whole(p.across, 4) * 4 + 8
-    p.s_block = points * taps * p.c * panels * lanes
-    rows[0] = p.parts = PARTS if p.groups == 1 else 1
-    p.work.flops = 2.0 * points * taps * p.n * p.oh * ceil_div(p.ow, 4) * p.c * p.o * p.groups
-    p.work.scratch = 4 * (points * (p.v_step + p.q_step) + (wide * p.c + 16) * (p.high + taps - 1) + 16 * wide + panels * lanes)
-    if p.groups > 1:
-        p.work.scratch += 4 * (p.s_block + 16 * taps * taps * p.c)
-        p.work.out[0] = dw
-        return launch_nogil(&table.rows.sum, p, p.groups)
-    return sum_and_finish(p, &table.rows, p.parts * p.s_block * 4, ceil_div(p.o, 16), 64 * taps * taps * p.c, dw)
 
 
 cdef int sum_and_finish(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t bytes, int64_t tasks, int64_t scratch,
@@ -551,7 +514,7 @@ cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t
     return rc
 
 
-# ---- 3x3 filters along rows alone; float64 and all below AVX-512 are _ref's ----
+# ---- along rows alone; float64 and all below AVX-512 are _ref's ----
 
 cdef bint in_rows(dtype) except -1:
     return table.rows.conv.name != NULL and dtype.itemsize == 4
@@ -620,6 +583,40 @@ cdef int launch_rows(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_
         rc = launch_nogil(&ops.conv, p, units * ceil_div(p.groups, p.group))
     give(f.u, bytes)
     return rc
+
+
+def rows_filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, int64_t groups=1):
+    """filter_backward of 3x3 and 5x5 filters."""
+    cdef nnrt_winograd_args p
+    cdef int64_t taps = dw.shape[4]
+    fill(&p, x, dy, padding, 4, 1, 1, groups)
+    if not in_rows(x.dtype) or not (taps in (3, 5) and p.c <= 4 if groups == 1 else taps == 3 and p.c == p.o == 16):
+        return _ref.rows_filter_backward(dw, db, x, dy, padding, groups)
+    sum_filter(&p, &table.rows, NNRT_F32, taps + 3, dw, db, dy)
+
+
+cdef int sum_rows(nnrt_winograd_args *p, int64_t points, int64_t *rows, nnrt_span dw) noexcept nogil:
+    # rows: how many of p.totals come. A task's tiles, of four pixels, are images by bands of rows by blocks of tiles.
+    cdef int64_t taps = points - 3, depth = 4 if p.c <= 4 else 16, lanes = 32 if p.c <= 4 else 16
+    cdef int64_t panels = ceil_div(p.o, lanes)
+    cdef int64_t bands, wide, around = 0 if p.c <= 4 else taps - 1
+    p.squares = points
+    p.across = ceil_div(p.across, ceil_div(p.across, ROW_TILES if p.groups == 1 else ROW_TILES // 2))
+    bands = ceil_div(p.oh, max(1, ROWS_BYTES // (4 * points * p.across * depth)))
+    p.high = ceil_div(p.oh, bands)
+    p.rows = max(1, ROWS_TILES // p.across) if p.groups == 1 else p.high
+    p.v_step = apart((p.high + taps - 1) * p.across * depth + 16, 4)
+    p.q_step = apart((min(p.rows, p.high) + 2 * around) * p.across * lanes, 4)
+    wide = whole(p.across, 4) * 4 + 8
+    p.s_block = points * taps * p.c * panels * lanes
+    rows[0] = p.parts = PARTS if p.groups == 1 else 1
+    p.work.flops = 2.0 * points * taps * p.n * p.oh * ceil_div(p.ow, 4) * p.c * p.o * p.groups
+    p.work.scratch = 4 * (points * (p.v_step + p.q_step) + (wide * p.c + 16) * (p.high + taps - 1) + 16 * wide + panels * lanes)
+    if p.groups > 1:
+        p.work.scratch += 4 * (p.s_block + 16 * taps * taps * p.c)
+        p.work.out[0] = dw
+        return launch_nogil(&table.rows.sum, p, p.groups)
+    return sum_and_finish(p, &table.rows, p.parts * p.s_block * 4, ceil_div(p.o, 16), 64 * taps * taps * p.c, dw)
 
 
 # ---- 4x4 filters with stride 2; float64 and less than 16 channels are _ref's ----

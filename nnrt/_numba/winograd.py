@@ -7,7 +7,14 @@ the transforms, then blocks of sums. `tiles` holds what each thread does; one ca
 import numpy as np
 
 from nnrt import memory
-from nnrt._ref.winograd import _matrices, _parts, rows_conv, rows_size, transform_rows  # noqa: F401  as specified
+from nnrt._ref.winograd import (  # noqa: F401  along rows as specified
+    _matrices,
+    _parts,
+    rows_conv,
+    rows_filter_backward,
+    rows_size,
+    transform_rows,
+)
 
 from . import linear, threads, tiles
 from .linear import bias_grad
@@ -132,11 +139,6 @@ def conv(y, x, u, b, residual, padding, taps, tile, activation, groups=1, backwa
     else:
         _products(y[:, 0], x[:, 0], u, b, padding[1:], 1, form)
     _finish(y, residual, activation)
-
-
-def along_rows(shape, dtype, tile, groups=1):
-    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
-    return False
 
 
 def filter_backward(dw, db, x, dy, padding, tile, groups=1):

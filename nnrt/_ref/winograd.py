@@ -55,6 +55,20 @@ _POINTS = {
         [0, _S, -_S, 2 * _S, -2 * _S],
         [1, -2 / 3, -2 / 3, 1 / 6, 1 / 6],
     ),
+    8: (
+        [
+            [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
+            [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
+            [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0],
+            [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
+            [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0],
+            [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
+            [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0],
+            [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
+        ],
+        [0, 1, -1, 2, -2, 1 / 2, -1 / 2],
+        [1, -2 / 9, -2 / 9, 1 / 90, 1 / 90, 32 / 45, 32 / 45],
+    ),
 }
 
 
@@ -63,12 +77,14 @@ def _powers(points, n):
     return np.vstack([np.vander(points, n, increasing=True), np.eye(n)[-1]])
 
 
-# (m, r): B^T [k, k], G [k, r], A^T [m, k]
-_MATRICES = {
-    (m, r): (np.array(bt), _powers(points, r) * [[f] for f in (*factors, 1)], _powers(points, m).T)
-    for m, r in ((2, 3), (4, 3), (2, 5), (3, 4), (2, 2), (4, 2))
-    for bt, points, factors in [_POINTS[m + r - 1]]
-}
+def _transforms(m, r):
+    """B^T [k, k], G [k, r], A^T [m, k]."""
+    bt, points, factors = _POINTS[m + r - 1]
+    return np.array(bt), _powers(points, r) * [[f] for f in (*factors, 1)], _powers(points, m).T
+
+
+_MATRICES = {form: _transforms(*form) for form in ((2, 3), (4, 3), (2, 5), (3, 4), (2, 2), (4, 2))}
+_ROWS = {taps: _transforms(4, taps) for taps in (3, 5)}  # along rows alone
 
 
 def _matrices(tile, taps, dtype):
@@ -146,11 +162,6 @@ def _filter(u, tile, backward, groups):
     return u
 
 
-def along_rows(shape, dtype, tile, groups=1):
-    """Whether filter_backward of w's shape transforms along rows alone, the taps down one by one, for explain()."""
-    return False
-
-
 @quiet
 def filter_backward(dw: Out, db: Out, x, dy, padding, tile, groups=1):
     """dw[O, C/G, 1, r, r] = Σ over y's pixels of dy and the patch of x under it; db[O] = Σ dy, or None."""
@@ -178,7 +189,7 @@ def _parts(groups, *arrays):
     return zip(*[[None] * groups if a is None else np.split(a, groups, axis=-1) for a in arrays])
 
 
-# ---- 3x3 filters along rows alone ----
+# ---- along rows alone, the taps down one by one: 3x3 filters, and the gradients of 3x3 and 5x5 filters ----
 
 
 def rows_size(shape, dtype):
@@ -190,28 +201,49 @@ def transform_rows(u: Out, w, backward, groups=1):
     """u = w G^T [3, 6, C, O], group after group; backward: as in transform_filter."""
     for part, of in zip(u.reshape(groups, -1), w.reshape(groups, -1, *w.shape[1:])):
         of = of[:, :, 0, ::-1, ::-1].transpose(2, 3, 0, 1) if backward else of[:, :, 0].transpose(2, 3, 1, 0)
-        part[...] = np.tensordot(of, _MATRICES[4, 3][1].astype(w.dtype), (1, 1)).transpose(0, 3, 1, 2).ravel()
+        part[...] = np.tensordot(of, _ROWS[3][1].astype(w.dtype), (1, 1)).transpose(0, 3, 1, 2).ravel()
 
 
+@quiet
 def rows_conv(y: Out, x, u, b, residual, padding, activation, groups=1, backward=False):
     """conv of 3x3 filters as Σ over their rows of A^T [(B^T d) ⊙ (G w)]; u: of transform_rows, or w itself."""
     if u.ndim > 1:
         w, u = u, np.empty(rows_size(u.shape, u.dtype), u.dtype)
         transform_rows(u, w, backward, groups)
-    bt, _, at = _matrices(4, 3, x.dtype)
-    (n, _, h, w, o), c = y.shape, x.shape[4] // groups
-    across = -(-w // 4)
-    wide = _shifted(x[:, 0], h + 2, 4 * across + 2, -padding[1], -padding[2])
-    squares = wide[:, :, np.arange(6)[:, None] + 4 * np.arange(across)]  # [N, H + 2, 6, across, C]
-    v = np.einsum("ej,nyjtgc->enytgc", bt, squares.reshape(*squares.shape[:4], groups, c))
-    u = u.reshape(groups, 3, 6, c, o // groups)
+    n, _, h, w, o = y.shape
+    v = _row_patches(x, h, w, padding, 3, groups)
+    u = u.reshape(groups, 3, 6, -1, o // groups)
     sums = sum(np.einsum("enytgc,geco->enytgo", v[:, :, k : k + h], u[:, k], optimize=True) for k in range(3))
-    out = np.einsum("ie,enytgo->nytigo", at, sums).reshape(n, 1, h, 4 * across, o)[:, :, :, :w]
+    out = np.einsum("ie,enytgo->nytigo", _ROWS[3][2].astype(x.dtype), sums).reshape(n, 1, h, -(-w // 4) * 4, o)[:, :, :, :w]
     if b is not None:
         out = out + b
     if residual is not None:
         out = out + residual
     y[...] = _activate(out, activation)
+
+
+@quiet
+def rows_filter_backward(dw: Out, db: Out, x, dy, padding, groups=1):
+    """filter_backward of 3x3 and 5x5 filters: each of their rows is G^T [Σ (B^T d) ⊙ (A dy)] over dy and x's rows under it."""
+    if db is not None:
+        bias_grad(db, dy.reshape(-1, dy.shape[4]))
+    (n, _, h, w, o), taps = dy.shape, dw.shape[4]
+    _, g, at = _ROWS[taps]
+    v = _row_patches(x, h, w, padding, taps, groups)
+    wide = np.zeros((n, h, -(-w // 4) * 4, o), dy.dtype)
+    wide[:, :, :w] = dy[:, 0]
+    q = np.einsum("ie,nytigo->enytgo", at.astype(x.dtype), wide.reshape(n, h, -(-w // 4), 4, groups, o // groups))
+    sums = [np.einsum("enytgc,enytgo->egoc", v[:, :, k : k + h], q, optimize=True) for k in range(taps)]
+    dw[...] = np.einsum("ej,kegoc->gockj", g.astype(x.dtype), sums).reshape(dw.shape)
+
+
+def _row_patches(x, h, w, padding, taps, groups):
+    """v = B^T d [k, N, H + taps - 1, tiles, G, C/G] of the k = taps + 3 pixels under each tile of four in rows of w."""
+    across, k = -(-w // 4), taps + 3
+    wide = _shifted(x[:, 0], h + taps - 1, 4 * across + taps - 1, -padding[1], -padding[2])
+    d = wide[:, :, np.arange(k)[:, None] + 4 * np.arange(across)]  # [N, H + taps - 1, k, tiles, C]
+    d = d.reshape(*d.shape[:4], groups, x.shape[4] // groups)
+    return np.einsum("ej,nyjtgc->enytgc", _ROWS[taps][0].astype(x.dtype), d)
 
 
 # ---- 4x4 filters with stride 2 ----

@@ -19,11 +19,7 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
     vectors of 16, where they crossed on Zen 5 with AVX-512.
     """
     g = geometry
-    can = possible(g, dtype, precision)
-    if task == "input" and blocks(g):
-        can = [how for how in can if "winograd" not in how]
-    if task == "filter" and "rows" in can:
-        can.remove("rows")
+    can = possible(task, g, dtype, precision)
     if g.op == "fft_conv" and "fft" in can:
         return "fft"
     if conv in can:
@@ -42,12 +38,14 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
     use = "filter" if task == "filter" else "once" if once else "kept"
-    if use == "filter" and precision == "fast" and vector >= 16 and _rows_pay(g, lanes, depth):
-        return f"winograd{7 - g.w[4]}"  # the tile of squares, for a kernel that does not go along rows
+    if use == "filter" and vector >= 16 and "rows" in can and _rows_pay(g, lanes):
+        return "rows"
     hows = ("direct", "winograd4", "winograd3", "winograd2")
     # Sums along rows alone take twice as many products as squares do, but transforms and filters that are small.
     few = g.groups > 1 and max(lanes, depth) <= 32 and _tiles("winograd4", g) <= 16
-    hows += ("rows",) if vector >= 16 and (few or max(lanes, depth) <= 16 or depth <= 4) else ()
+    hows += ("rows",) if use != "filter" and vector >= 16 and (few or max(lanes, depth) <= 16 or depth <= 4) else ()
+    if use == "filter" and vector >= 16 and g.groups == 1 and depth * max(blocks(g) and g.stride[1], 1) ** 2 <= 4:
+        hows = ("direct",)  # of channels as few as these transforming dy alone took 1.0 to 4 times as long
     hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
     near = vector >= 16 and g.groups >= 8 and max(lanes, depth) <= 32 and _tiles("winograd4", g) >= 64
     near = near and math.prod(g.y[:4]) * (lanes + depth) <= 1 << 17
@@ -65,22 +63,19 @@ def _slides(how, use, g, lanes):
     return how == "direct" or use == "once" and (lanes <= 16 or _tiles(how, g) <= 16)
 
 
-def _rows_pay(g, lanes, depth):
-    """Whether a filter's gradient goes fastest by Winograd along rows alone: of few channels, or of groups of 16."""
-    (n, d, h, w, _), taps = g.y, g.w[4]
-    if g.w[2:] not in ((1, 3, 3), (1, 5, 5)) or g.stride != (1, 1, 1) or g.dilation != (1, 1, 1) or g.padding[0] or not min(g.x):
-        return False
-    pixels = n * d * h * w
-    if g.groups > 1:
-        fits = taps == 3 and g.groups >= 8 and lanes == depth == 16
-        # more than a megabyte comes from memory, wider maps pay for squares
-        return fits and pixels >= 48 and w <= 32 and pixels * 32 <= 1 << 17
-    whole = w % 4 == 0 or w >= (32 if taps == 3 else 16)  # of tiles
-    return depth <= 4 and 3 * -(-lanes // 32) * 32 <= 4 * lanes and whole and pixels >= 4096
+def _rows_pay(g, lanes):
+    """Whether a filter's gradient that can go along rows alone is fastest so."""
+    n, d, h, w, _ = g.y
+    pixels, phases = n * d * h * w, math.prod(g.dilation)
+    if g.groups > 1:  # wider maps that come from memory pay for squares
+        near = pixels * 32 * g.groups <= 5 << 19
+        return g.groups >= 4 and pixels >= 48 * phases and (w <= 32 * g.dilation[2] or near)
+    whole = w % 4 == 0 or w >= (32 if g.w[4] == 3 else 16)  # of tiles
+    return phases == 1 and 3 * -(-lanes // 32) * 32 <= 4 * lanes and whole and pixels * lanes >= 3 << 15
 
 
-def possible(g, dtype, precision):
-    """The algorithms that can compute a convolution of this geometry and dtype."""
+def possible(task, g, dtype, precision):
+    """The algorithms that can compute a product of a convolution of this geometry and dtype."""
     found, whole = ["direct"], min(g.x) and min(g.y)
     if whole:
         found.append("fft")
@@ -93,15 +88,25 @@ def possible(g, dtype, precision):
     fits = g.groups == 1 or min(g.w[0] // g.groups, g.w[1]) >= 16
     if precision == "fast" and whole and g.padding[0] == 0 and fits and math.prod(g.dilation) <= 64:
         square, single = g.w[2:] if g.stride == (1, 1, 1) else None, dtype.itemsize == 4
-        if square == (1, 3, 3) or strided(g) and single or blocks(g) == 3:
+        over = 0 if task == "input" else blocks(g)
+        if square == (1, 3, 3) or strided(g) and single or over == 3:
             found += ["winograd4"]
-        if single and (square == (1, 4, 4) or blocks(g) == 4):
+        if single and (square == (1, 4, 4) or over == 4):
             found += ["winograd3"]
-        if single and square == (1, 3, 3) and g.dilation == (1, 1, 1):
+        if single and _in_rows(task, g, square):
             found += ["rows"]
         if single and (square == (1, 3, 3) or square == (1, 5, 5) and min(g.w[0] // g.groups, g.w[1]) >= 16 or strided(g)):
             found += ["winograd2"]
     return found
+
+
+def _in_rows(task, g, square):
+    """Whether these taps can go along rows alone: in a filter's gradient of few channels of x, or of groups of 16."""
+    if task != "filter":
+        return square == (1, 3, 3) and g.dilation == (1, 1, 1)
+    if g.groups > 1:
+        return square == (1, 3, 3) and g.w[1] == g.w[0] // g.groups == 16
+    return square in ((1, 3, 3), (1, 5, 5)) and g.w[1] <= 4
 
 
 def strided(g):
@@ -205,7 +210,7 @@ _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradi
     "pointwise": ("linear.gemm",) * 3,
     "depthwise": ("depthwise.conv", "depthwise.conv_transposed", "depthwise.filter_backward"),
     "winograd": ("winograd.conv", "winograd.conv", "winograd.filter_backward"),
-    "rows": ("winograd.rows_conv",) * 2,
+    "rows": ("winograd.rows_conv", "winograd.rows_conv", "winograd.rows_filter_backward"),
     "strided": ("winograd.strided_conv", "winograd.strided_conv_transposed", "winograd.strided_filter_backward"),
     "columns": ("linear.gemm",) * 3,
     "direct": ("conv.conv", "conv.conv_transposed", "conv.filter_backward"),
@@ -253,9 +258,6 @@ def _line(g, dtype, hows):
             family = "strided" if "winograd" in how and strided(g) else how.rstrip("234")
             kernel = _KERNELS[family][("forward", "input", "filter").index(task)]
             where = f"{kernel}, {registry.resolve(*kernel.split('.'))[0]}"
-            if task == "filter" and family == "winograd" and not blocks(g):
-                along = registry.resolve("winograd", "along_rows")[1]
-                how = "winograd along rows" if along(g.w, dtype, int(how[-1]), g.groups) else how
         parts.append(f"{name} {how} ({where})")
     return f"{g.text}, {dtype}: {'; '.join(parts)}"
 

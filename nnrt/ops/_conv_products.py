@@ -181,7 +181,10 @@ def filter_grad(dw, x, dy, g, db=None, made=None):
             size = dy.shape[2:4]
             x, padding = _dilated.split(x, size, g.w[4] - 1, d, padding[1:]), (0, 0, 0)
             dy = _dilated.split(dy, size, 0, d, (0, 0))
-        W.filter_backward(dw.reshape(g.w), db, x, dy, padding, int(how[-1]), g.groups)
+        if how == "rows":
+            W.rows_filter_backward(dw.reshape(g.w), db, x, dy, padding, g.groups)
+        else:
+            W.filter_backward(dw.reshape(g.w), db, x, dy, padding, int(how[-1]), g.groups)
 
 
 def _packed_matrix(w, cell, g):

@@ -85,6 +85,20 @@ def rows(shape):
     return Kernel("winograd.rows_conv", str(shape), args, tol)
 
 
+def rows_filter_backward(shape, taps):
+    n, h, w, c, o, groups, padding, far = shape
+    size, padding = output_size(taps, n, h, w, groups * c, groups * o, padding, far)
+
+    def args(rng, dtype):
+        x, dy = (rng.standard_normal(s).astype(dtype) for s in ((n, 1, h, w, groups * c), size))
+        return [Output((groups * o, c, 1, taps, taps)), Output((groups * o,)), x, dy, padding, groups]
+
+    many = 1 + np.sqrt(np.prod(size[:4]))
+    tol = {"float32": (2e-5, 1e-5 * many), "float64": (1e-12, 1e-13 * many)}
+    return Kernel("winograd.rows_filter_backward", f"{taps}-{shape}", args, tol)
+
+
 KERNELS = [filter_backward(shape, *form) for shape in SHAPES for form in FORMS]
 KERNELS += [filter_backward(shape, *form, 2) for shape in GROUPED for form in FORMS]
 KERNELS += [rows(shape) for shape in ROWS]
+KERNELS += [rows_filter_backward(shape, taps) for shape in ROWS for taps in (3, 5)]
