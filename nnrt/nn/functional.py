@@ -45,7 +45,7 @@ from ..ops.fold import fold, unfold
 from ..ops.fractional import fractional_max_pool2d, fractional_max_pool3d
 from ..ops.grid_sample import affine_grid, grid_sample
 from ..ops.linear import linear
-from ..ops.loss import cross_entropy, nll_loss
+from ..ops.loss import cross_entropy, linear_cross_entropy, nll_loss
 from ..ops.margin import (
     cosine_embedding_loss,
     gaussian_nll_loss,

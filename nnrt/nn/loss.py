@@ -6,12 +6,14 @@ functions of nn.functional that each layer names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ..ops.loss import refuse_legacy
 from ..tensor import Tensor
 from . import functional as F
 from .distance import PairwiseDistance
+from .linear import Linear
 from .module import Module
 
 
@@ -106,6 +108,60 @@ class CrossEntropyLoss(_WeightedLoss):
         )
 
 
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """F.linear_cross_entropy: the last layer and the cross entropy of its logits, in one.
+
+    `linear`: a Linear from in_features to num_classes times the product of out_features. Input [in_features] or
+    [N, in_features]; target: classes [N, *out_features] or probabilities [N, num_classes, *out_features]. weight,
+    ignore_index, label_smoothing and reduction as CrossEntropyLoss; options: only None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device=None,
+        dtype=None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options=None,
+    ) -> None:
+        super().__init__(weight, reduction=reduction)
+        self.num_classes = num_classes
+        self.out_features = tuple(out_features)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.linear = Linear(in_features, math.prod(out_features, start=num_classes), bias, device, dtype)
+        self.options = options
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        shape = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*shape, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(shape),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, out_features={self.out_features}, "
+            f"bias={self.linear.bias is not None}, reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
+        )
+
+
 class NLLLoss(_WeightedLoss):
     """F.nll_loss of log-probabilities [N, C, ...] and classes [N, ...]; weight, ignore_index, reduction as CrossEntropyLoss."""
 
@@ -124,6 +180,9 @@ class NLLLoss(_WeightedLoss):
         return F.nll_loss(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
         )
+
+
+NLLLoss2d = NLLLoss  # torch's old name
 
 
 class BCELoss(_WeightedLoss):

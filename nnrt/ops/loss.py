@@ -14,6 +14,7 @@ from .. import memory, registry
 from ..autograd import record, watched
 from ..dtypes import check_whole
 from ..tensor import Tensor
+from .linear import linear
 from .promotion import not_tensors
 
 K = registry.family("loss")
@@ -143,6 +144,44 @@ def cross_entropy_soft_backward(node, dy):
         dx, dq, memory.contiguous(dy), b, lse, q, w, outer, n, inner, smoothing, scale
     )
     return dx, dq
+
+
+def linear_cross_entropy(
+    input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None,
+    label_smoothing=0.0, options=None,
+):
+    """cross_entropy(linear(input, linear_weight, linear_bias), target, ...) in one call.
+
+    input: [in] or [N, in]; linear_weight: [C, in], or [C, d1, ..., in] for logits [N, C, d1, ...]; linear_bias:
+    linear_weight's shape without `in`. ignore_index: None is -100, the only value for probabilities; the rest is as for
+    :func:`cross_entropy`. options of torch cut the logits into pieces; here they are formed whole, and only None is taken.
+    """
+    op = "linear_cross_entropy"
+    try:
+        x, w = input.array, linear_weight.array
+        shape = None if linear_bias is None else linear_bias.array.shape
+    except AttributeError:
+        raise not_tensors(op, input=input, linear_weight=linear_weight, linear_bias=linear_bias) from None
+    if options is not None:
+        raise NotImplementedError(f"{op}: the logits are formed whole: options must be None, got {options!r}")
+    if x.ndim not in (1, 2) or w.ndim < 2 or x.shape[-1] != w.shape[-1] or x.ndim < min(w.ndim - 1, 2):
+        raise RuntimeError(
+            f"{op}: wants input (in,) with linear_weight (C, in), or (N, in) with (C, ..., in), got {x.shape} and {w.shape}"
+        )
+    if shape not in (None, w.shape[:-1]):
+        raise RuntimeError(f"{op}: linear_bias must be of shape {w.shape[:-1]}, got {shape}")
+    further = w.ndim > 2
+    if further:
+        linear_weight = linear_weight.reshape(-1, w.shape[-1])
+        linear_bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight, linear_bias)
+    if further:
+        logits = logits.reshape(len(x), *w.shape[:-1])
+    if ignore_index is None:
+        ignore_index = -100
+    elif isinstance(target, Tensor) and target.shape == logits.shape:
+        raise RuntimeError(f"{op}: ignore_index={ignore_index} names a class; target holds probabilities")
+    return cross_entropy(logits, target, weight, None, ignore_index, None, reduction, label_smoothing)
 
 
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):

@@ -381,6 +381,30 @@ OPS = [
     ),
     *[
         Op(
+            f"linear_cross_entropy-{'x'.join(map(str, (*n, 4, *d)))}-{r}{'-more' * more}",
+            lambda t, x, w, y, b, q, r=r, more=more: F(t).linear_cross_entropy(
+                x, w, y, linear_bias=b, reduction=r, **(dict(weight=q, ignore_index=1, label_smoothing=0.2) if more else {})
+            ),
+            lambda rng, n=n, d=d: [
+                *(rng.standard_normal(s) for s in ((*n, 5), (4, *d, 5))),
+                np.asarray(rng.integers(0, 4, (*n, *d))),
+                rng.standard_normal((4, *d)),
+                rng.random(4) + 0.1,
+            ],
+            grad=(0, 1, 3),
+        )
+        for n, d in [((), ()), ((3,), ()), ((3,), (2,)), ((0,), ()), ((2,), (2, 3))]
+        for r in (REDUCTIONS if n != (0,) else ["sum"])
+        for more in (False, True)
+        if n or not more
+    ],
+    Op(
+        "linear_cross_entropy-soft",
+        lambda t, x, w, q: F(t).linear_cross_entropy(x, w, q),
+        lambda rng: [rng.standard_normal((3, 5)), rng.standard_normal((4, 5)), distributions(3, 4)(rng)[1]],
+    ),
+    *[
+        Op(
             f"nll_loss-{'x'.join(map(str, s))}-{r}{'-weighted' * wt}",
             lambda t, x, y, *w, r=r: F(t).nll_loss(x, y, *w, reduction=r),
             classified(s, ts, wt, ignore=len(s) > 1),

@@ -209,6 +209,13 @@ NORMS = [
     ("LocalResponseNorm", dict(size=3, alpha=0.1, k=2.0), X),
 ]
 OTHERS += NORMS
+for further, more in [
+    ((), dict(reduction="sum", label_smoothing=0.1)),
+    ((2,), dict(bias=True, weight=[0.5, 1.0, 2.0, 0.1], ignore_index=1)),
+]:
+    sizes = dict(in_features=3, num_classes=4, out_features=further)
+    xy = lambda rng, further=further: [rng.standard_normal((6, 3)), rng.integers(0, 4, (6, *further))]  # noqa: E731
+    OTHERS.append(("LinearCrossEntropyLoss", {**sizes, **more}, xy))
 
 
 def pair(rng, *shape):
@@ -428,6 +435,9 @@ def test_layers_that_torch_does_not_have():
     assert repr(nn.SwiGLU(1)) == "SwiGLU(dim=1)"
 
 
+LinearCE = nn.LinearCrossEntropyLoss
+
+
 @pytest.mark.parametrize(
     "make, error, text",
     [
@@ -441,6 +451,10 @@ def test_layers_that_torch_does_not_have():
         (lambda: nn.MSELoss(reduction="batchmean"), ValueError, "reduction"),
         (lambda: nn.CrossEntropyLoss(3), TypeError, "Tensor or None"),
         (lambda: nn.TripletMarginLoss(0), ValueError, "margin"),
+        (lambda: LinearCE(2, 3)(nnrt.ones(4, 5), nnrt.zeros(4).long()), RuntimeError, r"\(4, 5\) and \(3, 2\)"),
+        (lambda: LinearCE(2, 3, out_features=(2,))(nnrt.ones(2), nnrt.zeros(2).long()), RuntimeError, "wants input"),
+        (lambda: LinearCE(2, 3, options=1)(nnrt.ones(4, 2), nnrt.zeros(4).long()), NotImplementedError, "options"),
+        (lambda: LinearCE(2, 3, ignore_index=1)(nnrt.ones(4, 2), nnrt.ones(4, 3)), RuntimeError, "names a class"),
         (lambda: nn.Embedding(3, 2, padding_idx=3), ValueError, "not a row"),
         (lambda: nn.Embedding(3, 2, _weight=nnrt.ones(2, 2)), ValueError, r"\(2, 2\), wanted \(3, 2\)"),
         (lambda: nn.Embedding.from_pretrained(nnrt.ones(3)), ValueError, "matrix"),
@@ -578,6 +592,11 @@ def test_losses_take_torchs_arguments_in_torchs_order(loss, torch):
         for c in (loss, getattr(torch.nn, loss.__name__))
     ]
     assert ours == theirs
+
+
+def test_every_loss_of_torch_is_here(torch):
+    theirs = {name for name, c in vars(torch.nn).items() if getattr(c, "__module__", "") == torch.nn.modules.loss.__name__}
+    assert len(theirs) > 20 and [name for name in sorted(theirs) if not hasattr(nn, name)] == []
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda c: c.__name__)
