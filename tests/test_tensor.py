@@ -295,6 +295,13 @@ def test_dlpack_with_numpy_both_ways():
         np.from_dlpack(nnrt.ones(1, requires_grad=True))
 
 
+def test_dlpack_names_a_dtype_that_it_does_not_take(torch):
+    with pytest.raises(TypeError, match="^from_dlpack: Tensor of dtype torch.bfloat16"):
+        nnrt.from_dlpack(torch.ones(2, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match="^from_dlpack: dtype complex64"):
+        nnrt.from_dlpack(np.ones(2, np.complex64))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "int8", "uint8", "bool", "float16"])
 def test_dlpack_with_torch_both_ways(torch, dtype):
     x = nnrt.tensor([[0, 1, 2], [3, 4, 5]], dtype=dtype)

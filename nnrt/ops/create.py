@@ -75,7 +75,14 @@ def from_dlpack(ext_tensor):
         return view_of(ext_tensor, ext_tensor.numpy())
     if not hasattr(ext_tensor, "__dlpack__"):
         raise TypeError(f"from_dlpack: wants an object with __dlpack__, got {type(ext_tensor).__name__}")
-    return from_numpy(np.from_dlpack(ext_tensor))
+    try:
+        array = np.from_dlpack(ext_tensor)
+    except RuntimeError as error:  # numpy names neither the object nor its dtype
+        dtype = getattr(ext_tensor, "dtype", "unknown")
+        raise TypeError(f"from_dlpack: {type(ext_tensor).__name__} of dtype {dtype}: {error}") from None
+    if array.dtype not in SUPPORTED:
+        raise TypeError(f"from_dlpack: dtype {array.dtype} is not supported")
+    return from_numpy(array)
 
 
 def scalar_tensor(s, dtype=None, device=None, requires_grad=False):
