@@ -112,6 +112,9 @@ class _Line(_Silent):
             self.width = 0
 
     def _draw(self, text):
+        room = _columns(self.file) - 1  # a line that wraps could not be rewritten: what does not fit is left out
+        while 0 < room < len(text):
+            text = text.rpartition("  ")[0] or text[:room]
         print("\r" + text.ljust(self.width), end="", file=self.file, flush=True)
         self.width = len(text)
 
@@ -130,7 +133,11 @@ class _Bar(_Silent):
             total = None if batches is None else batches * self.epochs
             begun = 0 if batches is None else batches * (number - 1) + done
             width = None if _columns(self.file) else 80  # a terminal of width 0 would show nothing
-            self.bar = self.tqdm(total=total, initial=begun, file=self.file, unit="batch", ncols=width)
+            # Without counts and rate the numbers of the last epoch fit beside the bar in 80 columns.
+            layout = None if batches is None else "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self.bar = self.tqdm(
+                total=total, initial=begun, file=self.file, unit="batch", ncols=width, bar_format=layout
+            )
         self.bar.set_description(f"epoch {number}/{self.epochs}", refresh=False)
 
     def step(self, done, loss):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnrt.data import read_png
-from nnrt.train import History, plots
+from nnrt.train import History, plots, progress
 from nnrt.train.progress import format_row, make_progress
 
 ROW = {"epoch": 3, "loss": 0.12345, "accuracy": 0.9, "lr": 0.00123, "seconds": 1.234}
@@ -66,10 +66,27 @@ def test_a_terminal_without_tqdm_gets_one_updating_line(without):
         make_progress("bar", 1)
 
 
+@pytest.mark.parametrize("columns, last", [(65, "1.23 s"), (60, "lr 0.00123"), (30, "loss 0.1235"), (9, "epoch")])
+def test_the_updating_line_never_wraps(monkeypatch, columns, last):
+    monkeypatch.setattr(progress, "_columns", lambda file: columns)
+    drawn = play("line", Terminal()).rstrip("\n").split("\r")
+    assert drawn[-1].rstrip().endswith(last) and max(map(len, drawn)) < columns
+
+
 def test_a_terminal_with_tqdm_gets_a_bar():
     pytest.importorskip("tqdm", reason="the bar is tqdm's; it is not installed")
     text = play("auto", Terminal())
     assert "epoch 2/10" in text and "loss=0.1235" in text and "it/s" not in text.splitlines()[-1][:1]
+
+
+def test_the_bar_has_room_for_the_numbers_of_an_epoch(monkeypatch):
+    pytest.importorskip("tqdm", reason="the bar is tqdm's; it is not installed")
+    file = Terminal()
+    shown = make_progress("bar", 60, file)
+    shown.epoch(60, 41)
+    shown.end_epoch({"epoch": 60, "loss": 0.0287, "val_loss": 0.0549, "val_accuracy": 0.986})
+    shown.close()
+    assert "loss=0.0287, val_accuracy=0.9860" in file.getvalue()
 
 
 def test_silence_and_unknown_kinds():
