@@ -126,11 +126,13 @@ def _bench(args):
     unknown = sorted(set(peers or ()) - set(compare.NEEDS))
     if unknown:
         raise RunError(f"--peers: no peer {', '.join(unknown)}; there are {', '.join(compare.NEEDS)}")
+    try:
+        compare.chosen(args.select)
+    except ValueError as error:
+        raise RunError(f"--select: {error}") from None
     if args.out:
         make_folder(args.out)
     made = compare.run(args.select, threads, args.rounds, args.seconds, peers, args.passes)
-    if not made["rows"]:
-        raise RunError(f"--select {args.select}: no row's name contains that (--list shows them)")
     for path in report.write(made, args.out) if args.out else ():
         print(path)
     return 0

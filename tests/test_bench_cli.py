@@ -18,7 +18,8 @@ def test_list_names_every_row(capsys):
         (["--threads", "one"], "--threads: wants numbers"),
         (["--threads", "0"], "at least 1"),
         (["--peers", "theano"], "no peer theano; there are torch"),
-        (["--select", "no such row", "--threads", "1"], "no row's name contains"),
+        (["--select", "no such row", "--threads", "1"], "no row's name contains 'no such row'"),
+        (["--select", "gemm 16x,relu 64 kB", "--threads", "1"], "--select: no row's name contains 'relu 64 kB'"),
     ],
 )
 def test_bad_options_say_what_is_wanted(words, message, capsys):

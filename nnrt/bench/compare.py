@@ -147,11 +147,20 @@ def median_of(compare, *lists):
     return statistics.median(map(compare, *lists))
 
 
-def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, passes=1, show=print):
-    """Compares; returns the report as a dict. select: only rows whose name or group contains one of its comma-separated words.
-    passes: how often all rows are gone through, with that many rounds each; what takes the machine for a minute spoils one."""
+def chosen(select):
+    """The rows whose name or group contains one of the comma-separated words; ValueError for a word in none."""
     words = [w for w in select.split(",") if w]
-    rows = [r for r in all_workloads() if not words or any(w in f"{r.group} {r.name}" for w in words)]
+    rows = [(r, f"{r.group} {r.name}") for r in all_workloads()]
+    strange = [w for w in words if not any(w in name for _, name in rows)]
+    if strange:
+        raise ValueError(f"no row's name contains {' or '.join(map(repr, strange))} (--list shows them)")
+    return [r for r, name in rows if not words or any(w in name for w in words)]
+
+
+def run(select="", threads=(1, 2), rounds=ROUNDS, seconds=SECONDS, peers=None, passes=1, show=print):
+    """Compares; returns the report as a dict. select: only the rows that chosen() gives for it.
+    passes: how often all rows are gone through, with that many rounds each; what takes the machine for a minute spoils one."""
+    rows = chosen(select)
     used = [p for p in peers or NEEDS if any(p in peers_of(r) for r in rows)]
     missing = [p for p in used if not importlib.util.find_spec(NEEDS[p])]
     report = {"machine": machine(), "missing": missing, "rows": []}
