@@ -84,10 +84,10 @@ class _Row(Module):
             self.append(module)
         return self
 
-    def pop(self, index: int = -1) -> Module:
-        """Takes out the module at index and returns it."""
-        module = self[index]
-        del self[index]
+    def pop(self, key: int = -1) -> Module:
+        """Takes out the module at index key and returns it."""
+        module = self[key]
+        del self[key]
         return module
 
     def __iadd__(self, other: Iterable[Module]):
@@ -382,9 +382,9 @@ class ParameterDict(Module):
         """A new ParameterDict with these names, all with one value."""
         return ParameterDict([(key, default) for key in keys])
 
-    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Adds or replaces values, from a dict or pairs."""
-        pairs = values.items() if isinstance(values, (Mapping, ParameterDict)) else values
+        pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
         for key, value in list(pairs):
             self[key] = value
 
@@ -392,6 +392,9 @@ class ParameterDict(Module):
         made = self.copy()
         made.update(other)
         return made
+
+    def __ror__(self, other: Mapping[str, Any]) -> ParameterDict:
+        return ParameterDict(other) | self
 
     def __ior__(self, other: ParameterDict) -> ParameterDict:
         self.update(other)

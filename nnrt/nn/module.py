@@ -294,13 +294,15 @@ class Module:
             module = module.__dict__[name]
         return module
 
-    def set_submodule(self, target: str, module: Module) -> None:
-        """Replaces the module at a dotted path, or adds one to the module before the last dot."""
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Replaces the module at a dotted path, or, unless strict, adds one to the module before the last dot."""
         path, _, name = target.rpartition(".")
         if not name:
             raise ValueError("set_submodule: the path must not be empty")
         if not isinstance(module, Module):
             raise TypeError(f"set_submodule: wants an nn.Module, got {type(module).__name__}")
+        if strict:
+            self.get_submodule(target)  # raises where there is none
         self.get_submodule(path).add_module(name, module)
 
     def _get_tensor(self, op, target, kinds):

@@ -1,6 +1,7 @@
 """Containers: what lists and dicts do, on modules and parameters."""
 
 import copy
+import inspect
 import pickle
 from collections import OrderedDict
 
@@ -237,3 +238,30 @@ def test_sequential_takes_norm_and_relu_together(make, training, rng):
     assert (results[0][0] == 0).any()
     norm = nn.BatchNorm1d(4)
     assert nn.Sequential(nn.ReLU(), norm)(nnrt.tensor(x, dtype=np.float32)).detach().numpy().min() < 0
+
+
+@pytest.mark.parametrize("name", ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"])
+def test_methods_take_torchs_arguments(name, torch):
+    """By their names: a default more does no harm, and nobody names the one of Sequential.extend."""
+    ours, theirs = getattr(nn, name), getattr(torch.nn, name)
+    own = [m for m in vars(theirs) if m[0] != "_" and callable(getattr(theirs, m)) and m not in ("forward", "extend")]
+    assert own
+    for method in [*own, "set_submodule", "get_submodule", "load_state_dict", "register_buffer", "to_empty"]:
+        want = list(inspect.signature(getattr(theirs, method)).parameters)
+        assert list(inspect.signature(getattr(ours, method)).parameters) == want, method
+
+
+def test_set_submodule_strict_only_replaces():
+    net = nn.Sequential(nn.Identity())
+    net.set_submodule("0", nn.ReLU(), strict=True)
+    assert repr(net[0]) == "ReLU()"
+    with pytest.raises(AttributeError, match="has no module '1'"):
+        net.set_submodule("1", nn.ReLU(), strict=True)
+    net.set_submodule("1", nn.ReLU())
+    assert len(net) == 2
+
+
+def test_a_dict_or_a_parameter_dict():
+    x, y = nn.Parameter(nnrt.ones(1)), nn.Parameter(nnrt.zeros(1))
+    made = {"x": x} | nn.ParameterDict({"y": y})
+    assert type(made) is nn.ParameterDict and list(made.keys()) == ["x", "y"] and made["x"] is x
