@@ -7,11 +7,14 @@
 #include "vmath.h"
 
 #define REAL float
+#define REAL_BYTES 4
 #define K(name) name##_f32
 #include "rnn.c"
 #undef REAL
+#undef REAL_BYTES
 #undef K
 #define REAL double
+#define REAL_BYTES 8
 #define K(name) name##_f64
 #include "rnn.c"
 

@@ -47,11 +47,14 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, int backwa
 }
 
 #define REAL float
+#define REAL_BYTES 4
 #define K(name) name##_f32
 #include "scan.c"
 #undef REAL
+#undef REAL_BYTES
 #undef K
 #define REAL double
+#define REAL_BYTES 8
 #define K(name) name##_f64
 #include "scan.c"
 
