@@ -9,7 +9,7 @@ from ..autograd import grad_enabled
 from ..ops import multihead
 from ..ops.create import empty, zeros
 from ..ops.linear import linear, matmul
-from ..ops.promotion import not_tensors
+from ..ops.promotion import check_tensors
 from ..ops.sinusoids import check_length
 from ..tensor import Tensor, wrap
 from . import init
@@ -99,8 +99,7 @@ class MultiheadAttention(Module):
     def _check(self, query, key, value):
         wanted = (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim))
         for name, x, size in wanted:
-            if not isinstance(x, Tensor):
-                raise not_tensors("MultiheadAttention", **{name: x})
+            check_tensors("MultiheadAttention", **{name: x})
             if x.ndim != query.ndim or x.ndim not in (2, 3) or x.shape[-1] != size:
                 form = "[N, L, E]" if self.batch_first else "[L, N, E]"
                 raise RuntimeError(
@@ -247,8 +246,7 @@ class DotAttention(Module):
 def _read(module, query, keys, values, key_padding_mask, sizes, scores):
     """What queries [N, L, D], or one [N, D], read from the values; sizes: D of query and keys."""
     name = type(module).__name__
-    if not isinstance(query, Tensor) or not isinstance(keys, Tensor):
-        raise not_tensors(name, query=query, keys=keys)
+    check_tensors(name, query=query, keys=keys)
     fits = query.ndim in (2, 3) and keys.ndim == 3 and query.shape[0] == keys.shape[0]
     if not fits or (query.shape[-1], keys.shape[-1]) != tuple(sizes):
         raise RuntimeError(

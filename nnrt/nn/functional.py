@@ -101,6 +101,7 @@ from ..ops.pool import (
     max_unpool2d,
     max_unpool3d,
 )
+from ..ops.promotion import check_tensors as _check_tensors
 from ..ops.random import alpha_dropout as _alpha_dropout
 from ..ops.random import check_probability as _check_probability
 from ..ops.random import dropout as _dropout
@@ -129,6 +130,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 
     Jang et al., 2017. eps is torch's and unused.
     """
+    _check_tensors("gumbel_softmax", logits=logits)
     y = softmax((logits - _empty_like(logits.detach()).exponential_().log()) / tau, dim)
     if not hard:
         return y
@@ -217,6 +219,7 @@ def dropout3d(input, p=0.5, training=True, inplace=False):
 
 def _channels_dropped(op, x, p, training, ndims, unbatched):
     _check_probability(op, p)
+    _check_tensors(op, input=x)
     if x.ndim not in ndims:
         raise RuntimeError(f"{op}: wants {ndims[0]} or {ndims[1]} dimensions, got shape {tuple(x.shape)}")
     if x.ndim == unbatched:

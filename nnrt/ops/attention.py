@@ -19,7 +19,7 @@ from .arrange import repeat_interleave
 from .elementwise import add, mul
 from .linear import matmul
 from .patterns import Pattern
-from .promotion import cast, not_tensors, sum_to
+from .promotion import cast, check_tensors, not_tensors, sum_to
 from .shape import transpose
 
 K = registry.family("attention")
@@ -150,8 +150,7 @@ def _relative(relative, size, width, dtype):
     for name, t, wanted in (("keys", keys, size), ("values", values, width)):
         if t is None and name == "values":
             continue
-        if not isinstance(t, Tensor):
-            raise not_tensors(OP, **{f"relative {name}": t})
+        check_tensors(OP, **{f"relative {name}": t})
         a = t.array
         if a.ndim != 2 or a.shape[0] % 2 == 0 or a.shape[1] != wanted or len(a) != len(keys.array) or a.dtype != dtype:
             raise RuntimeError(
@@ -212,8 +211,7 @@ def _rows(a):
 
 def _mask(mask, lead, shape, dtype):
     """The tensor that a gradient goes to, its array with 4 axes, and that broadcast to shape [B, H, L, S]."""
-    if not isinstance(mask, Tensor):
-        raise not_tensors(OP, attn_mask=mask)
+    check_tensors(OP, attn_mask=mask)
     if mask.array.dtype != bool and mask.array.dtype != dtype:
         if mask.array.dtype != np.float32:
             raise RuntimeError(f"{OP}: attn_mask must be bool, float32 or {dtype} as query is, got {mask.array.dtype}")

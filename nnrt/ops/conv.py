@@ -19,7 +19,7 @@ from ._conv_products import adjoint, bias_grad, filter_grad, forward
 from ._geometry import conv_geometry, ints, transposed_geometry
 from ._layout import as_nchw, channels_last, empty_nchw
 from ._packed import cell_of
-from .promotion import not_tensors
+from .promotion import check_tensors, not_tensors
 
 # ---- convolutions ----
 
@@ -57,8 +57,7 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     activation: None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid" or "silu"; residual: of the result's shape.
     RuntimeError where a gradient is asked for.
     """
-    if not isinstance(weight, Tensor):
-        raise not_tensors("fused", input=x, weight=weight)
+    check_tensors("fused", input=x, weight=weight)
     if on_tape(tuple([t for t in (x, weight, bias, residual) if isinstance(t, Tensor)])):
         raise refuse_gradient()
     dims = len(weight.shape) - 2

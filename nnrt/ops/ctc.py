@@ -14,7 +14,7 @@ from .. import memory, registry
 from ..autograd import record
 from ..tensor import Tensor
 from .loss import reduced
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("loss")
 
@@ -29,8 +29,7 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     RuntimeError for shapes, dtypes and lengths that do not fit, IndexError for a class out of range.
     """
     op = "ctc_loss"
-    if not isinstance(log_probs, Tensor) or not isinstance(targets, Tensor):
-        raise not_tensors(op, log_probs=log_probs, targets=targets)
+    check_tensors(op, log_probs=log_probs, targets=targets)
     a, t = log_probs.array, targets.array
     if a.ndim not in (2, 3) or a.dtype.char not in "fd":
         raise RuntimeError(f"{op}: log_probs must be float32 or float64 [T, N, C] or [T, C], got {a.dtype} {a.shape}")

@@ -14,7 +14,7 @@ from ..autograd import grad_enabled, record, watched
 from ..sparse import SparseRows
 from ..tensor import Tensor, bump
 from .index import check_range, indices_of
-from .promotion import not_tensors
+from .promotion import check_tensors, not_tensors
 
 K = registry.family("index")
 
@@ -122,8 +122,7 @@ def embedding_bag(
     Indices equal to padding_idx count for nothing. max_norm, norm_type, scale_grad_by_freq and sparse are those of
     :func:`embedding`; mode "max" takes neither of the last two. ValueError for offsets that do not rise from 0.
     """
-    if not isinstance(weight, Tensor):
-        raise not_tensors("embedding_bag", weight=weight)
+    check_tensors("embedding_bag", weight=weight)
     if per_sample_weights is not None and not isinstance(per_sample_weights, Tensor):
         raise not_tensors("embedding_bag", per_sample_weights=per_sample_weights)
     w = weight.array

@@ -11,9 +11,8 @@ from itertools import product
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor
 from ._geometry import check_addressable
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 copies, sums = registry.family("shape"), registry.family("elementwise")
 
@@ -26,8 +25,7 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     kernel_size (KH, KW), dilation, padding (with zeros), stride: an int, or two for height and width. RuntimeError where
     no block fits in.
     """
-    if not isinstance(input, Tensor):
-        raise not_tensors("unfold", input=input)
+    check_tensors("unfold", input=input)
     x = input.array
     if x.ndim not in (3, 4) or 0 in x.shape[-3:]:
         raise RuntimeError(f"unfold: input must be [N, C, H, W] or [C, H, W] with elements, got shape {x.shape}")
@@ -49,8 +47,7 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     kernel_size (KH, KW), dilation, padding (cut off), stride: an int, or two for height and width. RuntimeError where the
     columns do not fit the size.
     """
-    if not isinstance(input, Tensor):
-        raise not_tensors("fold", input=input)
+    check_tensors("fold", input=input)
     y = input.array
     if y.ndim not in (2, 3) or 0 in y.shape[-2:]:
         raise RuntimeError(f"fold: input must be [N, C KH KW, L] or [C KH KW, L] with elements, got shape {y.shape}")

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor, wrap
+from ..tensor import wrap
 from ._layout import channels_last, empty_channels_last, empty_nchw
 from .pool import _batched, _last, _pixels, _shaped, _tuple
-from .promotion import not_tensors
+from .promotion import check_tensors
 from .random import uniform_into
 
 I = registry.family("index")
@@ -113,8 +113,7 @@ def _samples(op, samples, shape, dtype):
         u = memory.empty(shape, dtype)
         uniform_into(u)
         return u
-    if not isinstance(samples, Tensor):
-        raise not_tensors(op, _random_samples=samples)
+    check_tensors(op, _random_samples=samples)
     u = samples.array
     if u.dtype != dtype or u.ndim != 3 or u.shape[0] < shape[0] or u.shape[1:] != shape[1:]:
         raise RuntimeError(f"{op}: _random_samples must be {dtype} of shape {shape}, got {u.dtype} of shape {u.shape}")

@@ -12,12 +12,12 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..dtypes import check_whole
-from ..tensor import Tensor, wrap
+from ..tensor import wrap
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .create import sizes_of
 from .linear import matmul
-from .promotion import not_tensors
+from .promotion import check_tensors
 from .shape import reshape, transpose
 
 K = registry.family("resample")
@@ -33,8 +33,7 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     align_corners: default False. A place that is NaN is outside: 0 with "zeros", else some pixel of the image.
     RuntimeError for shapes or dtypes that do not fit, ValueError for other modes.
     """
-    if not isinstance(input, Tensor) or not isinstance(grid, Tensor):
-        raise not_tensors("grid_sample", input=input, grid=grid)
+    check_tensors("grid_sample", input=input, grid=grid)
     if mode not in MODES:
         raise ValueError(f"grid_sample: mode must be one of {', '.join(MODES)}, got {mode!r}")
     if padding_mode not in PADDING_MODES:
@@ -88,8 +87,7 @@ def affine_grid(theta, size, align_corners=None):
 
     theta: (N, 2, 3); for size (N, C, D, H, W) (N, 3, 4), the grid (N, D, H, W, 3). align_corners: default False.
     """
-    if not isinstance(theta, Tensor):
-        raise not_tensors("affine_grid", theta=theta)
+    check_tensors("affine_grid", theta=theta)
     size = sizes_of("affine_grid", (size,))
     axes = len(size) - 2
     if axes not in (2, 3) or theta.array.shape != (size[0], axes, axes + 1) or min(size) < 1:

@@ -19,7 +19,8 @@ def cat(tensors, dim=0):
     """
     if isinstance(tensors, Tensor):
         raise TypeError("cat: tensors must be a list or tuple of Tensors, as in cat((a, b)), got one Tensor")
-    tensors = tuple(tensors)
+    if type(tensors) is not tuple:
+        tensors = _sequence("cat", tensors)
     try:
         arrays = [x.array for x in tensors]
         first = arrays[0]
@@ -53,6 +54,12 @@ def cat(tensors, dim=0):
     return record(out, cat_backward, tensors, (axis, ndim, [(x.array.shape, x.array.dtype) for x in tensors]))
 
 
+def _sequence(op, tensors):
+    if not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{op}: tensors must be a list or tuple of Tensors, got {type(tensors).__name__}")
+    return tuple(tensors)
+
+
 def _refused(op, tensors):
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
@@ -62,7 +69,7 @@ def _refused(op, tensors):
 
 def _tensors(op, tensors):
     """The tensors as a tuple; TypeError where one is none."""
-    tensors = tuple(tensors)
+    tensors = _sequence(op, tensors)
     if not all(isinstance(x, Tensor) for x in tensors):
         raise _refused(op, tensors)
     return tensors

@@ -51,6 +51,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     another shape or a negative variance. full adds log(2π)/2. reduction: "mean", "sum" or "none".
     """
     input = as_tensor("gaussian_nll_loss", input)
+    if not isinstance(var, (Tensor, int, float)):
+        raise TypeError(f"gaussian_nll_loss: var must be a Tensor or a number, got {type(var).__name__}")
     if not isinstance(var, Tensor):
         var = wrap(np.full(input.array.shape, var, input.array.dtype))
     v, shape = var.array, input.array.shape

@@ -200,6 +200,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
 
 def bucketize(input, boundaries, *, out_int32=False, right=False):
     """The bucket between rising 1-d boundaries that each element of input falls into."""
+    check_tensors("bucketize", boundaries=boundaries)
     if boundaries.array.ndim != 1:
         raise RuntimeError(f"bucketize: boundaries must be 1-d, got shape {boundaries.array.shape}")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -19,7 +19,7 @@ from .create import zeros
 from .elementwise import add
 from .join import cat
 from .linear import linear, matmul
-from .promotion import cast, not_tensors
+from .promotion import cast, check_tensors
 from .random import dropout
 from .softmax import softmax
 from .transformer import fits, projected_attention
@@ -42,8 +42,7 @@ def multi_head_attention(
     """
     op = "multi_head_attention"
     for name, x in (("query", query), ("key", key), ("value", value)):
-        if not isinstance(x, Tensor):
-            raise not_tensors(op, **{name: x})
+        check_tensors(op, **{name: x})
         if x.ndim != 3:
             raise RuntimeError(f"{op}: {name} must be [N, L, E], got shape {tuple(x.shape)}")
     n, length, _ = query.shape
@@ -130,8 +129,7 @@ def multi_head_attention_forward(
     if static_k is not None or static_v is not None:
         raise NotImplementedError(f"{op}: static_k and static_v must be None")
     weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else in_proj_weight
-    if not all([isinstance(x, Tensor) for x in (query, key, value)]):
-        raise not_tensors(op, query=query, key=key, value=value)
+    check_tensors(op, query=query, key=key, value=value)
     if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim or query.shape[-1] != embed_dim_to_check:
         got = ", ".join([str(tuple(x.shape)) for x in (query, key, value)])
         raise RuntimeError(
@@ -210,8 +208,7 @@ def _mask(op, n, heads, length, keys, padding, mask, dtype):
 
 def _checked(op, name, mask, dtype):
     """The mask, a float32 one converted to dtype."""
-    if not isinstance(mask, Tensor):
-        raise not_tensors(op, **{name: mask})
+    check_tensors(op, **{name: mask})
     if mask.array.dtype not in (bool, dtype, np.float32):
         raise RuntimeError(f"{op}: {name} must be bool or {dtype} as query is, got {mask.array.dtype}")
     return mask if mask.array.dtype.kind == "b" else cast(mask, dtype)
@@ -249,8 +246,7 @@ def attend(scores, values, key_padding_mask=None):
     if tuple(values.shape[:2]) != (n, keys):
         raise RuntimeError(f"attend: values {tuple(values.shape)} must be [{n}, {keys}, V] as the keys of the scores")
     if key_padding_mask is not None:
-        if not isinstance(key_padding_mask, Tensor):
-            raise not_tensors("attend", key_padding_mask=key_padding_mask)
+        check_tensors("attend", key_padding_mask=key_padding_mask)
         if tuple(key_padding_mask.shape) != (n, keys):
             got = tuple(key_padding_mask.shape)
             raise RuntimeError(f"attend: key_padding_mask has shape {got}, wanted ({n}, {keys})")

@@ -16,11 +16,10 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor
 from . import parts
 from ._geometry import check_addressable
 from .create import in_order_of
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("shape")
 # Up to these bytes filling all of y takes less time than finding its borders; so it does where these lie in rows of few
@@ -37,8 +36,7 @@ def pad(input, pad, mode="constant", value=None):
     "reflect", "replicate" or "circular" (the last 1 to 3 axes of a tensor with 1 or 2 more).
     RuntimeError where an amount does not fit, NotImplementedError for other modes or numbers of axes.
     """
-    if not isinstance(input, Tensor):
-        raise not_tensors("pad", input=input)
+    check_tensors("pad", input=input)
     a = input.array
     if not isinstance(pad, (tuple, list)):
         raise _not_ints(pad)

@@ -16,10 +16,9 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..dtypes import check_whole
-from ..tensor import Tensor
 from .elementwise import div, mul
 from .loss import reduced, refuse_legacy, refuse_reduction
-from .promotion import cast, not_tensors, sum_to
+from .promotion import cast, check_tensors, not_tensors, sum_to
 from .reduce import sum
 
 K = registry.family("loss")
@@ -131,8 +130,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _same_shape(op, x, target):
-    if not isinstance(x, Tensor) or not isinstance(target, Tensor):
-        raise not_tensors(op, input=x, target=target)
+    check_tensors(op, input=x, target=target)
     if x.array.shape != target.array.shape:
         raise ValueError(f"{op}: target must have the shape of input, {x.array.shape}, got {target.array.shape}")
 
@@ -157,8 +155,7 @@ def _pointwise(op, kind, x, target, reduction, constant, weight, weighted):
     t = memory.as_like(t, a)
     w = None
     if weight is not None:
-        if not isinstance(weight, Tensor):
-            raise not_tensors(op, pos_weight=weight)
+        check_tensors(op, pos_weight=weight)
         try:
             w = memory.as_like(np.broadcast_to(weight.array.astype(a.dtype, copy=False), a.shape), a)
         except ValueError:

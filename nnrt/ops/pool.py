@@ -24,7 +24,7 @@ from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .binary import pow
 from .elementwise import mul
 from .masks import masked_fill
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("pool")
 I = registry.family("index")
@@ -137,8 +137,7 @@ def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 
 def _max_unpool(op, dims, x, indices, kernel_size, stride, padding, output_size):
-    if not isinstance(indices, Tensor):
-        raise not_tensors(op, input=x, indices=indices)
+    check_tensors(op, input=x, indices=indices)
     a, at = _batched(op, dims, x), indices.array
     if at.dtype != np.int64 or at.shape != x.array.shape:
         raise RuntimeError(
@@ -286,8 +285,7 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 def _lp_pool(dims, x, norm_type, kernel_size, stride, ceil_mode):
     op = f"lp_pool{dims}d"
-    if not isinstance(x, Tensor):
-        raise not_tensors(op, input=x)
+    check_tensors(op, input=x)
     if not isinstance(norm_type, (int, float)):
         raise TypeError(f"{op}: norm_type must be a number, got {norm_type!r}")
     if norm_type == 0:
@@ -306,8 +304,7 @@ def _lp_pool(dims, x, norm_type, kernel_size, stride, ceil_mode):
 
 def _batched(op, dims, x, floating=False, channels=1):
     """x's array as (N, C, *spatial), with at least so many channels."""
-    if not isinstance(x, Tensor):
-        raise not_tensors(op, input=x)
+    check_tensors(op, input=x)
     a = x.array
     if a.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {a.shape}")

@@ -14,26 +14,17 @@ ACTIVATION = registry.family("activation")
 
 def mm(input, mat2):
     """[M, K]·[K, N], without broadcasting."""
-    input, mat2 = _of_dims("mm", input, 2, mat2, 2)
-    if input.shape[1] != mat2.shape[0]:
-        sizes = f"{input.shape[1]} columns meet {mat2.shape[0]} rows"
-        raise RuntimeError(f"mm: shapes {input.shape} and {mat2.shape} do not fit: {sizes}")
-    return matmul(input, mat2)
+    return matmul(*_fitting("mm", input, 2, mat2, 2))
 
 
 def bmm(input, mat2):
     """[B, M, K]·[B, K, N], without broadcasting."""
-    input, mat2 = _of_dims("bmm", input, 3, mat2, 3)
-    if input.shape[0] != mat2.shape[0]:
-        sizes = f"{input.shape[0]} and {mat2.shape[0]} matrices (shapes {input.shape} and {mat2.shape})"
-        raise RuntimeError(f"bmm: batches of {sizes}")
-    return matmul(input, mat2)
+    return matmul(*_fitting("bmm", input, 3, mat2, 3))
 
 
 def mv(input, vec):
     """[M, K]·[K] -> [M]."""
-    input, vec = _of_dims("mv", input, 2, vec, 1)
-    return matmul(input, vec)
+    return matmul(*_fitting("mv", input, 2, vec, 1))
 
 
 def dot(input, other):
@@ -127,37 +118,53 @@ ger = outer
 
 def addmm(input, mat1, mat2, beta=1, alpha=1):
     """beta * input + alpha * mat1 @ mat2; input broadcasts to the product's shape."""
-    return _plus(input, mm(mat1, mat2), beta, alpha)
+    return _plus("addmm", input, matmul(*_fitting("addmm", mat1, 2, mat2, 2)), beta, alpha)
 
 
 def addmv(input, mat, vec, beta=1, alpha=1):
     """beta * input + alpha * mat @ vec."""
-    return _plus(input, mv(mat, vec), beta, alpha)
+    return _plus("addmv", input, matmul(*_fitting("addmv", mat, 2, vec, 1)), beta, alpha)
 
 
 def addr(input, vec1, vec2, beta=1, alpha=1):
     """beta * input + alpha * vec1 vec2ᵀ, vectors [M] and [N]; input broadcasts to [M, N]."""
     vec1, vec2 = _of_dims("addr", vec1, 1, vec2, 1)
-    return _plus(input, outer(vec1, vec2), beta, alpha)
+    return _plus("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def addbmm(input, batch1, batch2, beta=1, alpha=1):
     """beta * input + alpha * Σ_b batch1[b] @ batch2[b]."""
-    return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)
+    return _plus("addbmm", input, matmul(*_fitting("addbmm", batch1, 3, batch2, 3)).sum(0), beta, alpha)
 
 
 def baddbmm(input, batch1, batch2, beta=1, alpha=1):
     """beta * input + alpha * batch1 @ batch2, batch by batch."""
-    return _plus(input, bmm(batch1, batch2), beta, alpha)
+    return _plus("baddbmm", input, matmul(*_fitting("baddbmm", batch1, 3, batch2, 3)), beta, alpha)
 
 
-def _plus(x, product, beta, alpha):
+def _plus(op, x, product, beta, alpha):
     if alpha != 1:
         product = product * alpha
     # beta = 0 drops x whatever it holds, NaN included.
     if beta == 0:
         return product
+    x, shape = as_tensor(op, x), product.array.shape
+    if x.array.shape != shape and broadcast(op, (x.array.shape, shape)) != shape:
+        raise RuntimeError(f"{op}: input of shape {x.array.shape} does not broadcast to {shape}, the product's")
     return (x if beta == 1 else x * beta) + product
+
+
+def _fitting(op, x, m, other, n):
+    """_of_dims, with one batch, one inner size and one dtype."""
+    x, other = _of_dims(op, x, m, other, n)
+    a, b = x.array, other.array
+    rows = b.shape[0 if n == 1 else -2]
+    if a.shape[-1] != rows or n == 3 and len(a) != len(b):
+        sizes = f"{a.shape[-1]} columns meet {rows} rows" if a.shape[-1] != rows else f"batches of {len(a)} and {len(b)} matrices"
+        raise RuntimeError(f"{op}: shapes {a.shape} and {b.shape} do not fit: {sizes}")
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"{op}: both factors must have one dtype, got {a.dtype} and {b.dtype}")
+    return x, other
 
 
 def _of_dims(op, x, m, other, n):

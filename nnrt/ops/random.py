@@ -18,7 +18,7 @@ from ..dtypes import as_dtype, check_device, check_whole, cpu, get_default_dtype
 from ..tensor import Tensor, wrap
 from . import elementwise
 from .create import in_order_of, sizes_of
-from .promotion import as_tensor
+from .promotion import as_tensor, not_tensors
 from .sort import smallest
 
 K = registry.family("random")
@@ -380,6 +380,8 @@ def dropout(x, p=0.5, training=True, generator=None):
     Srivastava et al., Dropout, JMLR 15 (2014).
     """
     check_probability("dropout", p)
+    if not isinstance(x, Tensor):
+        raise not_tensors("dropout", input=x)
     if not training or p == 0 or not x.array.size:
         return x
     check_whole("dropout", x.array.dtype)
@@ -420,6 +422,7 @@ def feature_dropout(x, p=0.5, training=True, generator=None):
     check_probability("feature_dropout", p)
     if not training or p == 0 or not x.array.size:
         return x
+    check_whole("feature_dropout", x.array.dtype)
     keep = _keep(_feature_shape("feature_dropout", x.array), x.array.dtype, p, generator)
     if p < 1:
         keep /= 1 - p

@@ -20,10 +20,9 @@ import numpy as np
 
 from .. import registry
 from ..autograd import record
-from ..tensor import Tensor
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("resample")
 
@@ -50,8 +49,7 @@ def interpolate(
     reach over all pixels that an output pixel stands for. ValueError, TypeError, RuntimeError for sizes that do not fit,
     NotImplementedError for a mode that wants another number of axes.
     """
-    if not isinstance(input, Tensor):
-        raise not_tensors("interpolate", input=input)
+    check_tensors("interpolate", input=input)
     shape = input.array.shape
     kind = _kind(shape, mode, align_corners, antialias)
     size, scales = _sizes(shape, size, scale_factor, recompute_scale_factor, mode == "area")

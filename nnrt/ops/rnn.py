@@ -13,7 +13,7 @@ from ..autograd import on_tape
 from ..tensor import Tensor, wrap
 from .index import check_range, indices_of
 from .join import cat
-from .promotion import not_tensors
+from .promotion import check_tensors
 from .ragged import checked_lengths, longest_first, pack_rows, pad_rows, reordered
 from .random import dropout as _dropout
 from .recurrence import checked_sizes, empty_states, inside, layer, terms_of, walk
@@ -29,8 +29,7 @@ def recurrent(op, cell, input, hx, layers, dropout=0.0, training=False, batch_fi
     first layer is computed once for each row. Raises RuntimeError for shapes that do not fit and for T = 0, IndexError for ids
     outside the table.
     """
-    if not isinstance(input, Tensor):
-        raise not_tensors(op, input=input)
+    check_tensors(op, input=input)
     shape = input.array.shape if ids is None else (*ids.shape, *input.array.shape[1:])
     if len(shape) not in (2, 3):
         raise RuntimeError(f"{op}: input must have 3 dimensions, or 2 without a batch, got shape {shape}")
@@ -143,6 +142,8 @@ def even_starts(steps, batch):
 
 def _from_flat(op, params, has_biases, num_layers, bidirectional):
     """torch's list of parameters as layers of directions."""
+    if not isinstance(params, (tuple, list)) or not all([isinstance(p, Tensor) for p in params]):
+        raise TypeError(f"{op}: params must be a list of Tensors, got {type(params).__name__}")
     count = num_layers * (1 + bool(bidirectional))
     each = len(params) // count if count > 0 else 0
     biases = 2 if has_biases else 0
@@ -206,8 +207,7 @@ def rnn_relu(input, hx, params, has_biases, num_layers, dropout, train, bidirect
 def _step(op, cell, input, states, w_ih, w_hh, b_ih, b_hh):
     """The new states [B, H] (or [H]) as a tuple; states: (h0,) or (h0, c0), each maybe None."""
     names = {"input": input, "w_ih": w_ih, "w_hh": w_hh}
-    if not all(isinstance(t, Tensor) for t in names.values()):
-        raise not_tensors(op, **names)
+    check_tensors(op, **names)
     shape = input.array.shape
     if len(shape) not in (1, 2):
         raise RuntimeError(f"{op}: input must be [B, I] or, without a batch, [I], got shape {shape}")

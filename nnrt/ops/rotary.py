@@ -11,8 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import Tensor
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("elementwise")
 
@@ -23,8 +22,7 @@ def rotary_embedding(x, base=10000.0, start=0):
     Pair d is turned by position · base^(-2 d / D). Products of two such rows depend on their distance alone. Su et al.,
     RoFormer, 2021. RuntimeError for an odd D and for what is not floating.
     """
-    if not isinstance(x, Tensor):
-        raise not_tensors("rotary_embedding", x=x)
+    check_tensors("rotary_embedding", x=x)
     a = x.array
     if a.ndim < 2 or a.shape[-1] % 2 or a.dtype.kind != "f":
         raise RuntimeError(f"rotary_embedding: wants floating [..., T, D] with an even D, got {a.dtype} of shape {a.shape}")

@@ -4,8 +4,8 @@ from math import isfinite
 
 import numpy as np
 
-from ..tensor import Tensor, wrap
-from .promotion import not_tensors
+from ..tensor import wrap
+from .promotion import check_tensors
 from .random import _uniforms
 
 
@@ -17,8 +17,7 @@ def sample(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     by default the global one, which gives a number for every row. ValueError for settings out of range and for rows
     that are NaN, +inf, or -inf throughout.
     """
-    if not isinstance(logits, Tensor):
-        raise not_tensors("sample", logits=logits)
+    check_tensors("sample", logits=logits)
     a = logits.array
     _check(a, temperature, top_k, top_p)
     rows = a.reshape(-1, a.shape[-1])

@@ -8,9 +8,8 @@ Legend: C channels, H W image, r factor, g groups. Source: Shi et al. 2016 (arXi
 
 from .. import registry
 from ..autograd import record
-from ..tensor import Tensor
 from .create import in_order_of
-from .promotion import not_tensors
+from .promotion import check_tensors
 
 K = registry.family("shape")
 
@@ -84,8 +83,7 @@ def _interleaved(a, groups):
 
 
 def _factor(op, input, name, value):
-    if not isinstance(input, Tensor):
-        raise not_tensors(op, input=input)
+    check_tensors(op, input=input)
     if not hasattr(value, "__index__"):
         raise TypeError(f"{op}: {name} must be an int, got {value!r}")
     if value < 1:

@@ -12,7 +12,7 @@ import numpy as np
 from ...ops.create import as_tensor, from_numpy, full
 from ...ops.index import index_select
 from ...ops.join import cat, stack
-from ...ops.promotion import not_tensors
+from ...ops.promotion import check_tensors
 from ...ops.ragged import existing_rows, pack_rows, pad_rows
 from ...tensor import Tensor
 
@@ -86,8 +86,7 @@ def pack_padded_sequence(
     lengths: of each sequence, 1 to T; longest first unless enforce_sorted is False. Raises RuntimeError.
     """
     op = "pack_padded_sequence"
-    if not isinstance(input, Tensor):
-        raise not_tensors(op, input=input)
+    check_tensors(op, input=input)
     lengths = as_tensor(lengths).array
     if lengths.dtype.kind not in "iu" and lengths.size:
         raise RuntimeError(f"{op}: lengths must be integers, got {lengths.dtype}")
