@@ -102,6 +102,7 @@ def test_negative_numbers_among_uint8():
 
 INTEGERS = np.arange(12).reshape(3, 4) % 5
 COMPUTED = [
+    ("cross", (X[0, :3], Y[1, 1:], 0)),
     ("cross", (Y.T, X.T, 1)), ("cross", (X[:, :1], Y[:, 1:2], 0)), ("vdot", (X[0], Y[0])), ("addr", (X, X[:, 0], Y[0])),
     ("dist", (X, Y[0], 3)), ("renorm", (X, 2.0, -1, 0.7)), ("diagflat", (X.T, -2)), ("float_power", (INTEGERS + 1, -2)),
     ("float_power", (2, X)), ("trapezoid", (X, Y[0])), ("trapezoid", (X, Y, None, 0)), ("trapezoid", (INTEGERS,)),
@@ -132,6 +133,29 @@ def test_functions_give_what_torchs_give(name, args, torch):
             return getattr(nnrt, name)(*(next(xs) if f else a for a, f in zip(args, floating)), **named)
 
         assert nnrt.autograd.gradcheck(function, floats)
+
+
+WITH_KEEPDIM = """sum mean prod std var max min argmax argmin amax amin all any logsumexp median nanmedian mode nansum
+    nanmean quantile nanquantile aminmax var_mean std_mean""".split()
+WITH_DIM = """cumsum cumprod cummax cummin softmax log_softmax sort argsort topk unsqueeze squeeze unbind chunk logcumsumexp
+    diff count_nonzero cat stack""".split()
+
+
+@pytest.mark.parametrize("name", WITH_KEEPDIM + WITH_DIM)
+def test_numpys_names_of_dim_and_keepdim(name, torch):
+    def call(library, **named):
+        x = library.tensor(Y)
+        x = [x, x] if name in ("cat", "stack") else x
+        second = {"topk": (2,), "chunk": (2,), "quantile": (0.4,), "nanquantile": (0.4,)}.get(name, ())
+        y = getattr(library, name)(x, *second, **named)
+        return [np.asarray(v) for v in (y if isinstance(y, tuple) else y if isinstance(y, list) else (y,))]
+
+    def same(got, want):
+        return len(got) == len(want) and all(g.shape == w.shape and np.allclose(g, w) for g, w in zip(got, want))
+
+    more = [{"keepdims": True}, {"keepdim": True}] if name in WITH_KEEPDIM else [{}, {}]
+    got = call(nnrt, axis=-1, **more[0])
+    assert same(got, call(nnrt, dim=-1, **more[1])) and same(got, call(torch, axis=-1, **more[0]))
 
 
 def test_functions_refuse():

@@ -31,6 +31,11 @@ def axis_of(op, dim, ndim):
     return axis
 
 
+def numpys(dim, keepdim, axis, keepdims):
+    """dim and keepdim, or what came under numpy's names of them, axis and keepdims, which torch takes, too."""
+    return dim if axis is None else axis, keepdim if keepdims is None else keepdims
+
+
 def axes_of(op, dim, ndim):
     """dim (int, sequence, or None or empty for all) as a rising tuple of axes; () for a 0-d tensor.
 

@@ -27,8 +27,10 @@ CummaxResult = namedtuple("cummax", ["values", "indices"])
 CumminResult = namedtuple("cummin", ["values", "indices"])
 
 
-def cumsum(input, dim, dtype=None):
+def cumsum(input, dim=None, dtype=None, axis=None):
     """Running sum along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("cumsum", input)
     a, y, outer, n, inner = _prepare("cumsum", input, dim, dtype, True)
     K.cumsum(y, a, outer, n, inner, False)
@@ -42,8 +44,10 @@ def cumsum_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cumprod(input, dim, dtype=None):
+def cumprod(input, dim=None, dtype=None, axis=None):
     """Running product along dim, accumulated in float64. Arguments as for :func:`cumsum`."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("cumprod", input)
     a, y, outer, n, inner = _prepare("cumprod", input, dim, dtype, True)
     K.cumprod(y, a, outer, n, inner)
@@ -57,20 +61,26 @@ def cumprod_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cummax(input, dim):
+def cummax(input, dim=None, axis=None):
     """(values, indices) of the running maximum along dim: the last of equal ones; NaN stays."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("cummax", input)
     return CummaxResult(*_cumulative("cummax", K.cummax, input, dim))
 
 
-def cummin(input, dim):
+def cummin(input, dim=None, axis=None):
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("cummin", input)
     return CumminResult(*_cumulative("cummin", K.cummin, input, dim))
 
 
-def logcumsumexp(input, dim):
+def logcumsumexp(input, dim=None, axis=None):
     """log of the running sum of exp(input) along dim, without overflow; of input's shape. RuntimeError unless it is floating."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("logcumsumexp", input)
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"logcumsumexp: wants a floating tensor, got {input.array.dtype}")
@@ -93,12 +103,14 @@ def logcumsumexp_backward(node, dy):
         return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
 
 
-def diff(input, n=1, dim=-1, prepend=None, append=None):
+def diff(input, n=1, dim=-1, prepend=None, append=None, axis=None):
     """n times over, each element along dim but the first, less the one before it. Bools are compared.
 
     prepend, append: tensors that are first joined on along dim. n = 0: a copy of input alone.
     RuntimeError for n < 0 or a 0-d input.
     """
+    if axis is not None:
+        dim = axis
     input = as_tensor("diff", input)
     if input.array.ndim == 0:
         raise RuntimeError("diff: x must have at least 1 dimension, got a 0-d tensor")

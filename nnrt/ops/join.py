@@ -11,20 +11,21 @@ from .shape import axis_of
 K = registry.family("shape")
 
 
-def cat(tensors, dim=0):
+def cat(tensors, dim=0, axis=None):
     """The tensors one after the other along an axis.
 
     All other sizes must agree (RuntimeError); 1-d tensors of size 0 are skipped, as in torch. dtypes are
     promoted. Memory order is that of the first tensor.
     """
+    if axis is not None:
+        dim = axis
     if isinstance(tensors, Tensor):
         raise TypeError("cat: tensors must be a list or tuple of Tensors, as in cat((a, b)), got one Tensor")
-    if type(tensors) is not tuple:
-        tensors = _sequence("cat", tensors)
     try:
+        tensors = tuple(tensors)
         arrays = [x.array for x in tensors]
         first = arrays[0]
-    except (AttributeError, IndexError):
+    except (AttributeError, IndexError, TypeError):
         raise _refused("cat", tensors) from None
     dtype = first.dtype
     skipped = False
@@ -54,13 +55,9 @@ def cat(tensors, dim=0):
     return record(out, cat_backward, tensors, (axis, ndim, [(x.array.shape, x.array.dtype) for x in tensors]))
 
 
-def _sequence(op, tensors):
-    if not hasattr(tensors, "__iter__"):
-        raise TypeError(f"{op}: tensors must be a list or tuple of Tensors, got {type(tensors).__name__}")
-    return tuple(tensors)
-
-
 def _refused(op, tensors):
+    if not hasattr(tensors, "__iter__"):
+        return TypeError(f"{op}: tensors must be a list or tuple of Tensors, got {type(tensors).__name__}")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             return TypeError(f"{op}: tensors[{i}] must be a Tensor, got {type(x).__name__}")
@@ -69,10 +66,11 @@ def _refused(op, tensors):
 
 def _tensors(op, tensors):
     """The tensors as a tuple; TypeError where one is none."""
-    tensors = _sequence(op, tensors)
-    if not all(isinstance(x, Tensor) for x in tensors):
-        raise _refused(op, tensors)
-    return tensors
+    if hasattr(tensors, "__iter__"):
+        tensors = tuple(tensors)
+        if all(isinstance(x, Tensor) for x in tensors):
+            return tensors
+    raise _refused(op, tensors)
 
 
 def cat_backward(node, dy):
@@ -95,8 +93,10 @@ def cat_backward(node, dy):
 concat = concatenate = cat
 
 
-def stack(tensors, dim=0):
+def stack(tensors, dim=0, axis=None):
     """Tensors of one shape side by side along a new axis."""
+    if axis is not None:
+        dim = axis
     tensors = _tensors("stack", tensors)
     if not tensors:
         raise RuntimeError("stack: wants at least one tensor")

@@ -227,8 +227,10 @@ def _same_memory(a, b):
     return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
-def unbind(input, dim=0):
+def unbind(input, dim=0, axis=None):
     """The slices of input along dim, without that axis, as a tuple of views."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("unbind", input)
     a = input.array
     dim = axis_of("unbind", dim, a.ndim)
@@ -278,8 +280,10 @@ def _cut(x, dim, sizes):
     return pieces(x, tuple(keys))
 
 
-def chunk(input, chunks, dim=0):
+def chunk(input, chunks, dim=0, axis=None):
     """At most `chunks` views of equal size along dim (the last may be shorter)."""
+    if axis is not None:
+        dim = axis
     check_tensors("chunk", input=input)
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")

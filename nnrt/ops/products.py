@@ -79,7 +79,7 @@ def _cross(y, a, b, dim):
     """y = a x b along dim; returns y."""
     out, u, v = y.swapaxes(0, dim), a.swapaxes(0, dim), b.swapaxes(0, dim)
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        np.multiply(u[j], v[k], out=out[i])
+        np.multiply(u[j], v[k], out=out[i, ...])
         out[i] -= u[k] * v[j]
     return y
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, watched
 from ..tensor import Tensor, wrap
-from ._axes import arrange, axes_of, axis_of, expand, in_dtype
+from ._axes import arrange, axes_of, axis_of, expand, in_dtype, numpys
 from .promotion import INT64, as_tensor, empty_as
 
 K = registry.family("reduce")
@@ -28,13 +28,15 @@ AminmaxResult = namedtuple("aminmax", ["min", "max"])
 # ---- sum and mean ----
 
 
-def sum(input, dim=None, keepdim=False, dtype=None):
+def sum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
     """Σ over dim: an axis, several, or None for all; keepdim leaves them with size 1.
 
     Integers and bools are summed in int64; dtype converts before summing.
     float32 is accumulated in float32 over short runs and in float64 over those, in an order that
     depends on the shape alone.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("sum", input)
     a = input.array if dtype is None else in_dtype("sum", input.array, dtype)
     axes, b, y, outer, n, inner = _arranged("sum", a, dim, keepdim, np.int64 if a.dtype.kind in "iub" else a.dtype)
@@ -82,8 +84,10 @@ def sum_backward(node, dy):
     return (expand(np.asarray(dy), shape, axes, keepdim),)
 
 
-def mean(input, dim=None, keepdim=False, dtype=None):
+def mean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
     """Σ over dim / n; NaN where n is 0. dim, keepdim and dtype as :func:`sum`'s; RuntimeError for integers without dtype."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("mean", input)
     a = input.array if dtype is None else in_dtype("mean", input.array, dtype)
     if a.dtype.kind != "f":
@@ -98,8 +102,10 @@ def mean(input, dim=None, keepdim=False, dtype=None):
 # ---- product ----
 
 
-def prod(input, dim=None, keepdim=False, dtype=None):
+def prod(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
     """Π over dim: one axis, or None for all; keepdim leaves size 1. Integers and bools in int64; dtype converts before."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("prod", input)
     a = input.array if dtype is None else in_dtype("prod", input.array, dtype)
     axes = axes_of("prod", dim if dim is None else axis_of("prod", dim, a.ndim), a.ndim)
@@ -119,13 +125,15 @@ def prod_backward(node, dy):
 # ---- extremes ----
 
 
-def max(input, dim=None, keepdim=False, *, other=None):
+def max(input, dim=None, keepdim=False, axis=None, keepdims=None, *, other=None):
     """max(input): the largest element. max(input, dim): (values, indices) along an axis, a namedtuple.
     max(input, other): the larger of two tensors, element by element.
 
     keepdim leaves the axis with size 1. indices are those of the first largest element. The gradient of max(input) is
     shared evenly between equal elements, that of max(input, dim) goes to the index. RuntimeError/IndexError when empty.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("max", input)
     if other is not None or isinstance(dim, Tensor):
         from .binary import maximum
@@ -136,8 +144,10 @@ def max(input, dim=None, keepdim=False, *, other=None):
     return MaxResult(*_extreme_at("max", K.max_at, input, dim, keepdim))
 
 
-def min(input, dim=None, keepdim=False, *, other=None):
+def min(input, dim=None, keepdim=False, axis=None, keepdims=None, *, other=None):
     """As :func:`max`, for the smallest."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("min", input)
     if other is not None or isinstance(dim, Tensor):
         from .binary import minimum
@@ -148,23 +158,29 @@ def min(input, dim=None, keepdim=False, *, other=None):
     return MinResult(*_extreme_at("min", K.min_at, input, dim, keepdim))
 
 
-def amax(input, dim=None, keepdim=False):
+def amax(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """The largest element over dim: an axis, several, or None for all; keepdim leaves them with size 1.
 
     The gradient is shared evenly between equal elements, and between NaNs if it is NaN.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("amax", input)
     return _extreme("amax", K.amax, input, dim, keepdim)
 
 
-def amin(input, dim=None, keepdim=False):
+def amin(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """The smallest element over dim; dim, keepdim and the gradient as :func:`amax`'s."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("amin", input)
     return _extreme("amin", K.amin, input, dim, keepdim)
 
 
-def aminmax(input, *, dim=None, keepdim=False):
+def aminmax(input, *, dim=None, keepdim=False, axis=None, keepdims=None):
     """(amin, amax) over dim, a namedtuple (min, max); dim and keepdim as :func:`amax`'s."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("aminmax", input)
     return AminmaxResult(
         _extreme("aminmax", K.amin, input, dim, keepdim), _extreme("aminmax", K.amax, input, dim, keepdim)
@@ -218,14 +234,18 @@ def check_not_empty(op, shape, axes, dim):
             raise IndexError(f"{op}: dim {i} of shape {shape} is empty, and {op} of nothing is undefined")
 
 
-def argmax(input, dim=None, keepdim=False):
+def argmax(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """The index of the first largest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("argmax", input)
     return _arg("argmax", K.max_at, input, dim, keepdim)
 
 
-def argmin(input, dim=None, keepdim=False):
+def argmin(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """The index of the first smallest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("argmin", input)
     return _arg("argmin", K.min_at, input, dim, keepdim)
 
@@ -249,20 +269,24 @@ def _arg(op, kernel, x, dim, keepdim):
 # ---- truth ----
 
 
-def all(input, dim=None, keepdim=False):
+def all(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """Whether every element over dim is not zero; bool (uint8 for uint8).
 
     dim: an axis, several, or None for all; keepdim leaves them with size 1.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("all", input)
     return _truth("all", np.logical_and, input, dim, keepdim)
 
 
-def any(input, dim=None, keepdim=False):
+def any(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """Whether some element over dim is not zero; bool (uint8 for uint8).
 
     dim: an axis, several, or None for all; keepdim leaves them with size 1.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("any", input)
     return _truth("any", np.logical_or, input, dim, keepdim)
 

@@ -167,8 +167,10 @@ def unflatten(input, dim, sizes):
     return reshape(input, shape[:dim] + sizes + shape[dim + 1 :])
 
 
-def squeeze(input, dim=None):
+def squeeze(input, dim=None, axis=None):
     """Without the axes of size 1: all of them, or those among dim (an int or a tuple)."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("squeeze", input)
     a = input.array
     if dim is None:
@@ -177,8 +179,10 @@ def squeeze(input, dim=None):
     return viewed(input, a.squeeze(tuple(axes)), reshape_backward, (a.shape,))
 
 
-def unsqueeze(input, dim):
+def unsqueeze(input, dim=None, axis=None):
     """With an axis of size 1 put in at dim (-ndim-1 to ndim)."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("unsqueeze", input)
     a = input.array
     dim = axis_of("unsqueeze", dim, a.ndim + 1)

@@ -19,12 +19,14 @@ from .promotion import not_tensors
 K = registry.family("softmax")
 
 
-def softmax(input, dim=None, dtype=None):
+def softmax(input, dim=None, dtype=None, axis=None):
     """exp(input) / Σ exp(input) along dim; a row of -inf gives NaN.
 
     dim None means axis 0 for 0, 1 and 3 dimensions and axis 1 otherwise, as in torch. dtype
     converts before. RuntimeError for integers.
     """
+    if axis is not None:
+        dim = axis
     return _along("softmax", K.softmax, softmax_backward, input, dim, dtype)
 
 
@@ -35,8 +37,10 @@ def softmax_backward(node, dy):
     return (dx if dx.dtype == dtype else dx.astype(dtype),)
 
 
-def log_softmax(input, dim=None, dtype=None):
+def log_softmax(input, dim=None, dtype=None, axis=None):
     """input - log Σ exp(input) along dim. Arguments as for :func:`softmax`."""
+    if axis is not None:
+        dim = axis
     return _along("log_softmax", K.log_softmax, log_softmax_backward, input, dim, dtype)
 
 

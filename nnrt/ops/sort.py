@@ -13,7 +13,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, watched
 from ..tensor import Tensor, wrap
-from ._axes import axis_of, from_last, to_last
+from ._axes import axis_of, from_last, numpys, to_last
 from .promotion import as_tensor, check_tensors
 from .reduce import check_not_empty, extreme_backward
 
@@ -84,11 +84,13 @@ def _order(a, descending, stable):
     return (a.shape[-1] - 1 - memory.contiguous(a[..., ::-1]).argsort(-1, "stable"))[..., ::-1]
 
 
-def sort(input, dim=-1, descending=False, stable=False):
+def sort(input, dim=-1, descending=False, stable=False, axis=None):
     """(values, indices) in rising order along dim, descending: in falling order; NaN is the largest.
 
     stable: equal elements keep their order.
     """
+    if axis is not None:
+        dim = axis
     input = as_tensor("sort", input)
     axis = axis_of("sort", dim, input.array.ndim)
     a = _last(input, axis)
@@ -101,19 +103,23 @@ def msort(input):
     return sort(input, 0).values
 
 
-def argsort(input, dim=-1, descending=False, stable=False):
+def argsort(input, dim=-1, descending=False, stable=False, axis=None):
     """The indices, int64, that sort along dim; descending and stable as :func:`sort`'s."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("argsort", input)
     axis = axis_of("argsort", dim, input.array.ndim)
     at = _order(_last(input, axis), descending, stable)
     return wrap(at.reshape(()) if input.array.ndim == 0 else memory.contiguous(from_last(at, axis)))
 
 
-def topk(input, k, dim=-1, largest=True, sorted=True):
+def topk(input, k, dim=-1, largest=True, sorted=True, axis=None):
     """(values, indices) of the k largest (smallest) elements along dim, in falling (rising) order.
 
     largest=False: of the smallest. sorted changes nothing. RuntimeError when k is not in [0, n].
     """
+    if axis is not None:
+        dim = axis
     input = as_tensor("topk", input)
     axis = axis_of("topk", dim, input.array.ndim)
     a = _last(input, axis)
@@ -183,14 +189,18 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     return KthvalueResult(*_pick(input, a, axis, a.argpartition(k - 1, -1)[..., k - 1 : k], keepdim))
 
 
-def median(input, dim=None, keepdim=False):
+def median(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """The lower median of all elements; with dim, (values, indices) along it. NaN if there is a NaN."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("median", input)
     return _median("median", input, dim, keepdim, False)
 
 
-def nanmedian(input, dim=None, keepdim=False):
+def nanmedian(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """As :func:`median`, of the elements that are not NaN."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("nanmedian", input)
     return _median("nanmedian", input, dim, keepdim, True)
 
@@ -231,8 +241,10 @@ def _median_at(a, skip_nan):
     return _along(order, k)
 
 
-def mode(input, dim=-1, keepdim=False):
+def mode(input, dim=-1, keepdim=False, axis=None, keepdims=None):
     """(values, indices) of the most frequent value along dim, the smallest of several; its last index."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("mode", input)
     axis = axis_of("mode", dim, input.array.ndim)
     a = _last(input, axis)
@@ -253,18 +265,22 @@ def mode(input, dim=-1, keepdim=False):
 # ---- quantiles ----
 
 
-def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+def quantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear"):
     """The q-quantiles along dim (all elements when None): a leading axis for a 1-d q, none for a number.
 
     interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN. q has a gradient where it is linear.
     RuntimeError for q outside [0, 1], wrong dtypes or an empty axis.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("quantile", input)
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
-def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+def nanquantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear"):
     """As :func:`quantile`, of the elements that are not NaN."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("nanquantile", input)
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 

@@ -12,7 +12,7 @@ from ..autograd import record, record_many
 from ..dtypes import check_whole
 from ..tensor import wrap
 from . import elementwise, shape, ternary
-from ._axes import arrange, axes_of, axis_of, expand, in_dtype
+from ._axes import arrange, axes_of, axis_of, expand, in_dtype, numpys
 from .promotion import as_float, as_tensor
 from .reduce import sum_array
 
@@ -20,8 +20,10 @@ K = registry.family("reduce")
 S = registry.family("softmax")
 
 
-def nansum(input, dim=None, keepdim=False, dtype=None):
+def nansum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
     """Σ over dim of what is not NaN."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("nansum", input)
     a = input.array if dtype is None else in_dtype("nansum", input.array, dtype)
     axes = axes_of("nansum", dim, a.ndim)
@@ -39,8 +41,10 @@ def nansum_backward(node, dy):
     return ((expand(np.asarray(dy), valid.shape, axes, keepdim) * valid).astype(dtype, copy=False),)
 
 
-def nanmean(input, dim=None, keepdim=False, dtype=None):
+def nanmean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("nanmean", input)
     a = input.array if dtype is None else in_dtype("nanmean", input.array, dtype)
     if a.dtype.kind != "f":
@@ -97,8 +101,10 @@ def corrcoef(input):
     return (c / spread[:, None] / spread).clamp(-1, 1)
 
 
-def count_nonzero(input, dim=None):
+def count_nonzero(input, dim=None, axis=None):
     """How many elements over dim (an axis, several, or None for all) are not zero (NaN is not), int64."""
+    if axis is not None:
+        dim = axis
     input = as_tensor("count_nonzero", input)
     a = input.array
     if dim is None:
@@ -109,36 +115,44 @@ def count_nonzero(input, dim=None):
 # ---- moments ----
 
 
-def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def var(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
     """Σ (input - mean)² / max(0, n - correction) over dim: an axis, several, or None for all; keepdim leaves size 1.
 
     correction is 1 by default, 0 with unbiased=False. Two passes, so a large common offset costs
     no accuracy. RuntimeError for integers.
     """
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("var", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("var", input, dim, unbiased, keepdim, correction, False, False)
 
 
-def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
     """The square root of :func:`var`, whose dim, unbiased, keepdim and correction it takes; gradient 0 where it is 0."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("std", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("std", input, dim, unbiased, keepdim, correction, True, False)
 
 
-def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def var_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
     """(var, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("var_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return _moment("var_mean", input, dim, unbiased, keepdim, correction, False, True)
 
 
-def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
     """(std, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("std_mean", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -281,8 +295,10 @@ def norm_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def logsumexp(input, dim, keepdim=False):
+def logsumexp(input, dim=None, keepdim=False, axis=None, keepdims=None):
     """log Σ exp(input) over dim (an axis or several; keepdim leaves size 1), without overflow. Integers are taken as float32."""
+    if axis is not None or keepdims is not None:
+        dim, keepdim = numpys(dim, keepdim, axis, keepdims)
     input = as_tensor("logsumexp", input)
     a = input.array if input.array.dtype.kind == "f" else input.array.astype(np.float32)
     check_whole("logsumexp", a.dtype)
