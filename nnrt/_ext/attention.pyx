@@ -92,14 +92,14 @@ cdef int dtype_of(ndarray a) noexcept:
 
 cdef int nan_in(const nnrt_attention_array *x, int64_t b, int64_t h, int64_t rows, int64_t size, int dtype) noexcept nogil:
     cdef nnrt_span row
-    cdef int64_t i, j, l
+    cdef int64_t i, j, l, each = 4 if dtype == NNRT_F32 else 8
     row.count, row.dtype = size, dtype
     if x.data == NULL:
         return 0
     for i in range(b):
         for j in range(h):
             for l in range(rows):
-                row.data = <const char *>x.data + (i * x.step[0] + j * x.step[1] + l * x.step[2]) * (4 if dtype == NNRT_F32 else 8)
+                row.data = <const char *>x.data + (i * x.step[0] + j * x.step[1] + l * x.step[2]) * each
                 if has_nan(&row):
                     return 1
     return 0
@@ -126,8 +126,8 @@ cdef int backward_nan(const void *args) noexcept nogil:
     )
 
 
-cdef int fill(nnrt_attention_args *a, ndarray q, ndarray k, ndarray v, ndarray mask, ndarray slopes, ndarray relative, double scale,
-              bint causal, int64_t first, double p, uint64_t seed, uint64_t offset) except -1:
+cdef int fill(nnrt_attention_args *a, ndarray q, ndarray k, ndarray v, ndarray mask, ndarray slopes, ndarray relative,
+              double scale, bint causal, int64_t first, double p, uint64_t seed, uint64_t offset) except -1:
     """Everything that all passes share; returns the dtype's code."""
     cdef int i, dtype = dtype_code(q)
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
@@ -190,8 +190,8 @@ cdef int run_parts(const nnrt_kernel *kernel, nnrt_attention_args *a, parts, int
     cdef int64_t tasks = a.batch * a.heads
     if kind == 0:
         a.cols = max(a.cols, min(NNRT_ATTENTION_LONG, 32768 // max(1, a.size, a.width)))
-        # Keys whose rows lie apart are copied for each block of queries that meets more than one run of them: larger blocks,
-        # while they are tasks enough.
+        # Keys whose rows lie apart are copied for each block of queries that meets more than one run of them: larger
+        # blocks, while they are tasks enough.
         while parts is None and a.queries > a.cols and a.rows < 512 and a.batch * a.heads * a.queries >= 4 * TASKS * a.rows:
             a.rows *= 2
     elif kind == 1:
@@ -258,9 +258,10 @@ cdef int decode(nnrt_attention_args *a, int dtype) except -1:
         give(a.partial, bytes)
 
 
-def attention_backward(ndarray dq, ndarray dk, ndarray dv, ndarray drelative, ndarray dout, ndarray dmass, ndarray out, ndarray lse,
-                       ndarray mass, ndarray q, ndarray k, ndarray v, ndarray mask, ndarray slopes, ndarray relative, parts,
-                       double scale, bint causal, int64_t first, double p, uint64_t seed, uint64_t offset):
+def attention_backward(ndarray dq, ndarray dk, ndarray dv, ndarray drelative, ndarray dout, ndarray dmass, ndarray out,
+                       ndarray lse, ndarray mass, ndarray q, ndarray k, ndarray v, ndarray mask, ndarray slopes,
+                       ndarray relative, parts, double scale, bint causal, int64_t first, double p, uint64_t seed,
+                       uint64_t offset):
     cdef nnrt_attention_args a
     cdef int dtype
     cdef int64_t size, bytes = 0, units
@@ -337,14 +338,14 @@ cdef int backward_of(nnrt_attention_args *a, ndarray dout, ndarray dmass, ndarra
     return 0
 
 
-def mask_backward(ndarray dmask, ndarray dout, ndarray dmass, ndarray out, ndarray lse, ndarray mass, ndarray q, ndarray k, ndarray v,
-                  ndarray mask, ndarray slopes, ndarray relative, parts, double scale, bint causal, int64_t first, double p,
-                  uint64_t seed, uint64_t offset):
+def mask_backward(ndarray dmask, ndarray dout, ndarray dmass, ndarray out, ndarray lse, ndarray mass, ndarray q,
+                  ndarray k, ndarray v, ndarray mask, ndarray slopes, ndarray relative, parts, double scale, bint causal,
+                  int64_t first, double p, uint64_t seed, uint64_t offset):
     cdef nnrt_attention_args a
     cdef int i, dtype
     if dtype_of(q) < 0:
-        _ref.mask_backward(dmask, dout, dmass, out, lse, mass, q, k, v, mask, slopes, relative, parts, scale, causal, first, p, seed,
-                           offset)
+        _ref.mask_backward(dmask, dout, dmass, out, lse, mass, q, k, v, mask, slopes, relative, parts, scale, causal, first,
+                           p, seed, offset)
         return
     dtype = fill(&a, q, k, v, mask, slopes, relative, scale, causal, first, p, seed, offset)
     backward_of(&a, dout, dmass, out, lse, mass)

@@ -384,8 +384,8 @@ def conv(ndarray y not None, ndarray x not None, ndarray p not None, shape, b, r
 
 cdef int64_t phase(int64_t *first, int64_t *out, int64_t size, int64_t kernel, int64_t stride, int64_t padding,
                    int64_t dilation, int64_t r) noexcept nogil:
-    # Outputs i = q s + r of a transposed convolution along one axis: how many, and what output 0 meets with its last tap.
-    # Returns the class of the taps.
+    # Outputs i = q s + r of a transposed convolution along one axis: how many, and what output 0 meets with its
+    # last tap. Returns the class of the taps.
     cdef int64_t kind = (r + padding) % stride, k
     if kind < 0:
         kind += stride

@@ -31,7 +31,8 @@ cdef int sum_tiles(nnrt_conv_sums *a, nnrt_conv_gather *last, int dtype) noexcep
     if last.db != NULL:
         last.totals = a.totals = <char *>a.sums + chunks * each
     box = ((a.taps[0] - 1) * a.step[0] + 1) * ((a.rows - 1) * a.stride[1] + (a.taps[1] - 1) * a.step[1] + 1)
-    box *= ((a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1) * ceil_div(a.panels, per) * ceil_div(cin, a.width) * a.width
+    box *= (a.cols - 1) * a.stride[2] + (a.taps[2] - 1) * a.step[2] + 1
+    box *= ceil_div(a.panels, per) * ceil_div(cin, a.width) * a.width
     a.work.scratch = (a.rows * 8 + 63) // 64 * 64 + (a.panels * a.rows * a.cols * a.gemm.nr + box) * size
     rc = launch_nogil(&table.dtype[dtype].sums, a, chunks * strips)
     if rc == 0:

@@ -24,9 +24,9 @@ cdef int64_t GROUP_BYTES = 512, PANELS = 8
 cdef int64_t A_CLASH = 2048
 # Of an a whose rows lie a multiple of so many bytes apart, all in one set of L1, a tile takes so many rows at most.
 cdef int64_t ROOM_ROWS = 11, ROOM_BYTES = 4096
-# A transposed a is copied where so many panels of b use it (half as many where its rows clash, or where it would be SLICED).
-# In place, its tile takes a cache line for each k, so that k is cut where its rows leave the pages that the TLB of L1 holds.
-# Fewer strips of columns than the last have their rows cut, though each task packs b again.
+# A transposed a is copied where so many panels of b use it (half as many where its rows clash, or where it would be
+# SLICED). In place, its tile takes a cache line for each k, so that k is cut where its rows leave the pages that the
+# TLB of L1 holds. Fewer strips of columns than the last have their rows cut, though each task packs b again.
 cdef int64_t TURNED_PANELS = 33, TURNED_BYTES = 192 << 10, TURNED_STRIPS = 8
 # Such a product in place, of so many elements of c, goes slice by slice along k (dW[128, 128] over 1024 rows loses).
 cdef int64_t SLICE = 256, SLICED = 1 << 15
@@ -275,8 +275,8 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
 
 
 cdef int64_t strip_of(int64_t across, int64_t most) noexcept nogil:
-    # Panels of a strip: as many as `most`, or down to half of them where two threads share those more evenly. Narrower ones
-    # read too little of each row of a b in place for the hardware, but not where tiles ask for its rows.
+    # Panels of a strip: as many as `most`, or down to half of them where two threads share those more evenly. Narrower
+    # ones read too little of each row of a b in place for the hardware, but not where tiles ask for its rows.
     cdef int64_t wide, best = across, least = across
     for wide in range(most, most // 2 - 1, -1):
         if across > 4 and ceil_div(ceil_div(across, wide), 2) * wide < least:
@@ -289,7 +289,8 @@ cdef int64_t group(const nnrt_gemm_ops *ops, int64_t wide, int64_t size) noexcep
 
 
 cdef int few_rows(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size) noexcept nogil:
-    # Few rows times a weight that is used transposed: cT = w aT, so that the weight is read in place and a is what is packed.
+    # Few rows times a weight that is used transposed: cT = w aT, so that the weight is
+    # read in place and a is what is packed.
     cdef nnrt_gemm t = g[0]
     cdef int rc = -1
     t.m, t.n, t.a, t.a_row, t.a_col, t.b, t.b_row, t.b_col = g.n, g.m, g.b, g.b_col, 1, g.a, 1, g.a_row

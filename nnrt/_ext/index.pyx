@@ -5,8 +5,10 @@ What is only moved is moved whatever its dtype; sums of other than float32 and f
 
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 from libc.string cimport memset
-from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE
-from numpy cimport PyArray_STRIDE, PyArray_TYPE, ndarray
+from numpy cimport (
+    NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE,
+    PyArray_STRIDE, PyArray_TYPE, ndarray,
+)
 
 from nnrt._ext.runtime cimport isa_level, launch, nnrt_kernel, nnrt_work, span
 from nnrt._ref import index as _ref

@@ -2,7 +2,9 @@
 
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
-from numpy cimport PyArray_BYTES, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray
+from numpy cimport (
+    PyArray_BYTES, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE, PyArray_STRIDE, ndarray,
+)
 
 from nnrt._ext.runtime cimport (
     data, dtype_code, empty, isa_level, launch, nnrt_kernel, nnrt_span, nnrt_work, span, zeros,

@@ -73,8 +73,8 @@ cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
 # From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
 # within a tenth; of 256 channels fewer tiles read u, 9 MB, too often.
 cdef int64_t BLOCK = 1728, CHUNK = 64
-# Of groups, which make tasks of their own, a task has fewer tiles: what lies beside them, the next group's, stays in L2. Twice as
-# many of one vector of columns, whose products are short.
+# Of groups, which make tasks of their own, a task has fewer tiles: what lies beside them, the next group's, stays in
+# L2. Twice as many of one vector of columns, whose products are short.
 cdef int64_t GROUPS_SHARE = 3
 # Multiply-adds that a task is worth, 3 us, and elements of v that are: the layers of one image take 20 to 100 us.
 cdef int64_t TASK_MACS = 128 << 10, TASK_TRANSFORMED = 16 << 10
@@ -87,11 +87,11 @@ cdef int64_t LARGE = 4 << 20, SMALL = 256 << 10
 cdef int64_t TRANSFORMED_BYTES = 2 << 20, MOST_TRANSFORMED = 16 << 20
 # Parts of the tiles that tasks sum where x has few channels, and tiles that they transform at a time, which stay in L2.
 cdef int64_t PARTS = 8, NEAR = 64
-# Channels of a group whose sums a task makes near the core, and bytes of its x and dy: lines that come with them are the next
-# group's, which L2 holds until then. Of 1.6 MB it took 1.1 to 2 times as long.
+# Channels of a group whose sums a task makes near the core, and bytes of its x and dy: lines that come with them are
+# the next group's, which L2 holds until then. Of 1.6 MB it took 1.1 to 2 times as long.
 cdef int64_t GROUP = 32, GROUP_BYTES = 512 << 10
-# Along rows alone: tiles of a block, those of whose dy what is transformed stays in L1, and bytes of transformed x. Of 32 tiles at
-# a time 3 > 64 channels on 224 x 224 took 1.3 times as long.
+# Along rows alone: tiles of a block, those of whose dy what is transformed stays in L1, and bytes of transformed x. Of
+# 32 tiles at a time 3 > 64 channels on 224 x 224 took 1.3 times as long.
 cdef int64_t ROW_TILES = 16, ROWS_TILES = 28, ROWS_BYTES = 32 << 10
 # Columns of a filter in training that a task transforms for itself.
 cdef int64_t ONCE_BYTES = 1 << 20
@@ -99,7 +99,8 @@ cdef int64_t ONCE_BYTES = 1 << 20
 cdef int64_t SUMS_BYTES = 208 << 10
 # The same of conv: bytes of v, tiles and rows of sums at a time, multiply-adds of a task, and tasks' most.
 cdef int64_t CONV_BYTES = 48 << 10, CONV_TILES = 4, CONV_HIGH = 7, CONV_MACS = 1 << 19, CONV_TASKS = 32
-# Bytes of x and y from which on the next group's, or the next rows of y, are asked for; in training, where y has left the caches.
+# Bytes of x and y from which on the next group's, or the next rows of y, are asked for; in
+# training, where y has left the caches.
 cdef int64_t CONV_SOON = 12 << 20, CONV_SOON_ONCE = 4 << 20
 
 
@@ -116,7 +117,8 @@ cdef inline void span_of(nnrt_span *out, const void *data, int64_t count, int dt
 
 
 cdef const nnrt_winograd_ops *kernels(tile, taps, int64_t c, int64_t o, dtype) except? NULL:
-    # Those of 3x3 to 5x5 filters; NULL: float64 but 3x3 in tiles of 4, or 5x5 taps with less than 16 channels, which are _ref's.
+    # Those of 3x3 to 5x5 filters; NULL: float64 but 3x3 in tiles of 4, or 5x5 taps with
+    # less than 16 channels, which are _ref's.
     if tile == 4 and taps == 3:
         return &table.dtype[dtype.itemsize // 4 - 1]
     _ref._matrices(tile, taps, dtype)
@@ -259,8 +261,8 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
 
 cdef int launch_once(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_winograd_ops *ops, int64_t k2,
                      int64_t size) noexcept nogil:
-    # With the filter itself, of which each task transforms its columns, or its group's, or with all of it where that stays in cache
-    # or groups have more tiles than one block.
+    # With the filter itself, of which each task transforms its columns, or its group's, or with all of it where that
+    # stays in cache or groups have more tiles than one block.
     cdef int64_t passes = p.spread * p.spread, nr = p.gemm.nr, each = passes * k2 * apart(p.depth * nr, size), bytes, i
     cdef nnrt_winograd_args first
     cdef int rc = 0
@@ -331,8 +333,8 @@ cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_
 
 
 cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept nogil:
-    # An even number of blocks of tiles; where there are few, the columns are shared out too, by preference if all
-    # tasks can read one v. Each block reads u, so that blocks are few where u is large; if only one, columns are shared out
+    # An even number of blocks of tiles; where there are few, the columns are shared out too, by preference if all tasks
+    # can read one v. Each block reads u, so that blocks are few where u is large; if only one, columns are shared out
     # whatever v's size: 4x4 taps, 256 to 512 channels on 8x8 maps, took 8.2 ms on two threads as one task, 4.2 as four.
     # A small u is read by each block: then v is made where it is used.
     cdef const nnrt_gemm_ops *g = p.gemm
@@ -356,7 +358,10 @@ cdef void plan_conv(nnrt_winograd_args *p, int64_t k2, int64_t size) noexcept no
     p.m_row = p.chunk
     p.v_step = apart((p.block if groups == 1 or passes > 1 else p.last) * p.v_row, size)
     p.m_step = apart(p.block * p.m_row, size)
-    p.work.scratch = size * (k2 * ((0 if groups > 1 and passes == 1 else p.v_step) + p.m_step) + 6 * max(p.depth, p.x_pixel, 6 * g.vl))
+    p.work.scratch = 6 * max(p.depth, p.x_pixel, 6 * g.vl) + k2 * p.m_step
+    if groups == 1 or passes > 1:
+        p.work.scratch += k2 * p.v_step
+    p.work.scratch *= size
 
 
 def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray dy not None, padding, tile, int64_t groups=1):
@@ -453,8 +458,8 @@ cdef int sum_parts(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t 
 
 cdef int sum_blocks(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size, nnrt_span dw,
                     int64_t *rows) noexcept nogil:
-    # rows: how many of p.totals come. Tasks are blocks of s, which one task takes to dw where all tiles fit in at a time; of few
-    # blocks matrices are tasks.
+    # rows: how many of p.totals come. Tasks are blocks of s, which one task takes to dw where all tiles fit in at a
+    # time; of few blocks matrices are tasks.
     cdef int64_t nr = p.gemm.nr, phases = p.step * p.step, of_c = ceil_div(p.c, nr), of_o = ceil_div(p.o, nr)
     cdef int64_t tiles = p.last, each = k2 * p.groups * (phases * of_c + of_o) * nr * size, blocks, most, bytes, sums
     cdef bint once

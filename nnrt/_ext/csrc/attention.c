@@ -18,8 +18,8 @@ typedef struct {
     const uint64_t *words; /* which queries meet which of them, or NULL: all */
 } attention_run;
 
-/* The next keys of block t of the queries, which ends before query `last`, after `next` of its lists' blocks, or of the keys; 0
- * when there are no more. */
+/* The next keys of block t of the queries, which ends before query `last`, after `next` of its lists' blocks, or of
+ * the keys; 0 when there are no more. */
 static int attention_next(const nnrt_attention_args *a, int64_t t, int64_t last, int64_t *next, attention_run *run)
 {
     const nnrt_attention_part *p = a->part;
@@ -67,7 +67,7 @@ static int attention_next(const nnrt_attention_args *a, int64_t t, int64_t last,
 #define OPS(type)                                                                                    \
     {                                                                                                \
         KERNEL(forward, type), KERNEL(backward, type), KERNEL(gather, type), KERNEL(of_mask, type),  \
-            KERNEL(decode, type), KERNEL(merge, type), .scratch = attention_scratch_##type,                               \
+        KERNEL(decode, type), KERNEL(merge, type), .scratch = attention_scratch_##type,              \
     }
 
 const nnrt_attention_table NNRT_SYM(attention) = {{OPS(f32), OPS(f64)}};

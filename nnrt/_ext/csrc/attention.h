@@ -19,9 +19,9 @@ typedef struct {
 } nnrt_attention_array;
 
 /* Which keys the queries meet, block by block: a part of a pattern. Block t of the queries holds positions q_at[t] to
- * q_at[t + 1] of q_index (NULL: the positions themselves are the rows), the same for keys. Queries t meet the key blocks
- * block[first[t]] to block[first[t + 1]], each with mask -1 (all of it) or words[64 mask + key], where bit l says whether
- * query l of the block meets the key. Blocks have at most 64 rows. */
+ * q_at[t + 1] of q_index (NULL: the positions themselves are the rows), the same for keys. Queries t meet the key
+ * blocks block[first[t]] to block[first[t + 1]], each with mask -1 (all of it) or words[64 mask + key], where bit l
+ * says whether query l of the block meets the key. Blocks have at most 64 rows. */
 typedef struct {
     const int64_t *q_index, *k_index, *q_at, *k_at, *first, *block, *mask;
     const uint64_t *words;

@@ -26,14 +26,15 @@ static void K(turn_back)(K(attention_block) *c, REAL *x_room, REAL *dy_room)
         const REAL *x = K(row_of)(&a->dout, c->b, c->h, c->rows[i]), *y = K(row_of)(&a->out, c->b, c->h, c->rows[i]);
         c->delta[i] = K(dot_row)(x, y, a->width);
         if (a->mass.data) /* out = p v + mass values: both carry gradients of p */
-            c->delta[i] += K(dot_row)(K(row_of)(&a->dmass, c->b, c->h, c->rows[i]), K(row_of)(&a->mass, c->b, c->h, c->rows[i]),
-                                      2 * a->reach + 1);
+            c->delta[i] += K(dot_row)(K(row_of)(&a->dmass, c->b, c->h, c->rows[i]),
+                                      K(row_of)(&a->mass, c->b, c->h, c->rows[i]), 2 * a->reach + 1);
         c->top[i] = lse[c->rows[i]] == (REAL)-INFINITY ? 0 : lse[c->rows[i]];
     }
 }
 
 /* Panel p of the softmax after dropout, and of the gradient of its scores; lanes without a query are zero. */
-FAST static void K(gradients)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s, REAL *ds, int64_t n)
+FAST static void K(gradients)(const K(attention_block) *c, const attention_run *run, int64_t p, REAL *s,
+                              REAL *ds, int64_t n)
 {
     const nnrt_attention_args *a = c->a;
     const REAL *top = c->top + p * NR, *delta = c->delta + p * NR;
@@ -62,8 +63,8 @@ FAST static void K(gradients)(const K(attention_block) *c, const attention_run *
 }
 
 /* y[key r][:] = scale Σ_i s[r][i] x[i][:] + (again ? y : 0), over the queries of all panels that meet the key. */
-static void K(key_sums)(const K(attention_block) *c, REAL *y, int64_t y_step, const REAL *s, int64_t keys, const REAL *x,
-                        int64_t size, REAL scale, int again)
+static void K(key_sums)(const K(attention_block) *c, REAL *y, int64_t y_step, const REAL *s, int64_t keys,
+                        const REAL *x, int64_t size, REAL scale, int again)
 {
     const nnrt_attention_args *a = c->a;
     const int64_t panel = a->cols * NR, ahead = c->cols[0] - c->rows[0] - a->first;
@@ -73,11 +74,13 @@ static void K(key_sums)(const K(attention_block) *c, REAL *y, int64_t y_step, co
             end = MIN(keys, (p + 1) * NR - ahead);
         }
         const K(left) l = {s + p * panel + r * NR, NR, 1, c->count - p * NR, NR, panel};
-        K(product)(a->gemm, y + r * y_step, y_step, end - r, size, &l, x + p * NR * K(apart)(size), K(apart)(size), scale, again);
+        K(product)(a->gemm, y + r * y_step, y_step, end - r, size, &l, x + p * NR * K(apart)(size), K(apart)(size),
+                   scale, again);
     }
 }
 
-/* The same for the keys of a run, into an array or its partial sums (`step` elements between rows); room: [cols, size]. */
+/* The same for the keys of a run, into an array or its partial sums (`step` elements
+ * between rows); room: [cols, size]. */
 static void K(give_keys)(const K(attention_block) *c, REAL *y, int64_t step, const attention_run *run, const REAL *s,
                          const REAL *x, int64_t size, REAL scale, int again, REAL *room)
 {
@@ -91,8 +94,8 @@ static void K(give_keys)(const K(attention_block) *c, REAL *y, int64_t step, con
 }
 
 /* Writes a block's sums to the rows of y, or adds them to it. */
-static void K(give_rows)(const K(attention_block) *c, const nnrt_attention_array *y, const REAL *sums, int64_t size, REAL scale,
-                         int again)
+static void K(give_rows)(const K(attention_block) *c, const nnrt_attention_array *y, const REAL *sums, int64_t size,
+                         REAL scale, int again)
 {
     for (int64_t i = 0; i < c->count; i++)
         K(scale_row)(K(row_of)(y, c->b, c->h, c->rows[i]), sums + i * size, size, scale, again);
@@ -113,7 +116,8 @@ static void K(attention_backward)(const void *args, int64_t begin, int64_t end, 
         REAL *dk = a->dk.data ? K(row_of)(&a->dk, b, g, 0) : NULL, *dv = a->dv.data ? K(row_of)(&a->dv, b, g, 0) : NULL;
         int64_t dk_step = a->dk.step[2], dv_step = a->dv.step[2];
         if (a->partial) {
-            dk = (REAL *)a->partial + (chunk * a->batch * a->groups + b * a->groups + g) * a->keys * (a->size + a->width);
+            const int64_t each = a->keys * (a->size + a->width);
+            dk = (REAL *)a->partial + ((chunk * a->batch + b) * a->groups + g) * each;
             dv = dk + a->keys * a->size;
             dk_step = a->size, dv_step = a->width;
         }
@@ -199,7 +203,8 @@ static void K(attention_of_mask)(const void *args, int64_t begin, int64_t end, v
 {
     const nnrt_attention_args *a = args;
     const int64_t blocks = a->part ? a->part->q_blocks : CEIL(a->queries, a->rows), *size = a->dmask_size;
-    const int64_t down = a->part || size[2] == 1 ? 1 : blocks, across = a->part || size[3] == 1 ? 1 : CEIL(a->keys, a->cols);
+    const int64_t down = a->part || size[2] == 1 ? 1 : blocks;
+    const int64_t across = a->part || size[3] == 1 ? 1 : CEIL(a->keys, a->cols);
     const int64_t row = size[2] == 1 ? 0 : size[3], col = size[3] == 1 ? 0 : 1;
     char *room = scratch;
     K(attention_block) c = K(block_in)(a, &room, 1);

@@ -20,7 +20,8 @@ INLINE REAL *K(row_of)(const nnrt_attention_array *x, int64_t b, int64_t h, int6
     return (REAL *)x->data + b * x->step[0] + h * x->step[1] + row * x->step[2];
 }
 
-/* Elements from row to row of a copy: a panel's width of rows that lie four cache lines apart would share few places in L1. */
+/* Elements from row to row of a copy: a panel's width of rows that lie four cache lines
+ * apart would share few places in L1. */
 INLINE int64_t K(apart)(int64_t size)
 {
     return size % (256 / (int64_t)sizeof(REAL)) ? size : size + 64 / (int64_t)sizeof(REAL);
@@ -79,7 +80,8 @@ static void K(pack_block)(const K(attention_block) *c, REAL *dst, const nnrt_att
 #define READS(p) "m"(*(const char(*)[])(p))
 #endif
 
-/* x[s row] in every lane. The address is one that an instruction has: gcc takes a register more for each, and spills. */
+/* x[s row] in every lane. The address is one that an instruction has: gcc takes a
+ * register more for each, and spills. */
 INLINE K(vec) K(broadcast)(const REAL *x, int64_t row, const int s)
 {
 #if VBYTES == 32 && REAL_BYTES == 4
@@ -103,8 +105,8 @@ typedef struct {
 } K(left);
 
 /* y[rows][NR] = alpha a b + (again ? y : 0) in registers; `rows` is a constant. */
-INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL *b, int64_t b_row, REAL *y, int64_t y_row,
-                    REAL alpha, int again)
+INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL *b, int64_t b_row, REAL *y,
+                    int64_t y_row, REAL alpha, int again)
 {
     typedef K(vec) V;
     EACH_ROW(DECLARE_SUM)
@@ -163,8 +165,8 @@ INLINE void K(sums)(const int rows, const K(left) *l, const REAL *a, const REAL 
 }
 
 /* y[m][n] = alpha a b + (again ? y : 0), with as many tiles of MR - 1 rows as leave MR to the others. */
-static __attribute__((noinline)) void K(product)(const nnrt_gemm_ops *g, REAL *y, int64_t y_row, int64_t m, int64_t n, const K(left) *l, const REAL *b,
-                       int64_t b_row, REAL alpha, int again)
+static __attribute__((noinline)) void K(product)(const nnrt_gemm_ops *g, REAL *y, int64_t y_row, int64_t m, int64_t n,
+                                                 const K(left) *l, const REAL *b, int64_t b_row, REAL alpha, int again)
 {
     for (int64_t e = 0; e < n; e += NR) {
         int64_t low = (MR - m % MR) % MR, high;
@@ -182,8 +184,8 @@ static __attribute__((noinline)) void K(product)(const nnrt_gemm_ops *g, REAL *y
                 const REAL *part = a;
                 do {
                     const nnrt_tail tail = {.alpha = alpha, .beta = 1, .src = again || k ? to : NULL, .src_row = y_row};
-                    g->tile(high, MIN(NR, n - e), MIN(l->part, l->k - k), part, l->row, l->col, b + k * b_row + e, b_row, to,
-                            y_row, &tail);
+                    g->tile(high, MIN(NR, n - e), MIN(l->part, l->k - k), part, l->row, l->col, b + k * b_row + e,
+                            b_row, to, y_row, &tail);
                     k += l->part, part += l->jump;
                 } while (k < l->k);
             }
@@ -200,8 +202,8 @@ static void K(panel_product)(const nnrt_gemm_ops *g, REAL *out, const REAL *x, i
 }
 
 /* y[i][:] = Σ_r s[r][i] x[r][:] + (again ? y : 0) for the queries i of a panel s[n][NR]. */
-static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, const REAL *s, int64_t n, const REAL *x, int64_t x_step, int64_t size,
-                          int again)
+static void K(panel_sums)(const nnrt_gemm_ops *g, REAL *y, const REAL *s, int64_t n, const REAL *x, int64_t x_step,
+                          int64_t size, int again)
 {
     for (int64_t r = 0; r < n; r += NNRT_ATTENTION_NEAR) {
         const int64_t k = MIN(NNRT_ATTENTION_NEAR, n - r);
@@ -253,7 +255,8 @@ static void K(add_relative)(const K(attention_block) *c, const nnrt_attention_ar
 /* x[query l, distance of key r] += s[r][l], for the panel's queries in x[count][2 reach + 1]. */
 static void K(sum_relative)(const K(attention_block) *c, REAL *x, int64_t p, const REAL *s, int64_t n)
 {
-    const int64_t reach = c->a->reach, width = 2 * reach + 1, lanes = MIN(NR, c->count - p * NR), *rows = c->rows + p * NR;
+    const int64_t reach = c->a->reach, width = 2 * reach + 1, lanes = MIN(NR, c->count - p * NR);
+    const int64_t *rows = c->rows + p * NR;
     const int side = K(beyond)(c, rows, n);
     x += p * NR * width;
     if (side) {
@@ -336,8 +339,8 @@ static void K(scores)(const K(attention_block) *c, const attention_run *run, int
                 s[r * NR + l] = word >> l & 1 ? s[r * NR + l] : (REAL)-INFINITY;
         }
     if (a->causal && !a->part) {
-        static const REAL lane[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
-                                    27, 28, 29, 30, 31};
+        static const REAL lane[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
         typedef __typeof__((K(vec)){0} > (K(vec)){0}) bits;
         const int64_t behind = run->at - rows[0] - a->first; /* from query 0 of the panel to key 0 */
         for (int64_t r = MAX(0, 1 - behind); r < n; r++)
@@ -373,7 +376,8 @@ static void K(drop)(const K(attention_block) *c, int64_t p, REAL *x, int64_t n)
             const uint64_t first = a->offset + ((uint64_t)c->head * eights + (uint64_t)of) * (uint64_t)a->queries;
             for (int64_t at = 0; at < NR; at += PHILOX_LANES) {
                 for (int64_t l = at; l < at + PHILOX_LANES; l++) {
-                    const uint64_t block = (first + (uint64_t)c->rows[p * NR + (l < NR ? l : 0)]) & ~((uint64_t)1 << 63);
+                    const uint64_t row = (uint64_t)c->rows[p * NR + (l < NR ? l : 0)];
+                    const uint64_t block = (first + row) & ~((uint64_t)1 << 63);
                     word[0][l] = (uint32_t)block, word[1][l] = (uint32_t)(block >> 32);
                     word[2][l] = 2, word[3][l] = 0;
                 }

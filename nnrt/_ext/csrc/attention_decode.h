@@ -1,4 +1,5 @@
-/* One query of each head, as in generation: two products of a vector with a matrix that is read once. Included once per dtype. */
+/* One query of each head, as in generation: two products of a vector with a matrix that is
+ * read once. Included once per dtype. */
 
 /* s[4] = the products of q with four rows. */
 static void K(four_dots)(REAL *s, const REAL *q, const REAL *k, int64_t step, int64_t size)
@@ -67,7 +68,8 @@ static void K(attention_decode)(const void *args, int64_t begin, int64_t end, vo
             for (j = 0; j < n; j++) {
                 REAL x = scale * s[j];
                 if (a->slopes)
-                    x -= ((const REAL *)a->slopes)[h] * (REAL)(a->first < j0 + j ? j0 + j - a->first : a->first - j0 - j);
+                    x -= ((const REAL *)a->slopes)[h]
+                         * (REAL)(a->first < j0 + j ? j0 + j - a->first : a->first - j0 - j);
                 if (a->mask) {
                     const int64_t i = at + (j0 + j) * a->mask_step[3];
                     x += !a->boolean ? ((const REAL *)a->mask)[i] : ((const uint8_t *)a->mask)[i] ? 0 : (REAL)-INFINITY;

@@ -71,9 +71,10 @@ static void K(turn_to)(K(attention_block) *c, int64_t b, int64_t h, int64_t t)
     K(scale_row)(c->q, c->q, c->panels * NR * a->size, (REAL)a->scale, 0);
 }
 
-/* The run's rows of x, k or v of head g: where they are, or in `room`, to which they are copied unless they are there already. */
-static const REAL *K(run_of)(const K(attention_block) *c, const attention_run *run, const nnrt_attention_array *x, int64_t g,
-                             REAL *room, int64_t size, int copied, int64_t *step)
+/* The run's rows of x, k or v of head g: where they are, or in `room`, to which they are
+ * copied unless they are there already. */
+static const REAL *K(run_of)(const K(attention_block) *c, const attention_run *run, const nnrt_attention_array *x,
+                             int64_t g, REAL *room, int64_t size, int copied, int64_t *step)
 {
     const int index = c->a->part && c->a->part->k_index;
     *step = x->step[2];
@@ -87,12 +88,13 @@ static const REAL *K(run_of)(const K(attention_block) *c, const attention_run *r
     return room;
 }
 
-/* Turns to a run of keys: rows that do not lie one behind the other are copied, once for the blocks of queries that meet them one
- * after the other. `k`, `v`: room for that. */
+/* Turns to a run of keys: rows that do not lie one behind the other are copied, once for the blocks of queries that
+ * meet them one after the other. `k`, `v`: room for that. */
 static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, REAL *v)
 {
     const nnrt_attention_args *a = c->a;
-    const int64_t *index = a->part ? a->part->k_index : NULL, g = c->h / (a->heads / a->groups), head = c->b * a->groups + g;
+    const int64_t *index = a->part ? a->part->k_index : NULL, g = c->h / (a->heads / a->groups);
+    const int64_t head = c->b * a->groups + g;
     const int copied = c->copied[0] == head && c->copied[1] == run->at && c->copied[2] >= run->count;
     int64_t *cols = (int64_t *)c->cols;
     for (int64_t r = 0; r < run->count; r++)
@@ -103,8 +105,8 @@ static void K(meet)(K(attention_block) *c, const attention_run *run, REAL *k, RE
         c->copied[0] = head, c->copied[1] = run->at, c->copied[2] = run->count;
 }
 
-/* While panel p is computed, asks for its share of the next head's first `count` arrays from q on: rows of a few lines each,
- * far apart, are no stream to the hardware. Heads of one block only: longer ones compute more than they wait. */
+/* While panel p is computed, asks for its share of the next head's first `count` arrays from q on: rows of a few lines
+ * each, far apart, are no stream to the hardware. Heads of one block only: longer ones compute more than they wait. */
 static void K(ask)(const K(attention_block) *c, int64_t p, int64_t count)
 {
     const nnrt_attention_args *a = c->a;

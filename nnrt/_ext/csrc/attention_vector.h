@@ -44,8 +44,8 @@ INLINE K(vec) K(exp_vec)(K(vec) x)
     typedef __typeof__(x > x) bits;
 #if REAL_BYTES == 4
     /* 2^t: a sixth less to do and four constants fewer than for e^x, so that they stay in registers. (2^r - 1) / r by a
-     * minimax polynomial for |r| <= 1/2, relative error of 2^r 9.1e-8. Few results and short chains: a core holds no more than
-     * eight or ten of these at a time. */
+     * minimax polynomial for |r| <= 1/2, relative error of 2^r 9.1e-8. Few results and short chains: a core holds no
+     * more than eight or ten of these at a time. */
     const REAL log2e = 1.442695041f;
     x = K(max_vec)(K(splat)(-88.02969193f), x); /* -127 log(2): 0 comes out */
     const K(vec) u = x * log2e + EXP_MAGIC, r = x * log2e - (u - EXP_MAGIC), r2 = r * r;

@@ -126,8 +126,8 @@ static void K(conv_block)(const nnrt_conv_args *a, const nnrt_conv_pass *p, cons
                     const int64_t o = group * cout + j * NR, at = h * a->y_step[1] + w * y_row + o;
                     tail.bias = a->bias ? (const REAL *)a->bias + o : NULL;
                     tail.src = residual ? residual + at : NULL;
-                    g->tile(rows, MIN(NR, cout - j * NR), k, x, a_row, 1, filter + j * deep * NR, j < per - 1 ? NR : last,
-                            y + at, y_row, &tail);
+                    g->tile(rows, MIN(NR, cout - j * NR), k, x, a_row, 1, filter + j * deep * NR,
+                            j < per - 1 ? NR : last, y + at, y_row, &tail);
                 }
             }
         if (a->activation > NNRT_ACT_RELU)
@@ -142,7 +142,8 @@ static void K(conv_tiles)(const void *args, int64_t begin, int64_t end, void *sc
 {
     const nnrt_conv_args *a = args;
     const int64_t cin = a->x_channels / a->groups, per = CEIL(a->y_channels / a->groups, NR), panels = a->groups * per;
-    const int64_t strips = CEIL(panels, a->panels), across = CEIL(a->most[2], a->cols), down = CEIL(a->most[1], a->rows);
+    const int64_t strips = CEIL(panels, a->panels), across = CEIL(a->most[2], a->cols);
+    const int64_t down = CEIL(a->most[1], a->rows);
     const int64_t blocks = a->images * a->most[0] * down * across;
     int64_t *jumps = scratch;
     REAL *box = (REAL *)((char *)scratch + (a->taps * sizeof(int64_t) + 63) / 64 * 64);
@@ -217,7 +218,8 @@ static void K(conv_patches)(const void *args, int64_t begin, int64_t end, void *
 
 /* The same box in blocks of channels: dst[block][d][h][w][width]. */
 static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_t *in, int64_t x_channels, int64_t d0,
-                           int64_t deep, int64_t h0, int64_t high, int64_t w0, int64_t wide, int64_t c0, int64_t channels)
+                           int64_t deep, int64_t h0, int64_t high, int64_t w0, int64_t wide,
+                           int64_t c0, int64_t channels)
 {
     const int64_t before = MIN(MAX(-w0, 0), wide), end = MIN(MAX(in[2] - w0, before), wide);
     const int64_t block = deep * high * wide * width, whole = channels / NNRT_CONV_WIDTH * NNRT_CONV_WIDTH;
@@ -246,7 +248,8 @@ static void K(copy_blocks)(REAL *dst, int64_t width, const REAL *x, const int64_
 }
 
 /* to[cols] (+)= the sum of n rows. */
-static __attribute__((hot, noinline)) void K(add_rows)(REAL *to, const REAL *src, int64_t step, int64_t n, int64_t cols, int fresh)
+static __attribute__((hot, noinline)) void K(add_rows)(REAL *to, const REAL *src, int64_t step, int64_t n,
+                                                       int64_t cols, int fresh)
 {
     int64_t j = 0;
     for (; VBYTES == 64 && j + NR <= cols; j += NR) { /* sums enough not to wait for each other's end */
@@ -302,7 +305,8 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         const int64_t h0 = b / across % down * a->rows, h1 = MIN(h0 + a->rows, a->out[1]), high = h1 - h0;
         const int64_t od = b / across / down % a->out[0], n = b / across / down / a->out[0];
         const REAL *x = (const REAL *)a->x + n * a->in[0] * a->in[1] * a->in[2] * a->x_channels;
-        const REAL *dy = (const REAL *)a->dy + (((n * a->out[0] + od) * a->out[1] + h0) * a->out[2] + w0) * a->y_channels;
+        const REAL *dy = (const REAL *)a->dy
+                         + (((n * a->out[0] + od) * a->out[1] + h0) * a->out[2] + w0) * a->y_channels;
         const int64_t box_rows = (high - 1) * a->stride[1] + reach[1], box_cols = (wide - 1) * a->stride[2] + reach[2];
         const int64_t row = box_cols * a->width, plane = box_rows * row, block = reach[0] * plane;
         /* groups of whole blocks at once: their pixels are stretches of memory */
@@ -332,27 +336,32 @@ static void K(conv_sums_task)(const nnrt_conv_sums *a, int64_t t, void *scratch)
         for (int64_t h = 0; h < high && a->totals; h++)
             for (int64_t q = q0; q < q1; q++) {
                 const int64_t o = q / per * cout + q % per * NR;
-                const REAL *src = there ? dy + h * a->out[2] * a->y_channels + o : panels + ((q - q0) * high + h) * wide * NR;
+                const REAL *src = there ? dy + h * a->out[2] * a->y_channels + o
+                                        : panels + ((q - q0) * high + h) * wide * NR;
                 K(add_rows)((REAL *)a->totals + chunk * a->y_channels + o, src, there ? a->y_channels : NR, wide,
                             MIN(NR, cout - q % per * NR), h == 0 && b == chunk * a->chunk);
             }
-        /* The next block's dy, which follows in memory, comes while this one is summed; of groups the task's part of each pixel. */
+        /* The next block's dy, which follows in memory, comes while this one is summed; of
+         * groups the task's part of each pixel. */
         const int64_t across_w = a->joined ? 1 : a->taps[2], taps = a->taps[0] * a->taps[1] * across_w;
         const int64_t pixel = a->y_channels * sizeof(REAL), step = a->groups > 1 ? pixel : 64;
         const int64_t run = a->groups > 1 ? (g1 - g0) * cout * sizeof(REAL) : 64;
         const int64_t each = CEIL(CEIL(high * wide * pixel, step), taps * (q1 - q0) * per_group) * step;
-        const char *ahead = (const char *)(dy + high * wide * a->y_channels + g0 * cout), *last = ahead + high * wide * pixel;
+        const char *ahead = (const char *)(dy + high * wide * a->y_channels + g0 * cout);
+        const char *last = ahead + high * wide * pixel;
         const int spread = VBYTES == 64 && there && a->groups == 1 && cout == NR;
         for (int64_t q = q0; q < q1; q++)
             for (int64_t c0 = 0; c0 < cin; c0 += a->width)
                 for (int64_t tap = 0; tap < taps; tap++) {
-                    const int64_t td = tap / across_w / a->taps[1], th = tap / across_w % a->taps[1], tw = tap % across_w;
+                    const int64_t td = tap / across_w / a->taps[1], th = tap / across_w % a->taps[1];
+                    const int64_t tw = tap % across_w;
                     const int64_t m = a->joined ? a->taps[2] * cin : MIN(a->width, cin - c0), tiles = CEIL(m, MR);
                     const int64_t o = q % per * NR;
                     const REAL *xp = box + ((q / per - g0) * per_group + c0 / a->width) * block
                                    + td * a->step[0] * plane + th * a->step[1] * row + tw * a->step[2] * a->width;
                     REAL *sum = sums + (q / per * all_taps * cin + (a->joined ? tap * m : tap * cin + c0)) * cout + o;
-                    /* Of dy in place the tiles ask for a line with each of its pixels: all at once they fill the queue. */
+                    /* Of dy in place the tiles ask for a line with each of its pixels: all at
+                     * once they fill the queue. */
                     tail.ahead = spread && ahead < last ? ahead : NULL;
                     for (const char *stop = ahead + each; ahead < stop && !spread; ahead += step)
                         for (int64_t i = 0; i < run; i += 64)
@@ -384,10 +393,12 @@ static void K(conv_gather)(const void *args, int64_t begin, int64_t end, void *s
     if (begin == 0 && a->db)
         K(add_rows)(a->db, a->totals, a->groups * a->outputs, a->chunks, a->groups * a->outputs, 1);
     for (int64_t t = begin; t < end; t++) {
-        const int64_t group = t / blocks * each, o0 = t % blocks / pieces * NNRT_CONV_ROWS, count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
+        const int64_t group = t / blocks * each, o0 = t % blocks / pieces * NNRT_CONV_ROWS;
+        const int64_t count = MIN(NNRT_CONV_ROWS, a->outputs - o0);
         const int64_t e0 = t % pieces * a->length, length = MIN(a->length, size - e0);
         for (int64_t e = 0; e < length; e++) {
-            const REAL *src = (const REAL *)a->sums + group + ((e0 + e) % a->taps * a->inputs + (e0 + e) / a->taps) * a->outputs + o0;
+            const REAL *src = (const REAL *)a->sums + group
+                              + ((e0 + e) % a->taps * a->inputs + (e0 + e) / a->taps) * a->outputs + o0;
             REAL *dst = lines + e * NNRT_CONV_ROWS;
             for (int64_t o = 0; o < count; o++)
                 dst[o] = src[o];
@@ -471,7 +482,8 @@ static void K(conv_fold)(const void *args, int64_t begin, int64_t end, void *scr
     const nnrt_conv_fold *a = args;
     const int64_t c = a->channels, high = a->in[1], wide = a->in[2], along = a->taps[2];
     const int64_t taps = a->taps[0] * a->taps[1] * along, last = MIN(end * a->rows, a->images * a->in[0] * high);
-    int64_t *const met = scratch, *const offsets = met + wide; /* [wide]: how many, and [wide][along]: where in a row of columns */
+    int64_t *const met = scratch;        /* [wide]: how many */
+    int64_t *const offsets = met + wide; /* [wide][along]: where in a row of columns */
     const REAL **const rows = (const REAL **)(offsets + wide * along);
     for (int64_t w = 0; w < wide; w++)
         for (int64_t k = met[w] = 0; k < along; k++) {
@@ -486,7 +498,8 @@ static void K(conv_fold)(const void *args, int64_t begin, int64_t end, void *scr
             const int64_t od = meets(d, k / along / a->taps[1], a->step[0], a->stride[0], a->first[0], a->out[0]);
             const int64_t oh = meets(h, k / along % a->taps[1], a->step[1], a->stride[1], a->first[1], a->out[1]);
             if (od >= 0 && oh >= 0)
-                rows[count++] = (const REAL *)a->columns + (((n * a->out[0] + od) * a->out[1] + oh) * a->out[2] * taps + k) * c;
+                rows[count++] = (const REAL *)a->columns
+                                + (((n * a->out[0] + od) * a->out[1] + oh) * a->out[2] * taps + k) * c;
         }
         REAL *x = (REAL *)a->x + row * wide * c, *const stop = x + wide * c;
         for (int64_t w = 0; w < wide; w++)

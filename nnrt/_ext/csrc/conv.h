@@ -58,8 +58,8 @@ typedef struct {
     int64_t rows;                          /* of patches per task */
 } nnrt_conv_patches;
 
-/* sums[chunk, group, tap, inputs, outputs of the group] of x[first + o * stride + t * step] dy[o] over the outputs of a chunk.
- * A task's part of x is copied in blocks of channels [block][d][h][w][width], which are read line by line. */
+/* sums[chunk, group, tap, inputs, outputs of the group] of x[first + o * stride + t * step] dy[o] over the outputs of a
+ * chunk. A task's part of x is copied in blocks of channels [block][d][h][w][width], which are read line by line. */
 typedef struct {
     nnrt_work work;
     const nnrt_gemm_ops *gemm;
@@ -76,7 +76,8 @@ typedef struct {
     int64_t panels;        /* of nr channels of dy per task */
 } nnrt_conv_sums;
 
-/* dw[group, outputs, inputs, taps] = sum over chunks of sums[chunk, group, taps, inputs, outputs], db = that of totals. */
+/* dw[group, outputs, inputs, taps] = sum over chunks of sums[chunk, group, taps,
+ * inputs, outputs], db = that of totals. */
 typedef struct {
     nnrt_work work;
     const void *sums, *totals;

@@ -47,8 +47,8 @@ MAP3(div_backward, -p * ((q / r) / r))
 
 #define IS_F64 (sizeof(REAL) == 8)
 
-/* m = fmod(a, b) for n <= MODULI pairs. Where the quotient is near, a - b trunc(a / b) is exact in one rounding, and the
- * quotient has rounded up to the next integer at worst: the rest's sign tells. */
+/* m = fmod(a, b) for n <= MODULI pairs. Where the quotient is near, a - b trunc(a / b) is exact in one rounding, and
+ * the quotient has rounded up to the next integer at worst: the rest's sign tells. */
 static void K(moduli)(REAL *restrict m, const REAL *restrict pa, const REAL *restrict pb, int64_t n)
 {
     const REAL most = IS_F64 ? (REAL)0x1p51 : (REAL)0x1p22;
@@ -295,7 +295,8 @@ static double K(sum_row)(const REAL *x, const REAL *z, int64_t n)
 
 /* columns[c] = sum over rows of x[row, c] (times z[row, c]), m columns; 64 rows at a time. */
 __attribute__((always_inline)) static inline void K(sum_columns_of)(double *columns, const REAL *x, const REAL *z,
-                                                                    int64_t rows, int64_t stride, int64_t m, int product)
+                                                                    int64_t rows, int64_t stride, int64_t m,
+                                                                    int product)
 {
     double some[NNRT_SUM_COLUMNS];
     memset(columns, 0, (size_t)m * sizeof *columns);

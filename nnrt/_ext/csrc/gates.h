@@ -60,7 +60,8 @@ INLINE void K(power)(K(vec) x, REAL by, REAL most, K(vec) *s, K(vec) *e)
     *e = K(exp_less_one)(r, r * r);
 }
 
-/* What the inverse of a sigmoid's result may be, e^MOST: results below are 0. PART: where tanh's denominator meets it. */
+/* What the inverse of a sigmoid's result may be, e^MOST: results below are 0. PART:
+ * where tanh's denominator meets it. */
 #define MOST (DOUBLE ? 709 : 88)
 #define PART (DOUBLE ? 600 : 60)
 

@@ -49,7 +49,8 @@ static void K(pack_panels)(REAL *dst, int64_t panel_step, const REAL *src, int64
                            int64_t j_stride)
 {
     int64_t j = 0;
-    /* Along the rows of src: a panel's piece of a row is one cache line, and a few of them are too little for the hardware. */
+    /* Along the rows of src: a panel's piece of a row is one cache line, and a few of
+     * them are too little for the hardware. */
     if (j_stride == 1 && n >= NR) {
         for (int64_t p = 0; p < k; p++) {
             REAL *d = dst + p * NR;
@@ -113,7 +114,8 @@ static void K(gemm_pack)(const void *args, int64_t begin, int64_t end, void *scr
     const int64_t panels = CEIL(g->n, g->of_a ? MR : NR), groups = CEIL(panels, g->panels);
     for (int64_t t = begin; t < end; t++) {
         const int64_t start = t % deep / pieces * g->block, tall = MIN(g->block, g->k - start);
-        const int64_t k0 = start + t % deep % pieces * g->depth, k = MIN(g->depth, start + tall - k0), i = t / deep / groups;
+        const int64_t k0 = start + t % deep % pieces * g->depth, k = MIN(g->depth, start + tall - k0);
+        const int64_t i = t / deep / groups;
         const int64_t p0 = t / deep % groups * g->panels, p1 = MIN(p0 + g->panels, panels);
         if (k <= 0)
             continue;

@@ -90,8 +90,8 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
             const int keeps = VBYTES == 64 && g->b_col == 1 && gemm_line(g, w->t0 + 1) - w->i0 >= NNRT_KEEP_ROWS;
             const int64_t kept = g->pack_b && keeps ? (j1 - j0) / NR * NR : 0;
             if (g->pack_b && j0 + kept < j1)
-                K(pack_panels)(room + kept / NR * step, step, b + p * g->b_row + (j0 + kept) * g->b_col, k, j1 - j0 - kept,
-                               g->b_row, g->b_col);
+                K(pack_panels)(room + kept / NR * step, step, b + p * g->b_row + (j0 + kept) * g->b_col, k,
+                               j1 - j0 - kept, g->b_row, g->b_col);
             for (int64_t t0 = w->t0; t0 < w->t1; t0 += g->block)
                 for (int64_t j = j0; j < j1; j += NR) {
                     const int64_t cols = MIN(NR, j1 - j), width = CEIL(cols, VL) * VL;
@@ -112,13 +112,14 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                         for (int64_t r = i; r < i + rows && large; r++)
                             for (int64_t q = 0; q < cols; q += 64 / (int64_t)sizeof(REAL))
                                 __builtin_prefetch(c + r * c_row + j + q, 1, 2);
-                        /* What comes next: of a packed b the panel; of a, when the first panel meets it, the tile in the rows
-                         * below or, transposed, the next line of each row. */
+                        /* What comes next: of a packed b the panel; of a, when the first panel meets it, the tile in
+                         * the rows below or, transposed, the next line of each row. */
                         tail.ahead = NULL;
                         if (g->packed_b && t == t0)
                             tail.ahead = (const char *)bp + NNRT_AHEAD, tail.line = 2 * VBYTES;
                         else if (j == j0 && a_col == 1 && a_row < 2 * k)
-                            tail.ahead = (const char *)(ap + rows * a_row), tail.line = rows * a_row * (int64_t)sizeof(REAL) / k;
+                            tail.ahead = (const char *)(ap + rows * a_row),
+                            tail.line = rows * a_row * (int64_t)sizeof(REAL) / k;
                         else if (j == j0 && a_row == 1 && !a_panels)
                             tail.ahead = (const char *)ap + 64, tail.line = a_col * (int64_t)sizeof(REAL);
                         tail.keep = NULL;

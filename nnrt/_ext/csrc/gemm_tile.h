@@ -66,7 +66,8 @@
 #endif
 
 /* last: columns in the last vector, when edge. */
-INLINE void K(tile_body)(const int rows, const int vectors, const int edge, const int by_four, const int joins, TILE_ARGS)
+INLINE void K(tile_body)(const int rows, const int vectors, const int edge, const int by_four, const int joins,
+                         TILE_ARGS)
 {
     typedef K(vec) V;
     const K(mask) mask = K(lanes)(edge ? last : VL);
@@ -197,9 +198,9 @@ typedef void (*K(tile_fn))(TILE_ARGS);
 
 EACH_HEIGHT(TILE)
 #if VBYTES == 32
-/* Whole tiles whose rows or columns of a lie side by side take four k at a time, at addresses of [pointer + constant]: a core
- * that shares its front end with another thread waits for each instruction beside the multiply-adds. Of few k, stretches of
- * four and what is left take longer. */
+/* Whole tiles whose rows or columns of a lie side by side take four k at a time, at addresses of [pointer + constant]:
+ * a core that shares its front end with another thread waits for each instruction beside the multiply-adds. Of few k,
+ * stretches of four and what is left take longer. */
 #define BY_FOUR(r)                                                                                      \
     static void K(tile_##r##_along)(TILE_ARGS)                                                          \
     {                                                                                                   \
@@ -213,7 +214,8 @@ BY_FOUR(5)
 BY_FOUR(6)
 #undef BY_FOUR
 /* [rows - MR + 1][a_col == 1, a_row == 1] */
-static const K(tile_fn) K(tiles_by_four)[2][2] = {{K(tile_5_along), K(tile_5_across)}, {K(tile_6_along), K(tile_6_across)}};
+static const K(tile_fn) K(tiles_by_four)[2][2] = {{K(tile_5_along), K(tile_5_across)},
+                                                  {K(tile_6_along), K(tile_6_across)}};
 #else
 /* A packed panel of a: constant strides, so every address is [pointer + constant]. */
 static void K(tile_packed)(TILE_ARGS)

@@ -25,7 +25,8 @@
 #define A_STEP 8
 #define DEPTH_BYTES 1024
 #endif
-/* Whether whole tiles of so many rows or more sum nnrt_more: what an LSTM of 16 sequences or more cuts its rows into. */
+/* Whether whole tiles of so many rows or more sum nnrt_more: what an LSTM of 16
+ * sequences or more cuts its rows into. */
 #define JOINS(rows) (VBYTES == 64 && sizeof(REAL) == 4 && (rows) >= 7)
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CEIL(a, b) (((a) + (b)-1) / (b))

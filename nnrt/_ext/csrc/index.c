@@ -73,7 +73,8 @@ static void counting_sort(const void *args, int64_t begin, int64_t end, void *s)
     starts[0] = 0;
 }
 
-/* Coordinates of the n bytes of x that are not 0, d each; index: x's sizes. Written before it is known whether they count. */
+/* Coordinates of the n bytes of x that are not 0, d each; index: x's sizes. Written
+ * before it is known whether they count. */
 static void nonzero(const void *args, int64_t begin, int64_t end, void *s)
 {
     const nnrt_index_args *p = args;
@@ -116,14 +117,17 @@ static void nonzero(const void *args, int64_t begin, int64_t end, void *s)
              {"index/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 #define PLAIN(name) .name = {{"index/" #name "/" NNRT_STR(NNRT_ISA), name}}
 
-const nnrt_index_table NNRT_SYM(index) = {PLAIN(take),   PLAIN(check),  PLAIN(counting_sort), PLAIN(nonzero),    ENTRY(pick),
-                                          ENTRY(gather), ENTRY(scatter), ENTRY(scatter_add),  ENTRY(segment_sum)};
+const nnrt_index_table NNRT_SYM(index) = {
+    PLAIN(take),   PLAIN(check),   PLAIN(counting_sort), PLAIN(nonzero),     ENTRY(pick),
+    ENTRY(gather), ENTRY(scatter), ENTRY(scatter_add),   ENTRY(segment_sum),
+};
 
 #else
 
-/* out[row] = base[row] + sum_k w[k] x[order[k]] over STRIP columns, in registers, or n of them. Sums of 64 are summed up in
- * turn, all in double: the error of a float sum is that of its final rounding. */
-static void K(strip)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop, int64_t ahead)
+/* out[row] = base[row] + sum_k w[k] x[order[k]] over STRIP columns, in registers, or n of them. Sums of 64 are summed
+ * up in turn, all in double: the error of a float sum is that of its final rounding. */
+static void K(strip)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
+                     int64_t ahead)
 {
     vec total[STRIP / LANES] = {{0}};
     while (k < stop) {
@@ -148,8 +152,8 @@ static void K(strip)(const nnrt_index_args *p, REAL *out, const REAL *base, cons
     }
 }
 
-static void K(narrow)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop, int64_t n,
-                      int64_t ahead)
+static void K(narrow)(const nnrt_index_args *p, REAL *out, const REAL *base, const REAL *x, int64_t k, int64_t stop,
+                      int64_t n, int64_t ahead)
 {
     double total[STRIP] = {0};
     while (k < stop) {
@@ -261,9 +265,11 @@ static void K(gather)(const void *args, int64_t begin, int64_t end, void *s)
 }
 
 /* A task is a block of columns of one o, or several o where d is small; within it n runs in order. */
-static inline __attribute__((always_inline)) void K(write)(const nnrt_index_args *p, int64_t begin, int64_t end, int add)
+static inline __attribute__((always_inline)) void K(write)(const nnrt_index_args *p, int64_t begin, int64_t end,
+                                                           int add)
 {
-    const int64_t d = p->d, count = p->n, step = p->stride[1], sd = p->stride[2], wide = (d + p->columns - 1) / p->columns;
+    const int64_t d = p->d, count = p->n, step = p->stride[1], sd = p->stride[2];
+    const int64_t wide = (d + p->columns - 1) / p->columns;
     int64_t total = p->o * wide, last = end * p->rows < total ? end * p->rows : total;
     for (int64_t t = begin * p->rows; t < last; t++) {
         int64_t o = t / wide, j0 = t % wide * p->columns;

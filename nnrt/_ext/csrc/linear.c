@@ -22,8 +22,9 @@
     {                                                                                                   \
         .mr = MR, .nr = 2 * VBYTES / sizeof(type##_), .vl = VBYTES / sizeof(type##_), .a_step = A_STEP, \
         .depth = DEPTH_BYTES / sizeof(type##_), .keep = VBYTES == 64 ? NNRT_KEEP_ROWS : 0,              \
-        .tile = any_tile_##type, .activate = any_activate_##type, .copy = gemm_copy_##type, KERNEL(tiles, type), KERNEL(dot, type),    \
-        KERNEL(axpy, type), KERNEL(finish, type), KERNEL(pack, type), KERNEL(colsum, type),             \
+        .tile = any_tile_##type, .activate = any_activate_##type, .copy = gemm_copy_##type,             \
+        KERNEL(tiles, type), KERNEL(dot, type), KERNEL(axpy, type), KERNEL(finish, type),               \
+        KERNEL(pack, type), KERNEL(colsum, type),                                                       \
     }
 typedef float f32_;
 typedef double f64_;

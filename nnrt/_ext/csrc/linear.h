@@ -93,8 +93,8 @@ typedef struct {
     const nnrt_more *more; /* or NULL; without parts, in tiles that JOINS names */
 } nnrt_tail;
 
-/* Bytes that a stream of b is fetched ahead: 4 rows times 1024 x 1024 from the last-level cache 28 to 69 GFLOP/s, 16 rows
- * times 512 x 512 59 to 74; 4 kB are too few, 16 kB no better. */
+/* Bytes that a stream of b is fetched ahead: 4 rows times 1024 x 1024 from the last-level cache 28 to 69 GFLOP/s, 16
+ * rows times 512 x 512 59 to 74; 4 kB are too few, 16 kB no better. */
 enum { NNRT_AHEAD = 8192 };
 
 /* Tiles of fewer rows are never three in a column; rows of b that are asked for ahead (16 and 32 are no better). */

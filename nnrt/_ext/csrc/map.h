@@ -27,7 +27,7 @@ typedef struct {
     int32_t operands, outs; /* the first `outs` operands are written */
     int32_t axes;           /* outer axes: all but the row */
     int32_t whole;          /* one task of one row, every operand contiguous: data, step and inner say it all */
-    int32_t stream;         /* bypass the caches when writing: the output is larger than they are; 2: in rows that can */
+    int32_t stream;         /* bypass the caches when writing, as the output is larger; 2: in rows that can */
     int64_t inner, rows;    /* elements of a row, number of rows */
     int64_t piece, pieces;  /* a task takes a piece of a row, */
     int64_t task_rows;      /* or, when rows are not cut (pieces == 1), some rows */
@@ -208,7 +208,8 @@ static void nnrt_map_short(const nnrt_map_args *p, nnrt_map_place *at, int64_t r
 }
 
 /* One copy, not one per map. */
-__attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, int64_t begin, int64_t end, nnrt_map_row row, int can)
+__attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, int64_t begin, int64_t end,
+                                                            nnrt_map_row row, int can)
 {
     const nnrt_map_args *p = args;
     nnrt_map_place at;

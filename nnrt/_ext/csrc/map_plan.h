@@ -10,8 +10,9 @@
 /* Elements per task: 128 kB of floats where a map does little per element, less where it does
  * much. 2 us of pool against 10 us of work at least. */
 enum { NNRT_MAP_TASK_LIGHT = 32768, NNRT_MAP_TASK_HEAVY = 8192 };
-/* From so many operations per element on nothing is streamed from a buffer: plain stores wait behind the arithmetic,
- * 10% (gelu) to 25% (sigmoid) faster at 25 and 100 MB, on one core or two. Rows that stream as they go are faster still. */
+/* From so many operations per element on nothing is streamed from a buffer: plain stores wait behind
+ * the arithmetic, 10% (gelu) to 25% (sigmoid) faster at 25 and 100 MB, on one core or two. Rows that
+ * stream as they go are faster still. */
 enum { NNRT_MAP_BUSY = 20 };
 
 static int nnrt_map_supported(PyArrayObject *a, int num)
@@ -81,7 +82,8 @@ static void nnrt_map_axes(nnrt_map_args *p, int nd, const npy_intp *dims, PyObje
 
 /* Arrays of one shape and dtype without gaps, for one task: what small tensors meet is planned in a
  * quarter of the time. Returns 1, or 0 having planned nothing. */
-static int nnrt_map_plan_small(nnrt_map_args *p, PyObject *const *objects, int operands, int outs, double flops, int num)
+static int nnrt_map_plan_small(nnrt_map_args *p, PyObject *const *objects, int operands, int outs, double flops,
+                               int num)
 {
     PyArrayObject *out = (PyArrayObject *)objects[0];
     const int nd = PyArray_NDIM(out);

@@ -5,12 +5,13 @@
 /* Four rows of w columns in the order of memory. */
 #define TOUCH(x, stride) nnrt_touch(x, 4, (stride) * (int64_t)sizeof(REAL), w * (int64_t)sizeof(REAL))
 
-/* Mean and Σ (x - mean)² of w columns, carried on over `turns` of `high` rows more, `far` apart, after `before` rows. High is
- * 4 or 1: memory is read faster in four places far apart than in one.
- * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST turns. These
- * are part of the run: however far from the others, they keep Σ (x - m)² below RUN / FIRST times the result, give or take one. */
-static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t turns, int64_t high,
-                     int64_t far, int64_t stride, int64_t w, int64_t before, int wide)
+/* Mean and Σ (x - mean)² of w columns, carried on over `turns` of `high` rows more, `far` apart, after `before` rows.
+ * High is 4 or 1: memory is read faster in four places far apart than in one.
+ * Sums run around the mean so far (Chan, Golub and LeVeque, 1983), first around that of NNRT_NORM_FIRST
+ * turns. These are part of the run: however far from the others, they keep Σ (x - m)² below RUN / FIRST
+ * times the result, give or take one. */
+static void K(carry)(double *restrict mean, double *restrict square, const REAL *restrict x, int64_t turns,
+                     int64_t high, int64_t far, int64_t stride, int64_t w, int64_t before, int wide)
 {
     REAL m[NNRT_NORM_COLS] LINE, s[NNRT_NORM_COLS] LINE, q[NNRT_NORM_COLS] LINE;
     const int64_t rows = turns * high;
@@ -68,8 +69,8 @@ static void K(moments)(const void *args, int64_t begin, int64_t end, void *scrat
         int64_t full = t.rows / p->times, rest = t.rows % p->times * p->c, turns = full / 4, done = 4 * turns;
         const int wide = WIDE(p, t.w);
         for (int64_t r = 0; r < turns; r += NNRT_NORM_TURNS)
-            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_TURNS, turns - r), 4, turns * t.stride, t.stride, t.w, 4 * r,
-                     wide);
+            K(carry)(t.first, t.second, x + r * t.stride, least(NNRT_NORM_TURNS, turns - r), 4, turns * t.stride,
+                     t.stride, t.w, 4 * r, wide);
         if (done < full)
             K(carry)(t.first, t.second, x + done * t.stride, full - done, 1, 0, t.stride, t.w, done, 0);
         if (rest)
@@ -95,8 +96,8 @@ static inline __attribute__((always_inline)) void K(products)(const args_t *p, u
         memset(q, 0, (size_t)w * sizeof *q);
         if (WIDE(p, w) && r < quarter) {
             const int64_t turns = least(last, quarter) - r;
-            wide_products((void *)s, (void *)q, (void *)(x + r * t.stride), (void *)(dy + r * t.stride), turns, far, t.stride,
-                          w, (void *)m, (void *)a, (void *)b, relu);
+            wide_products((void *)s, (void *)q, (void *)(x + r * t.stride), (void *)(dy + r * t.stride), turns, far,
+                          t.stride, w, (void *)m, (void *)a, (void *)b, relu);
             r += turns;
         }
         for (; r < least(last, quarter); r++) {
@@ -207,8 +208,8 @@ static void K(backward_sums)(const void *args, int64_t begin, int64_t end, void 
 
 /* ---- folding the parts ---- */
 
-/* The task's units in stretches of one i: from, how many, their first column and the columns of each. Parts are folded for a
- * stretch at a time, so that they are read in the order of memory. */
+/* The task's units in stretches of one i: from, how many, their first column and the columns of each. Parts are folded
+ * for a stretch at a time, so that they are read in the order of memory. */
 #define EACH_STRETCH                                                              \
     const args_t *p = args;                                                       \
     const int64_t each = p->c / p->groups, stop = least(end * p->group, p->n * p->groups); \
@@ -220,7 +221,8 @@ static void K(finish_moments)(const void *args, int64_t begin, int64_t end, void
 {
     EACH_STRETCH
     {
-        double *restrict mean = p->mean + from, *restrict square = p->rstd + from, total = (double)p->rows * (double)each;
+        double *restrict mean = p->mean + from, *restrict square = p->rstd + from;
+        double total = (double)p->rows * (double)each;
         memset(mean, 0, (size_t)units * sizeof *mean);
         memset(square, 0, (size_t)units * sizeof *square);
         /* for every column: its group u, count, mean v[0] and square v[wide] */

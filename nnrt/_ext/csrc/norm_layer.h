@@ -141,7 +141,8 @@ static void K(four_rows)(REAL *restrict dx, REAL *restrict dw, REAL *restrict db
 static void K(far_row)(const args_t *p, REAL *restrict dw, REAL *restrict db, const REAL *restrict w, int64_t row)
 {
     const int64_t c = p->c, at = row * c;
-    const REAL *x = (const REAL *)p->x + at, *dy = (const REAL *)p->dy + at, *more = p->more ? (const REAL *)p->more + at : NULL;
+    const REAL *x = (const REAL *)p->x + at, *dy = (const REAL *)p->dy + at;
+    const REAL *more = p->more ? (const REAL *)p->more + at : NULL;
     const K(row_t) t = K(row_of)(p, row, w);
     for (int64_t j = 0; j < c; j += LANES) {
         const K(vec) n = (K(load)(x + j) - t.m) * t.r + t.shift, g = K(load)(dy + j);
@@ -175,7 +176,8 @@ static void K(layer_norm_backward)(const void *args, int64_t begin, int64_t end,
                 for (int64_t k = 0; k < some; k++)
                     t[k] = K(row_of)(p, row + k, w);
                 REAL *restrict dx = (REAL *)p->y + at;
-                (some == 4 ? K(four_rows) : K(one_row))(dx, dw, db, (const REAL *)p->x + at, (const REAL *)p->dy + at, w, t, c);
+                (some == 4 ? K(four_rows) : K(one_row))(dx, dw, db, (const REAL *)p->x + at, (const REAL *)p->dy + at,
+                                                        w, t, c);
                 if (p->more) {
                     const REAL *restrict more = (const REAL *)p->more + at;
                     FREE_LOOP(j, some * c) dx[j] += more[j];

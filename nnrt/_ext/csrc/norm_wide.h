@@ -1,5 +1,5 @@
-/* The loops of channels' norms for floats with AVX-512: columns in whole vectors of 64 bytes. They are compiled beside AVX2's
- * kernels, which call them: these loops alone gain, and the family is not there twice. */
+/* The loops of channels' norms for floats with AVX-512: columns in whole vectors of 64 bytes. They are compiled beside
+ * AVX2's kernels, which call them: these loops alone gain, and the family is not there twice. */
 #ifndef NNRT_NORM_WIDE_H
 #define NNRT_NORM_WIDE_H
 #if defined(__AVX2__)
@@ -13,7 +13,8 @@ typedef int32_t zmm_mask __attribute__((vector_size(64)));
 #define PUT(x) (*(zmm *)(x))
 
 /* s += Σ x - m, q += Σ (x - m)² over `turns` of four rows, `far` apart. */
-V4 static void wide_moments(float *s, float *q, const float *x, int64_t turns, int64_t far, int64_t stride, int64_t w, const float *m)
+V4 static void wide_moments(float *s, float *q, const float *x, int64_t turns, int64_t far, int64_t stride, int64_t w,
+                            const float *m)
 {
     for (; turns > 0; turns--, x += stride)
         for (int64_t i = 0; i < w; i += 16) {
@@ -32,8 +33,8 @@ V4 INLINE zmm wide_through(zmm t, zmm dy, const float *a, const float *b, int re
 }
 
 /* s += Σ g, q += Σ g (x - m) the same way; g is what passes of dy. */
-V4 INLINE void wide_sums(float *s, float *q, const float *x, const float *dy, int64_t turns, int64_t far, int64_t stride, int64_t w,
-                         const float *m, const float *a, const float *b, int relu)
+V4 INLINE void wide_sums(float *s, float *q, const float *x, const float *dy, int64_t turns, int64_t far,
+                         int64_t stride, int64_t w, const float *m, const float *a, const float *b, int relu)
 {
     for (; turns > 0; turns--, x += stride, dy += stride)
         for (int64_t i = 0; i < w; i += 16) {
@@ -47,8 +48,8 @@ V4 INLINE void wide_sums(float *s, float *q, const float *x, const float *dy, in
         }
 }
 
-V4 static void wide_products(float *s, float *q, const float *x, const float *dy, int64_t turns, int64_t far, int64_t stride,
-                             int64_t w, const float *m, const float *a, const float *b, int relu)
+V4 static void wide_products(float *s, float *q, const float *x, const float *dy, int64_t turns, int64_t far,
+                             int64_t stride, int64_t w, const float *m, const float *a, const float *b, int relu)
 {
     if (relu)
         wide_sums(s, q, x, dy, turns, far, stride, w, m, a, b, 1);
@@ -65,8 +66,8 @@ V4 INLINE void wide_put(float *y, zmm v, int stream)
 }
 
 /* Passes over whole rows, whose results go past the caches as they are made where `stream`. */
-V4 static void wide_forward(float *y, const float *x, int64_t count, int64_t w, const float *m, const float *a, const float *b,
-                            int relu, int stream)
+V4 static void wide_forward(float *y, const float *x, int64_t count, int64_t w, const float *m, const float *a,
+                            const float *b, int relu, int stream)
 {
     const zmm low = (zmm){0} - (relu ? 0 : INFINITY);
     for (int64_t i = 0; i < count; i += w)
@@ -77,8 +78,8 @@ V4 static void wide_forward(float *y, const float *x, int64_t count, int64_t w, 
         }
 }
 
-V4 INLINE void wide_slopes(float *y, const float *x, const float *dy, int64_t count, int64_t w, const float *m, const float *a,
-                           const float *b, const float *s, const float *d, int relu, int stream)
+V4 INLINE void wide_slopes(float *y, const float *x, const float *dy, int64_t count, int64_t w, const float *m,
+                           const float *a, const float *b, const float *s, const float *d, int relu, int stream)
 {
     for (int64_t i = 0; i < count; i += w)
         for (int64_t j = 0; j < w; j += 16) {
@@ -87,8 +88,8 @@ V4 INLINE void wide_slopes(float *y, const float *x, const float *dy, int64_t co
         }
 }
 
-V4 static void wide_backward(float *y, const float *x, const float *dy, int64_t count, int64_t w, const float *m, const float *a,
-                             const float *b, const float *s, const float *d, int relu, int stream)
+V4 static void wide_backward(float *y, const float *x, const float *dy, int64_t count, int64_t w, const float *m,
+                             const float *a, const float *b, const float *s, const float *d, int relu, int stream)
 {
     if (relu)
         wide_slopes(y, x, dy, count, w, m, a, b, s, d, 1, stream);

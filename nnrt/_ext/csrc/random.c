@@ -123,7 +123,8 @@ static void permutation(const void *args, int64_t begin, int64_t end, void *scra
 
 const nnrt_random_table NNRT_SYM(random) = {
     ENTRY(uniform),         ENTRY(normal),           ENTRY(bernoulli),
-    ENTRY(dropout_forward), ENTRY(dropout_backward), .integers = {{"random/integers/i64/" NNRT_STR(NNRT_ISA), integers}},
+    ENTRY(dropout_forward), ENTRY(dropout_backward),
+    .integers = {{"random/integers/i64/" NNRT_STR(NNRT_ISA), integers}},
     .permutation = {{"random/permutation/i64/" NNRT_STR(NNRT_ISA), permutation}},
 };
 

@@ -7,8 +7,8 @@
 #include "reduce.h"
 #include "stream.h"
 
-/* Rows whose extremes are looked for in four places, or four at a time: not on CPUs of before 2013, where it takes twice the
- * code. */
+/* Rows whose extremes are looked for in four places, or four at a time: not on CPUs of before
+ * 2013, where it takes twice the code. */
 #if defined(__AVX__)
 #define LONG(n) ((n) >= 4 * RUN)
 #define WIDE(rows) rows
@@ -55,7 +55,8 @@ static inline int64_t times_of(const args_t *p, int64_t rows)
 
 #include <immintrin.h>
 
-/* FAR: 16 kB, beyond what the hardware fetches by itself. LARGE: elements from which on that counts, in cache it costs. */
+/* FAR: 16 kB, beyond what the hardware fetches by itself. LARGE: elements from which
+ * on that counts, in cache it costs. */
 enum { FAR = 4096, SUM_RUN = 8192, LARGE = 2 << 20 };
 
 /* A row in the order of memory: Zen 5 reads it 1.4 times as fast as in four places. Sums run over SUM_RUN elements in
@@ -180,7 +181,8 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
 /* Memory is read 1.3 to 1.4 times as fast in four places far apart as in one: several pages then come at once. */
 #define FOUR_ROWS(name)                                                           \
     /* The totals of four rows x[0..3] of n elements, m[0..3]. */                 \
-    static __attribute__((noinline)) void K(name##_four)(double *restrict sum, const REAL *const *x, int64_t n, const REAL *m) \
+    static __attribute__((noinline)) void K(name##_four)(                         \
+        double *restrict sum, const REAL *const *x, int64_t n, const REAL *m)     \
     {                                                                             \
         const REAL *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];                \
         const REAL m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3];                    \

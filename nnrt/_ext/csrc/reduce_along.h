@@ -1,7 +1,9 @@
-/* Running sums, products and extremes along the axis, one column at a time or a block of them. Included once per dtype. */
+/* Running sums, products and extremes along the axis, one column at a time or a block
+ * of them. Included once per dtype. */
 
-/* __VA_ARGS__ for columns i at k, row r by row from `first` to before `end`. Rows of one column wait for each sum before the
- * next: four lie side by side, their sums in registers. More would meet in the same places of L1, y's lines beside x's. */
+/* __VA_ARGS__ for columns i at k, row r by row from `first` to before `end`. Rows of one column wait for
+ * each sum before the next: four lie side by side, their sums in registers. More would meet in the same
+ * places of L1, y's lines beside x's. */
 #define SIDE_BY_SIDE 4
 #define ROW_BY_ROW(unroll, first, end, by, across, wide, ...)                     \
     for (int64_t r = first; r != end; r += by) {                                  \

@@ -4,7 +4,8 @@
 
 /* The extremes of four rows of LANES elements or more; sums show whether there may be a NaN. */
 #define FOUR_BEST(name, START, BEST)                                              \
-    static __attribute__((noinline)) void K(name##_four)(double *result, const REAL *const *x, int64_t n, const REAL *m) \
+    static __attribute__((noinline)) void K(name##_four)(                         \
+        double *result, const REAL *const *x, int64_t n, const REAL *m)           \
     {                                                                             \
         K(vec) best[4], sum[4];                                                   \
         const int64_t last = n - LANES;                                           \

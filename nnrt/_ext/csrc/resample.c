@@ -1,5 +1,5 @@
-/* Resampling by band matrices along D, H and W; at the places of a grid by resample_grid.h. This file includes itself once per
- * dtype; REAL is the dtype. */
+/* Resampling by band matrices along D, H and W; at the places of a grid by resample_grid.h. This file includes itself
+ * once per dtype; REAL is the dtype. */
 #ifndef REAL
 
 #include <math.h>
@@ -154,8 +154,8 @@ static void K(pixels)(REAL *y, const REAL *x, const nnrt_band *p, int64_t from, 
     }
 }
 
-/* The band along w spread out over the elements of a row of few channels: for each tap the element it reads, -1 where there is
- * none, and its weight. */
+/* The band along w spread out over the elements of a row of few channels: for each tap the element it reads, -1
+ * where there is none, and its weight. */
 static void K(spread)(const nnrt_resample_args *p, INT *index, REAL *weight)
 {
     const nnrt_band *w = &p->w;
@@ -169,8 +169,8 @@ static void K(spread)(const nnrt_resample_args *p, INT *index, REAL *weight)
 }
 
 /* Elements from..to-1 of a row of y. */
-static void K(elements)(REAL *y, const REAL *x, const nnrt_resample_args *p, const INT *index, const REAL *weight, int64_t from,
-                        int64_t to)
+static void K(elements)(REAL *y, const REAL *x, const nnrt_resample_args *p, const INT *index, const REAL *weight,
+                        int64_t from, int64_t to)
 {
     const int64_t last = p->taps * p->spread;
     int64_t e = from;

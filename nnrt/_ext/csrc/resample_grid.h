@@ -75,7 +75,8 @@ static K(vec) K(keys)(K(vec) d, int slope)
     return K(pick)(d < 0, -s, s);
 }
 
-/* Where the places g are along an axis of n; *low: the pixel of the first of two taps or the only one, *rate: d t / dg. */
+/* Where the places g are along an axis of n; *low: the pixel of the first of two taps
+ * or the only one, *rate: d t / dg. */
 INLINE K(vec) K(locate)(K(vec) g, int64_t n, const nnrt_grid_args *p, int mode, K(vec) *low, K(vec) *rate)
 {
     const K(vec) zero = {0};
@@ -120,8 +121,8 @@ static void K(find_axis)(K(axis) *to, K(vec) g, int64_t n, const nnrt_grid_args 
     }
 }
 
-/* Their products: up to 16 taps, with their rows of channels in the image (negative: outside), weights, and the weights'
- * derivatives along w, h and d. */
+/* Their products: up to 16 taps, with their rows of channels in the image (negative: outside), weights, and the
+ * weights' derivatives along w, h and d. */
 typedef struct {
     K(ints) row[16];
     K(vec) weight[16], slope[3][16];
@@ -142,7 +143,8 @@ static __attribute__((noinline)) void K(find_taps)(K(taps) *to, const nnrt_grid_
             for (int w = 0; w < a[0].n; w++, t++) {
                 const K(vec) wd = a[2].weight[d], wh = a[1].weight[h], ww = a[0].weight[w], both = wd * wh;
                 const K(ints) z = a[2].at[d], y = a[1].at[h], x = a[0].at[w];
-                to->row[t] = ((z * (INT)p->size[1] + y) * (INT)p->size[2] + x) | ((z | y | x) >> (8 * sizeof(REAL) - 1));
+                to->row[t] = ((z * (INT)p->size[1] + y) * (INT)p->size[2] + x)
+                             | ((z | y | x) >> (8 * sizeof(REAL) - 1));
                 to->weight[t] = both * ww;
                 if (!slopes)
                     continue;
@@ -161,7 +163,8 @@ INLINE void K(find_usual)(K(taps) *to, const nnrt_grid_args *p, const REAL *g, i
     K(vec) weight[2][2], rate[2], low;
     UNROLL for (int i = 0; i < 2; i++) {
         const int64_t n = p->size[2 - i];
-        K(vec) t = K(locate)(K(every)(g, 2, i, count), n, p, nearest ? NNRT_GRID_NEAREST : NNRT_GRID_BILINEAR, &low, rate + i);
+        K(vec) t = K(locate)(K(every)(g, 2, i, count), n, p, nearest ? NNRT_GRID_NEAREST : NNRT_GRID_BILINEAR,
+                             &low, rate + i);
         weight[i][1] = t - low, weight[i][0] = 1 - weight[i][1];
         at[i][0] = K(within)(low, n), at[i][1] = K(within)(low + 1, n);
     }
@@ -282,7 +285,8 @@ static void K(grid_dx)(const void *args, int64_t begin, int64_t end, void *scrat
     K(place) taps[16];
     for (int64_t task = begin; task < end; task++) {
         const int64_t n = task / parts, c0 = task % parts * p->block, some = MIN(p->block, c - c0);
-        const REAL *dy = (const REAL *)p->in + n * p->places * c + c0, *g = (const REAL *)p->grid + n * p->places * p->axes;
+        const REAL *dy = (const REAL *)p->in + n * p->places * c + c0;
+        const REAL *g = (const REAL *)p->grid + n * p->places * p->axes;
         REAL *dx = (REAL *)p->out + n * pixels * c + c0;
         for (int64_t i = 0; i < pixels; i++)
             memset(dx + i * c, 0, (size_t)some * sizeof(REAL));
@@ -302,7 +306,8 @@ static void K(grid_dx)(const void *args, int64_t begin, int64_t end, void *scrat
 }
 
 /* dgrid of few channels. */
-INLINE void K(sample_slopes)(REAL *dg, const REAL *x, const REAL *dy, const K(taps) *t, int n, int64_t c, int64_t count, int64_t axes)
+INLINE void K(sample_slopes)(REAL *dg, const REAL *x, const REAL *dy, const K(taps) *t, int n, int64_t c,
+                             int64_t count, int64_t axes)
 {
     K(vec) sum[3] = {{0}};
     for (int64_t k = 0; k < c; k++) {

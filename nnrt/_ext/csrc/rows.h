@@ -119,4 +119,5 @@ INLINE REAL K(total)(K(vec) v) { return TREE(PLUS, v); }
     }
 #define BEST_AT(BEST, m, sum, x, at) (m = K(BEST)(K(load)(x + i + (at)), m), sum += K(load)(x + i + (at)))
 #define BEST_FOUR(BEST, far)                                                      \
-    (BEST_AT(BEST, a, e, x, 0), BEST_AT(BEST, b, f, x, far), BEST_AT(BEST, c, g, x, 2 * (far)), BEST_AT(BEST, d, h, x, 3 * (far)))
+    (BEST_AT(BEST, a, e, x, 0), BEST_AT(BEST, b, f, x, far), BEST_AT(BEST, c, g, x, 2 * (far)), \
+     BEST_AT(BEST, d, h, x, 3 * (far)))

@@ -1,7 +1,7 @@
 /* Recurrences along time. This file includes itself once per dtype; REAL is the dtype.
  *
- * A step is a loop or two over a block of columns. Gates are computed in vectors, each of which fetches its columns of the
- * next step: fetched a block at a time they fill the queue of misses, and everything waits. */
+ * A step is a loop or two over a block of columns. Gates are computed in vectors, each of which fetches its columns of
+ * the next step: fetched a block at a time they fill the queue of misses, and everything waits. */
 #ifndef REAL
 
 #include "scan.h"
@@ -31,7 +31,8 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, int backwa
         int64_t k = line / p->rows, row = line - k * p->rows;
         for (int64_t i = from; i < stop; i++) {
             int64_t steps = k + 1 < p->chunks ? p->length : longest, n = p->cols - at;
-            unit u = {.n = n < p->block ? n : p->block, .at = at, .row = row, .state = (k * p->rows + row) * p->cols + at};
+            unit u = {.n = n < p->block ? n : p->block, .at = at, .row = row,
+                      .state = (k * p->rows + row) * p->cols + at};
             u.start = k * p->length;
             u.t = u.start + (backward ? steps - 1 - s : s);
             u.next = s + 1 < steps ? u.t + 1 - 2 * backward : u.t;
@@ -212,8 +213,11 @@ STEP(qrnn_backward, 1)
 /* 1 / f, f = sigmoid(u + v before + b), and behind it r */
 #define GATE(at) K(inverse)(GET(u##at) + (GET(v##at) * m + GET(b##at)), -1, MOST)
 #define GATES                                                                     \
-    const REAL *u = AT(a, t), *x = AT(x, t), *before = BEFORE(c, 0), *u0 = u + p->cols, *u1 = u0 + p->cols; \
-    const REAL *v0 = (const REAL *)p->v + w->at, *b0 = (const REAL *)p->b + w->at, *v1 = v0 + p->cols, *b1 = b0 + p->cols; \
+    const REAL *u = AT(a, t), *x = AT(x, t), *before = BEFORE(c, 0);              \
+    const REAL *u0 = u + p->cols, *u1 = u0 + p->cols;                             \
+    const REAL *v0 = (const REAL *)p->v + w->at;                                  \
+    const REAL *b0 = (const REAL *)p->b + w->at;                                  \
+    const REAL *v1 = v0 + p->cols, *b1 = b0 + p->cols;                            \
     const REAL scale = (REAL)p->scale;                                            \
     AHEAD(a, w->next, 0) AHEAD(a, w->next, 1) AHEAD(a, w->next, 2) AHEAD(x, w->next, 0)
 

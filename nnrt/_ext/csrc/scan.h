@@ -16,8 +16,9 @@ typedef struct {
     nnrt_sequence h, c, f, x, a, mask; /* scan: c is h; sru: a is u */
     nnrt_sequence dh, df, dx, da;
     const void *v, *b, *before; /* before: states that chunks begin with, [chunks, rows, cols]; NULL: zeros */
-    void *carry, *product; /* [chunks, rows, cols]: gradients of the states before chunks; f's product over chunks; sru_backward: [2, rows, cols], zeros */
-    double *dv; /* [2, rows, cols] */
+    void *carry;           /* [chunks, rows, cols]: gradients of the states before chunks */
+    void *product;         /* [chunks, rows, cols]: f's product over chunks; sru_backward: [2, rows, cols], zeros */
+    double *dv;            /* [2, rows, cols] */
     int64_t steps, rows, cols;
     int64_t chunks, length; /* steps of a chunk, the last one's rest apart */
     int64_t block, blocks, group, units;
@@ -36,7 +37,8 @@ enum {
 
 typedef struct {
     nnrt_kernel scan[2], scan_backward[2];
-    nnrt_kernel ends[2], ends_backward[2], chain[2]; /* carry: what chunks end with when they begin with 0; then, what they begin with */
+    nnrt_kernel ends[2], ends_backward[2]; /* carry: what chunks end with when they begin with 0 */
+    nnrt_kernel chain[2];                  /* then, what they begin with */
     nnrt_kernel qrnn[2], qrnn_backward[2], sru[2], sru_backward[2];
 } nnrt_scan_table;
 

@@ -45,13 +45,15 @@ typedef struct {
     nnrt_work work;
     char *out;
     const char *x;
-    int64_t total, rows, columns, each, diagonal; /* each: bytes of an element; diagonal: of the first column beyond it */
-    int64_t task;                                 /* rows of one */
+    int64_t total, rows, columns;
+    int64_t each;     /* bytes of an element */
+    int64_t diagonal; /* of the first column beyond it */
+    int64_t task;     /* rows of one */
     int upper;
 } nnrt_triangle_args;
 
-/* out [n, down, across, s, run] = x [n, rows, wide] between zeros, cut into blocks of s rows, from `top` rows and `left` bytes
- * before it on; wide, run and left in bytes. */
+/* out [n, down, across, s, run] = x [n, rows, wide] between zeros, cut into blocks of s rows, from `top` rows and
+ * `left` bytes before it on; wide, run and left in bytes. */
 typedef struct {
     nnrt_work work;
     char *out;

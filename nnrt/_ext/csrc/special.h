@@ -73,7 +73,8 @@ INLINE double erfinv_far_poly(double z)
 }
 #undef H2
 
-/* log gamma(a), a >= 0: t P(t) at 2 + t and the logarithm of the factors between, which are exact near the zeros 1 and 2 */
+/* log gamma(a), a >= 0: t P(t) at 2 + t and the logarithm of the factors between,
+ * which are exact near the zeros 1 and 2 */
 INLINE double lgamma_positive(double a)
 {
     double n = __builtin_rint(a), t = a - n, q = 1;
@@ -116,7 +117,8 @@ INLINE double erfinv_all(double x)
     return __builtin_fabs(x) == 1 ? __builtin_copysign(INFINITY, x) : y;
 }
 
-/* to[i] = VALUE of a = |x|, x = at[i], and below 0 REFLECTED, of that value y and f, a's distance from a whole number */
+/* to[i] = VALUE of a = |x|, x = at[i], and below 0 REFLECTED, of that value y and
+ * f, a's distance from a whole number */
 #define SPECIAL(name, VALUE, REFLECTED)                                                                             \
     static __attribute__((noinline)) void name##_special(double *restrict to, const double *restrict at, int64_t n) \
     {                                                                                                               \

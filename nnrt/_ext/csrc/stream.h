@@ -8,9 +8,10 @@
 #include <immintrin.h>
 #endif
 
-/* Reads `bytes` of each of `rows` rows in the order of memory, one element of each line. Loops that go down several rows
- * at once hide that order from the hardware, which then fetches 10 GB/s instead of 30 (Zen 4, 1 kB rows). What lies further
- * ahead than a page is asked for besides: the hardware stops at its end. The next rows at once would be too near. */
+/* Reads `bytes` of each of `rows` rows in the order of memory, one element of each line. Loops that go down
+ * several rows at once hide that order from the hardware, which then fetches 10 GB/s instead of 30 (Zen 4, 1
+ * kB rows). What lies further ahead than a page is asked for besides: the hardware stops at its end. The
+ * next rows at once would be too near. */
 enum { NNRT_FAR = 6 << 10 };
 static __attribute__((noinline, unused)) void nnrt_touch(const void *x, int64_t rows, int64_t stride, int64_t bytes)
 {

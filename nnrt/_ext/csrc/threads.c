@@ -309,7 +309,8 @@ static int run_serial(const nnrt_kernel *kernel, const void *args, int64_t tasks
     void *scratch = NULL;
     if (bytes && !(scratch = nnrt_alloc(bytes)))
         return -1;
-    unsigned mode = flush_on(); /* `inside` is left alone: finding a thread's own variable takes a tenth of a small launch */
+    /* `inside` is left alone: finding a thread's own variable takes a tenth of a small launch */
+    unsigned mode = flush_on();
     kernel->fn(args, 0, tasks, scratch);
     flush_restore(mode);
     nnrt_free(scratch, bytes);

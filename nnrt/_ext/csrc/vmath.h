@@ -175,7 +175,8 @@ INLINE REAL V(split)(REAL x, REAL *k)
     int tiny = x < NORMAL_MIN;
     x = tiny ? x * DENORMAL_SCALE : x;
     UINT u = V(bits)(x) + (ONE_BITS - SQRT_HALF_BITS);
-    *k = V(real)((u >> MANTISSA) | INTEGER_HIGH) - (V(real)(INTEGER_HIGH) + (REAL)BIAS) - (tiny ? (REAL)DENORMAL_SHIFT : 0);
+    *k = V(real)((u >> MANTISSA) | INTEGER_HIGH) - (V(real)(INTEGER_HIGH) + (REAL)BIAS)
+         - (tiny ? (REAL)DENORMAL_SHIFT : 0);
     return V(real)((u & ((((UINT)1) << MANTISSA) - 1)) + SQRT_HALF_BITS) - 1;
 }
 
@@ -226,7 +227,8 @@ INLINE REAL V(log1p)(REAL x)
     return x == 0 ? x : y;
 }
 
-/* tanh(x) = *top / *under, and sigmoid(x) likewise: denominators lie within [1, 2], so that a product of some may divide. */
+/* tanh(x) = *top / *under, and sigmoid(x) likewise: denominators lie within [1, 2], so
+ * that a product of some may divide. */
 INLINE void V(tanh_parts)(REAL x, REAL *top, REAL *under)
 {
     REAL e = V(expm1_neg)(-2 * FABS(x));

@@ -1,4 +1,5 @@
-/* Functions of angles, circular and hyperbolic, and their inverses: a part of vmath.h, which includes it once per dtype. */
+/* Functions of angles, circular and hyperbolic, and their inverses: a part of vmath.h,
+ * which includes it once per dtype. */
 /* sin and cos of x, |x| <= NNRT_TRIG_LIMIT: x = n pi/2 + r. In double for float too: the
  * reduction then needs two parts of pi/2, else three. */
 INLINE void V(sincos)(REAL x, double *sin, double *cos)

@@ -81,7 +81,8 @@ INLINE wide wide_tanh(wide x)
     e = _mm512_fmadd_ps(e, s, _mm512_sub_ps(s, WIDE(1)));
     const wide y = _mm512_div_ps(e, _mm512_add_ps(e, WIDE(2)));
     /* the sign of x, the rest of y */
-    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(WIDE_BITS(y), WIDE_BITS(x), _mm512_set1_epi32(INT32_MAX), 0xe4));
+    const __m512i magnitude = _mm512_set1_epi32(INT32_MAX);
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(WIDE_BITS(y), WIDE_BITS(x), magnitude, 0xe4));
 }
 
 /* Phi(-|x|), Phi the normal distribution function, and e^(-x^2/2) in *bell. The exponent is reduced from the exact

@@ -37,7 +37,7 @@
 #define OPS(m, type)                                                                                           \
     {                                                                                                          \
         KERNEL(filter, m, type), KERNEL(input, m, type), KERNEL(output, m, type), KERNEL(conv, m, type),       \
-            KERNEL(sum, m, type), KERNEL(finish, m, type),                                                                           \
+        KERNEL(sum, m, type), KERNEL(finish, m, type),                                                         \
     }
 
 #if ROWS
@@ -89,8 +89,8 @@ typedef struct {
     REAL *totals; /* [groups, c]: to which dy is added, or NULL */
 } K(image);
 
-/* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie in a; zeros are left of
- * them and right. */
+/* The square under tile t at one of the step² phases: its rows, whose columns inside[0]..inside[1] lie in a;
+ * zeros are left of them and right. */
 COLD static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64_t t, int64_t phase, int64_t side,
                       const REAL *zeros, const REAL **rows, int64_t *inside)
 {
@@ -108,7 +108,8 @@ COLD static void K(square)(const nnrt_winograd_args *p, const K(image) *s, int64
 }
 
 /* The last n channels of a square's rows, which are no whole vector, between zeros. */
-HOT static void K(last_lanes)(REAL *copy, const REAL **rows, int64_t *inside, int64_t pixel, int64_t at, int64_t n, int64_t side)
+HOT static void K(last_lanes)(REAL *copy, const REAL **rows, int64_t *inside, int64_t pixel, int64_t at,
+                              int64_t n, int64_t side)
 {
     const K(mask) mask = K(lanes)(n);
     for (int64_t i = 0; i < side; i++) {
@@ -198,10 +199,10 @@ static const char *K(read_to)(const nnrt_winograd_args *p, int64_t t)
     return (const char *)((const REAL *)p->y + (t / image * all + MIN(at, all)) * p->y_pixel);
 }
 
-/* s of one part of the tiles, or of a group, turned: a block of tiles is transformed and summed in L2, the columns a panel at a
- * time. */
-COLD static REAL *K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares, K(transform_input) of_x,
-                             K(transform_input) of_dy)
+/* s of one part of the tiles, or of a group, turned: a block of tiles is transformed and summed in
+ * L2, the columns a panel at a time. */
+COLD static REAL *K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *room, int64_t squares,
+                              K(transform_input) of_x, K(transform_input) of_dy)
 {
     nnrt_winograd_args a = *p;
     const int64_t group = p->groups > 1 ? part : 0, parts = p->parts / p->groups;
@@ -223,8 +224,8 @@ COLD static REAL *K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *r
         const int64_t lines = last > soon && p->groups == 1 ? CEIL(last - soon, 64 * squares * blocks) : 0;
         for (int64_t i = 0; i < blocks; i++) {
             const int64_t n = MIN(NR, p->c - i * NR);
-            const K(image) dy = {(const REAL *)p->y + group * p->c + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1, NR,
-                                 0, 0, p->v_step, totals ? totals + i * NR : NULL};
+            const K(image) dy = {(const REAL *)p->y + group * p->c + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1,
+                                 NR, 0, 0, p->v_step, totals ? totals + i * NR : NULL};
             of_dy(p, &dy, t, next, q, room);
             K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR, soon, lines}, s + i * p->s_block, 0, squares);
             soon += 64 * lines * squares;
@@ -289,8 +290,8 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
     }
 }
 
-/* Where a filter in training is used once, a task transforms the columns that it multiplies, or its group's filter: they stay in
- * its caches. */
+/* Where a filter in training is used once, a task transforms the columns that it multiplies, or its
+ * group's filter: they stay in its caches. */
 static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side, int64_t count,
                     K(transform_input) transform, K(transform_output) finish, K(transform_filter) prepare)
 {
@@ -337,7 +338,8 @@ static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REA
 }
 
 /* dw[lane][tap] of n lanes, `apart` from each other, from taps[tap][lane]. */
-static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apart, const REAL *taps, int64_t count, int64_t n)
+static __attribute__((noinline, noclone)) void K(put_taps)(REAL *dw, int64_t apart, const REAL *taps,
+                                                           int64_t count, int64_t n)
 {
     int64_t l = 0;
     for (; l + SIDE <= n; l += SIDE)

@@ -97,7 +97,8 @@ LINE(g_5)
 LINE(gt_5)
 {
     const K(vec) sum1 = (REAL)(1.0 / 3) * (d[1] + d[2]), sum2 = (REAL)(1.0 / 3) * (d[3] + d[4]);
-    const K(vec) diff1 = (REAL)(1.0 / 3) * HALF_ROOT * (d[2] - d[1]), diff2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[3] - d[4]);
+    const K(vec) diff1 = (REAL)(1.0 / 3) * HALF_ROOT * (d[2] - d[1]);
+    const K(vec) diff2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[3] - d[4]);
     r[0] = d[0] - 2 * sum1 + (REAL)0.5 * sum2;
     r[1] = 2 * diff1 + diff2;
     r[2] = sum2 - sum1;
@@ -109,7 +110,9 @@ LINE(gt_5)
 LINE(at_3)
 {
     const K(vec) sum1 = d[1] + d[2], sum2 = d[3] + d[4];
-    r[0] = d[0] + sum1 + sum2, r[1] = HALF_ROOT * ((d[1] - d[2]) + 2 * (d[3] - d[4])), r[2] = d[5] + (REAL)0.5 * sum1 + 2 * sum2;
+    r[0] = d[0] + sum1 + sum2;
+    r[1] = HALF_ROOT * ((d[1] - d[2]) + 2 * (d[3] - d[4]));
+    r[2] = d[5] + (REAL)0.5 * sum1 + 2 * sum2;
 }
 LINE(a_3)
 {
@@ -118,7 +121,8 @@ LINE(a_3)
 }
 LINE(g_3)
 {
-    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2], even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2];
+    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2];
+    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2];
     const K(vec) odd1 = (REAL)(2.0 / 3) * HALF_ROOT * (d[1] + (REAL)0.5 * d[3]);
     const K(vec) odd2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[1] + 2 * d[3]);
     r[0] = d[0], r[1] = even1 - odd1, r[2] = even1 + odd1, r[3] = even2 + odd2, r[4] = even2 - odd2, r[5] = d[3];
@@ -126,8 +130,12 @@ LINE(g_3)
 LINE(gt_3)
 {
     const K(vec) sum1 = (REAL)(1.0 / 3) * (d[1] + d[2]), sum2 = (REAL)(1.0 / 3) * (d[3] + d[4]);
-    const K(vec) diff1 = (REAL)(1.0 / 3) * HALF_ROOT * (d[2] - d[1]), diff2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[3] - d[4]);
-    r[0] = d[0] - 2 * sum1 + (REAL)0.5 * sum2, r[1] = 2 * diff1 + diff2, r[2] = sum2 - sum1, r[3] = d[5] + diff1 + 2 * diff2;
+    const K(vec) diff1 = (REAL)(1.0 / 3) * HALF_ROOT * (d[2] - d[1]);
+    const K(vec) diff2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[3] - d[4]);
+    r[0] = d[0] - 2 * sum1 + (REAL)0.5 * sum2;
+    r[1] = 2 * diff1 + diff2;
+    r[2] = sum2 - sum1;
+    r[3] = d[5] + diff1 + 2 * diff2;
 }
 
 /* 2 taps, tile 2: points 0, 1 */

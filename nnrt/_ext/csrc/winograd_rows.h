@@ -1,6 +1,6 @@
-/* Winograd along rows alone: y = A^T [ sum over the filter's rows and c of (B^T d) * (G w) ] for four outputs side by side,
- * 6 products for each row of the filter. Float32 with 32 registers of a line: sums of one of the 6 for up to 7 rows of 4
- * tiles stay in registers, where what comes of a row of x is broadcast once for all rows of the filter.
+/* Winograd along rows alone: y = A^T [ sum over the filter's rows and c of (B^T d) * (G w) ] for four outputs side by
+ * side, 6 products for each row of the filter. Float32 with 32 registers of a line: sums of one of the 6 for up to 7
+ * rows of 4 tiles stay in registers, where what comes of a row of x is broadcast once for all rows of the filter.
  *
  *   v[c / VL][6][rows][tiles][VL] of some rows of x; s[6][rows][tiles][VL] of one vector of o;
  *   u[o / VL][6][c][3][VL] of a group. */
@@ -9,7 +9,8 @@
 #define MOST_TILES 4
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* B^T of the 6 pixels of a row of w from left on, e_step apart; the row is zero outside. Pixels `ahead` are asked for. */
+/* B^T of the 6 pixels of a row of w from left on, e_step apart; the row is zero
+ * outside. Pixels `ahead` are asked for. */
 INLINE void K(rows_of)(REAL *v, int64_t e_step, const REAL *row, int64_t pixel, int64_t left, int64_t w, K(mask) mask,
                        int64_t ahead)
 {
@@ -31,8 +32,9 @@ INLINE void K(rows_of)(REAL *v, int64_t e_step, const REAL *row, int64_t pixel, 
 }
 
 /* v of the rows top..top+rows-1 and the tiles t0..t0+tiles-1 of an image's c channels from x on. */
-HOT static __attribute__((noinline)) void K(rows_input)(const nnrt_winograd_args *p, const REAL *x, int64_t top, int64_t rows,
-                                                        int64_t t0, int64_t tiles, REAL *v, int64_t e_step)
+HOT static __attribute__((noinline)) void K(rows_input)(const nnrt_winograd_args *p, const REAL *x,
+                                                        int64_t top, int64_t rows, int64_t t0, int64_t tiles,
+                                                        REAL *v, int64_t e_step)
 {
     const int64_t ahead = p->soon && p->groups > 1 ? p->c : 0;
     for (int64_t c = 0; c < p->c; c += VL, x += VL) {
@@ -41,7 +43,8 @@ HOT static __attribute__((noinline)) void K(rows_input)(const nnrt_winograd_args
         for (int64_t y = top; y < top + rows; y++)
             for (int64_t t = t0; t < t0 + tiles; t++, to += VL)
                 if (y >= 0 && y < p->h)
-                    K(rows_of)(to, e_step, x + y * p->w * p->x_pixel, p->x_pixel, t * p->tile - p->pad_w, p->w, mask, ahead);
+                    K(rows_of)(to, e_step, x + y * p->w * p->x_pixel, p->x_pixel, t * p->tile - p->pad_w, p->w,
+                               mask, ahead);
                 else
                     UNROLL for (int e = 0; e < 6; e++)
                         K(store)(to + e * e_step, (K(vec)){0});
@@ -52,7 +55,8 @@ HOT static __attribute__((noinline)) void K(rows_input)(const nnrt_winograd_args
 typedef void (*K(product))(REAL *s, const REAL *v, const REAL *u, int64_t c, int64_t v_set);
 
 /* s[rows][tiles] = the sum over c and a filter's 3 rows of v u. */
-INLINE void K(rows_product)(const int rows, const int tiles, REAL *s, const REAL *v, const REAL *u, int64_t c, int64_t v_set)
+INLINE void K(rows_product)(const int rows, const int tiles, REAL *s, const REAL *v, const REAL *u, int64_t c,
+                            int64_t v_set)
 {
     K(vec) sums[MOST_ROWS][MOST_TILES];
     UNROLL for (int i = 0; i < rows; i++)
@@ -82,10 +86,10 @@ INLINE void K(rows_product)(const int rows, const int tiles, REAL *s, const REAL
 }
 #undef ADD
 #define EACH_PRODUCT(X) X(4, 2) X(4, 3) X(4, 4) X(7, 2) X(7, 3) X(7, 4)
-#define ROWS_PRODUCT(rows, tiles)                                                                                        \
-    HOT static void K(rows_product_##rows##tiles)(REAL *s, const REAL *v, const REAL *u, int64_t c, int64_t v_set)      \
-    {                                                                                                               \
-        K(rows_product)(rows, tiles, s, v, u, c, v_set);                                                                  \
+#define ROWS_PRODUCT(rows, tiles)                                                                                  \
+    HOT static void K(rows_product_##rows##tiles)(REAL *s, const REAL *v, const REAL *u, int64_t c, int64_t v_set) \
+    {                                                                                                              \
+        K(rows_product)(rows, tiles, s, v, u, c, v_set);                                                           \
     }
 EACH_PRODUCT(ROWS_PRODUCT)
 #undef ROWS_PRODUCT
@@ -104,7 +108,8 @@ typedef struct {
 HOT static __attribute__((noinline)) void K(rows_output)(const nnrt_winograd_args *p, K(waiting) *a, int64_t rows)
 {
     const int relu = p->relu;
-    const int64_t pixel = p->y_pixel, line = p->ow * pixel, ahead = !p->soon ? 0 : p->groups > 1 ? p->o : MOST_ROWS * line;
+    const int64_t pixel = p->y_pixel, line = p->ow * pixel;
+    const int64_t ahead = !p->soon ? 0 : p->groups > 1 ? p->o : MOST_ROWS * line;
     rows = MIN(rows, a->rows);
     if (rows <= 0)
         return;
@@ -134,7 +139,8 @@ HOT static __attribute__((noinline)) void K(rows_output)(const nnrt_winograd_arg
 }
 
 /* Vector `column` of u, [6][depth][3][VL], from the 3x3 taps of the columns from VL * column on of a group. */
-HOT static __attribute__((noinline)) void K(rows_filter)(const nnrt_winograd_filter *p, const REAL *w, int64_t column, REAL *u)
+HOT static __attribute__((noinline)) void K(rows_filter)(const nnrt_winograd_filter *p, const REAL *w,
+                                                         int64_t column, REAL *u)
 {
     typedef __m512 v;
     const __mmask16 nine = 0x1ff;
@@ -154,10 +160,12 @@ HOT static __attribute__((noinline)) void K(rows_filter)(const nnrt_winograd_fil
                 b[l + 2 * i] = (v)_mm512_unpacklo_pd(low, high), b[l + 2 * i + 1] = (v)_mm512_unpackhi_pd(low, high);
             }
         UNROLL for (int i = 0; i < 4; i++) {
-            const v low = _mm512_shuffle_f32x4(b[i], b[4 + i], 0x44), high = _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0x44);
+            const v low = _mm512_shuffle_f32x4(b[i], b[4 + i], 0x44);
+            const v high = _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0x44);
             taps[i] = _mm512_shuffle_f32x4(low, high, 0x88), taps[4 + i] = _mm512_shuffle_f32x4(low, high, 0xdd);
         }
-        taps[8] = _mm512_shuffle_f32x4(_mm512_shuffle_f32x4(b[0], b[4], 0xee), _mm512_shuffle_f32x4(b[8], b[12], 0xee), 0x88);
+        taps[8] = _mm512_shuffle_f32x4(_mm512_shuffle_f32x4(b[0], b[4], 0xee),
+                                       _mm512_shuffle_f32x4(b[8], b[12], 0xee), 0x88);
         UNROLL for (int i = 0; i < 3; i++) {
             K(vec) d[3], r[6];
             UNROLL for (int j = 0; j < 3; j++)
@@ -181,8 +189,8 @@ INLINE void K(cut_rows)(int64_t high, int64_t *sevens, int64_t *fours)
         *sevens += rest >= 5;
 }
 
-/* y of a task's groups. Sums become y while the next ones are multiplied: y's lines are written one by one, pixels apart,
- * and the core has them wait in a queue. scratch: v, twice s, u where the task makes it. */
+/* y of a task's groups. Sums become y while the next ones are multiplied: y's lines are written one by one, pixels
+ * apart, and the core has them wait in a queue. scratch: v, twice s, u where the task makes it. */
 COLD static void conv_rows_f32(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     const nnrt_winograd_args *p = args;
@@ -200,7 +208,8 @@ COLD static void conv_rows_f32(const void *args, int64_t begin, int64_t end, voi
             const REAL *u = (const REAL *)p->u + set * p->u_pass, *x = p->x;
             if (p->filter) {
                 for (int64_t i = 0; i < CEIL(p->o, VL); i++)
-                    K(rows_filter)(p->filter, (const REAL *)p->filter->w + set * p->filter->w_group, i, own + i * 6 * u_step);
+                    K(rows_filter)(p->filter, (const REAL *)p->filter->w + set * p->filter->w_group, i,
+                                   own + i * 6 * u_step);
                 u = own;
             }
             x += image * p->h * p->w * p->x_pixel + set * p->c;
@@ -214,8 +223,8 @@ COLD static void conv_rows_f32(const void *args, int64_t begin, int64_t end, voi
                         const int64_t at = set * p->o + o;
                         const int64_t y = ((image * p->oh + first + row) * p->ow + t0 * p->tile) * p->y_pixel + at;
                         for (int64_t e = 0; e < 6; e++) {
-                            product(s + e * s_step, v + e * e_step + row * tiles * VL, u + (o / VL * 6 + e) * u_step, p->c,
-                                    6 * e_step);
+                            product(s + e * s_step, v + e * e_step + row * tiles * VL, u + (o / VL * 6 + e) * u_step,
+                                    p->c, 6 * e_step);
                             K(rows_output)(p, &before, e ? 1 : 2);
                         }
                         before = (K(waiting)){(REAL *)p->y + y, p->residual ? (const REAL *)p->residual + y : NULL,

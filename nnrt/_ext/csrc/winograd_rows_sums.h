@@ -1,9 +1,10 @@
-/* A filter's gradient by Winograd along rows alone, float32 in vectors of 64 bytes: of up to 4 channels of x, or groups of 16.
+/* A filter's gradient by Winograd along rows alone, float32 in vectors of 64 bytes: of up
+ * to 4 channels of x, or groups of 16.
  *
  *     dw[i] = G^T Σ (B^T x[y + i, k pixels]) ⊙ (A dy[y, 4 pixels])        over the tiles of four pixels of dy's rows y
  *
- * and the taps i along h one by one: k = 6 products instead of 12 of 3 taps, 8 instead of 20 of 5 taps. A square has fewer,
- * but transforms that few channels do not pay for. Here dy is transformed once, and sums stay in registers:
+ * and the taps i along h one by one: k = 6 products instead of 12 of 3 taps, 8 instead of 20 of 5 taps. A square has
+ * fewer, but transforms that few channels do not pay for. Here dy is transformed once, and sums stay in registers:
  *
  *     s[e][i][c][o] += v[e][row + i][tile][c] q[e][row][tile][o]
  *
@@ -13,7 +14,8 @@
 LINE(bt_rows)
 {
     const K(vec) even1 = d[2] - (REAL)4.25 * d[4] + d[6], odd1 = d[1] - (REAL)4.25 * d[3] + d[5];
-    const K(vec) even2 = (REAL)0.25 * d[2] - (REAL)1.25 * d[4] + d[6], odd2 = (REAL)0.5 * d[1] - (REAL)2.5 * d[3] + 2 * d[5];
+    const K(vec) even2 = (REAL)0.25 * d[2] - (REAL)1.25 * d[4] + d[6];
+    const K(vec) odd2 = (REAL)0.5 * d[1] - (REAL)2.5 * d[3] + 2 * d[5];
     const K(vec) even3 = 4 * d[2] - 5 * d[4] + d[6], odd3 = 2 * d[1] - (REAL)2.5 * d[3] + (REAL)0.5 * d[5];
     r[0] = (d[0] - d[6]) - (REAL)5.25 * (d[2] - d[4]);
     r[1] = even1 + odd1, r[2] = even1 - odd1;
@@ -106,13 +108,17 @@ INLINE void K(rows_v)(const int points, ROWS_V_ARGS)
     }
 }
 #define ROWS_V(points)                                                                                                \
-    static __attribute__((hot, noinline)) void K(rows_v_##points)(ROWS_V_ARGS) { K(rows_v)(points, v, v_step, x, pixel, tiles); }
+    static __attribute__((hot, noinline)) void K(rows_v_##points)(ROWS_V_ARGS)                                        \
+    {                                                                                                                 \
+        K(rows_v)(points, v, v_step, x, pixel, tiles);                                                                \
+    }
 ROWS_V(6)
 ROWS_V(8)
 
-/* q of one vector of a row's tiles, `lanes` from tile to tile, and the sums of dy. The first point and the last are pixels
- * of dy, where they are read, unless `all` are wanted. */
-#define ROWS_Q_ARGS REAL *q, int64_t q_step, const REAL *dy, int64_t pixel, int64_t tiles, int64_t lanes, REAL *totals, int all
+/* q of one vector of a row's tiles, `lanes` from tile to tile, and the sums of dy. The first point and the last are
+ * pixels of dy, where they are read, unless `all` are wanted. */
+#define ROWS_Q_ARGS                                                                                                   \
+    REAL *q, int64_t q_step, const REAL *dy, int64_t pixel, int64_t tiles, int64_t lanes, REAL *totals, int all
 INLINE void K(rows_q)(const int points, ROWS_Q_ARGS)
 {
     K(vec) total = K(load)(totals), other = {0};
@@ -141,7 +147,8 @@ ROWS_Q(8)
 typedef void (*K(rows_q_fn))(ROWS_Q_ARGS);
 
 /* n <= 16 columns of each pixel. */
-static __attribute__((hot, noinline)) void K(rows_copy)(REAL *to, const REAL *from, int64_t pixel, int64_t pixels, int64_t n)
+static __attribute__((hot, noinline)) void K(rows_copy)(REAL *to, const REAL *from, int64_t pixel,
+                                                        int64_t pixels, int64_t n)
 {
     const K(mask) mask = K(lanes)(n);
     for (; pixels > 0; pixels--, to += VL, from += pixel)
@@ -149,8 +156,8 @@ static __attribute__((hot, noinline)) void K(rows_copy)(REAL *to, const REAL *fr
 }
 
 /* dw of n <= 16 columns of y from s[e][i][c][lanes]; parts of s are added up. */
-HOT static void K(rows_put)(const nnrt_winograd_args *p, const REAL *s, int64_t parts, int64_t lanes, REAL *dw, int64_t n,
-                            REAL *taps)
+HOT static void K(rows_put)(const nnrt_winograd_args *p, const REAL *s, int64_t parts, int64_t lanes, REAL *dw,
+                            int64_t n, REAL *taps)
 {
     const int64_t points = p->squares, count = points - 3, each = count * p->c * lanes;
     for (int64_t i = 0; i < count; i++)
@@ -185,13 +192,17 @@ typedef struct {
     int there;                  /* all of its tiles are full and side by side in memory */
 } K(band);
 
-static int64_t K(bands)(const nnrt_winograd_args *p) { return p->n * CEIL(p->oh, p->high) * CEIL(CEIL(p->ow, 4), p->across); }
+static int64_t K(bands)(const nnrt_winograd_args *p)
+{
+    return p->n * CEIL(p->oh, p->high) * CEIL(CEIL(p->ow, 4), p->across);
+}
 
 static K(band) K(band_of)(const nnrt_winograd_args *p, int64_t group, int64_t u)
 {
     const int64_t tiles = CEIL(p->ow, 4), blocks = CEIL(tiles, p->across), down = CEIL(p->oh, p->high);
     const int64_t left = u % blocks * p->across, top = u / blocks % down * p->high, image = u / blocks / down;
-    K(band) b = {.left = left, .across = MIN(p->across, tiles - left), .high = MIN(p->high, p->oh - top), .y0 = top - p->pad_h};
+    K(band) b = {.left = left, .across = MIN(p->across, tiles - left),
+                 .high = MIN(p->high, p->oh - top), .y0 = top - p->pad_h};
     const int64_t y1 = b.y0 + b.high + p->squares - 4;
     b.x = (const REAL *)p->x + image * p->h * p->w * p->x_pixel + group * p->c;
     b.dy = (const REAL *)p->y + ((image * p->oh + top) * p->ow + left * 4) * p->y_pixel + group * p->o;
@@ -201,8 +212,8 @@ static K(band) K(band_of)(const nnrt_winograd_args *p, int64_t group, int64_t u)
     return b;
 }
 
-/* v of x's rows of few channels, which are copied between zeros before: what is read in other pieces than it was written has to
- * leave the core first. */
+/* v of x's rows of few channels, which are copied between zeros before: what is read in other pieces than it was
+ * written has to leave the core first. */
 static void K(rows_of_x)(const nnrt_winograd_args *p, const K(band) *b, REAL *v, REAL *lines, int64_t line)
 {
     void (*const transform)(ROWS_V_ARGS) = p->squares == 6 ? K(rows_v_6) : K(rows_v_8);
@@ -224,15 +235,16 @@ static void K(rows_of_x)(const nnrt_winograd_args *p, const K(band) *b, REAL *v,
                 memset(v + e * p->v_step + (y - b->y0) * row, 0, row * sizeof(REAL));
 }
 
-/* q of some of dy's rows, `lanes` columns from o on, and their totals. Pixels are read where they lie unless these are fewer
- * columns or their tile is not full. */
-static void K(rows_of_dy)(const nnrt_winograd_args *p, const K(band) *b, const REAL *dy, int64_t rows, int64_t o, int64_t lanes, REAL *q,
-                          REAL *line, REAL *totals)
+/* q of some of dy's rows, `lanes` columns from o on, and their totals. Pixels are read where they lie unless these are
+ * fewer columns or their tile is not full. */
+static void K(rows_of_dy)(const nnrt_winograd_args *p, const K(band) *b, const REAL *dy, int64_t rows, int64_t o,
+                          int64_t lanes, REAL *q, REAL *line, REAL *totals)
 {
     const K(rows_q_fn) transform = p->squares == 6 ? K(rows_q_6) : K(rows_q_8);
     const int64_t whole = p->c > 4 || p->o - o < lanes ? 0 : b->cols / 4, rest = b->cols - whole * 4;
     const int there = b->there && !rest;
-    for (int64_t r = 0, together = there ? rows : 1; r < rows; r += together, dy += p->ow * p->y_pixel, q += b->across * lanes)
+    const int64_t together = there ? rows : 1;
+    for (int64_t r = 0; r < rows; r += together, dy += p->ow * p->y_pixel, q += b->across * lanes)
         for (int64_t l = 0; l < lanes; l += VL) {
             if (whole)
                 transform(q + l, p->q_step, dy + l, p->y_pixel, together * whole, lanes, totals + l, !there);
@@ -245,12 +257,14 @@ static void K(rows_of_dy)(const nnrt_winograd_args *p, const K(band) *b, const R
 }
 
 /* Of up to four channels of x: 32 columns of dy at a time. */
-static void K(rows_few)(const nnrt_winograd_args *p, const K(band) *b, const REAL *v, REAL *q, REAL *line, REAL *totals, REAL *s)
+static void K(rows_few)(const nnrt_winograd_args *p, const K(band) *b, const REAL *v, REAL *q, REAL *line,
+                        REAL *totals, REAL *s)
 {
     static const K(rows_core_fn) cores[] = {K(rows_of_1), K(rows_of_2), K(rows_of_3), K(rows_of_4)};
     const int64_t points = p->squares;
     const K(rows_core_fn) core = points == 8 ? K(rows_of_five) : cores[p->c - 1];
-    const int64_t lanes = 2 * VL, row = b->across * 4, each = (points - 3) * p->c * lanes, once = points == 8 ? 1 : p->c;
+    const int64_t lanes = 2 * VL, row = b->across * 4, each = (points - 3) * p->c * lanes;
+    const int64_t once = points == 8 ? 1 : p->c;
     for (int64_t r = 0, rows; r < b->high; r += rows) {
         rows = MIN(p->rows, b->high - r);
         for (int64_t o = 0; o < p->o; o += lanes) {
@@ -271,8 +285,8 @@ static void K(rows_few)(const nnrt_winograd_args *p, const K(band) *b, const REA
 }
 
 /* Of 16 channels: each row of x meets three of dy, those around the band zeros. next: the band after it. */
-static void K(rows_wide)(const nnrt_winograd_args *p, const K(band) *b, const K(band) *next, const REAL *v, REAL *q, REAL *line,
-                         REAL *totals, REAL *s)
+static void K(rows_wide)(const nnrt_winograd_args *p, const K(band) *b, const K(band) *next, const REAL *v, REAL *q,
+                         REAL *line, REAL *totals, REAL *s)
 {
     const int64_t row = b->across * VL, n = (b->far - b->near) * b->across, first = b->near - b->y0;
     for (int e = 0; e < 6; e++) {
@@ -307,7 +321,8 @@ static void K(rows_sum)(const void *args, int64_t begin, int64_t end, void *scra
         memset(s, 0, p->s_block * sizeof(REAL));
         memset(lines, 0, (own - lines) * sizeof(REAL));
         for (int64_t u = first; u < last; u++) {
-            const K(band) b = K(band_of)(p, group, u), next = K(band_of)(p, group + (u + 1 == last), u + 1 < last ? u + 1 : first);
+            const K(band) b = K(band_of)(p, group, u);
+            const K(band) next = K(band_of)(p, group + (u + 1 == last), u + 1 < last ? u + 1 : first);
             if (few) {
                 K(rows_of_x)(p, &b, v, lines, line);
                 K(rows_few)(p, &b, v, q, dy_line, totals, s);
@@ -329,6 +344,6 @@ COLD static void K(rows_finish)(const void *args, int64_t begin, int64_t end, vo
     const nnrt_winograd_args *p = args;
     const int64_t taps = p->squares - 3, each = p->squares * taps * p->c * 2 * VL;
     for (int64_t t = begin; t < end; t++)
-        K(rows_put)(p, (const REAL *)p->s + t / 2 * each + t % 2 * VL, p->parts, 2 * VL, (REAL *)p->dw + t * VL * p->c * taps * taps,
-                    MIN(VL, p->o - t * VL), scratch);
+        K(rows_put)(p, (const REAL *)p->s + t / 2 * each + t % 2 * VL, p->parts, 2 * VL,
+                    (REAL *)p->dw + t * VL * p->c * taps * taps, MIN(VL, p->o - t * VL), scratch);
 }

@@ -41,7 +41,7 @@
 #endif
 
 /* v[KS²] of all channels of every group and phase, from the squares of the tiles t0..t1. */
-#define TRANSFORM(name, line, from, sums)                                                                                    \
+#define TRANSFORM(name, line, from, sums)                                                                              \
     HOT static void F(name)(const nnrt_winograd_args *p, const K(image) *s, int64_t t0, int64_t t1, REAL *v,           \
                             REAL *zeros)                                                                               \
     {                                                                                                                  \
@@ -78,7 +78,8 @@
             }                                                                                                          \
     }
 #define ROOM(c) (KS * (c))
-/* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next tile's, of groups the next group's. */
+/* Rows of a square, and of y, are too many streams to be foreseen: each asks for the next
+ * tile's, of groups the next group's. */
 #if VBYTES == 64 /* loads by lanes cost nothing */
 #define READ(p) K(load_lanes)(p, mask)
 #else
