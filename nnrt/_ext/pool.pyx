@@ -5,7 +5,7 @@ from libc.string cimport memset
 from numpy cimport NPY_FLOAT32, NPY_FLOAT64, PyArray_DATA, PyArray_DIM, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_SIZE
 from numpy cimport PyArray_TYPE, ndarray
 
-from nnrt._ext.runtime cimport dtype_code, isa_level, launch, nnrt_kernel, nnrt_work, span
+from nnrt._ext.runtime cimport ceil_div, dtype_code, isa_level, launch, nnrt_kernel, nnrt_work, span
 from nnrt._ref import pool as _ref
 
 
@@ -55,14 +55,15 @@ cdef int fill(nnrt_pool_args *args, bint backward, ndarray to, ndarray source, n
     cdef int64_t each = PyArray_ITEMSIZE(to)
     cdef int a
     cdef nnrt_pool_axis *axis
-    cdef tuple taps = _ref.taps(x_shape, y_shape, kernel)
     memset(args, 0, sizeof(nnrt_pool_args))
     for a in range(3):
         axis = &args.axis[a]
-        axis.in_, axis.out, axis.taps = x_shape[a + 1], y_shape[a + 1], taps[a]
-        axis.dilation = dilation[a]
-        if kernel is not None:
-            axis.kernel, axis.stride, axis.padding = kernel[a], stride[a], padding[a]
+        axis.in_, axis.out, axis.dilation = x_shape[a + 1], y_shape[a + 1], dilation[a]
+        if kernel is None:
+            axis.taps = ceil_div(axis.in_, max(axis.out, 1)) + 1  # as _ref.taps
+        else:
+            axis.taps = axis.kernel = kernel[a]
+            axis.stride, axis.padding = stride[a], padding[a]
         args.size[a] = PyArray_DIM(to, a + 1)
     args.n, args.c = x_shape[0], x_shape[4]
     args.backward = backward

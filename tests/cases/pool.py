@@ -25,6 +25,7 @@ WINDOWS = [
     ("adaptive-1-deep", (17, 2, 3, 4, 70), ONES, None, ONES, ZEROS),
     ("adaptive-uneven", (2, 3, 10, 7, 20), (2, 4, 3), None, ONES, ZEROS),
     ("adaptive-larger", (1, 1, 3, 2, 8), (1, 7, 5), None, ONES, ZEROS),
+    ("2x2-lines", (2, 1, 7, 10, 64), (1, 3, 5), (1, 2, 2), (1, 2, 2), ZEROS),
     ("no-batch", (0, 1, 4, 4, 8), (1, 2, 2), (1, 2, 2), (1, 2, 2), ZEROS),
     *[(f"channels-{c}", (1, 1, 6, 5, c), (1, 3, 2), (1, 2, 2), (1, 2, 2), ZEROS) for n in (8, 32) for c in around(n)[1:]],
 ]

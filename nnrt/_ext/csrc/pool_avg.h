@@ -45,37 +45,65 @@ static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int
     return sum;
 }
 
-/* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
- * `places` pieces of memory, two or four, are fetched at once. */
-INLINE const REAL *K(add_places)(REAL *sum, const REAL *x, int64_t count, int64_t n, int places)
+/* sum = all, of 256 bytes, and `count` elements of x in whole pixels. */
+static const REAL *K(add_rest)(REAL *sum, const void *all, const REAL *x, int64_t count, int64_t n)
 {
-    const int64_t piece = count / (places * EVEN * LANES), far = piece * EVEN * LANES;
-    K(vec) all[EVEN] = {{0}};
-    for (int64_t r = 0; r < piece;) {
-        K(vec) part[EVEN] = {{0}};
-        for (const int64_t stop = MIN(r + 64, piece); r < stop; r++, x += EVEN * LANES)
-            UNROLL_EVEN for (int j = 0; j < EVEN; j++) {
-                K(vec) v = K(load)(x + j * LANES) + K(load)(x + j * LANES + far);
-                if (places == 4)
-                    v += K(load)(x + j * LANES + 2 * far) + K(load)(x + j * LANES + 3 * far);
-                part[j] += v;
-            }
-        for (int j = 0; j < EVEN; j++)
-            all[j] += part[j];
-    }
-    x += (places - 1) * far;
     memset(sum, 0, (size_t)n * sizeof *x);
     for (int64_t i = 0; i < EVEN * LANES; i++)
         sum[i % n] += ((const REAL *)all)[i];
-    for (int64_t i = 0; i < count - places * far; i++)
+    for (int64_t i = 0; i < count; i++)
         sum[i % n] += x[i];
     return sum;
 }
 
-static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_even)(const nnrt_pool_args *p, REAL *sum, const REAL *x,
-                                                                              int64_t count)
+/* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
+ * four pieces of memory are fetched at once. */
+static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_quarters)(REAL *sum, const REAL *x, int64_t count, int64_t n)
 {
-    return p->avx512 ? K(add_places)(sum, x, count, p->c, 2) : K(add_places)(sum, x, count, p->c, 4);
+    const int64_t piece = count / (4 * EVEN * LANES), far = piece * EVEN * LANES;
+    K(vec) all[EVEN] = {{0}};
+    for (int64_t r = 0; r < piece;) {
+        K(vec) part[EVEN] = {{0}};
+        for (const int64_t stop = MIN(r + 64, piece); r < stop; r++, x += EVEN * LANES)
+            UNROLL_EVEN for (int j = 0; j < EVEN; j++)
+                part[j] += (K(load)(x + j * LANES) + K(load)(x + j * LANES + far))
+                         + K(load)(x + j * LANES + 2 * far) + K(load)(x + j * LANES + 3 * far);
+        for (int j = 0; j < EVEN; j++)
+            all[j] += part[j];
+    }
+    return K(add_rest)(sum, all, x + 3 * far, count - 4 * far, n);
+}
+
+#if defined(__AVX2__)
+/* For kernels of AVX-512. */
+#define V4 __attribute__((target("avx512f")))
+typedef REAL K(zmm) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
+#define Z ((int64_t)(64 / sizeof(REAL)))
+
+/* The same from two pieces of memory. */
+V4 static const REAL *K(add_halves)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+{
+    const int64_t piece = count / (2 * EVEN * LANES), far = piece * EVEN * LANES;
+    K(zmm) all[4] = {{0}};
+    for (int64_t r = 0; r < piece;) {
+        K(zmm) part[4] = {{0}};
+        for (const int64_t stop = MIN(r + 64, piece); r < stop; r++, x += 4 * Z)
+            UNROLL for (int j = 0; j < 4; j++)
+                part[j] += *(const K(zmm) *)(x + j * Z) + *(const K(zmm) *)(x + j * Z + far);
+        for (int j = 0; j < 4; j++)
+            all[j] += part[j];
+    }
+    return K(add_rest)(sum, all, x + far, count - 2 * far, n);
+}
+#endif
+
+static const REAL *K(add_even)(const nnrt_pool_args *p, REAL *sum, const REAL *x, int64_t count)
+{
+#if defined(__AVX2__)
+    if (p->avx512)
+        return K(add_halves)(sum, x, count, p->c);
+#endif
+    return K(add_quarters)(sum, x, count, p->c);
 }
 
 /* The sum of the unit's lines over pixels first..last-1 and its channels; backward each by its scale.
@@ -142,6 +170,45 @@ INLINE void K(square)(const REAL *x, int64_t c, int64_t row, REAL scale, REAL *y
     K(put)(y, v, vectors, LANES, stream);
 }
 
+#if defined(__AVX2__)
+/* Means of 2 x 2, `count` times `vectors` of them, whose inputs are two times `step` apart. Few instructions, and no loop in
+ * a loop: those in sight ask for memory. */
+V4 INLINE void K(means)(const REAL *x, int64_t c, int64_t row, REAL scale, REAL *y, int64_t count, int64_t from, int64_t to,
+                        int vectors, int stream)
+{
+    const REAL *right = x + c, *below = x + row, *last = below + c;
+    for (; count > 0; count--, x += from, right += from, below += from, last += from, y += to)
+        UNROLL for (int64_t j = 0; j < vectors * Z; j += Z) {
+            const K(zmm) v = ((*(const K(zmm) *)(x + j) + *(const K(zmm) *)(right + j))
+                            + (*(const K(zmm) *)(below + j) + *(const K(zmm) *)(last + j))) * scale;
+            if (stream)
+                _mm512_stream_si512((void *)(y + j), (__m512i)v);
+            else
+                *(K(zmm) *)(y + j) = v;
+        }
+}
+
+/* Whole windows of 2 x 2 in the order of memory, which vectors of whole lines keep up with. */
+V4 static void K(avg_lines)(const nnrt_pool_args *p, int64_t begin, int64_t end)
+{
+    const int64_t c = p->c, row = p->axis[2].in * c, high = p->axis[1].out, wide = p->axis[2].out, many = c / (4 * Z);
+    const REAL scale = (REAL)(p->divisor ? 1 / p->divisor : 0.25);
+    for (int64_t u = begin * p->group; u < MIN(end * p->group, p->units); u++) {
+        const REAL *x = (const REAL *)p->from + (u / high * p->axis[1].in + u % high * 2) * row;
+        REAL *y = (REAL *)p->to + u * wide * c;
+        if (c == 4 * Z) {
+            K(means)(x, c, row, scale, y, wide, 2 * c, c, 4, p->stream);
+            continue;
+        }
+        for (int64_t o = 0; o < wide; o++, x += 2 * c, y += c) {
+            const int64_t j = many * 4 * Z;
+            K(means)(x, c, row, scale, y, many, 4 * Z, 4 * Z, 4, p->stream);
+            K(means)(x + j, c, row, scale, y + j, (c - j) / Z, Z, Z, 1, p->stream);
+        }
+    }
+}
+#endif
+
 /* Whole windows of 2 x 2, a task's two halves at a time: memory is read faster in more places, and by few instructions,
  * since those in sight ask for it. */
 static void K(avg_squares)(const nnrt_pool_args *p, int64_t begin, int64_t end)
@@ -175,7 +242,12 @@ static void K(avg_squares)(const nnrt_pool_args *p, int64_t begin, int64_t end)
 static void K(avg_pool)(const void *args, int64_t begin, int64_t end, void *scratch)
 {
     if (((const nnrt_pool_args *)args)->squares) {
-        K(avg_squares)(args, begin, end);
+#if defined(__AVX2__)
+        if (((const nnrt_pool_args *)args)->lined)
+            K(avg_lines)(args, begin, end);
+        else
+#endif
+            K(avg_squares)(args, begin, end);
         end = begin;
     }
     UNITS {
@@ -259,10 +331,6 @@ static void K(avg_pool_backward)(const void *args, int64_t begin, int64_t end, v
 
 #if defined(__AVX2__)
 /* Means of 3 x 3 with stride 1 for AVX-512, which arithmetic keeps from memory's speed; forward and backward. */
-#define V4 __attribute__((target("avx512f")))
-typedef REAL K(zmm) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
-#define Z ((int64_t)(64 / sizeof(REAL)))
-
 /* sum = Σ scale * rows, three of them, over n elements in whole vectors. */
 V4 static void K(add_three)(REAL *sum, const REAL *const *x, const REAL *scale, int64_t n)
 {
