@@ -391,3 +391,12 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     err = process.stderr.read()
     process.wait()
     assert "Traceback" not in err and "Exception" not in err
+
+
+@pytest.mark.parametrize("task", ["digits", "chars"])
+def test_a_bar_without_tqdm_is_an_error_of_one_line(task, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(SystemExit):
+        cli.main(["train", task, "--progress", "bar", "--out", str(tmp_path / "run")])
+    assert "argument --progress: progress='bar' needs tqdm: pip install 'nnrt[ui]'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -25,7 +25,8 @@ from ..io.safetensors import load_file, save_file
 from ..tensor import wrap
 from . import plots
 from .callbacks import Callback, WriteCSV
-from .task import RunError, integer, number, read_config, read_options, settle, write_config, written
+from .progress import KINDS
+from .task import RunError, integer, number, progress, read_config, read_options, settle, write_config, written
 from .trainer import Trainer
 
 NAME = "chars"
@@ -76,7 +77,7 @@ def add_arguments(parser):
     add("--out", default=os.path.join("runs", NAME), metavar="DIR", help="folder of the run (default runs/chars)")
     add("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run, or another task's")
-    add("--progress", choices=("auto", "bar", "line", "epoch", "none"), default="auto", help="default auto")
+    add("--progress", type=progress, choices=KINDS, default="auto", help="default auto")
 
 
 # ---- the text ----

@@ -23,7 +23,8 @@ from ..tensor import wrap
 from . import plots
 from .callbacks import WriteCSV
 from .metrics import Accuracy, ConfusionMatrix
-from .task import RunError, integer, number, read_options, settle, sizes, write_config, written
+from .progress import KINDS
+from .task import RunError, integer, number, progress, read_options, settle, sizes, write_config, written
 from .trainer import Trainer
 
 NAME = "digits"
@@ -87,7 +88,7 @@ def add_arguments(parser):
     )
     add("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     add("--overwrite", action="store_true", help="start anew even if --out holds an unfinished run, or another task's")
-    add("--progress", choices=("auto", "bar", "line", "epoch", "none"), default="auto", help="default auto")
+    add("--progress", type=progress, choices=KINDS, default="auto", help="default auto")
 
 
 # ---- training ----

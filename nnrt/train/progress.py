@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+KINDS = ("auto", "bar", "line", "epoch", "none")
 MIN_INTERVAL = 0.1  # seconds between two redraws: faster than the eye reads costs only time
 
 

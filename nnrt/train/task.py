@@ -12,6 +12,7 @@ from shlex import quote
 from .._version import __version__
 from ..io.atomic import write_text
 from ..io.checkpoint import load
+from .progress import make_progress
 
 FILES = ("config.json", "history.csv", "curve.png", "confusion.png", "model.safetensors", "checkpoint")
 
@@ -37,6 +38,15 @@ def integer(least):
         return value
 
     return parse
+
+
+def progress(text):
+    """A kind of progress that can be shown here."""
+    try:
+        make_progress(text, 1).close()
+    except (ImportError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def number(least, most, above=False, below=False):
