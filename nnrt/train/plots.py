@@ -23,17 +23,19 @@ def _write(figure, path):
 
 
 def learning_curve(history, path):
-    """Writes a PNG with one panel per quantity of the history: training and validation over the epochs.
+    """Writes a PNG with one panel per quantity of the history, up to four in a row: training and validation over the epochs.
 
     Raises ImportError, naming the extra to install, without matplotlib, and ValueError for an empty history.
     """
     names = [c for c in history.columns() if c not in ("epoch", "seconds", "lr") and not c.startswith("val_")]
     if not names:
         raise ValueError("learning_curve: the history is empty")
-    figure = _figure(figsize=(4.5 * len(names), 3.5))
+    rows = -(-len(names) // 4)
+    columns = -(-len(names) // rows)
+    figure = _figure(figsize=(4.5 * columns, 3.5 * rows))
     epochs = history["epoch"]
     for i, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), i + 1)
+        axes = figure.add_subplot(rows, columns, i + 1)
         # A single epoch is a point, which a line without markers would not show.
         style = {"marker": "o", "markersize": 3} if len(epochs) < 15 else {}
         axes.plot(epochs, history[name], label="training", **style)

@@ -117,6 +117,15 @@ def test_pictures_are_drawn(tmp_path):
         plots.learning_curve(History(), tmp_path / "x.png")
 
 
+def test_many_quantities_make_several_rows_of_panels(tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures are matplotlib's; it is not installed")
+    rows = [{"epoch": i, **{name: 1 / i for name in "abcdef"}} for i in (1, 2, 3)]
+    rows[1].pop("f")  # a column that a callback adds now and then
+    plots.learning_curve(History(rows), tmp_path / "curve.png")
+    height, width = read_png(tmp_path / "curve.png").shape[:2]
+    assert width < 2.5 * height
+
+
 def test_without_matplotlib_it_says_what_to_install(tmp_path, without):
     without("matplotlib")
     with pytest.raises(ImportError, match=r"pip install 'nnrt\[plot\]'"):
