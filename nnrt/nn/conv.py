@@ -164,7 +164,11 @@ class Conv1d(_Forward):
 
 
 class Conv2d(_Forward):
-    """y = x * w + b over [N, C, H, W] or [C, H, W]; arguments are Conv1d's, of which sizes may be pairs."""
+    """y = x * w + b over [N, C, H, W] or [C, H, W]; arguments are Conv1d's, of which sizes may be pairs.
+
+    `weight`: [out_channels, in_channels / groups, KH, KW], `bias`: [out_channels]. OH = floor((H + 2 padding - dilation (KH - 1)
+    - 1) / stride) + 1.
+    """
 
     dims = 2
     _function = staticmethod(F.conv2d)

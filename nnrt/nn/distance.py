@@ -8,7 +8,7 @@ from .module import Module
 
 
 class CosineSimilarity(Module):
-    """<x1, x2> / max(|x1| |x2|, eps) along dim."""
+    """<x1, x2> / max(|x1| |x2|, eps) along dim, 1 by default: [N, D] and [N, D] give [N]. Other axes broadcast."""
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """The p-norm of x1 - x2 + eps along the last axis."""
+    """The p-norm of x1 - x2 + eps along the last axis: [N, D] twice gives [N], with keepdim [N, 1]. p: 2 by default."""
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from .module import Module
 
 
 class Flatten(Module):
-    """Axes start_dim to end_dim become one; by default all but the batch."""
+    """Axes start_dim (1) to end_dim (-1, the last) become one: [N, C, H, W] gives [N, C H W]. IndexError for what is no axis."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Axis dim becomes several, of the sizes given (one may be -1)."""
+    """Axis dim becomes several: Unflatten(1, (2, -1)) takes [N, 6] to [N, 2, 3]. RuntimeError for sizes that do not fit."""
 
     def __init__(self, dim: int, unflattened_size: tuple) -> None:
         super().__init__()

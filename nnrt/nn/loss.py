@@ -42,21 +42,27 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """F.l1_loss: |x - target|; reduction "mean", "sum" or "none"."""
+    """|x - target|, element by element, of float tensors whose shapes broadcast (RuntimeError otherwise).
+
+    reduction: "mean" (default) and "sum" give one number, "none" the shape that x and target have together.
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
 class MSELoss(_Loss):
-    """F.mse_loss: (x - target)²; reduction "mean", "sum" or "none"."""
+    """(x - target)², element by element; shapes, errors and reduction as L1Loss."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
-    """F.smooth_l1_loss: quadratic where |x - target| < beta, linear beyond."""
+    """(x - target)² / (2 beta) where |x - target| < beta, else |x - target| - beta / 2. Girshick, Fast R-CNN, 2015.
+
+    beta: 1 by default; 0 makes it L1Loss, less is a ValueError of the call. Shapes and reduction as L1Loss.
+    """
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -67,7 +73,10 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """F.huber_loss: quadratic where |x - target| <= delta, linear with slope delta beyond."""
+    """(x - target)² / 2 where |x - target| <= delta, else delta (|x - target| - delta / 2). Huber, 1964.
+
+    delta: 1 by default, above 0 (ValueError of the call). Shapes and reduction as L1Loss.
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -186,16 +195,20 @@ NLLLoss2d = NLLLoss  # torch's old name
 
 
 class BCELoss(_WeightedLoss):
-    """F.binary_cross_entropy of probabilities; weight broadcasts to the target. reduction: "mean", "sum" or "none"."""
+    """-(t log x + (1 - t) log(1 - x)) of probabilities x and targets t of one shape (ValueError), logarithms at least -100.
+
+    RuntimeError for x outside of [0, 1]. weight: a factor per loss, broadcast to t. reduction: "mean", "sum" or "none".
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """F.binary_cross_entropy_with_logits; weight, broadcast to the target, multiplies losses, pos_weight their positive part.
+    """BCELoss of sigmoid(x), for any x: (1 - t) x + log(1 + exp(-x)); x and the target t have one shape (ValueError).
 
-    reduction: "mean", "sum" or "none".
+    weight multiplies losses, pos_weight their part -t log sigmoid(x); both broadcast, pos_weight [C] to [N, C]. reduction:
+    "mean", "sum" or "none".
     """
 
     def __init__(
@@ -216,7 +229,11 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
 
 class KLDivLoss(_Loss):
-    """F.kl_div: target (log target - x) for log-probabilities x; "batchmean" is the divergence itself."""
+    """target (log target - x) for log-probabilities x; with log_target the target holds logarithms, too. Kullback, Leibler, 1951.
+
+    reduction: "mean" (default) divides the sum by all elements, "batchmean", which gives the divergence, by the first axis
+    alone; or "sum", "none".
+    """
 
     def __init__(self, size_average=None, reduce=None, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -284,7 +301,7 @@ class GaussianNLLLoss(_Loss):
 
 
 class MarginRankingLoss(_Loss):
-    """F.margin_ranking_loss: max(0, -target (x1 - x2) + margin)."""
+    """max(0, -target (x1 - x2) + margin): target 1 wants x1 above x2, -1 below. Shapes broadcast; margin: 0 by default."""
 
     def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
@@ -295,7 +312,7 @@ class MarginRankingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """F.hinge_embedding_loss: x where target is 1, max(0, margin - x) where it is -1."""
+    """x where target is 1, max(0, margin - x) where it is -1, of x's shape; margin: 1 by default."""
 
     def __init__(self, margin: float = 1.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
@@ -306,7 +323,7 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """F.cosine_embedding_loss: 1 - cos(x1, x2) where target is 1, max(0, cos(x1, x2) - margin) where -1."""
+    """1 - cos(x1, x2) where target is 1, max(0, cos(x1, x2) - margin) where -1; x1, x2: [N, D], target: [N], as the losses."""
 
     def __init__(self, margin: float = 0.0, size_average=None, reduce=None, reduction: str = "mean") -> None:
         super().__init__(size_average, reduce, reduction)
@@ -324,7 +341,7 @@ class SoftMarginLoss(_Loss):
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """F.multi_margin_loss: Σ_i max(0, margin - x_target + x_i)^p / C."""
+    """Σ_i max(0, margin - x_target + x_i)^p / C over other classes i; x: [N, C] or [C], target: [N] or 0-d; p: 1 or 2."""
 
     def __init__(
         self,
@@ -360,7 +377,10 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 
 
 class TripletMarginLoss(_Loss):
-    """F.triplet_margin_loss: max(0, |anchor - positive|_p - |anchor - negative|_p + margin)."""
+    """max(0, |anchor - positive|_p - |anchor - negative|_p + margin), [N] of three tensors [N, D]. Balntas et al., 2016.
+
+    margin: 1, p: 2 by default; eps is added to differences; swap: the nearer of anchor and positive to negative counts.
+    """
 
     def __init__(
         self,

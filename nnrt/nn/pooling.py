@@ -48,7 +48,12 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """The largest value of each window of (N, C, H, W) or (C, H, W); arguments are F.max_pool2d's."""
+    """The largest value of each window of (N, C, H, W) or (C, H, W).
+
+    kernel_size, stride (None: kernel_size), padding (0; at most half of kernel_size) and dilation (1) are ints or pairs. OH =
+    floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1, with ceil_mode rounded up. return_indices: also
+    int64 places in H W, for MaxUnpool2d.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.max_pool2d, input)
@@ -163,7 +168,10 @@ def _single(value):
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of each window of (N, C, H, W) or (C, H, W); arguments are F.avg_pool2d's."""
+    """The mean of each window of (N, C, H, W) or (C, H, W); kernel_size, stride, padding and OH as MaxPool2d's.
+
+    count_include_pad (True): zeros of the padding count; divisor_override: what sums are divided by instead.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.avg_pool2d, input)
@@ -193,7 +201,10 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """The mean of each of output_size windows over (N, C, H, W); None keeps the input's size."""
+    """The mean of each of output_size windows over (N, C, H, W) or (C, H, W); output_size: an int or (OH, OW), None keeps a size.
+
+    Window i has the rows from floor(i H / OH) to ceil((i + 1) H / OH), that excluded.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(input, self.output_size)

@@ -36,7 +36,7 @@ class _Functions(LRScheduler):
 
 
 class LambdaLR(_Functions):
-    """lr = lr_0 lr_lambda(t); lr_lambda: a function, or a list of one per group."""
+    """lr = lr_0 lr_lambda(t) after t steps, lr_0 the first rate; lr_lambda: a function, or a list of one per group."""
 
     def get_lr(self):
         return [lr * function(self.last_epoch) for function, lr in zip(self.lr_lambdas, self.base_lrs)]
@@ -52,7 +52,7 @@ class MultiplicativeLR(_Functions):
 
 
 class StepLR(FactorLR):
-    """lr *= gamma every step_size epochs."""
+    """lr *= gamma (0.1 by default) every step_size steps."""
 
     def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
         if not step_size > 0:
@@ -69,7 +69,7 @@ class StepLR(FactorLR):
 
 
 class MultiStepLR(FactorLR):
-    """lr *= gamma at each of the milestones, epochs; one that comes twice counts twice."""
+    """lr *= gamma (0.1 by default) after each number of steps in milestones; one that comes twice counts twice."""
 
     def __init__(self, optimizer, milestones, gamma=0.1, last_epoch=-1):
         self.milestones = Counter(milestones)
@@ -85,7 +85,7 @@ class MultiStepLR(FactorLR):
 
 
 class ConstantLR(FactorLR):
-    """lr = factor lr_0 until epoch total_iters, then lr_0. ValueError for a factor not in [0, 1]."""
+    """lr = factor lr_0 (1/3 by default) for total_iters (5) steps, then lr_0. ValueError for a factor not in [0, 1]."""
 
     def __init__(self, optimizer, factor=1.0 / 3, total_iters=5, last_epoch=-1):
         if not 0 <= factor <= 1:
@@ -140,7 +140,7 @@ class LinearLR(FactorLR):
 
 
 class ExponentialLR(FactorLR):
-    """lr = lr_0 gamma^t."""
+    """lr = lr_0 gamma^t after t steps."""
 
     def __init__(self, optimizer, gamma, last_epoch=-1):
         self.gamma = gamma
@@ -154,7 +154,7 @@ class ExponentialLR(FactorLR):
 
 
 class PolynomialLR(FactorLR):
-    """lr = lr_0 (1 - t / total_iters)^power, then 0."""
+    """lr = lr_0 (1 - t / total_iters)^power after t steps, then 0. By default total_iters is 5, power 1."""
 
     def __init__(self, optimizer, total_iters=5, power=1.0, last_epoch=-1):
         self.total_iters = total_iters
