@@ -131,6 +131,7 @@ class _Forward(_Conv):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.pop("_fused", None)
+        state.pop("_asked", None)
         return state
 
     def _around(self):

@@ -39,24 +39,35 @@ def fused(input: Any, conv: Module, norm: Module | None, activation: str | None,
     """
     if norm is not None and norm.training and type(norm) is not Identity:  # first, for training's sake
         return None
-    after = _NORM_AFTER.get(type(conv))
-    if after is None or altered(conv) or conv.padding_mode != "zeros":
+    asked = conv.__dict__.get("_asked")
+    if asked is None or asked[0] != modules.changes or asked[1] is not norm:
+        asked = modules.changes, norm, _asked(conv, norm)
+        if type(conv) in _NORM_AFTER:
+            conv.__dict__["_asked"] = asked
+    if asked[2] is None:
         return None
-    if not isinstance(input, Tensor):
+    part, ndim, given, eps = asked[2]
+    if not isinstance(input, Tensor) or (ndim is not None and input.ndim != ndim):
         return None
-    if norm is not None:
-        fits = type(norm) is after and input.ndim == conv.dims + 2 or type(norm) is Identity
-        if not fits or altered(norm):
-            return None
-    given, eps = _given(conv, norm)
     if grad_enabled() and on_tape((input, residual, *given)):
         return None
     try:
-        return conv.fused().run(input, given, activation, residual, eps)
+        return part.run(input, given, activation, residual, eps)
     except RuntimeError:
         if residual is None:
             raise
         return None  # a sum that broadcasts; or the modules say what is wrong
+
+
+def _asked(conv, norm):
+    """What stays the same until a module changes: Fused, the axes that a norm wants, tensors and eps; None where it takes two."""
+    after = _NORM_AFTER.get(type(conv))
+    if after is None or altered(conv) or conv.padding_mode != "zeros" or (norm is not None and altered(norm)):
+        return None
+    if norm is not None and type(norm) is not Identity and (norm.training or type(norm) is not after):
+        return None
+    given, eps = _given(conv, norm)
+    return conv.fused(), conv.dims + 2 if len(given) > 2 else None, given, eps
 
 
 def _given(conv, norm):

@@ -290,6 +290,32 @@ ROW_CHANGES = {
 }
 
 
+def test_a_block_of_a_model_sees_its_modules_change():
+    conv, norm, relu = trio()
+    r = nnrt.randn(2, 20, 9, 8)
+    changes = (
+        lambda: setattr(norm, "eps", 0.5),
+        lambda: setattr(norm, "running_var", nnrt.full((20,), 4.0)),
+        lambda: setattr(conv, "weight", nn.Parameter(nnrt.randn(20, 16, 3, 3))),
+        lambda: setattr(conv, "bias", nn.Parameter(nnrt.ones(20))),
+        lambda: norm.train(),
+        lambda: norm.eval(),
+        lambda: setattr(conv, "padding_mode", "circular"),
+        lambda: norm.register_forward_hook(lambda *args: args[2] + 1.0),
+    )
+    with nnrt.no_grad():
+        for change in changes:
+            before = rectified(conv, norm, IMAGES, relu, r)
+            change()
+            after = rectified(conv, norm, IMAGES, relu, r)
+            assert not np.allclose(before.numpy(), after.numpy())
+            close(after, F.relu(norm(conv(IMAGES)) + r))
+        other = seasoned(nn.BatchNorm2d(20, eps=0.2))
+        close(rectified(conv, other, IMAGES, relu, r), F.relu(other(conv(IMAGES)) + r))
+    for copied in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
+        assert not {"_asked", "_fused"} & set(copied.__dict__)
+
+
 @pytest.mark.parametrize("name", ROW_CHANGES)
 def test_whatever_changes_in_a_row_that_was_learnt(name):
     model, other = row(), row()

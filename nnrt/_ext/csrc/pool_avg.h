@@ -58,7 +58,8 @@ static const REAL *K(add_rest)(REAL *sum, const void *all, const REAL *x, int64_
 
 /* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
  * four pieces of memory are fetched at once. */
-static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_quarters)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_quarters)(REAL *sum, const REAL *x, int64_t count,
+                                                                                  int64_t n)
 {
     const int64_t piece = count / (4 * EVEN * LANES), far = piece * EVEN * LANES;
     K(vec) all[EVEN] = {{0}};
@@ -171,10 +172,10 @@ INLINE void K(square)(const REAL *x, int64_t c, int64_t row, REAL scale, REAL *y
 }
 
 #if defined(__AVX2__)
-/* Means of 2 x 2, `count` times `vectors` of them, whose inputs are two times `step` apart. Few instructions, and no loop in
- * a loop: those in sight ask for memory. */
-V4 INLINE void K(means)(const REAL *x, int64_t c, int64_t row, REAL scale, REAL *y, int64_t count, int64_t from, int64_t to,
-                        int vectors, int stream)
+/* Means of 2 x 2: `count` times `vectors` of them, from and to so far apart. Few instructions, and no loop in a loop: those
+ * in sight ask for memory. */
+V4 INLINE void K(means)(const REAL *x, int64_t c, int64_t row, REAL scale, REAL *y, int64_t count, int64_t from,
+                        int64_t to, int vectors, int stream)
 {
     const REAL *right = x + c, *below = x + row, *last = below + c;
     for (; count > 0; count--, x += from, right += from, below += from, last += from, y += to)
