@@ -51,17 +51,8 @@ static int attention_next(const nnrt_attention_args *a, int64_t t, int64_t last,
     return 1;
 }
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "attention.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "attention.c"
+#define EACH_DTYPE "attention.c"
+#include "each_dtype.h"
 
 #define KERNEL(name, type) .name = {"attention/" #name "/" #type "/" NNRT_STR(NNRT_ISA), attention_##name##_##type}
 #define OPS(type)                                                                                    \

@@ -5,14 +5,8 @@
 
 #include <math.h>
 
-#define REAL float
-#define K(name) name##_f32
-#include "compare.c"
-#undef REAL
-#undef K
-#define REAL double
-#define K(name) name##_f64
-#include "compare.c"
+#define EACH_DTYPE "compare.c"
+#include "each_dtype.h"
 
 #define ENTRY(name)                                                          \
     .name = {{"compare/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},      \

@@ -36,17 +36,8 @@ static int64_t conv_jumps(int64_t *jumps, const int64_t *taps, const int64_t *st
     return parts;
 }
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "conv.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "conv.c"
+#define EACH_DTYPE "conv.c"
+#include "each_dtype.h"
 
 #define KERNEL(name, type) .name = {"conv/" #name "/" #type "/" NNRT_STR(NNRT_ISA), conv_##name##_##type}
 #define OPS(type)                                                                                                  \

@@ -5,17 +5,8 @@
 #include "stream.h"
 #include "vmath.h"
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "linear.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "linear.c"
+#define EACH_DTYPE "linear.c"
+#include "each_dtype.h"
 
 #define KERNEL(name, type) .name = {"linear/" #name "/" #type "/" NNRT_STR(NNRT_ISA), gemm_##name##_##type}
 #define OPS(type)                                                                                       \

@@ -54,14 +54,8 @@ static inline int64_t piece_of(const args_t *p, int64_t u, int64_t *i, int64_t *
     return (*i * p->rows + row) * p->c;
 }
 
-#define REAL float
-#define K(name) name##_f32
-#include "norm.c"
-#undef REAL
-#undef K
-#define REAL double
-#define K(name) name##_f64
-#include "norm.c"
+#define EACH_DTYPE "norm.c"
+#include "each_dtype.h"
 
 static void rsqrt(double *v, int64_t c, double eps)
 {

@@ -107,15 +107,8 @@ static void permutation(const void *args, int64_t begin, int64_t end, void *scra
     }
 }
 
-#define REAL float
-#define K(name) name##_f32
-#include "random.c"
-#undef REAL
-#undef K
-#define REAL double
-#define K(name) name##_f64
-#define DOUBLE
-#include "random.c"
+#define EACH_DTYPE "random.c"
+#include "each_dtype.h"
 
 #define ENTRY(name)                                                        \
     .name = {{"random/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},     \
@@ -134,7 +127,7 @@ static void K(uniform)(const void *args, int64_t begin, int64_t end, void *scrat
 {
     const nnrt_random_args *p = args;
     REAL *out = p->out;
-#ifdef DOUBLE
+#if REAL_BYTES == 8
     DOUBLES(for (int64_t j = 0; j < count; j++)
                 out[i + j] = (double)(int64_t)(pair(w + 2 * j) >> 11) * 0x1p-53;)
 #else
@@ -147,7 +140,7 @@ static void K(normal)(const void *args, int64_t begin, int64_t end, void *scratc
 {
     const nnrt_random_args *p = args;
     REAL *out = p->out;
-#ifdef DOUBLE
+#if REAL_BYTES == 8
     DOUBLES(REAL z[2 * PIECE]; (void)w;
             for (int64_t b = 0; b < (skip + count + 1) / 2; b++)
                 box_muller_f64(z + 2 * b, (REAL)(int64_t)((pair(words + 4 * b) >> 11) + 1) * 0x1p-53,

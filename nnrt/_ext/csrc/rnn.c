@@ -6,17 +6,8 @@
 #include "rnn.h"
 #include "vmath.h"
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "rnn.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "rnn.c"
+#define EACH_DTYPE "rnn.c"
+#include "each_dtype.h"
 
 #define ENTRY(name)                                                     \
     .name = {{"rnn/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},     \

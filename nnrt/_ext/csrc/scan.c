@@ -47,17 +47,8 @@ static void walk(const nnrt_scan_args *p, int64_t begin, int64_t end, int backwa
     }
 }
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "scan.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "scan.c"
+#define EACH_DTYPE "scan.c"
+#include "each_dtype.h"
 
 #define ENTRY(name)                                                              \
     .name = {{"scan/" #name "/f32/" NNRT_STR(NNRT_ISA), name##_f32},              \

@@ -21,17 +21,8 @@
 #define COLD __attribute__((cold))
 #define HOT __attribute__((hot))
 
-#define REAL float
-#define REAL_BYTES 4
-#define K(name) name##_f32
-#include "winograd.c"
-#undef REAL
-#undef REAL_BYTES
-#undef K
-#define REAL double
-#define REAL_BYTES 8
-#define K(name) name##_f64
-#include "winograd.c"
+#define EACH_DTYPE "winograd.c"
+#include "each_dtype.h"
 
 #define KERNEL(name, m, type) .name = {"winograd/" #name "/F" #m "/" #type "/" NNRT_STR(NNRT_ISA), name##_##m##_##type}
 #define OPS(m, type)                                                                                           \
