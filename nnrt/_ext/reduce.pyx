@@ -115,53 +115,44 @@ cdef int fold(const nnrt_kernel *finish, nnrt_reduce_args *a) except -1:
     return launch(finish, a, (values + a.group - 1) // a.group)
 
 
-def sum(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner, double divisor):
+cdef bint reduced(const nnrt_kernel *kernels, const nnrt_kernel *finish, ndarray y, ndarray x, int64_t outer, int64_t n,
+                  int64_t inner, double divisor=1) except -1:
+    """reduce of x to y; False where they are no floats, which are _ref's."""
     cdef nnrt_reduce_args a
     if not floats(y, x):
-        ref.sum(y, x, outer, n, inner, divisor)
-        return
+        return False
     fill(&a, y, x, outer, n, inner)
     a.divisor = divisor
-    reduce(table.sum, table.finish_sum, &a, dtype_code(x))
+    reduce(kernels, finish, &a, dtype_code(x))
+    return True
+
+
+def sum(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner, double divisor):
+    if not reduced(table.sum, table.finish_sum, y, x, outer, n, inner, divisor):
+        ref.sum(y, x, outer, n, inner, divisor)
 
 
 def prod(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner):
-    cdef nnrt_reduce_args a
-    if not floats(y, x):
+    if not reduced(table.prod, table.finish_prod, y, x, outer, n, inner):
         ref.prod(y, x, outer, n, inner)
-        return
-    fill(&a, y, x, outer, n, inner)
-    reduce(table.prod, table.finish_prod, &a, dtype_code(x))
 
 
 def amax(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner):
-    cdef nnrt_reduce_args a
-    if not floats(y, x):
+    if not reduced(table.amax, table.finish_amax, y, x, outer, n, inner):
         ref.amax(y, x, outer, n, inner)
-        return
-    fill(&a, y, x, outer, n, inner)
-    reduce(table.amax, table.finish_amax, &a, dtype_code(x))
 
 
 def amin(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner):
-    cdef nnrt_reduce_args a
-    if not floats(y, x):
+    if not reduced(table.amin, table.finish_amin, y, x, outer, n, inner):
         ref.amin(y, x, outer, n, inner)
-        return
-    fill(&a, y, x, outer, n, inner)
-    reduce(table.amin, table.finish_amin, &a, dtype_code(x))
 
 
 def norm(ndarray y, ndarray x, int64_t outer, int64_t n, int64_t inner, double p):
-    cdef nnrt_reduce_args a
-    if not floats(y, x) or (p != 1 and p != 2):
-        ref.norm(y, x, outer, n, inner, p)
+    if p == 1 and reduced(table.norm1, table.finish_sum, y, x, outer, n, inner):
         return
-    fill(&a, y, x, outer, n, inner)
-    if p == 1:
-        reduce(table.norm1, table.finish_sum, &a, dtype_code(x))
-    else:
-        reduce(table.norm2, table.finish_norm2, &a, dtype_code(x))
+    if p == 2 and reduced(table.norm2, table.finish_norm2, y, x, outer, n, inner):
+        return
+    ref.norm(y, x, outer, n, inner, p)
 
 
 def var(ndarray y, ndarray mean, ndarray x, int64_t outer, int64_t n, int64_t inner, double divisor):

@@ -19,7 +19,7 @@ from itertools import product
 import numpy as np
 
 from . import Out, quiet
-from .linear import _activate
+from .linear import _finished
 
 
 def filter_size(shape, groups, dtype, backward):
@@ -105,11 +105,3 @@ def _per_group(a, w, groups, transposed=False):
 
 def _split(a, groups):
     return a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
-
-
-def _finished(total, b, residual, activation):
-    if b is not None:
-        total += b
-    if residual is not None:
-        total += residual
-    return _activate(total, activation)

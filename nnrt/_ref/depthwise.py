@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from . import Out
-from .linear import _activate
+from .linear import _finished
 
 
 def lanes(dtype):
@@ -29,7 +29,7 @@ def conv(y: Out, x, w, b, residual, stride, padding, dilation, groups, activatio
     total = np.zeros(y.shape, np.float64)
     for k, i, j in _taps(y, x, w, stride, padding, dilation):
         total[i] += _flat(np.einsum("...gc,goc->...go", _split(x[j], groups), _filter(w, k, groups)))
-    _finish(y, total, b, residual, activation)
+    y[...] = _finished(total, b, residual, activation)
 
 
 def conv_transposed(x: Out, y, w, b, residual, stride, padding, dilation, groups, activation):
@@ -37,7 +37,7 @@ def conv_transposed(x: Out, y, w, b, residual, stride, padding, dilation, groups
     total = np.zeros(x.shape, np.float64)
     for k, i, j in _taps(y, x, w, stride, padding, dilation):
         total[j] += _flat(np.einsum("...go,goc->...gc", _split(y[i], groups), _filter(w, k, groups)))
-    _finish(x, total, b, residual, activation)
+    x[...] = _finished(total, b, residual, activation)
 
 
 def filter_backward(dw: Out, db: Out, x, dy, stride, padding, dilation, groups):
@@ -77,11 +77,3 @@ def _flat(a):
 
 def _filter(w, k, groups):
     return w[(..., *k)].reshape(groups, w.shape[0] // groups, w.shape[1])
-
-
-def _finish(y, total, b, residual, activation):
-    if b is not None:
-        total += b
-    if residual is not None:
-        total += residual
-    y[...] = _activate(total, activation)

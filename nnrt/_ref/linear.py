@@ -48,6 +48,15 @@ def _activate(y, activation):
         return _FUNCTIONS[activation](y)
 
 
+def _finished(total, b, residual, activation):
+    """act(total + b + residual), where b and residual may be None; total is written over."""
+    if b is not None:
+        total += b
+    if residual is not None:
+        total += residual
+    return _activate(total, activation)
+
+
 def _check(op, c, a, b):
     if not c.dtype == a.dtype == b.dtype or c.dtype not in ("f4", "f8"):
         raise TypeError(f"{op}: wanted one dtype, float32 or float64, got {c.dtype}, {a.dtype}, {b.dtype}")
@@ -64,11 +73,7 @@ def gemm(c: Out, a, b, bias=None, residual=None, alpha=1.0, beta=0.0, activation
     y = alpha * (a @ b) if alpha != 0 and a.shape[1] else np.zeros_like(c)
     if beta != 0:
         y += beta * c
-    if bias is not None:
-        y += bias
-    if residual is not None:
-        y += residual
-    c[...] = _activate(y, activation)
+    c[...] = _finished(y, bias, residual, activation)
 
 
 @quiet

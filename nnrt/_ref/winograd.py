@@ -25,7 +25,7 @@ the near side and as far as y asks for at the other; x is zero there.
 import numpy as np
 
 from . import Out, quiet
-from .linear import _activate, bias_grad
+from .linear import _finished, bias_grad
 
 _S = np.sqrt(0.5)
 # k: B^T [k, k], the points but infinity, and what their rows of G are multiplied by
@@ -145,12 +145,7 @@ def conv(y: Out, x, u, b, residual, padding, taps, tile, activation, groups=1, b
     v = _both_ways(bt, d)
     products = v @ u.reshape(k, k, 1, 1, x.shape[-1], o)
     out = _both_ways(at, products).transpose(2, 3, 0, 4, 1, 5).reshape(n, 1, down * tile, across * tile, o)
-    out = out[:, :, :h, :w]
-    if b is not None:
-        out = out + b
-    if residual is not None:
-        out = out + residual
-    y[...] = _activate(out, activation)
+    y[...] = _finished(out[:, :, :h, :w], b, residual, activation)
 
 
 def _filter(u, tile, backward, groups):
@@ -214,12 +209,8 @@ def rows_conv(y: Out, x, u, b, residual, padding, activation, groups=1, backward
     v = _row_patches(x, h, w, padding, 3, groups)
     u = u.reshape(groups, 3, 6, -1, o // groups)
     sums = sum(np.einsum("enytgc,geco->enytgo", v[:, :, k : k + h], u[:, k], optimize=True) for k in range(3))
-    out = np.einsum("ie,enytgo->nytigo", _ROWS[3][2].astype(x.dtype), sums).reshape(n, 1, h, -(-w // 4) * 4, o)[:, :, :, :w]
-    if b is not None:
-        out = out + b
-    if residual is not None:
-        out = out + residual
-    y[...] = _activate(out, activation)
+    out = np.einsum("ie,enytgo->nytigo", _ROWS[3][2].astype(x.dtype), sums).reshape(n, 1, h, -(-w // 4) * 4, o)
+    y[...] = _finished(out[:, :, :, :w], b, residual, activation)
 
 
 @quiet
@@ -283,12 +274,8 @@ def strided_conv(y: Out, x, u, b, residual, padding, tile, activation):
     c, o = x.shape[4], y.shape[4]
     u = _strided(u, tile, False).reshape(tile + 1, tile + 1, 4 * c, o)
     x = _phases(x, y.shape[2:4], padding)
-    out = _two_taps(x, u, y.shape[2:4], tile)
-    if b is not None:
-        out = out + b
-    if residual is not None:
-        out = out + residual[:, 0]
-    y[:, 0] = _activate(out, activation)
+    out = _two_taps(x, u, y.shape[2:4], tile)[:, None]
+    y[...] = _finished(out, b, residual, activation)
 
 
 @quiet

@@ -7,14 +7,23 @@ typedef struct {
     int64_t batch, split, i0, i1, j0, j1, t0, t1; /* t: tiles of rows */
 } gemm_task;
 
-static inline gemm_task gemm_decode(const nnrt_gemm *g, int64_t t)
+/* `down` blocks lie one under the other: i0 is its number among these. */
+static inline gemm_task gemm_block(const nnrt_gemm *g, int64_t t, int64_t down)
 {
-    int64_t across = CEIL(g->n, g->cols), down = CEIL(g->m, g->rows);
+    int64_t across = CEIL(g->n, g->cols);
     gemm_task w = {.j0 = t % across * g->cols};
     t /= across;
-    w.i0 = t % down * g->rows, t /= down;
+    w.i0 = t % down, t /= down;
     w.split = t % g->splits, w.batch = t / g->splits;
-    w.i1 = MIN(w.i0 + g->rows, g->m), w.j1 = MIN(w.j0 + g->cols, g->n);
+    w.j1 = MIN(w.j0 + g->cols, g->n);
+    return w;
+}
+
+static inline gemm_task gemm_decode(const nnrt_gemm *g, int64_t t)
+{
+    gemm_task w = gemm_block(g, t, CEIL(g->m, g->rows));
+    w.i0 *= g->rows;
+    w.i1 = MIN(w.i0 + g->rows, g->m);
     return w;
 }
 
@@ -24,12 +33,8 @@ static inline int64_t gemm_line(const nnrt_gemm *g, int64_t t) { return t * g->m
 /* The same for kernel `tiles`. */
 static inline gemm_task gemm_decode_tiles(const nnrt_gemm *g, int64_t t)
 {
-    int64_t across = CEIL(g->n, g->cols), down = CEIL(g->tiles, g->high);
-    gemm_task w = {.j0 = t % across * g->cols};
-    t /= across;
-    w.t0 = t % down * g->high, t /= down;
-    w.split = t % g->splits, w.batch = t / g->splits;
-    w.t1 = MIN(w.t0 + g->high, g->tiles), w.j1 = MIN(w.j0 + g->cols, g->n);
+    gemm_task w = gemm_block(g, t, CEIL(g->tiles, g->high));
+    w.t0 = w.i0 * g->high, w.t1 = MIN(w.t0 + g->high, g->tiles);
     w.i0 = gemm_line(g, w.t0), w.i1 = gemm_line(g, w.t1);
     return w;
 }

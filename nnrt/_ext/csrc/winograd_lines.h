@@ -53,15 +53,21 @@ LINE(g_2)
     const K(vec) even = (REAL)0.5 * (d[0] + d[2]), odd = (REAL)0.5 * d[1];
     r[0] = d[0], r[1] = even + odd, r[2] = even - odd, r[3] = d[2];
 }
-LINE(g_4)
+INLINE void K(g)(const int taps, K(vec) *r, const K(vec) *d) /* at six points */
 {
-    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2], odd1 = (REAL)(2.0 / 3) * HALF_ROOT * d[1];
-    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2], odd2 = (REAL)(1.0 / 3) * HALF_ROOT * d[1];
+    K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2], odd1 = d[1];
+    K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2], odd2 = d[1];
+    if (taps > 3)
+        odd1 += (REAL)0.5 * d[3], odd2 += 2 * d[3];
+    if (taps > 4)
+        even1 -= (REAL)(1.0 / 6) * d[4], even2 += (REAL)(2.0 / 3) * d[4];
+    odd1 *= (REAL)(2.0 / 3) * HALF_ROOT, odd2 *= (REAL)(1.0 / 3) * HALF_ROOT;
     r[0] = d[0];
     r[1] = even1 - odd1, r[2] = even1 + odd1;
     r[3] = even2 + odd2, r[4] = even2 - odd2;
-    r[5] = d[2];
+    r[5] = d[taps - 1];
 }
+LINE(g_4) { K(g)(3, r, d); }
 
 /* G^T, of the sums of dw */
 LINE(gt_2)
@@ -86,14 +92,7 @@ LINE(a_5)
     const K(vec) odd = HALF_ROOT * d[1];
     r[0] = d[0], r[1] = d[0] + odd, r[2] = d[0] - odd, r[3] = d[0] + 2 * odd, r[4] = d[0] - 2 * odd, r[5] = d[1];
 }
-LINE(g_5)
-{
-    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2] - (REAL)(1.0 / 6) * d[4];
-    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2] + (REAL)(2.0 / 3) * d[4];
-    const K(vec) odd1 = (REAL)(2.0 / 3) * HALF_ROOT * (d[1] + (REAL)0.5 * d[3]);
-    const K(vec) odd2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[1] + 2 * d[3]);
-    r[0] = d[0], r[1] = even1 - odd1, r[2] = even1 + odd1, r[3] = even2 + odd2, r[4] = even2 - odd2, r[5] = d[4];
-}
+LINE(g_5) { K(g)(5, r, d); }
 LINE(gt_5)
 {
     const K(vec) sum1 = (REAL)(1.0 / 3) * (d[1] + d[2]), sum2 = (REAL)(1.0 / 3) * (d[3] + d[4]);
@@ -119,14 +118,7 @@ LINE(a_3)
     const K(vec) even1 = d[0] + (REAL)0.5 * d[2], even2 = d[0] + 2 * d[2], odd = HALF_ROOT * d[1];
     r[0] = d[0], r[1] = even1 + odd, r[2] = even1 - odd, r[3] = even2 + 2 * odd, r[4] = even2 - 2 * odd, r[5] = d[2];
 }
-LINE(g_3)
-{
-    const K(vec) even1 = (REAL)(-2.0 / 3) * d[0] - (REAL)(1.0 / 3) * d[2];
-    const K(vec) even2 = (REAL)(1.0 / 6) * d[0] + (REAL)(1.0 / 3) * d[2];
-    const K(vec) odd1 = (REAL)(2.0 / 3) * HALF_ROOT * (d[1] + (REAL)0.5 * d[3]);
-    const K(vec) odd2 = (REAL)(1.0 / 3) * HALF_ROOT * (d[1] + 2 * d[3]);
-    r[0] = d[0], r[1] = even1 - odd1, r[2] = even1 + odd1, r[3] = even2 + odd2, r[4] = even2 - odd2, r[5] = d[3];
-}
+LINE(g_3) { K(g)(4, r, d); }
 LINE(gt_3)
 {
     const K(vec) sum1 = (REAL)(1.0 / 3) * (d[1] + d[2]), sum2 = (REAL)(1.0 / 3) * (d[3] + d[4]);
