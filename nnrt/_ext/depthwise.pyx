@@ -3,7 +3,8 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 from numpy cimport (
-    PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE, ndarray,
+    PyArray_CompareLists, PyArray_DATA, PyArray_DIMS, PyArray_IS_C_CONTIGUOUS, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDE,
+    ndarray,
 )
 
 from nnrt._ext.linear cimport linear_table
@@ -71,13 +72,13 @@ cdef const nnrt_depthwise_table *deep = nnrt_depthwise(level)
 cdef const nnrt_depthwise_table *table = nnrt_depthwise(NNRT_AVX2 if level == NNRT_AVX512 else level)
 
 # Pixels a multiple of so many bytes apart compete for few lines of L1, and are copied side by side, CHUNK bytes of
-# each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps. Groups of up to
-# 8 floats: from a quarter of that distance on, a line at a time of so many rows. Tasks are of all groups but for at least MIN_TASKS:
-# each clears what surrounds its copies.
+# each, COPIED bytes in all; worth it (1.6 times at 512 and 1024 channels) where a copied input serves three taps.
+# Groups of up to 8 floats: from a quarter of that distance on, a line at a time of so many rows. Tasks are of all
+# groups but for at least MIN_TASKS: each clears what surrounds its copies.
 cdef int64_t FAR = 2048, CHUNK = 256, LINE = 64, COPIED = 131072, GROUP_ROWS = 14, MIN_TASKS = 8
 
-# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes; narrow groups' sums by strips of GROUPED.
-# Beside their inputs and what comes next L2 holds no more.
+# Arrays of more than so many bytes are fetched ahead by strips of rows of so many bytes; narrow groups' sums by strips
+# of GROUPED. Beside their inputs and what comes next L2 holds no more.
 cdef int64_t STREAM = 500000, STRIP = 65536, GROUPED = 131072
 
 # Of narrow groups' sums, so many bytes of x and dy are copied at a time, half as much again with AVX-512.
@@ -86,14 +87,14 @@ cdef int64_t NEAR = 24576
 # Beyond so many bytes a chunk of groups' channels is asked for while the one before it is multiplied.
 cdef int64_t SOON = 4000000
 
-# 3 x 3 taps with AVX-512: channels of a vector and rows of a tile. From so many bytes of both arrays on inputs are fetched ahead
-# and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5). Of several images, whose step has
-# seen much else since the forward pass, the filter's gradient asks for x at any size; at stride 2 the adjoint, from STREAM on, for
-# the lines that it writes, and the forward pass, from SOON on, for its inputs.
+# 3 x 3 taps with AVX-512: channels of a vector and rows of a tile. From so many bytes of both arrays on inputs are
+# fetched ahead and outputs written past the caches; below, either costs up to 1.4 times the time (Zen 5). Of several
+# images, whose step has seen much else since the forward pass, the filter's gradient asks for x at any size; at stride
+# 2 the adjoint, from STREAM on, for the lines that it writes, and the forward pass, from SOON on, for its inputs.
 cdef int64_t SQUARE_LANES = 16, SQUARE_ROWS = 4, BEYOND = 12 << 20
 
-# Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512 channels of 4 x 4,
-# 74 thousand, take 12 us.
+# Multiply-adds of a task, 5 to 10 us, and those below which a second thread costs more than it brings: 512
+# channels of 4 x 4, 74 thousand, take 12 us.
 cdef int64_t TASK_MACS = 150000, SERIAL_MACS = 30000
 
 
@@ -195,7 +196,8 @@ cdef int run(str op, ndarray y, ndarray x, ndarray w, b, residual, tuple stride,
     term(op, residual, y, 0, code)
     if PyArray_SIZE(y) == 0:
         return 0
-    macs = work_of(&p, y, x, w, taps, PyArray_SIZE(y if not transposed else x) // (groups * (p.read if transposed else p.out)), size)
+    macs = work_of(&p, y, x, w, taps, PyArray_SIZE(x) // (groups * p.read) if transposed else PyArray_SIZE(y) // (groups * p.out),
+                   size)
     p.y, p.x, p.w = PyArray_DATA(y), PyArray_DATA(x), PyArray_DATA(w)
     p.b = NULL if b is None else PyArray_DATA(b)
     p.residual = NULL if residual is None else PyArray_DATA(residual)
@@ -324,8 +326,11 @@ cdef int64_t copied(nnrt_depthwise_args *p, ndarray y, ndarray x, int64_t size) 
     if p.kind != NNRT_EACH:
         chunk = max(1, LINE // max(group, 1)) * group
     cdef bint deep = p.kind != NNRT_EACH and kernels(p, size == 8).vector == SPREAD_LANES * size
-    if (p.kind == NNRT_SPREAD and not deep or group == 0 or p.groups * p.read * size % (FAR if p.kind == NNRT_EACH else FAR // 4) or not deep and chunk < 2 * group
-            or not flat(&p.axis[0]) or p.axis[2].stride * p.axis[2].dilation > 1):
+    if not deep and (p.kind == NNRT_SPREAD or chunk < 2 * group) or group == 0:
+        return 0
+    if p.groups * p.read * size % (FAR if p.kind == NNRT_EACH else FAR // 4):
+        return 0
+    if not flat(&p.axis[0]) or p.axis[2].stride * p.axis[2].dilation > 1:
         return 0
     wide = p.axis[2].out * p.axis[2].step // p.axis[2].phases + p.axis[2].taps * p.axis[2].dilation + 2
     high = (COPIED // (chunk * wide) - p.axis[1].taps * p.axis[1].dilation - 1) * p.axis[1].phases // p.axis[1].step
@@ -382,7 +387,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
     cdef double macs
     term("filter_backward", db, dy, 4, code)
     if db is not None:
-        if (p.kind == NNRT_EACH or not spread and flat(&p.axis[0])) and PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0:
+        if (p.kind == NNRT_EACH or not spread and flat(&p.axis[0])) and (
+                PyArray_SIZE(dy) > 0 and PyArray_SIZE(x) > 0 and PyArray_SIZE(dw) > 0):
             p.db = PyArray_DATA(db)
         else:
             bias_grad(db, dy.reshape(-1, groups * p.out))
@@ -398,7 +404,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         # rows of sums an odd number of cache lines apart: they do not compete for the same ones of L1
         p.lanes = (ceil_div(groups * size, LINE) | 1) * LINE // size
         p.packed_count = (taps + 1) * p.lanes
-        # Where pixels compete for L1, x is copied, small x already from 1 kB on; else large arrays are fetched ahead by strips.
+        # Where pixels compete for L1, x is copied, small x already from 1 kB on; else
+        # large arrays are fetched ahead by strips.
         wide = (reach(&p.axis[2], p.axis[2].out) + 1) * CHUNK
         room = (COPIED // wide - reach(&p.axis[1], 1)) // p.axis[1].stride + 1
         p.chunk = CHUNK // size if groups * size % (FAR if PyArray_SIZE(dy) * size > 2 * STREAM else FAR // 2) == 0 else 0
@@ -430,7 +437,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         # rows of pixels whose channels of a block stay in L1
         high = NEAR * (lanes == SPREAD_LANES) // 2 + NEAR
         if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size > 16 * STREAM and p.packed_count * size < 2 * STREAM and p.batch > 1:
-            # From memory, all groups of a strip in turn: their lines are side by side (1.8 times at 256 channels of 28 x 28).
+            # From memory, all groups of a strip in turn: their lines are side by side
+            # (1.8 times at 256 channels of 28 x 28).
             p.part, want, p.stream, high = p.blocks, min(want, 8), not spread, NEAR
             p.strip = min(p.strip, max(1, GROUPED // (p.axis[2].out * groups * p.out * size)))
         high = max(1, high // (p.axis[2].out * (p.together * p.read + p.lanes) * room * size))

@@ -25,7 +25,9 @@ typedef nnrt_stretch stretch;
 static inline int64_t ceil_div(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
 
 /* Asks for the lines from `at` on, of so many bytes, and goes on behind them. */
-#define FETCH(at, bytes, write) for (const char *end = (at) + (bytes); (at) < end; (at) += 64) __builtin_prefetch(at, write, 2)
+#define FETCH(at, bytes, write)                                            \
+    for (const char *end = (at) + (bytes); (at) < end; (at) += 64)         \
+        __builtin_prefetch(at, write, 2)
 
 /* How output j of an axis reads its input. */
 static SMALL nnrt_reach reach_of(const nnrt_axis *a, int64_t j)
@@ -73,7 +75,8 @@ static SMALL int64_t stretches_of(const nnrt_axis *a, stretch *s)
 #undef REAL_BYTES
 #undef INT
 #undef K
-#if VBYTES == 64 /* float32 alone: groups, and the commonest filter of channels of their own; others in AVX2's vectors */
+/* float32 alone: groups, and the commonest filter of channels of their own; others in AVX2's vectors */
+#if VBYTES == 64
 #define ENTRY(name) .name = {{"depthwise/" #name "/f32/" NNRT_STR(NNRT_ISA), depthwise_##name##_f32}}
 #else
 #define REAL double
@@ -191,7 +194,8 @@ static void K(depthwise_gather)(const void *args, int64_t begin, int64_t end, vo
             for (int64_t o = 0; o < p->out; o++) {
                 db[g * p->out + o] = 0;
                 for (int64_t s = 0; s < p->splits; s++)
-                    db[g * p->out + o] += totals[s * p->packed_count + g / p->together * p->lanes + g % p->together * p->out + o];
+                    db[g * p->out + o] += totals[s * p->packed_count + g / p->together * p->lanes
+                                                 + g % p->together * p->out + o];
             }
         for (int64_t g = block * p->together; g < MIN((block + count) * p->together, p->groups); g++) {
             REAL *from = sums + (g / p->together - block) * each + g % p->together * p->out;

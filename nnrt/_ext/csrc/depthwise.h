@@ -34,8 +34,8 @@ typedef struct {
 /* An axis has at most so many. */
 static inline int64_t nnrt_stretches(const nnrt_axis *a) { return a->phases * (2 * a->taps + 1); }
 
-/* Whether the filter's gradient takes three taps along an axis at a time. Of one output, whose stride says nothing, inputs may lie
- * where no tap reads them. */
+/* Whether the filter's gradient takes three taps along an axis at a time. Of one output, whose stride says nothing,
+ * inputs may lie where no tap reads them. */
 static inline int nnrt_slides(const nnrt_axis *a)
 {
     return a->taps == 3 && a->stride == 1 && a->dilation == 1 && a->in + 2 * a->padding <= a->out + 2;
@@ -71,8 +71,9 @@ typedef struct {
     nnrt_kernel conv[2];   /* tasks: ceil(blocks/part) x batch x out x ceil(out/strip) */
     nnrt_kernel filter[2]; /* tasks: ceil(blocks/part) x splits; x: conv's x, y: dy, axis: conv's */
     nnrt_kernel gather[2]; /* y: dw; tasks: ceil(blocks/part) */
-    nnrt_kernel square;    /* conv in float32, EACH, 3 x 3 taps, dilations 1; strides 1, paddings 0 or 1, transposed 1 or 2; strides 2,
-                            * paddings 0 or 1 and at least two outputs along either axis, transposed 1; from AVX-512 on, else NULL */
+    nnrt_kernel square;    /* conv in float32, EACH, 3 x 3 taps, dilations 1; from AVX-512 on, else NULL. Strides 1:
+                            * paddings 0 or 1, transposed 1 or 2; strides 2: paddings 0 or 1 and at least two outputs
+                            * along either axis, transposed 1 */
     nnrt_kernel squares;   /* filter of the same, not transposed */
     int64_t vector;        /* bytes */
 } nnrt_depthwise_table;

@@ -13,7 +13,8 @@
         if (vectors > 1)                                                                                \
             b##i += v * d1;                                                                             \
     }
-#define ORDER(i, p, m) const K(order) o##i = kind == NNRT_SPREAD && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
+#define ORDER(i, p, m)                                                                                                \
+    const K(order) o##i = kind == NNRT_SPREAD && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
 #define SWEEP_SPREAD(i, p, m)                                                                           \
     if (count > i) {                                                                                    \
         a##i += K(permute)(v0, o##i, near) * d0;                                                              \
@@ -128,9 +129,9 @@ static SMALL void K(seen)(const nnrt_axis *a, int64_t k, int64_t *first, int64_t
 }
 
 /* The pieces of a row of dy, one for each stretch: the taps of a row of the filter over rows of pixels. */
-static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches, int64_t count,
-                               REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
-                               const INT (*orders)[VBYTES / REAL_BYTES])
+static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) *s, const stretch *stretches,
+                                     int64_t count, REAL *sums, const REAL *x, const REAL *dy, int64_t lanes,
+                                     const INT (*orders)[VBYTES / REAL_BYTES])
 {
     const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out;
     for (const stretch *t = stretches; t < stretches + count; t++) {
@@ -150,8 +151,8 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
     }
 }
 
-/* Three taps along a row of stride 1: each element of x is read once for the three outputs that it meets, dy0[0], [1] and [2],
- * of which the first met it through the last tap. */
+/* Three taps along a row of stride 1: each element of x is read once for the three outputs that it meets, dy0[0], [1]
+ * and [2], of which the first met it through the last tap. */
 #define SLIDE_START(i) V a##i = {0}, b##i = {0}, c##i = {0};
 #define SLIDE_ORDER(i) const K(order) o##i = spread && count > i ? *(const K(order) *)s->order[i] : (K(order)){0};
 #define SLIDE_SUM(i)                                                                                    \
@@ -170,7 +171,8 @@ static SMALL void K(sweep_stretches)(const nnrt_depthwise_args *p, K(rectangle) 
     }
 #define EACH_SLIDE(X) X(0) X(1) X(2) X(3)
 
-INLINE void K(slide_body)(const int spread, const int count, const K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+INLINE void K(slide_body)(const int spread, const int count, const K(rectangle) *s, REAL *sums, const REAL *x0,
+                          const REAL *dy0, int64_t tap)
 {
     typedef K(vec) V;
     EACH_SLIDE(SLIDE_START)
@@ -189,7 +191,8 @@ INLINE void K(slide_body)(const int spread, const int count, const K(rectangle) 
     EACH_SLIDE(SLIDE_ADD)
 }
 
-static __attribute__((hot, noinline)) void K(slide)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+static __attribute__((hot, noinline)) void K(slide)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0,
+                                                    const REAL *dy0, int64_t tap)
 {
     for (; count >= 4; count -= 4, sums += 4 * s->sum, x0 += 4)
         K(slide_body)(0, 4, s, sums, x0, dy0, tap);
@@ -197,7 +200,8 @@ static __attribute__((hot, noinline)) void K(slide)(int64_t count, K(rectangle) 
         K(slide_body)(0, 1, s, sums, x0, dy0, tap);
 }
 
-static __attribute__((hot, noinline)) void K(slide_spread)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0, const REAL *dy0, int64_t tap)
+static __attribute__((hot, noinline)) void K(slide_spread)(int64_t count, K(rectangle) *s, REAL *sums, const REAL *x0,
+                                                           const REAL *dy0, int64_t tap)
 {
     for (; count >= 4 && SPREAD_SLIDES; count -= 4, sums += 4 * s->sum, s->order += 4)
         K(slide_body)(1, 4, s, sums, x0, dy0, tap);
@@ -208,7 +212,8 @@ static __attribute__((hot, noinline)) void K(slide_spread)(int64_t count, K(rect
 }
 
 /* n elements of each pixel, `to_step` apart; up to a vector more is written behind the last. */
-static __attribute__((hot, noinline)) void K(side_by_side)(REAL *to, int64_t to_step, const REAL *from, int64_t step, int64_t pixels, int64_t n)
+static __attribute__((hot, noinline)) void K(side_by_side)(REAL *to, int64_t to_step, const REAL *from, int64_t step,
+                                                           int64_t pixels, int64_t n)
 {
     const int64_t whole = n / VL * VL;
     const K(mask) mask = K(lanes)(n - whole);
@@ -220,15 +225,18 @@ static __attribute__((hot, noinline)) void K(side_by_side)(REAL *to, int64_t to_
     }
 }
 
-/* Blocks, of groups that fill vectors as many as share a cache line: their channels are copied side by side, since each is read
- * once for every tap and vector. totals: sums of dy, or NULL. */
+/* Blocks, of groups that fill vectors as many as share a cache line: their channels are copied side by side, since each
+ * is read once for every tap and vector. totals: sums of dy, or NULL. */
 static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s,
-                                  const INT (*orders)[VBYTES / REAL_BYTES], REAL *room, REAL *sums, REAL *totals, const REAL *x,
-                                  const REAL *dy, int64_t blocks, int64_t groups, int64_t kd, int64_t first, int64_t last)
+                                  const INT (*orders)[VBYTES / REAL_BYTES], REAL *room, REAL *sums, REAL *totals,
+                                  const REAL *x, const REAL *dy, int64_t blocks, int64_t groups, int64_t kd,
+                                  int64_t first, int64_t last)
 {
     const nnrt_axis *h = &p->axis[1], *across = &p->axis[2];
-    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, each = s->sum * p->in, in = p->together * p->in;
-    int64_t top = first * h->stride - h->padding, bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
+    const int64_t x_pixel = p->groups * p->in, y_pixel = p->groups * p->out, each = s->sum * p->in;
+    const int64_t in = p->together * p->in;
+    int64_t top = first * h->stride - h->padding;
+    int64_t bottom = (last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation;
     top = top < 0 ? 0 : top, bottom = MIN(bottom, h->in - 1);
     /* Sliding, rows of dy have zeros around them: every pixel of x meets three. */
     const int sliding = nnrt_slides(across);
@@ -239,10 +247,12 @@ static SMALL void K(sweep_groups)(const nnrt_depthwise_args *p, K(rectangle) *s,
     for (int64_t r = first; r < last; r++) {
         REAL *row = dys + (r - first) * s->dy_row;
         memset(row, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
-        K(side_by_side)(row + around * s->dy_col, s->dy_col, dy + r * across->out * y_pixel, y_pixel, across->out, groups * p->out);
+        K(side_by_side)(row + around * s->dy_col, s->dy_col, dy + r * across->out * y_pixel, y_pixel, across->out,
+                        groups * p->out);
         memset(row + (wide - around) * s->dy_col, 0, (size_t)(around * s->dy_col) * sizeof(REAL));
     }
-    K(side_by_side)(xs, blocks * in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in, groups * p->in);
+    K(side_by_side)(xs, blocks * in, x + top * across->in * x_pixel, x_pixel, (bottom - top + 1) * across->in,
+                    groups * p->in);
     for (int64_t v = 0; v < s->dy_col && totals; v += VL) {
         K(vec) total = K(load)(totals + v);
         for (const REAL *d = dys + v; d < xs; d += s->dy_col)
@@ -341,20 +351,23 @@ static SMALL void K(depthwise_filter)(const void *args, int64_t begin, int64_t e
             }
             for (int64_t i = 0; i < of_d.n; i++) {
                 const int64_t kd = of_d.k + i, at = plane / d->out * d->in + of_d.at + i * d->tap;
-                K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes, .dy_row = y_row, .dy_col = y_pixel};
+                K(rectangle) s = {.step = across->tap * x_pixel, .sum = taps * d->taps * p->lanes,
+                                  .dy_row = y_row, .dy_col = y_pixel};
                 in.x = (const REAL *)p->x + at * h->in * x_row;
                 if (p->stream) {
                     const int64_t calls = h->taps * p->blocks * CEIL(p->lanes, VL), rows = last - first;
                     s.next_dy = (const char *)(dy + last * y_row);
-                    s.next_x = (const char *)(in.x + MIN((last - 1) * h->stride - h->padding + (h->taps - 1) * h->dilation + 1, h->in) * x_row);
+                    s.next_x = (const char *)(in.x + MIN((last - 1) * h->stride - h->padding
+                                                         + (h->taps - 1) * h->dilation + 1, h->in) * x_row);
                     s.bytes_x = rows * h->stride * x_row * (int64_t)sizeof(REAL) / calls;
                     s.bytes_dy = rows * y_row * (int64_t)sizeof(REAL) / calls;
                 }
                 for (int64_t b = b0, count; b < b1 && p->chunk; b += count) {
                     const int64_t g = b * p->together;
                     count = MIN(p->chunk, b1 - b);
-                    K(sweep_groups)(p, &s, (const INT (*)[VBYTES / REAL_BYTES])orders, room, sums + b * each, totals ? totals + b * p->lanes : NULL, in.x + g * p->in,
-                                    dy + g * p->out, count, MIN(count * p->together, p->groups - g), kd, first, last);
+                    K(sweep_groups)(p, &s, (const INT (*)[VBYTES / REAL_BYTES])orders, room, sums + b * each,
+                                    totals ? totals + b * p->lanes : NULL, in.x + g * p->in, dy + g * p->out, count,
+                                    MIN(count * p->together, p->groups - g), kd, first, last);
                 }
                 for (int64_t b = b0; b < b1 && !p->chunk; b++) {
                     const int64_t g = b * p->together, n = MIN(p->together, p->groups - g);

@@ -1,5 +1,5 @@
-/* Grids of outputs made of tiles, the planes that they read, copied or in place, and the kernel over them. Included once per
- * dtype after depthwise_tile.h. */
+/* Grids of outputs made of tiles, the planes that they read, copied or in place, and the kernel over them. Included
+ * once per dtype after depthwise_tile.h. */
 
 /* The first of the fewest parts of count, each at most `most`, that are as even as can be. */
 static int64_t K(even)(int64_t count, int64_t most) { return CEIL(count, CEIL(count, most)); }
@@ -27,7 +27,8 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
     }
     /* Tile after tile along a row: what is read lies side by side, and the hardware sees that. */
     const int64_t most = shared || s->filter || lanes < 2 * VL ? COUNT : COUNT - 2;
-    const int runs = kind == NNRT_EACH && s->runs && !shared && !s->filter && s->end - s->ones <= 9 && K(tiles)[K(EACH_RUN)][8];
+    const int runs = kind == NNRT_EACH && s->runs && !shared && !s->filter && s->end - s->ones <= 9
+                     && K(tiles)[K(EACH_RUN)][8];
     const K(tile_fn) *const sizes = K(tiles)[shared || s->filter ? K(EACH_ALL) : K(EACH_PAIR)];
     s->across = o->across;
     for (int64_t i0 = 0, wide; i0 < o->across; i0 += wide) {
@@ -49,8 +50,8 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
                     const int64_t n = rest >= 8 * VL ? 8 : 4;
                     width = n < 8 ? n * VL : MIN(RUN_CHUNK * VL, rest / (8 * VL) * 8 * VL);
                     for (int64_t j = 0; j < o->down; j++)
-                        K(tiles)[s->past ? K(EACH_BYPASS) : K(EACH_RUN)][n](s, x + j * o->x_down + c, w + c, bias ? bias + c : NULL,
-                                                                            y + j * o->y_down + c, width);
+                        K(tiles)[s->past ? K(EACH_BYPASS) : K(EACH_RUN)][n](
+                            s, x + j * o->x_down + c, w + c, bias ? bias + c : NULL, y + j * o->y_down + c, width);
                     continue;
                 }
                 /* Without inputs in common, whole cache lines are better than more outputs. */
@@ -61,13 +62,17 @@ static void K(run_tiles)(K(shared) *s, int kind, const K(grid) *o, int64_t lanes
             }
             const int64_t each = which == K(EACH_ALL) || which == K(FILTER_ALL) ? COUNT : COUNT - 2;
             for (int64_t i = i0, n; i < i1; i += n) {
-                n = K(even)(i1 - i, kind == NNRT_EACH ? each : which == K(WIDE) ? WIDE_COUNT : which == K(WIDE_PAIR) ? PAIR_COUNT : SPREAD_COUNT);
+                n = K(even)(i1 - i, kind == NNRT_EACH       ? each
+                                    : which == K(WIDE)      ? WIDE_COUNT
+                                    : which == K(WIDE_PAIR) ? PAIR_COUNT
+                                                            : SPREAD_COUNT);
                 while (!K(tiles)[which][n])
                     n--;
                 for (int64_t j = 0; j < o->down; j++) {
                     if (s->next_x && kind != NNRT_EACH)
                         K(ahead)(s, n * width * REAL_BYTES, 0);
-                    for (int64_t pixels = SPREAD_SLIDES && s->soon_bytes ? n + n / 8 : 0; pixels > 0; pixels--, s->soon += s->soon_step)
+                    int64_t pixels = SPREAD_SLIDES && s->soon_bytes ? n + n / 8 : 0;
+                    for (; pixels > 0; pixels--, s->soon += s->soon_step)
                         for (int64_t at = 0; at < s->soon_bytes; at += 64)
                             __builtin_prefetch(s->soon + at, 0, 2);
                     K(tiles)[which][n](s, x + i * s->x_step + j * o->x_down + (kind == NNRT_EACH ? c : 0), w + c,
@@ -95,8 +100,8 @@ static void K(cut)(K(plane) *in, stretch *room)
 
 /* The outputs of one stretch of columns and `rows` rows of one of rows: y counts from the first of them, x lies where
  * their first tap reads. Channels of blocks b0..b1-1; EACH: x is at b0. */
-static SMALL void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, const stretch *t, int64_t rows,
-                        int64_t b0, int64_t b1, const REAL *x, REAL *y)
+static SMALL void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, const stretch *t,
+                              int64_t rows, int64_t b0, int64_t b1, const REAL *x, REAL *y)
 {
     const nnrt_axis *h = &in->h, *v = &in->v;
     const int64_t y_pixel = p->groups * p->out;
@@ -138,8 +143,8 @@ static SMALL void K(run_grid)(const nnrt_depthwise_args *p, K(shared) *s, const 
 }
 
 /* Rows first..last-1 of y: a plane of which row 0 lies at y. */
-static SMALL void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
-                        int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
+static SMALL void K(run_rows)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep,
+                              row_at *reached, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y)
 {
     const nnrt_axis *d = &p->axis[0], *h = &in->h, *v = &in->v;
     const int64_t y_pixel = p->groups * p->out;
@@ -176,9 +181,11 @@ static int64_t K(cut_out)(nnrt_axis *of, const nnrt_axis *a, int64_t first, int6
     return low;
 }
 
-/* Channels c..c+n-1 of the plane's pixels from (top, left) on, `pixel` apart and side by side; outside nothing is written. */
-static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t pixel, const K(plane) *in, int64_t top, int64_t high,
-                                                       int64_t left, int64_t wide, int64_t c, const int64_t n)
+/* Channels c..c+n-1 of the plane's pixels from (top, left) on, `pixel` apart and side by
+ * side; outside nothing is written. */
+static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t pixel, const K(plane) *in, int64_t top,
+                                                       int64_t high, int64_t left, int64_t wide, int64_t c,
+                                                       const int64_t n)
 {
     const int64_t step = in->pixel, whole = n / VL * VL, begin = MAX(-left, 0), end = MIN(in->v.in - left, wide);
     const K(mask) mask = K(lanes)(n - whole);
@@ -194,10 +201,12 @@ static __attribute__((noinline, hot)) void K(copy_out)(REAL *to, const int64_t p
     }
 }
 
-/* As run_rows, on copies of what the rows read and, EACH, of their taps, `chunk` channels at a time: side by side neither pixels
- * nor taps compete for the same lines of L1, as they do where they are a power of two apart, and there are no borders. */
-static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep, row_at *reached,
-                          stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1, REAL *y, REAL *room)
+/* As run_rows, on copies of what the rows read and, EACH, of their taps, `chunk` channels at a time: side
+ * by side neither pixels nor taps compete for the same lines of L1, as they do where they are a power of
+ * two apart, and there are no borders. */
+static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(plane) *in, nnrt_reach deep,
+                          row_at *reached, stretch *stretches, int64_t first, int64_t last, int64_t b0, int64_t b1,
+                          REAL *y, REAL *room)
 {
     const int64_t y_row = in->v.out * p->groups * p->out, channels = p->together * p->in, blocks = p->chunk / channels;
     nnrt_depthwise_args q = *p;
@@ -213,7 +222,8 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
     s->cleared = p->strip >= in->h.out;
     for (int64_t b = b0; b < b1; b += blocks) {
         const int64_t n = MIN(blocks, b1 - b);
-        K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * channels, MIN(n * channels, in->pixel - b * channels));
+        K(copy_out)(at, p->chunk, in, top, copy.h.in, left, wide, b * channels,
+                    MIN(n * channels, in->pixel - b * channels));
         if (p->kind == NNRT_EACH && !s->filter) {
             K(copy_out)(room, p->chunk, &taps, 0, 1, 0, taps.v.in, b, n);
             q.w = room - b, q.lanes = p->chunk;
@@ -222,32 +232,37 @@ static void K(run_copied)(const nnrt_depthwise_args *p, K(shared) *s, const K(pl
             /* the next groups of these rows, or the first ones of the next rows */
             s->soon = (const char *)(in->x + MAX(top, 0) * in->row + (b + blocks) * channels);
             if (b + blocks >= b1)
-                s->soon = (const char *)(in->x + (top + copy.h.in - (in->h.taps - 1) * in->h.dilation) * in->row + b0 * channels);
-            s->soon_step = in->pixel * (int64_t)sizeof(REAL), s->soon_bytes = p->stream ? p->chunk * (int64_t)sizeof(REAL) : 0;
+                s->soon = (const char *)(in->x + (top + copy.h.in - (in->h.taps - 1) * in->h.dilation) * in->row
+                                         + b0 * channels);
+            s->soon_step = in->pixel * (int64_t)sizeof(REAL);
+            s->soon_bytes = p->stream ? p->chunk * (int64_t)sizeof(REAL) : 0;
         }
         K(run_rows)(&q, s, &copy, deep, reached, 0, last - first, b, b + n, y + first * y_row);
     }
 }
 
 /* What comes after rows first..last-1 of a plane. */
-static SMALL void K(look_ahead)(const nnrt_depthwise_args *p, K(shared) *s, nnrt_reach deep, int64_t plane, int64_t first, int64_t last,
-                                const REAL *y)
+static SMALL void K(look_ahead)(const nnrt_depthwise_args *p, K(shared) *s, nnrt_reach deep, int64_t plane,
+                                int64_t first, int64_t last, const REAL *y)
 {
     const nnrt_axis *d = &p->axis[0], *h = &p->axis[1], *v = &p->axis[2];
     const int64_t y_row = v->out * p->groups * p->out, x_row = v->in * p->groups * p->in;
     nnrt_axis rows;
     const int64_t top = K(cut_out)(&rows, h, first, last), deepest = deep.at + MAX((deep.n - 1) * d->tap, 0);
     s->next_y = (const char *)(y + last * y_row);
-    s->next_x = (const char *)((const REAL *)p->x + ((plane / d->out * d->in + deepest) * h->in + MIN(top + rows.in, h->in)) * x_row);
+    s->next_x = (const char *)((const REAL *)p->x
+                               + ((plane / d->out * d->in + deepest) * h->in + MIN(top + rows.in, h->in)) * x_row);
     s->lines_x = CEIL(d->in * h->in * x_row, d->out * h->out * y_row);
 }
 
 /* The residual and the activation that the tile does not fuse, of rows first..last-1 of the plane at y. */
-static SMALL void K(finish_rows)(const nnrt_depthwise_args *p, REAL *y, int64_t first, int64_t last, int64_t b0, int64_t b1)
+static SMALL void K(finish_rows)(const nnrt_depthwise_args *p, REAL *y, int64_t first, int64_t last, int64_t b0,
+                                 int64_t b1)
 {
     if (!p->residual && p->activation <= NNRT_ACT_RELU)
         return;
-    const int64_t across = p->axis[2].out, y_pixel = p->groups * p->out, wide = p->kind == NNRT_EACH ? 1 : p->together * p->out;
+    const int64_t across = p->axis[2].out, y_pixel = p->groups * p->out;
+    const int64_t wide = p->kind == NNRT_EACH ? 1 : p->together * p->out;
     const int64_t at = first * across * y_pixel + b0 * wide;
     nnrt_gemm g = {.batch = 1, .m = (last - first) * across, .c_row = y_pixel, .beta = 1, .splits = 1};
     g.n = g.cols = MIN(b1 * wide, y_pixel) - b0 * wide;

@@ -164,7 +164,11 @@ static __attribute__((hot)) void K(stretched)(SQUARE_ARGS)
 }
 
 typedef void (*K(square_fn))(SQUARE_ARGS);
-#define SQUARE(i, j) static __attribute__((hot)) void K(square_##i##j)(SQUARE_ARGS) { K(square_tile)(1, i, j, s, x, w, bias, y); }
+#define SQUARE(i, j)                                                      \
+    static __attribute__((hot)) void K(square_##i##j)(SQUARE_ARGS)        \
+    {                                                                     \
+        K(square_tile)(1, i, j, s, x, w, bias, y);                        \
+    }
 #define SQUARES(i) SQUARE(i, 1) SQUARE(i, 2) SQUARE(i, 3) SQUARE(i, 4)
 SQUARES(1) SQUARES(2) SQUARES(3) SQUARES(4)
 #define NAMES(i) {K(square_##i##1), K(square_##i##2), K(square_##i##3), K(square_##i##4)}
@@ -184,7 +188,8 @@ static SMALL int64_t K(next_tile)(int64_t stride, int64_t *at, int64_t last, int
 
 /* The sums of a filter's gradient over `high` rows of dy and some columns: each column of inputs meets those of dy that
  * read it, which are kept. Channels that fill no vector overlap those before them, and are added once. */
-INLINE void K(square_sweep)(const int stride, const int high, const K(square) *s, const REAL *x, const REAL *dy, REAL *sums)
+INLINE void K(square_sweep)(const int stride, const int high, const K(square) *s, const REAL *x, const REAL *dy,
+                            REAL *sums)
 {
     typedef K(vec) V;
     const int lines = (high - 1) * stride + 3;
@@ -276,7 +281,8 @@ static SMALL void K(depthwise_squares)(const void *args, int64_t begin, int64_t 
 {
     const nnrt_depthwise_args *p = args;
     const nnrt_axis *h = &p->axis[1], *v = &p->axis[2];
-    const int64_t strips = CEIL(h->out, p->strip), units = p->batch * p->axis[0].out * strips, pixel = p->groups, stride = h->stride;
+    const int64_t strips = CEIL(h->out, p->strip), units = p->batch * p->axis[0].out * strips, pixel = p->groups;
+    const int64_t stride = h->stride;
     K(square) s = {.row = v->in * pixel, .pixel = pixel, .y_row = v->out * pixel, .w_row = p->lanes};
     for (int64_t t = begin; t < end; t++) {
         const int64_t split = t % p->splits, b0 = t / p->splits * p->part;
@@ -286,7 +292,8 @@ static SMALL void K(depthwise_squares)(const void *args, int64_t begin, int64_t 
             memset(sums + k * p->lanes, 0, (size_t)s.channels * sizeof(REAL));
         for (int64_t u = units * split / p->splits; u < units * (split + 1) / p->splits; u++) {
             const int64_t plane = u / strips, first = u % strips * p->strip, last = MIN(first + p->strip, h->out);
-            const REAL *x = (const REAL *)p->x + plane * h->in * s.row + b0, *dy = (const REAL *)p->y + plane * h->out * s.y_row + b0;
+            const REAL *x = (const REAL *)p->x + plane * h->in * s.row + b0;
+            const REAL *dy = (const REAL *)p->y + plane * h->out * s.y_row + b0;
             for (int64_t r = first, high; r < last; r += high) {
                 const int size = last - r >= 4 ? 2 : last - r >= 2;
                 high = 1 << size;
@@ -297,10 +304,12 @@ static SMALL void K(depthwise_squares)(const void *args, int64_t begin, int64_t 
                     s.columns = K(even)(v->out - c, SWEEP);
                     s.left = at >= 0, s.right = at + (s.columns - 1) * stride + 2 < v->in;
                     if (p->stream)
-                        s.next = (const char *)(x + (line + high * stride + 3 - stride) * s.row + c * high * stride * stride * pixel);
+                        s.next = (const char *)(x + (line + high * stride + 3 - stride) * s.row
+                                                + c * high * stride * stride * pixel);
                     if (p->stream > 1)
                         s.next_y = (const char *)(dy + (r + high) * s.y_row + c * high * pixel);
-                    K(square_sweeps)[stride - 1][size](&s, x + line * s.row + at * pixel, dy + r * s.y_row + c * pixel, sums);
+                    K(square_sweeps)[stride - 1][size](&s, x + line * s.row + at * pixel, dy + r * s.y_row + c * pixel,
+                                                       sums);
                 }
             }
         }
@@ -314,9 +323,11 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
     const int64_t strips = CEIL(h->out, p->strip), units = p->batch * p->axis[0].out * strips, pixel = p->groups;
     const int64_t stride = h->stride, stretched = p->transposed && stride == 2;
     const int near = pixel >= NEAR_PIXELS;
-    const int64_t over = p->transposed ? 2 - h->padding : h->padding, before = p->transposed ? 2 - v->padding : v->padding;
+    const int64_t over = p->transposed ? 2 - h->padding : h->padding;
+    const int64_t before = p->transposed ? 2 - v->padding : v->padding;
     K(square) s = {.row = v->in * pixel, .pixel = pixel, .y_row = v->out * pixel,
-                   .w_row = p->transposed && !stretched ? -p->lanes : p->lanes, .past = p->past, .relu = p->activation == NNRT_ACT_RELU && !p->residual};
+                   .w_row = p->transposed && !stretched ? -p->lanes : p->lanes, .past = p->past,
+                   .relu = p->activation == NNRT_ACT_RELU && !p->residual};
     for (int64_t t = begin; t < end; t++) {
         const int64_t b0 = t / units * p->part, plane = t % units / strips;
         const int64_t first = t % strips * p->strip, last = MIN(first + p->strip, h->out);
@@ -346,7 +357,8 @@ static SMALL void K(depthwise_square)(const void *args, int64_t begin, int64_t e
                 else if (p->stream)
                     s.next = (const char *)(x + ((r + high) * 2 - over + 1) * s.row + c * 8 * pixel);
                 (stride == 1 ? K(squares)[high - 1][wide - 1] : wide == 2 ? K(strided_2) : K(strided_4))(
-                    &s, x + (r * stride - over) * s.row + (c * stride - before) * pixel, w, bias, y + r * s.y_row + c * pixel);
+                    &s, x + (r * stride - over) * s.row + (c * stride - before) * pixel, w, bias,
+                    y + r * s.y_row + c * pixel);
             }
         }
         K(finish_rows)(p, (REAL *)p->y + plane * h->out * s.y_row, first, last, b0, b0 + s.channels);

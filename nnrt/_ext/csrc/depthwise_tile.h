@@ -20,7 +20,8 @@ enum { N = 99 }; /* none */
     X(10, 10, 9, 8, p9, 1) X(11, 11, 10, 9, p9, 2) X(12, 12, 11, 10, p12, 0) X(13, 13, 12, 11, p12, 1) \
     X(14, N, 13, 12, p12, 2) X(15, N, N, 13, p15, 0)
 #define POINTERS                                                                                        \
-    const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step, *p12 = p + 12 * step, *p15 = p + 15 * step; \
+    const REAL *p0 = p, *p3 = p + 3 * step, *p6 = p + 6 * step, *p9 = p + 9 * step;                     \
+    const REAL *p12 = p + 12 * step, *p15 = p + 15 * step;                                              \
     (void)p3, (void)p6, (void)p9, (void)p12, (void)p15;
 
 #define INPUT(p, m) (edge ? K(load_lanes)(p + m * step, mask) : K(load)(p + m * step))
@@ -134,7 +135,7 @@ enum { N = 99 }; /* none */
 typedef struct {
     const row_at *rows;
     int64_t n, taps;              /* rows of taps; taps in a row */
-    row_at *threes, *ones, *end;  /* EACH: the same, by three taps whose inputs several outputs share, and the rest one by one */
+    row_at *threes, *ones, *end;  /* EACH: the same, by three taps whose inputs outputs share, and one by one */
     int64_t x_tap, w_tap, w_in;   /* from tap to tap, and from one channel read to the next in w */
     int64_t x_step, y_step;       /* from output to output */
     int64_t in, window;           /* channels read by a lane; SPREAD: by a vector */
@@ -146,7 +147,7 @@ typedef struct {
     int64_t soon_step, soon_bytes;
     INT order[VBYTES / REAL_BYTES][VBYTES / REAL_BYTES]; /* SPREAD: which of the window's channels a lane reads */
     int32_t near;                 /* all within its 16 bytes */
-    int32_t runs;                 /* EACH, strided: worth it: whole lines come from memory, or compete for the same places of L1 */
+    int32_t runs;                 /* EACH, strided: worth it: lines come from memory, or compete for places of L1 */
     int64_t across;               /* outputs of a run */
 } K(shared);
 
@@ -193,8 +194,8 @@ INLINE void K(store_past)(REAL *p, K(vec) v)
 #endif
 }
 
-/* Asks for the lines to be read and written next, as many as make up for `bytes` of outputs. A few at a time, between the
- * arithmetic: more than the queue of misses holds would stop it. */
+/* Asks for the lines to be read and written next, as many as make up for `bytes` of outputs. A few at a time, between
+ * the arithmetic: more than the queue of misses holds would stop it. */
 INLINE void K(ahead)(K(shared) *s, int64_t bytes, int past)
 {
     FETCH(s->next_x, s->lines_x * bytes, 0);
@@ -204,8 +205,8 @@ INLINE void K(ahead)(K(shared) *s, int64_t bytes, int past)
 
 #define TILE_ARGS K(shared) *s, const REAL *x, const REAL *w, const REAL *bias, REAL *y, int64_t lanes
 
-/* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read first:
- * as far as the compiler knows, stores to y may change it. */
+/* A channel reads its own. Whole vectors, one or two at a time, or when edge the lanes of one. What s holds is read
+ * first: as far as the compiler knows, stores to y may change it. */
 INLINE void K(each_tile)(const int count, const int vectors, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
@@ -245,8 +246,8 @@ INLINE void K(each_tile)(const int count, const int vectors, const int edge, TIL
     }
 }
 
-/* Outputs one by one, `across` of them, several vectors of each at a time: x is read in the order of memory, which its filter,
- * loaded for each, is worth where that waits. */
+/* Outputs one by one, `across` of them, several vectors of each at a time: x is read in the order of memory, which its
+ * filter, loaded for each, is worth where that waits. */
 INLINE void K(each_run)(const int vectors, const int past, TILE_ARGS)
 {
     typedef K(vec) V;
@@ -269,8 +270,8 @@ INLINE void K(each_run)(const int vectors, const int past, TILE_ARGS)
         }
 }
 
-/* The filter's gradient: w[tap, c] += Σ_i x[tap + i, c] y[i, c] and bias[c] += Σ_i y[i, c]. Of a row of three taps each input is
- * read once; outputs stay in registers. */
+/* The filter's gradient: w[tap, c] += Σ_i x[tap + i, c] y[i, c] and bias[c] += Σ_i y[i, c]. Of a row of three taps each
+ * input is read once; outputs stay in registers. */
 INLINE void K(filter_tile)(const int count, const int edge, TILE_ARGS)
 {
     typedef K(vec) V;
@@ -425,7 +426,9 @@ WIDES(DEFINE, WIDE_ONE)
 WIDE_PAIRS(DEFINE, WIDE_TWO)
 SPREADS(DEFINE, SPREAD_FAR)
 static const K(tile_fn) K(tiles)[K(KINDS)][MOST_COUNT + 1] = {
-    [K(SPREAD)] = {SPREADS(LIST, SPREAD_FAR)}, [K(WIDE)] = {WIDES(LIST, WIDE_ONE)}, [K(WIDE_PAIR)] = {WIDE_PAIRS(LIST, WIDE_TWO)},
+    [K(SPREAD)] = {SPREADS(LIST, SPREAD_FAR)},
+    [K(WIDE)] = {WIDES(LIST, WIDE_ONE)},
+    [K(WIDE_PAIR)] = {WIDE_PAIRS(LIST, WIDE_TWO)},
 };
 #undef SPREADS
 #undef WIDES
@@ -447,8 +450,10 @@ LEAST(DEFINE, FILTER_EDGE)
 LEAST(DEFINE, SPREAD_FAR)
 FEW(DEFINE, SPREAD_NEAR)
 static const K(tile_fn) K(tiles)[K(KINDS)][MOST_COUNT + 1] = {
-    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)}, {RUNS(LIST, RUN)}, {RUNS(LIST, RUN_PAST)},
+    {LEAST(LIST, EACH_EDGE)}, {COUNTS(LIST, EACH_FULL)}, {PAIRS(LIST, EACH_TWO)},
+    {RUNS(LIST, RUN)}, {RUNS(LIST, RUN_PAST)},
     {LEAST(LIST, SPREAD_FAR)}, {FEW(LIST, SPREAD_NEAR)},
-    {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)}, {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
+    {COUNTS(LIST, WIDE_ONE) TEN(LIST, WIDE_ONE)}, {FEW(LIST, WIDE_TWO)},
+    {LEAST(LIST, FILTER_EDGE)}, {COUNTS(LIST, FILTER_FULL)},
 };
 #endif

@@ -107,7 +107,8 @@ static void find(const nnrt_pool_args *p, unit *q, int64_t u)
             q->lines += count;
             for (line *l = first; l < first + count; l++)
                 *l = (line){pixel(a, 1, q->n, od, l->from) * p->c,
-                            ((q->d - w.start) / a->dilation * a[1].taps + l->tap) * a[2].taps, p->divisor ? 1 / p->divisor : w.scale * l->scale};
+                            ((q->d - w.start) / a->dilation * a[1].taps + l->tap) * a[2].taps,
+                            p->divisor ? 1 / p->divisor : w.scale * l->scale};
         }
     } else {
         window d = window_of(a, q->d, p->include_pad), h = window_of(a + 1, q->h, p->include_pad);
@@ -173,8 +174,10 @@ static void max_index(const void *args, int64_t begin, int64_t end, void *scratc
              {"pool/" #name "/f64/" NNRT_STR(NNRT_ISA), name##_f64}}
 
 const nnrt_pool_table NNRT_SYM(pool) = {
-    ENTRY(max_pool), ENTRY(max_pool_backward), ENTRY(max_unpool), ENTRY(avg_pool), ENTRY(avg_pool_backward), ENTRY(avg_threes),
-    .max_index = {{"pool/max_index/" NNRT_STR(NNRT_ISA), max_index}}};
+    ENTRY(max_pool), ENTRY(max_pool_backward), ENTRY(max_unpool),
+    ENTRY(avg_pool), ENTRY(avg_pool_backward), ENTRY(avg_threes),
+    .max_index = {{"pool/max_index/" NNRT_STR(NNRT_ISA), max_index}},
+};
 
 #else
 
@@ -295,7 +298,8 @@ INLINE K(vec) K(blend)(K(ints) m, K(vec) a, K(vec) b)
 INLINE K(vec) K(blend)(K(ints) m, K(vec) a, K(vec) b) { return K(pick)((K(mask))m, a, b); }
 #endif
 
-/* Four vectors at a time by MANY(j), the rest by ONE(j, lanes). The last vector overlaps the one before it where it can. */
+/* Four vectors at a time by MANY(j), the rest by ONE(j, lanes). The last vector
+ * overlaps the one before it where it can. */
 #define CHANNELS(count, MANY, ONE)                              \
     do {                                                        \
         int64_t j = 0, channels = count;                        \

@@ -78,7 +78,8 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     each *= p->chunk;
     int64_t most = NNRT_POOL_TASK / each;
     int64_t kept = p->chunk * bytes * (p->sums && !p->backward ? nnrt_pool_inputs(a + 2, 1) : 1);
-    p->squares = p->sums && !p->backward && a[0].in == a[0].out && p->c * bytes % 32 == 0 && p->chunk == p->c && p->size[2] <= most;
+    p->squares = p->sums && !p->backward && a[0].in == a[0].out && p->c * bytes % 32 == 0 && p->chunk == p->c
+                 && p->size[2] <= most;
     for (int i = 0; i < 3; i++)
         p->squares &= a[i].kernel == (i ? 2 : 1) && a[i].stride == a[i].kernel && !a[i].padding
             && a[i].out * a[i].stride <= a[i].in;
@@ -92,14 +93,17 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     p->blocks = (p->size[2] + p->cols - 1) / p->cols;
     p->units = rows * p->blocks * p->chunks;
     p->group = p->cols * each < NNRT_POOL_TASK ? NNRT_POOL_TASK / (p->cols * each) : 1;
-    int64_t width = p->backward ? nnrt_pool_outputs(a + 2, p->cols) : p->sums ? nnrt_pool_inputs(a + 2, p->cols) : p->cols;
+    int64_t width = p->backward ? nnrt_pool_outputs(a + 2, p->cols)
+                    : p->sums   ? nnrt_pool_inputs(a + 2, p->cols)
+                                : p->cols;
     int64_t lines = 1;
     for (int i = 0; i < 2; i++) /* taps outside are no lines, however many */
         lines *= p->backward ? nnrt_pool_outputs(a + i, 1) : a[i].taps < a[i].in ? a[i].taps : a[i].in;
     p->buffer = p->squares ? 0 : (width * p->chunk * bytes + 63) / 64 * 64;
     p->lines = lines;
     lines += p->backward ? p->cols * nnrt_pool_outputs(a + 2, 1) : 0;
-    p->work.scratch = (size_t)p->buffer + (size_t)lines * sizeof(nnrt_pool_line) + (size_t)p->cols * sizeof(nnrt_pool_window);
+    p->work.scratch = (size_t)p->buffer + (size_t)lines * sizeof(nnrt_pool_line)
+                      + (size_t)p->cols * sizeof(nnrt_pool_window);
     return (p->units + p->group - 1) / p->group;
 }
 

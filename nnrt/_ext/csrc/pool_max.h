@@ -2,8 +2,9 @@
 
 LANES_BEST(max, >)
 
-/* Asks for what the next row of outputs reads and this one does not, the rows below, under output o: between the arithmetic, which
- * hides from the hardware what will be read. A call, since it costs those in cache 5% where it is inlined. */
+/* Asks for what the next row of outputs reads and this one does not, the rows below, under output o:
+ * between the arithmetic, which hides from the hardware what will be read. A call, since it costs
+ * those in cache 5% where it is inlined. */
 static __attribute__((noinline)) void K(fetch)(const nnrt_pool_args *p, const unit *q, int64_t o)
 {
     const int64_t row = p->axis[2].in * p->c, share = p->axis[2].stride * p->c;
@@ -16,8 +17,8 @@ static __attribute__((noinline)) void K(fetch)(const nnrt_pool_args *p, const un
 
 /* Lines l0..l1-1 of output o; what was found before and is not finished is in the buffer. Unless `exact`, returns 0
  * and leaves all as it was where there may be a NaN, which a sum shows. names: whether anybody asks for p->at. */
-INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0, int64_t l1, int64_t c, int vectors,
-                        int64_t lanes, int exact, int names)
+INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0, int64_t l1, int64_t c,
+                        int vectors, int64_t lanes, int exact, int names)
 {
     window w = q->window[o - q->w0];
     int64_t step = p->axis[2].dilation * p->c, to = q->to + o * p->c + q->c0 + c;
@@ -68,8 +69,8 @@ INLINE int K(max_block)(const nnrt_pool_args *p, const unit *q, int64_t o, int64
     return 1;
 }
 
-static __attribute__((noinline)) void K(max_one)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0, int64_t l1,
-                                                 int64_t c, int64_t lanes)
+static __attribute__((noinline)) void K(max_one)(const nnrt_pool_args *p, const unit *q, int64_t o, int64_t l0,
+                                                 int64_t l1, int64_t c, int64_t lanes)
 {
     K(max_block)(p, q, o, l0, l1, c, 1, lanes, 1, 1);
 }
@@ -103,8 +104,8 @@ static void K(max_pool)(const void *args, int64_t begin, int64_t end, void *scra
 }
 
 /* dx[i] = Σ dy[o] over the windows o that cover i and have their maximum there. */
-INLINE void K(max_backward_block)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t c, int vectors, int64_t lanes,
-                                  int wide)
+INLINE void K(max_backward_block)(const nnrt_pool_args *p, const unit *q, int64_t i, int64_t c, int vectors,
+                                  int64_t lanes, int wide)
 {
     window w = q->window[i - q->w0];
     K(vec) sum[4];
@@ -129,8 +130,8 @@ static __attribute__((noinline)) void K(max_backward_one)(const nnrt_pool_args *
 }
 
 /* The same of n channels of a pixel that one window covers, by its tap t. In one loop, to keep up with memory. */
-static __attribute__((noinline)) void K(max_backward_alone)(REAL *y, const REAL *dy, const uint8_t *at, INT t, int64_t n,
-                                                            int stream)
+static __attribute__((noinline)) void K(max_backward_alone)(REAL *y, const REAL *dy, const uint8_t *at, INT t,
+                                                            int64_t n, int stream)
 {
     for (int64_t j = 0; j < n; j += 2 * LANES) {
         K(vec) v[2];
@@ -151,7 +152,8 @@ static void K(max_pool_backward)(const void *args, int64_t begin, int64_t end, v
                 const line *o = q.tap + w.first;
                 const int64_t from = q.line->from + o->from + q.c0;
                 K(max_backward_alone)((REAL *)p->to + q.to + i * p->c + q.c0, (const REAL *)p->from + from,
-                                      (const uint8_t *)p->at + from, (INT)(q.line->tap + o->tap), q.c1 - q.c0, p->stream);
+                                      (const uint8_t *)p->at + from, (INT)(q.line->tap + o->tap), q.c1 - q.c0,
+                                      p->stream);
                 continue;
             }
 #define ONE(j, lanes) K(max_backward_one)(p, &q, i, j, lanes)
