@@ -29,7 +29,7 @@ from .ops import (
 )
 
 try:
-    from ._ext.methods import add_method
+    from ._ext.runtime import add_method
 except ImportError:
     add_method = setattr
 

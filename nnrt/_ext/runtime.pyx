@@ -5,7 +5,7 @@ The instruction set level is chosen once, when this module is imported, from NNR
 """
 
 cimport numpy as cnp
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdlib cimport free, malloc
 from numpy cimport ndarray
 
@@ -18,6 +18,9 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
+    void PyType_Modified(PyTypeObject *type)
+    ctypedef struct TypeObject "PyTypeObject":
+        PyObject *tp_dict
 
 cdef extern from "nnrt.h" nogil:
     int nnrt_launch(const nnrt_kernel *kernel, const void *args, int64_t tasks)
@@ -483,3 +486,9 @@ config.on_change("num_threads", _set_threads)
 config.on_change("spin_us", _set_spin_us)
 config.on_change("cache_limit", _set_limit)
 config.on_change("check_nan", _set_check_nan)
+
+
+def add_method(type cls, str name, function):
+    """cls.name = function, for a compiled class, which Python itself may not change."""
+    (<dict><object>(<TypeObject *>cls).tp_dict)[name] = function
+    PyType_Modified(<PyTypeObject *>cls)
