@@ -37,23 +37,33 @@ def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False
         if g.stride == (1, 1, 1):
             return "direct" if task == "forward" and lanes <= 16 else "pointwise"
         return "pointwise" if task == "filter" or (task == "input" and lanes >= 64) else "direct"
-    use = "filter" if task == "filter" else "once" if once else "kept"
-    if use == "filter" and vector >= 16 and "rows" in can and _rows_pay(g, lanes):
+    use, wide = "filter" if task == "filter" else "once" if once else "kept", vector >= 16
+    if use == "filter" and wide and "rows" in can and _rows_pay(g, lanes):
         return "rows"
+    hows = [how for how in _candidates(task, use, g, lanes, depth, wide) if how in can]
+    how = min(hows, key=lambda how: _cost(how, task, use, g, lanes, depth, dtype))
+    if "depthwise" in can and wide and _slides(how, use, g, lanes):
+        return "rows" if "rows" in hows else "depthwise"
+    return how
+
+
+def _candidates(task, use, g, lanes, depth, wide):
+    """The algorithms whose costs are compared."""
+    tiles, widest = _tiles("winograd4", g), max(lanes, depth)
+    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32:
+        # Products of 16 x 16 took 1.1 to 2 times as long, those that a task makes of many tiles 0.86.
+        near = wide and g.groups >= 8 and widest <= 32 and tiles >= 64 and math.prod(g.y[:4]) * (lanes + depth) <= 1 << 17
+        if not near:
+            return ("direct",)
+    if use == "filter" and wide and g.groups == 1 and depth * max(blocks(g) and g.stride[1], 1) ** 2 <= 4:
+        return "direct", "columns"  # of channels as few as these transforming dy alone took 1.0 to 4 times as long
     hows = ("direct", "winograd4", "winograd3", "winograd2")
     # Sums along rows alone take twice as many products as squares do, but transforms and filters that are small.
-    few = g.groups > 1 and max(lanes, depth) <= 32 and _tiles("winograd4", g) <= 16
-    hows += ("rows",) if use != "filter" and vector >= 16 and (few or max(lanes, depth) <= 16 or depth <= 4) else ()
-    if use == "filter" and vector >= 16 and g.groups == 1 and depth * max(blocks(g) and g.stride[1], 1) ** 2 <= 4:
-        hows = ("direct",)  # of channels as few as these transforming dy alone took 1.0 to 4 times as long
-    hows += ("columns",) if use != "kept" or task == "input" and lanes < 16 else ()
-    near = vector >= 16 and g.groups >= 8 and max(lanes, depth) <= 32 and _tiles("winograd4", g) >= 64
-    near = near and math.prod(g.y[:4]) * (lanes + depth) <= 1 << 17
-    if use == "filter" and g.groups > 1 and min(lanes, depth) < 32 and not near:
-        hows = ("direct",)  # products of 16 x 16 took 1.1 to 2 times as long, those that a task makes of many tiles 0.86
-    how = min([how for how in hows if how in can], key=lambda how: _cost(how, task, use, g, lanes, depth, dtype))
-    slides = "depthwise" in can and vector >= 16 and _slides(how, use, g, lanes)
-    return ("rows" if "rows" in can and "rows" in hows else "depthwise") if slides else how
+    if use != "filter" and wide and (g.groups > 1 and widest <= 32 and tiles <= 16 or widest <= 16 or depth <= 4):
+        hows += ("rows",)
+    if use != "kept" or task == "input" and lanes < 16:
+        hows += ("columns",)
+    return hows
 
 
 def _slides(how, use, g, lanes):
