@@ -239,7 +239,7 @@ cdef int tiles(nnrt_gemm *g, const nnrt_gemm_ops *ops, int64_t size, bint serial
             if turned and strip < TURNED_STRIPS:
                 g.high = max(STRIP_TILES, down * strip // TURNED_STRIPS)
                 if strip == 1 and down >= 2 * PANEL_TILES:
-                    g.high = min(g.high, ceil_div(down, 2))
+                    g.high = ceil_div(down, ceil_div(ceil_div(down, g.high), 2) * 2)
             elif across <= 4 and not turned:
                 g.high = max(2, down * strip // want)
         g.high = ceil_div(down, ceil_div(down, g.high))

@@ -20,6 +20,8 @@ COPIES = registry.family("shape")
 # From this many rows on weights' gradients may be made turned (one core: 1024 x 256 over 2048 rows 1.08, 2048 x 128
 # over 3200 rows 1.35 times as fast; square and short ones lose).
 LONG = 512
+# Of so few columns of x, whole panels of AVX-512's, dy is as well read in place: 1.03 to 1.16 times as fast as turned.
+NARROW, PANEL = 256, 32
 
 
 def linear(input, weight, bias=None):
@@ -82,13 +84,17 @@ def affine_backward(dy, x, w, to_x, to_weight, to_bias):
 def weight_gradient(dw, dy, x, beta=0.0):
     """dw = beta dw + dyᵀ x, of rows dy: [M, N] and x: [M, K]."""
     n, k = dy.shape[1], x.shape[1]
-    if beta or len(dy) < LONG or k >= n or not (64 < k <= 256 or n > 512 and 4 * k <= n):
+    if beta or len(dy) < LONG or k >= n or not (64 < k <= 256 or n > 512 and 4 * k <= n) or _in_place(k, x.dtype):
         K.gemm(dw, dy.T, x, None, None, 1.0, beta, None)
         return
     # dwᵀ = xᵀ dy: the narrower array is the one to turn, dy is packed where it is used.
     turned = memory.empty((k, n), x.dtype)
     K.gemm(turned, x.T, dy, None, None, 1.0, 0.0, None)
     COPIES.copy(dw, turned.T)
+
+
+def _in_place(k, dtype):
+    return k <= NARROW and k % PANEL == 0 and K.gemm_tile(dtype)[1] == PANEL
 
 
 def rows_of(a):
