@@ -351,6 +351,13 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
             const REAL *g = (const REAL *)p->gates + K(place)(p, k.d, t, k.r0) * gates * h;
             const int64_t live = K(live)(p, &k, t), going = MIN(live, K(live)(p, &k, before));
             const REAL *y = going ? (const REAL *)p->y + (p->starts[before] + k.r0) * y_row + k.d * p->p : NULL;
+            /* The rows of x that this task reads in its next step. */
+            if (p->x && walked + 1 < p->last) {
+                const REAL *x = (const REAL *)p->x + (p->starts[k.d ? t - 1 : t + 1] + k.r0) * p->i;
+                for (int64_t r = 0; r < live; r++)
+                    for (int64_t j = 0; j < p->i; j += VL)
+                        __builtin_prefetch(x + r * k.every * p->i + j);
+            }
             /* One gate and one row: several panels of units fill the registers. */
             const int64_t wide = gates > 1 || live != 1 ? NR : 4 * NR, blocks = CEIL(k.u1 - k.u0, wide);
             for (int64_t block = 0, u; block < blocks; block++) {
