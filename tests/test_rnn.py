@@ -290,7 +290,9 @@ def test_unused_outputs_and_inputs(kind):
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", [(5, 1, 8, 512), (6, 40, 8, 48), (3, 33, 8, 300), (4, 2, 5, 70)])
+@pytest.mark.parametrize(
+    "sizes", [(5, 1, 8, 512), (6, 40, 8, 48), (3, 33, 8, 300), (4, 2, 5, 70), (3, 193, 8, 48), (3, 273, 8, 40)]
+)
 def test_bits_do_not_depend_on_threads(kind, sizes, ragged, rng):
     steps, batch, inputs, units = sizes
     layer = layer_of(nnrt, kind, inputs, units, bidirectional=True)
@@ -298,7 +300,7 @@ def test_bits_do_not_depend_on_threads(kind, sizes, ragged, rng):
     lengths = rng.integers(1, steps + 1, batch) if ragged else None
     results, before = [], nnrt.get_num_threads()
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 5):
             nnrt.set_num_threads(threads)
             layer.zero_grad()
             leaf = x.clone().requires_grad_()

@@ -48,7 +48,7 @@ cdef extern from "rnn.h" nogil:
         const void *dy
         const void *dhn
         const void *dcn
-        int64_t slice, slices, part, parts, threads, first, last
+        int64_t slice, slices, together, part, parts, threads, first, last
     ctypedef struct nnrt_rnn_table:
         nnrt_kernel forward[2]
         nnrt_kernel backward[2]
@@ -63,8 +63,11 @@ CELLS = ("tanh", "relu", "gru", "lstm")
 # of 507 (256 units). Parts of half the size make rows too short for the gates' gradients (256 units: a tenth of the walk).
 # Two directions are tasks already: twice as many, and each has its weights in L2.
 cdef int64_t SHARED_BYTES = 256 << 10, PART_BYTES = 256 << 10
-# Sequences of a slice, at least as many as make good tiles; multiply-adds below which one task walks alone: 20 us.
+# Sequences of a slice, at least as many as make good tiles, and of the most of them; multiply-adds below which one task
+# walks alone: 20 us.
 cdef int64_t SLICE = 16, FEWEST = 4, WIDEST = 64, ALONE = 1 << 20
+# From so many rows on sums do not depend on how many a slice has (JOINS of gemm_vec.h); a single row's may everywhere.
+cdef int64_t ALIKE = 7
 # Weights that one step reads from the last-level cache for longer than two threads need to meet.
 cdef int64_t STREAMED = 512 << 10
 # Sequences whose steps read W as fast as all steps at once do: of 8 an LSTM of 256 inputs and units takes 1.05 of the time.
@@ -140,7 +143,9 @@ cdef int run(nnrt_rnn_args *a, const nnrt_kernel *kernel, int64_t steps, int64_t
         a.slices = max(2 if a.b >= 2 * FEWEST else 1, a.b // SLICE)
     a.slice, a.part = ceil_div(a.b, a.slices), ceil_div(panels, a.parts) * nr
     a.slices, a.parts = ceil_div(a.b, a.slice), ceil_div(a.h, a.part)
-    a.work.scratch = size * (a.slice * (4 * nr + max(a.p, a.h)) + 5 * a.h + 4 * nr)
+    if a.parts == 1 and not a.ragged and a.b - (a.slices - 1) * a.slice >= (ALIKE if a.x != NULL else 2):
+        a.together = WIDEST
+    a.work.scratch = size * (max(a.slice, min(a.b, a.together)) * (4 * nr + max(a.p, a.h)) + 5 * a.h + 4 * nr)
     if a.parts == 1:
         a.last = steps
         return launch_nogil(kernel, a, a.d * a.slices)

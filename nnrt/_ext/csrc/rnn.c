@@ -170,6 +170,16 @@ INLINE K(task) K(task_of)(const nnrt_rnn_args *p, int64_t i)
                      MIN((part + 1) * p->part, p->h)};
 }
 
+/* Task *i's and, as far as they come below `end`, its neighbours': higher tiles, and weights that are read less often.
+ * What is summed does not depend on it. */
+static __attribute__((noinline)) K(task) K(next_task)(const nnrt_rnn_args *p, int64_t *i, int64_t end)
+{
+    K(task) k = K(task_of)(p, (*i)++);
+    while (*i < end && *i % p->slices && k.rows + p->slice <= p->together)
+        k.rows += K(task_of)(p, (*i)++).rows;
+    return k;
+}
+
 /* Where row r of step t lies in what has a row for each step of each sequence. */
 INLINE int64_t K(place)(const nnrt_rnn_args *p, int64_t d, int64_t t, int64_t r)
 {
@@ -340,8 +350,8 @@ static void K(forward)(const void *args, int64_t begin, int64_t end, void *scrat
     const int gates = K(gates)(p), gru = p->cell == NNRT_CELL_GRU;
     const int64_t step = gates * NR;
     REAL *s = scratch;
-    for (int64_t i = begin; i < end; i++) {
-        const K(task) k = K(task_of)(p, i);
+    for (int64_t i = begin; i < end;) {
+        const K(task) k = K(next_task)(p, &i, end);
         const int64_t j0 = p->hidden ? 0 : k.u0, j1 = p->hidden ? p->p : k.u1;
         const REAL *h0 = p->h0 ? (const REAL *)p->h0 + (k.d * p->b + k.r0) * p->p : NULL;
         if (p->first == 0 && p->cn)
@@ -526,8 +536,8 @@ static void K(backward)(const void *args, int64_t begin, int64_t end, void *scra
     const int64_t b = p->b, h = p->h, steps = p->t;
     REAL *zeros = scratch;
     memset(zeros, 0, sizeof(REAL) * h);
-    for (int64_t i = begin; i < end; i++) {
-        const K(task) k = K(task_of)(p, i);
+    for (int64_t i = begin; i < end;) {
+        const K(task) k = K(next_task)(p, &i, end);
         const int64_t j0 = p->dproj ? 0 : k.u0, j1 = p->dproj ? p->p : k.u1;
         REAL *dh = (REAL *)p->dh0 + (k.d * b + k.r0) * p->p;
         if (p->first == 0) {

@@ -25,6 +25,7 @@ typedef struct {
     const void *dy, *dhn, *dcn;
 
     int64_t slice, slices; /* sequences of a task: neighbours, where ragged every slices-th */
+    int64_t together;      /* of tasks that a thread takes at once, at most */
     int64_t part, parts;   /* units of a task, whole panels */
     int64_t threads;       /* that have a range of the tasks each */
     int64_t first, last;   /* steps of this launch, in the order of the walk; the backward walk has t + 1 of them */
