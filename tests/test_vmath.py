@@ -20,6 +20,7 @@ FUNCTIONS = {
     "log1p": (2.5, None),
     "tanh": (4, None),
     "sigmoid": (3, None),
+    "softplus": (3, None),
     "sin": (2, (-1e7, 1e7)),
     "cos": (2, (-1e7, 1e7)),
     "tan": (4, (-1e7, 1e7)),
@@ -50,6 +51,8 @@ def exact(name, x):
     with np.errstate(all="ignore"):
         if name == "sigmoid":
             return 1 / (1 + np.exp(-wide))
+        if name == "softplus":
+            return np.maximum(wide, 0) + np.log1p(np.exp(-np.abs(wide)))
         if name in ("erf", "erfc"):
             return np.array([getattr(math, name)(v) for v in x.tolist()])
         return getattr(np, NUMPY.get(name, name))(wide)
@@ -63,7 +66,10 @@ def kernels():
 
 def compute(name, x):
     y = np.empty_like(x)
-    getattr(kernels(), name)(y, x)
+    if name == "softplus":
+        registry.family("activation").softplus(y, x, 1.0, np.inf)
+    else:
+        getattr(kernels(), name)(y, x)
     return y
 
 
@@ -164,6 +170,7 @@ def test_erfinv(dtype):
 
 
 SPECIAL = {
+    "softplus": [(np.inf, np.inf), (-np.inf, 0)],
     "exp": [(np.inf, np.inf), (-np.inf, 0), (0, 1)],
     "expm1": [(np.inf, np.inf), (-np.inf, -1), (-0.0, -0.0)],
     "log": [(0.0, -np.inf), (-0.0, -np.inf), (-1, np.nan), (np.inf, np.inf), (1, 0), (-np.inf, np.nan)],

@@ -265,13 +265,14 @@ INLINE REAL V(sigmoid_slope)(REAL x)
     return z / ((1 + z) * (1 + z));
 }
 
-/* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), s = z / (2 + z) */
+/* log(1 + e^x) = max(x, 0) + log(1 + z), z = e^-|x|; log(1 + z) = 2 artanh(s), 2 s = z / (1 + z / 2), which is no denormal
+ * where z is none */
 INLINE REAL V(softplus)(REAL x)
 {
     REAL z = V(exp_neg)(-FABS(x));
-    REAL s = z / (2 + z);
-    REAL s2 = s * s;
-    return (x < 0 ? 0 : x) + (2 * s + s * s2 * V(artanh_poly)(s2));
+    REAL s_twice = z / (1 + (REAL)0.5 * z);
+    REAL s = (REAL)0.5 * s_twice, s2 = s * s;
+    return (x < 0 ? 0 : x) + (s_twice + s * s2 * V(artanh_poly)(s2));
 }
 
 #include "vmath_angles.h"
