@@ -54,7 +54,8 @@ class LBFGS(Optimizer):
     def step(self, closure):
         """Up to max_iter iterations; closure() computes loss and gradients anew and returns the loss.
 
-        Returns the loss at the beginning. Raises RuntimeError for an unknown line_search_fn.
+        Returns the loss at the beginning. Raises RuntimeError for an unknown line_search_fn. What the closure
+        raises, MemoryError for instance, leaves parameters and state as they were before the step.
         """
         group = self.param_groups[0]
         search = group["line_search_fn"]
@@ -64,15 +65,23 @@ class LBFGS(Optimizer):
             closure = self._run_before(closure)
         with enable_grad():
             loss = closure()
-        self._minimise(closure, group, float(loss))
+        params = group["params"]
+        state = self.state[params[0]]
+        before, start = dict(state), [np.array(p.array) for p in params]
+        try:
+            self._minimise(closure, group, state, float(loss))
+        except BaseException:
+            state.clear()
+            state.update(before)
+            _put(params, start)
+            raise
         for hook in list(self._after_step.values()):
             hook(self, (closure,), {})
         return loss
 
-    def _minimise(self, closure, group, f):
+    def _minimise(self, closure, group, state, f):
         params = group["params"]
         tolerance = group["tolerance_change"]
-        state = self.state[params[0]]
         evaluations = 1
         state["func_evals"] = state.get("func_evals", 0) + 1
         state.setdefault("n_iter", 0)
@@ -104,8 +113,7 @@ class LBFGS(Optimizer):
                 def at(t, start=start, d=d):
                     self._move(params, t, d)
                     f, g = self._evaluate(closure, params)
-                    for p, value in zip(params, start):
-                        p.array[...] = value
+                    _put(params, start)
                     return Point(t, f, g, float(g @ d))
 
                 found, calls = strong_wolfe(
@@ -208,6 +216,12 @@ class _History:
         state["H_diag"] = self.scale
         state["prev_flat_grad"] = wrap(self.g)
         state["prev_loss"] = f
+
+
+def _put(params, values):
+    for p, value in zip(params, values):
+        p.array[...] = value
+        bump(p)
 
 
 def _flat(x):

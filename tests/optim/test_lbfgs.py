@@ -92,6 +92,36 @@ def test_resumes_where_it_was(rng):
         np.testing.assert_array_equal(p.array, q.array)
 
 
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_a_closure_that_raises_leaves_everything_as_it_was(rng, search):
+    x, y = rng.standard_normal((2, 5))
+    whole, steps, smooth, _ = ours(dict(max_iter=3, line_search_fn=search), x, y)
+    params, optimizer, closure, calls = ours(dict(max_iter=3, line_search_fn=search), x, y)
+    for _ in range(3):
+        values, state = [p.array.copy() for p in params], optimizer.state_dict()["state"]
+        for good in range(3):  # evaluations before the one that fails
+            left = [None] * good
+
+            def failing(left=left):
+                loss = closure()
+                if not left:
+                    raise MemoryError("no memory")
+                left.pop()
+                return loss
+
+            with pytest.raises(MemoryError):
+                optimizer.step(failing)
+            for p, value in zip(params, values):
+                np.testing.assert_array_equal(p.array, value)
+            now = optimizer.state_dict()["state"]
+            assert now.get(0, {}).keys() == state.get(0, {}).keys()
+            assert all(now[0][name] == state[0][name] for name in ("n_iter", "func_evals") if state.get(0))
+        steps.step(smooth)
+        optimizer.step(closure)
+    for p, q in zip(params, whole):
+        np.testing.assert_array_equal(p.array, q.array)
+
+
 def test_a_missing_gradient_counts_as_zero():
     p, q = (nnrt.from_numpy(np.ones(2)).requires_grad_() for _ in range(2))
 
