@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import nnrt
-from nnrt import cli
+from nnrt import cli, registry
 from nnrt.data import load_digits, read_png
 from nnrt.io import load_file
+from nnrt.runtime import info
 
 FILES = {"config.json", "history.csv", "curve.png", "confusion.png", "model.safetensors", "checkpoint"}
 
@@ -382,7 +383,19 @@ def test_info(tmp_path):
     ):
         assert word in out
     assert "no setting of that name" not in out
-    assert ("ISA" in out and "GEMM tiles" in out and "L2" in out) or "extension    not built" in out
+    assert "CPU  " in out and "GEMM tiles" in out
+    assert ("ISA" in out and "L2" in out) or "extension    not built" in out
+
+
+def test_info_without_the_extension(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nnrt._ext.runtime", None)
+    with registry.using("ref"):
+        lines = info.report().splitlines()
+    assert any(line.startswith("extension    not built") for line in lines) and "GEMM tiles   numpy's" in lines
+    assert next(line for line in lines if line.startswith("CPU  ")).split()[1:]
+    with nnrt.config.use(backend="cython,ref", strict=True):
+        monkeypatch.setitem(sys.modules, "nnrt._ext.linear", None)
+        assert "NNRT_STRICT forbids falling back" in info.report()
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):

@@ -47,20 +47,33 @@ def _machine():
     try:
         from .._ext.runtime import cpu_info
     except ImportError as error:
-        return [f"extension    not built ({error}): kernels run in Numba or numpy, several times slower"]
-    cpu = cpu_info()
-    caches = ", ".join(f"{name} {_size(cpu[name.lower()])}" for name in ("L1d", "L2", "L3"))
-    lines = [
-        f"extension    {sys.modules['nnrt._ext.runtime'].__file__}",
-        f"CPU          {cpu['brand'] or 'unknown'}; {caches}",
-        f"ISA          {cpu['isa']}; this CPU can run {', '.join(cpu['isas'])}",
-    ]
+        lines = [
+            f"extension    not built ({error}): kernels run in Numba or numpy, several times slower",
+            f"CPU          {_brand()}",
+        ]
+    else:
+        cpu = cpu_info()
+        caches = ", ".join(f"{name} {_size(cpu[name.lower()])}" for name in ("L1d", "L2", "L3"))
+        lines = [
+            f"extension    {sys.modules['nnrt._ext.runtime'].__file__}",
+            f"CPU          {cpu['brand'] or 'unknown'}; {caches}",
+            f"ISA          {cpu['isa']}; this CPU can run {', '.join(cpu['isas'])}",
+        ]
     try:
-        from .._ext.linear import gemm_tile
-    except ImportError:
-        return lines
+        backend, gemm_tile = registry.resolve("linear", "gemm_tile")
+    except LookupError as error:  # NNRT_STRICT
+        return [*lines, f"GEMM tiles   {error}"]
     tiles = ", ".join(f"{kind} {'x'.join(map(str, gemm_tile(kind)))}" for kind in ("float32", "float64"))
-    return [*lines, f"GEMM tiles   {tiles} (rows x columns in registers)"]
+    return [*lines, f"GEMM tiles   {tiles} (rows x columns in registers)" if backend != "ref" else "GEMM tiles   numpy's"]
+
+
+def _brand():
+    """The CPU's name as Linux tells it."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
 
 
 def _size(size):
