@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
-from nnrt import config, limits
+from nnrt import config, limits, registry
 from nnrt.runtime.info import report
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +91,11 @@ def test_variables_that_nothing_reads_are_shown(monkeypatch):
     monkeypatch.setenv("NNRT_NUMTHREADS", "3")
     assert "NNRT_NUMTHREADS" in config.unknown_variables() and "NNRT_ISA" not in config.unknown_variables()
     assert report().endswith("set, but no setting of that name is known: NNRT_NUMTHREADS")
+
+
+def test_a_folder_named_numba_is_no_back_end(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, None))
+    assert "numba" not in registry.available()
 
 
 def test_a_bad_variable_stops_the_import():
