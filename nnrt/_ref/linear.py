@@ -100,7 +100,7 @@ def pack_b(packed: Out, b):
 
 
 def gemm_packed(c: Out, a, packed, n, bias=None, residual=None, alpha=1.0, beta=0.0, activation=None):
-    """gemm with the right-hand side [K, n] packed beforehand: weights that serve many calls."""
+    """gemm with the right-hand side [K, n] packed beforehand: weights that serve many calls. c has rows of unit stride."""
     gemm(c, a, packed.reshape(a.shape[1], n), bias, residual, alpha, beta, activation)
 
 
