@@ -1,5 +1,7 @@
 """The pool, the launch seam and the arrays of nnrt._ext.runtime."""
 
+import ast
+import inspect
 import os
 import shutil
 import subprocess
@@ -260,3 +262,10 @@ def test_grad_mode_belongs_to_the_thread():
         assert seen == [True] and runtime.grad_enabled() is False
     finally:
         assert runtime.set_grad_enabled(True) is False
+
+
+def test_the_stub_lists_the_functions_of_the_module():
+    tree = ast.parse((ROOT / "nnrt" / "_ext" / "runtime.pyi").read_text())
+    listed = {n.name: [a.arg for a in n.args.args] for n in tree.body if isinstance(n, ast.FunctionDef)}
+    functions = {name: f for name, f in vars(runtime).items() if not name.startswith("_") and inspect.isroutine(f)}
+    assert listed == {name: list(inspect.signature(f).parameters) for name, f in functions.items()}
