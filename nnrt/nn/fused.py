@@ -167,10 +167,10 @@ class Row:
         for (conv, norm, after), known in zip(self.groups, knowns):
             given, eps = _given(conv, norm)
             activation = conv.activation if type(conv) is FusedConv else activation_of(after)
+            found, _, _, *use, product, y, _, own = known
             # A convolution that is used elsewhere, too, may know another use of it.
-            if known[6] is None or known[0] != x_shape or known[3:6] != (activation, eps, settings) or not _same(known[9], given):
+            if product is None or found != x_shape or use != [activation, eps, settings] or not _same(own, given):
                 return None
-            y = known[7]
             x_shape = y[0], y[4], *y[6 - ndim : 4]
         given, arrays, marks = [tuple([item for known in knowns for item in known[i]]) for i in (9, 1, 2)]
         return mark, settings, shape, given, arrays, marks, *[tuple([known[i] for known in knowns]) for i in (6, 7)], ndim

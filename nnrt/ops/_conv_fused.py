@@ -78,7 +78,7 @@ class Fused:
 
 
 def again(known, x, mark):
-    """What convolutions in a row make of x, by what `learnt` keeps of them; None where anything is not as it was then.
+    """What convolutions in a row make of x, by what `nn.fused.Row` keeps of them; None where anything is not as it was then.
 
     mark: the same as then if no module has changed since.
     """

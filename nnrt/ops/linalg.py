@@ -30,12 +30,18 @@ class LinAlgError(RuntimeError):
     """A matrix is singular, or has no decomposition of the kind wanted."""
 
 
-def _matrix(op, x, square=False, name="A"):
+def _of_shape(op, x, square, name="A"):
     x = as_tensor(op, x)
     a = x.array
     if a.ndim < 2 or square and a.shape[-1] != a.shape[-2]:
         kind = "square matrices (*, N, N)" if square else "matrices (*, M, N)"
         raise RuntimeError(f"{op}: {name} must be {kind}, got shape {a.shape}")
+    return x
+
+
+def _matrix(op, x, square=False, name="A"):
+    x = _of_shape(op, x, square, name)
+    a = x.array
     if a.dtype.kind != "f" or a.dtype.itemsize < 4:
         raise RuntimeError(f"{op}: {name} must be float32 or float64, got {a.dtype}")
     return x
@@ -125,9 +131,7 @@ inverse = inv  # torch's other name
 
 def matrix_power(A, n):
     """The product of n factors A (*, N, N), of any dtype; I for n = 0, the inverse's power for n < 0."""
-    A = as_tensor("matrix_power", A)
-    if A.array.ndim < 2 or A.array.shape[-1] != A.array.shape[-2]:
-        raise RuntimeError(f"matrix_power: A must be square matrices (*, N, N), got shape {A.array.shape}")
+    A = _of_shape("matrix_power", A, square=True)
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"matrix_power: n must be an int, got {type(n).__name__}")
     n = n.__index__()

@@ -23,8 +23,8 @@ typedef struct {
     int64_t group, units;           /* `group` units make a task */
     int64_t buffer, lines;          /* bytes of the sums, lines of a unit at most */
     int backward, sums, wide, stream, include_pad; /* at is int32; `to` bypasses the caches */
-    int squares; /* forward, means: of whole windows of 2 x 2, side by side, whole vectors of channels, */
-    int lined; /* with AVX-512 whole lines */
+    int squares; /* forward, means: of whole windows of 2 x 2, side by side, whole vectors of channels */
+    int lined; /* the same, with AVX-512 whole lines of channels */
     int ahead; /* forward: rows are asked for, which come from memory */
     int avx512; /* means of whole images: memory is read in two places at once, not in four */
     int threes; /* means of 3 x 3 with stride 1, in whole vectors of AVX-512 */
@@ -83,10 +83,11 @@ static inline int64_t nnrt_pool_cut(nnrt_pool_args *p, int64_t bytes)
     for (int i = 0; i < 3; i++)
         p->squares &= a[i].kernel == (i ? 2 : 1) && a[i].stride == a[i].kernel && !a[i].padding
             && a[i].out * a[i].stride <= a[i].in;
-    p->lined = p->squares && p->avx512 && p->c * bytes % 64 == 0 && (uintptr_t)p->to % 64 == 0;
+    const int lines512 = p->avx512 && p->c * bytes % 64 == 0 && (uintptr_t)p->to % 64 == 0;
+    p->lined = p->squares && lines512;
     if (!p->squares && most > NNRT_POOL_SUM / kept)
         most = NNRT_POOL_SUM / kept;
-    p->threes = p->sums && p->avx512 && p->chunk == p->c && p->c * bytes % 64 == 0 && (uintptr_t)p->to % 64 == 0;
+    p->threes = p->sums && lines512 && p->chunk == p->c;
     for (int i = 1; i < 3; i++)
         p->threes &= a[i].kernel == 3 && a[i].stride == 1;
     p->cols = most < 1 ? 1 : most < p->size[2] ? most : p->size[2];
