@@ -133,6 +133,8 @@ static void K(gemm_block)(const nnrt_gemm *g, const gemm_task *w, const REAL *a,
                             tail.keep = (REAL *)bp; /* in room */
                             tail.line = g->b_row * (int64_t)sizeof(REAL);
                             tail.ahead = (const char *)src + NNRT_KEEP_AHEAD * tail.line;
+                            /* As numpy allocates it; one set of L1 holds every such line of a column. */
+                            tail.split = (uintptr_t)src % 64 && tail.line % 4096 == 0 && w->t1 - w->t0 >= NNRT_KEEP_SPLIT;
                             K(tile)(rows, cols, k, ap, a_row, a_col, src, g->b_row, c + i * c_row + j, c_row, &tail);
                         } else
                             K(tile)(rows, cols, k, ap, a_row, a_col, bp, b_row, c + i * c_row + j, c_row, &tail);

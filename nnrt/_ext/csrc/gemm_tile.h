@@ -112,10 +112,13 @@ INLINE void K(tile_body)(const int rows, const int vectors, const int edge, cons
             }
         }
         if (KEEPS(rows, vectors, edge) && keep) {
+            const int split = tail->split;
 #pragma GCC unroll 1
             for (; left > 0; left--, ahead += line, b += b_row, keep += NR) {
                 __builtin_prefetch(ahead);
                 __builtin_prefetch(ahead + 64);
+                if (split)
+                    __builtin_prefetch(ahead + 127);
                 b0 = K(load)(b), b1 = K(load)(b + VL);
                 K(store)(keep, b0);
                 K(store)(keep + VL, b1);

@@ -88,6 +88,7 @@ typedef struct {
     const char *ahead;    /* what is fetched meanwhile, every `line` bytes for each k; or NULL */
     int64_t line;
     void *keep;           /* where a whole tile of NNRT_KEEP_ROWS or more copies b, as a panel, or NULL */
+    int32_t split;        /* each of these rows lies in three lines of cache: the third is fetched, too */
     int64_t parts;        /* of k, or 0: one */
     const int64_t *jumps; /* where each part of a starts, in elements */
     const nnrt_more *more; /* or NULL; without parts, in tiles that JOINS names */
@@ -97,8 +98,9 @@ typedef struct {
  * rows times 512 x 512 59 to 74; 4 kB are too few, 16 kB no better. */
 enum { NNRT_AHEAD = 8192 };
 
-/* Tiles of fewer rows are never three in a column; rows of b that are asked for ahead (16 and 32 are no better). */
-enum { NNRT_KEEP_ROWS = 9, NNRT_KEEP_AHEAD = 24 };
+/* Tiles of fewer rows are never three in a column; rows of b that are asked for ahead (16 and 32 are no better). Under
+ * fewer tiles the third line of a row is still in cache, from the panel before. */
+enum { NNRT_KEEP_ROWS = 9, NNRT_KEEP_AHEAD = 24, NNRT_KEEP_SPLIT = 16 };
 
 /* One register tile: c[rows, cols] from a[rows, k] (any strides) and k rows of b,
  * `b_row` apart, each contiguous. rows <= mr, cols <= nr. */
