@@ -415,6 +415,8 @@ def filter_backward(ndarray dw not None, ndarray db, ndarray x not None, ndarray
         square = is_square(&p, code)
         if square:
             p.chunk, p.strip = 0, min(4 * SQUARE_ROWS, p.axis[1].out)
+            while want & (want - 1): # equal shares of the images for two cores
+                want += 1
             p.stream = 2 if (PyArray_SIZE(x) + PyArray_SIZE(dy)) * size >= BEYOND else p.batch > 1
         elif p.chunk:
             p.strip = ceil_div(p.axis[1].out, ceil_div(p.axis[1].out, room))

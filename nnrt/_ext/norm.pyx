@@ -122,7 +122,7 @@ def moments(ndarray mean, ndarray var, ndarray x, int64_t groups):
         work(&a, mean, 8, 1)
         span(&a.work.out[0], mean)
         span(&a.work.out[1], var)
-        tasks = nnrt_norm_cut_small(&a, a.n * groups, 4 * count // (a.n * groups))
+        tasks = nnrt_norm_cut_small(&a, a.n * groups, count // (a.n * groups))
         launch(&table.finish_moments[code], &a, tasks)
     finally:
         give(a.partial, count * sizeof(double))

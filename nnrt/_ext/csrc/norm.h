@@ -90,6 +90,8 @@ static inline int64_t nnrt_norm_cut_pass(nnrt_norm_args *a)
     nnrt_norm_widen(a);
     a->batch = nnrt_norm_ceil(NNRT_NORM_BATCH, 4 * a->wide) * 4 * a->wide;
     a->piece = nnrt_norm_ceil(2 * NNRT_NORM_TASK, 16 * a->c) * 16; /* of whole cache lines */
+    if (a->n == 1 && a->rows > a->piece / 2 && a->rows <= a->piece) /* two: each core has a half in its cache */
+        a->piece = nnrt_norm_ceil(a->rows, 32) * 16;
     a->pieces = nnrt_norm_ceil(a->rows, a->piece);
     int64_t each = (a->pieces > 1 ? a->piece : a->rows) * a->c;
     a->group = each < NNRT_NORM_TASK ? NNRT_NORM_TASK / each : 1;
