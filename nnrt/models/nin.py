@@ -1,7 +1,8 @@
 """Network in Network. Lin, Chen, Yan, "Network in network", 2013.
 
 A convolution is followed by two of 1 x 1, a small MLP at every pixel; global averages of num_classes maps
-take the place of fully connected layers.
+take the place of fully connected layers. The maps of the classes have no ReLU: behind the paper's, a class whose map
+has become negative everywhere would never come back.
 
     form         image     maps       parameters
     "cifar"      32        8 x 8         966,986  (num_classes 10)
@@ -9,6 +10,7 @@ take the place of fully connected layers.
 """
 
 from .. import nn
+from ._layers import kaiming
 
 # channels of the three convolutions, kernel, stride, padding of the first, pooling after; None: num_classes
 FORMS = {
@@ -38,12 +40,15 @@ class NiN(nn.Module):
             for i, width in enumerate(widths):
                 channels = width or num_classes
                 conv = (*geometry,) if i == 0 else (1,)
-                layers += [nn.Conv2d(in_channels, channels, *conv), nn.ReLU(inplace=True)]
+                layers.append(nn.Conv2d(in_channels, channels, *conv))
+                if width:
+                    layers.append(nn.ReLU(inplace=True))
                 in_channels = channels
             if pool:
                 layers.append(pool(3, 2, padding=1) if form == "cifar" else pool(3, 2))
                 layers.append(nn.Dropout(dropout))
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
+        kaiming(self, "fan_in")
 
     def forward(self, x):
         return self.features(x).flatten(1)

@@ -153,6 +153,16 @@ def test_googlenet_takes_images_in_either_normalisation(rng):
     np.testing.assert_allclose(model(nnrt.tensor((x - mean) / std)).detach().array, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("form, side", [("cifar", 32), ("imagenet", 67)])
+def test_nin_begins_with_classes_that_can_learn(form, side, rng):
+    for seed in range(3):
+        nnrt.manual_seed(seed)
+        x = nnrt.tensor(rng.standard_normal((16, 3, side, side), np.float32))
+        scores = models.NiN(form=form).eval()(x).detach().array
+        assert (scores.std(0) > 0.01).all()  # with torch's first weights the images differ by 1e-5
+        assert (scores < 0).any() and (scores > 0).any()
+
+
 def test_segan_with_any_kernel_and_pooling():
     for kwidth, pooling in ((31, 5), (8, 4), (8, 3), (5, 5)):
         x = nnrt.zeros(1, 1, 4 * pooling**2)
