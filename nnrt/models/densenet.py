@@ -69,6 +69,8 @@ class DenseNet(nn.Module):
 class DenseLayer(nn.Module):
     """x joined with growth_rate new channels made from it."""
 
+    fusable = (("conv1", "norm2"),)
+
     def __init__(self, channels, growth_rate, bn_size, drop_rate):
         super().__init__()
         self.norm1 = nn.BatchNorm2d(channels)

@@ -76,6 +76,8 @@ class ResNet(nn.Module):
     replace_stride_with_dilation: for layer2 to layer4, dilate instead of halving the image.
     """
 
+    fusable = (("conv1", "bn1"),)
+
     def __init__(
         self,
         block,

@@ -40,6 +40,8 @@ class CIFARBlock(nn.Module):
 class ResNetCIFAR(nn.Module):
     """Scores [N, num_classes] of images [N, in_channels, H, W]; depth: 6n + 2; width: channels of the first layer."""
 
+    fusable = (("conv1", "bn1"),)
+
     def __init__(self, depth=20, num_classes=10, in_channels=3, width=16):
         super().__init__()
         n, rest = divmod(depth - 2, 6)
