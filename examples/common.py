@@ -13,16 +13,18 @@ except ImportError:  # the pictures are then plain grids and lines, without word
     Figure = None
 
 
-def arguments(doc, name, epochs, **choices):
-    """--epochs, --seed and --out of an example, and its own choices, the first being the default; seeds what is random."""
+def arguments(doc, name, epochs=None, **choices):
+    """--out of an example, --epochs and --seed if it trains, and its own choices, the first being the default."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=epochs, help=f"passes over the data (default {epochs})")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    if epochs:
+        parser.add_argument("--epochs", type=int, default=epochs, help=f"passes over the data (default {epochs})")
+        parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--out", default=f"{name}.png", help=f"the picture (default {name}.png)")
     for option, values in choices.items():
         parser.add_argument(f"--{option}", choices=values, default=values[0], help=f"default {values[0]}")
     args = parser.parse_args()
-    nnrt.manual_seed(args.seed)
+    if epochs:
+        nnrt.manual_seed(args.seed)
     return args
 
 

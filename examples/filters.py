@@ -27,7 +27,7 @@ def page(images, columns):
     return F.interpolate(nnrt.cat(rows, dim=1)[None], scale_factor=8, mode="bicubic", align_corners=False).clamp(0, 1)
 
 
-args = arguments(__doc__, "filters", 1)
+args = arguments(__doc__, "filters")
 images, labels = load_digits("test")
 first = [int((labels == digit).nonzero()[0]) for digit in range(10)]
 x = page(F.pad(images[first], (1, 1, 1, 1)), 5)

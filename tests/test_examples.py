@@ -12,6 +12,7 @@ from nnrt.data import read_png
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "common")
+SHORTENED = {name: ["--epochs", "1"] for name in EXAMPLES if name != "filters"}  # which does not train
 RUNS = [(name, False) for name in EXAMPLES] + [("adversarial", True), ("transfer", True)]  # matplotlib's rows and curves
 
 
@@ -20,20 +21,27 @@ def test_the_list_of_examples_is_complete():
     assert len(EXAMPLES) >= 7 and all(f"`{name}.py`" in readme for name in EXAMPLES)
 
 
+def run(name, *options, cwd):
+    """The example in the folder cwd, whose modules come first."""
+    root = Path(nnrt.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": f"{cwd}{os.pathsep}{root}"}
+    return subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", *options], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_filters_has_no_options_of_training(tmp_path):
+    offered = run("filters", "--help", cwd=tmp_path).stdout
+    assert "--out" in offered and "--epochs" not in offered and "--seed" not in offered
+
+
 @pytest.mark.parametrize("name, with_matplotlib", RUNS)
 def test_an_example(name, with_matplotlib, tmp_path):
     if with_matplotlib:
         pytest.importorskip("matplotlib", reason="the labels are matplotlib's; it is not installed")
     else:
         (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
-    root = Path(nnrt.__file__).parent.parent
-    done = subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py", "--epochs", "1", "--out", "a.png"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
-        capture_output=True,
-        text=True,
-    )
+    done = run(name, *SHORTENED.get(name, []), "--out", "a.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "picture: a.png" in done.stdout and ("it has labels" in done.stdout) is not with_matplotlib
     image = read_png(tmp_path / "a.png")
