@@ -23,6 +23,7 @@ def ints(*values):
 X = ones(4, 3)
 IMAGE = ones(2, 3, 4, 5)
 GRID = ones(2, 3, 3, 2)
+PROJECTED = F.projected_attention
 
 BAD = {
     # shapes
@@ -89,6 +90,9 @@ BAD = {
     "one_hot": (lambda: F.one_hot(ints(0, 5), 3), RuntimeError, r"one_hot: index 5 at position \(1,\)"),
     # what is no tensor
     "list": (lambda: nn.Linear(3, 2)([1, 2, 3]), TypeError, "linear: input must be a Tensor, got list; nnrt.as_tensor"),
+    "no bias": (lambda: F.linear(X, ones(2, 3), 3), TypeError, "^linear: bias must be a Tensor, got int"),
+    "neither": (lambda: F.linear(None, None), TypeError, "^linear: input must be a Tensor, got None"),
+    "attention": (lambda: PROJECTED(IMAGE[0], None, 1, X, [1.0], X, None), TypeError, "^projected_attention: in_bias must"),
     "addmm": (lambda: nnrt.addmm(X, X, X), RuntimeError, r"^addmm: shapes \(4, 3\) and \(4, 3\) do not fit: 3 columns"),
     "addmm list": (lambda: nnrt.addmm(X, [1.0], X), TypeError, "^addmm: .* must be a Tensor, got list"),
     "addmm input": (lambda: nnrt.addmm(ones(5, 4), X, X.T), RuntimeError, r"^addmm: shapes \(5, 4\) and \(4, 4\) do not"),

@@ -176,12 +176,15 @@ def as_tensor(op, x):
 
 
 def not_tensors(op, **given):
-    """TypeError naming the first of the arguments that is no Tensor; None may be left out."""
+    """TypeError naming the first of the arguments that is something else than a Tensor or None, or else the first None."""
+    missing = None
     for name, value in given.items():
-        if value is not None and not isinstance(value, Tensor):
+        if value is None:
+            missing = missing or name
+        elif not isinstance(value, Tensor):
             kind = type(value).__name__
             return TypeError(f"{op}: {name} must be a Tensor, got {kind}; nnrt.as_tensor makes one of arrays and lists")
-    return TypeError(f"{op}: {next(iter(given))} must be a Tensor, got None")
+    return TypeError(f"{op}: {missing} must be a Tensor, got None")
 
 
 def check_tensors(op, **given):

@@ -33,7 +33,8 @@ def projected_attention(
     """
     given = (query, key, in_weight, in_bias, out_weight, out_bias)
     if not all([t is None or isinstance(t, Tensor) for t in given]):
-        raise not_tensors("projected_attention", query=query, key=key, in_weight=in_weight, out_weight=out_weight)
+        weights = dict(in_weight=in_weight, in_bias=in_bias, out_weight=out_weight, out_bias=out_bias)
+        raise not_tensors("projected_attention", query=query, key=key, **weights)
     if not fits(query, query if key is None else key, heads, *given[2:]):
         got = ", ".join("None" if t is None else f"{t.array.dtype} {t.array.shape}" for t in given)
         wanted = f"[N, L, E], [N, S, E], [3 E, E], [3 E], [E, E], [E], E a multiple of {heads} heads"
