@@ -166,6 +166,13 @@ BAD = {
     "shuffle": (lambda: F.pixel_shuffle(IMAGE, 2), RuntimeError, "pixel_shuffle: channels must be a multiple of 2², got"),
     "unshuffle": (lambda: F.pixel_unshuffle(IMAGE, 2), RuntimeError, "height and width must be multiples of 2, got shape"),
     "groups": (lambda: F.channel_shuffle(IMAGE, 2), RuntimeError, r"channel_shuffle: groups 2 must divide the channels"),
+    # normalisation
+    "eps": (lambda: F.batch_norm(X, None, None, training=True, eps="a"), TypeError, "^batch_norm: eps must be a number, got 'a'"),
+    "momentum": (lambda: F.batch_norm(X, X[0], X[0], momentum=None), TypeError, "^batch_norm: momentum must .*, got None"),
+    "instance": (lambda: F.instance_norm(IMAGE, momentum="a"), TypeError, "^instance_norm: momentum must be a number, got 'a'"),
+    "group eps": (lambda: F.group_norm(X, 1, eps=None), TypeError, "^group_norm: eps must be a number, got None"),
+    "layer eps": (lambda: F.layer_norm(X, (3,), eps="a"), TypeError, "^layer_norm: eps must be a number, got 'a'"),
+    "response": (lambda: F.local_response_norm(IMAGE, 2, k="a"), TypeError, "^local_response_norm: k must be a number, got 'a'"),
     # grids
     "grid list": (lambda: F.grid_sample(IMAGE, [1.0]), TypeError, "grid_sample: grid must be a Tensor, got list"),
     "grid rank": (lambda: F.grid_sample(IMAGE, X), RuntimeError, r"grid_sample: wants .* got shapes .* and \(4, 3\)"),

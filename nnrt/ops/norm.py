@@ -55,6 +55,8 @@ def batch_norm_activated(
     op = "batch_norm"
     if activation not in (None, "relu"):
         raise ValueError(f"{op}: activation must be None or 'relu', got {activation!r}")
+    if type(eps) is not float or type(momentum) is not float:
+        _check_numbers(op, eps=eps, momentum=momentum)
     fit = _vectors_fit(input, running_mean, running_var, weight, bias)
     if not fit or training and (running_mean.requires_grad or running_var.requires_grad):
         _checked(op, input, weight, bias)
@@ -135,6 +137,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         raise RuntimeError(f"{op}: {c} channels (input of shape {a.shape}) do not make {num_groups} groups of equal size")
     if a.size and a.size == num_groups:
         raise ValueError(f"{op}: wants more than 1 value per group, got input of shape {a.shape} and {num_groups} groups")
+    _check_numbers(op, eps=eps)
     return _grouped(input, a, num_groups, weight, bias, eps)
 
 
@@ -150,6 +153,7 @@ def instance_norm(
     op = "instance_norm"
     a, c = _checked(op, input, weight, bias)
     _check_running(op, running_mean, running_var, a.dtype, c, not use_input_stats)
+    _check_numbers(op, eps=eps, momentum=momentum)
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     count = math.prod(a.shape[2:])
@@ -238,6 +242,12 @@ def _check_dtypes(op, a, weight, bias):
             raise not_tensors(op, **{name: t})
         if t is not None and t.array.dtype != a.dtype:
             raise RuntimeError(f"{op}: arguments must have one dtype, got input {a.dtype}, {name} {t.array.dtype}")
+
+
+def _check_numbers(op, **given):
+    for name, value in given.items():
+        if not hasattr(value, "__float__"):
+            raise TypeError(f"{op}: {name} must be a number, got {value!r}")
 
 
 def _check_running(op, mean, var, dtype, channels, needed):
@@ -343,6 +353,8 @@ def _normalized_rows(op, input, residual, shape, weight, bias, eps, centred):
     x = _rows(a, shape)
     if eps is None:
         eps = np.finfo(x.dtype).eps
+    elif type(eps) is not float:
+        _check_numbers(op, eps=eps)
     y = memory.empty(a.shape, x.dtype)
     mean = memory.empty((len(x),), np.float64) if centred else None
     rstd = memory.empty((len(x),), np.float64)
@@ -451,6 +463,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
         raise TypeError(f"{op}: size must be an int, got {size!r}")
     if size < 1:
         raise RuntimeError(f"{op}: size must be positive, got {size}")
+    _check_numbers(op, alpha=alpha, beta=beta, k=k)
     if input.array.size == 0:
         return input
     total = _neighbours(square(input), size // 2, (size - 1) // 2) * (alpha / size) + k
