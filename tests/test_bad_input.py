@@ -8,6 +8,7 @@ import pytest
 import nnrt
 import nnrt.nn.functional as F
 from nnrt import data, nn, optim
+from nnrt.ops.conv import fused
 
 INT = np.int64
 
@@ -145,7 +146,7 @@ BAD = {
     "reflect": (lambda: F.pad(X, (3, 0), "reflect"), RuntimeError, r"'reflect' wants less than 3 rows, got \(3, 0\) along dim 1"),
     "circular": (lambda: F.pad(X, (0, 4), "circular"), RuntimeError, r"pad: \(0, 4\) along dim 1 .* round more than once"),
     "replicate": (lambda: F.pad(ones(2, 0), (1, 1), "replicate"), RuntimeError, r"pad: .* of shape \(2, 0\) leaves nothing"),
-    # blocks of images
+    # convolutions and blocks of images
     "unfold list": (lambda: F.unfold([1.0], 2), TypeError, "unfold: input must be a Tensor, got list"),
     "unfold rank": (lambda: F.unfold(X, 2), RuntimeError, r"unfold: input must be \[N, C, H, W\] .* got shape \(4, 3\)"),
     "unfold float": (lambda: F.unfold(IMAGE, 2.0), TypeError, "unfold: kernel_size must be an int or two ints, got 2.0"),
@@ -158,6 +159,8 @@ BAD = {
     "fold kernel": (lambda: F.fold(X, 4, 3, padding=2), RuntimeError, r"kernel_size \(3, 3\) does not divide the 4 rows"),
     "fold columns": (lambda: F.fold(X, 3, 2), RuntimeError, r"fold: output_size \(3, 3\) has 2 x 2 blocks, got 3 columns"),
     "fold size": (lambda: F.fold(X, (-3, 3), 2), RuntimeError, r"fold: output_size must be .* at least 1, got \(-3, 3\)"),
+    "fold huge": (lambda: F.fold(ones(4, 1), 2**31, 2, stride=2**32), RuntimeError, "^fold: the result's shape .* is beyond"),
+    "fused": (lambda: fused(IMAGE, ones(3, 3, 1, 1), activation="elu"), ValueError, "^fused: activation must be .* got 'elu'"),
     # shuffles
     "shuffle list": (lambda: F.pixel_shuffle([1.0], 2), TypeError, "pixel_shuffle: input must be a Tensor, got list"),
     "shuffle rank": (lambda: F.pixel_shuffle(X, 2), RuntimeError, r"at least 3 dimensions, got shape \(4, 3\)"),

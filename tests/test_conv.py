@@ -76,6 +76,7 @@ def test_bad_input_is_named(name):
     [
         (lambda: F.conv2d([1.0], W), "conv2d: input must be a Tensor, got list"),
         (lambda: F.conv2d(X, None), "conv2d: weight must be a Tensor, got None"),
+        (lambda: fused(X, W, residual=3), "fused: residual must be a Tensor, got int"),
         (lambda: F.conv2d(X, W, [1.0]), "conv2d: bias must be a Tensor, got list"),
         (lambda: F.conv2d(X, W, stride=1.0), "conv2d: stride must be an int or a tuple of ints, got 1.0"),
         (lambda: F.conv2d(X, W, stride=True), "stride must be an int or a tuple of ints, got True"),

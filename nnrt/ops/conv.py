@@ -21,6 +21,8 @@ from ._layout import as_nchw, channels_last, empty_nchw
 from ._packed import cell_of
 from .promotion import check_tensors, not_tensors
 
+ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu")
+
 # ---- convolutions ----
 
 
@@ -63,6 +65,8 @@ def fused(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, activ
     dims = len(weight.shape) - 2
     if dims not in (1, 2, 3):
         raise RuntimeError(f"fused: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight.shape)}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"fused: activation must be one of {', '.join(map(str, ACTIVATIONS))}, got {activation!r}")
     return _conv("fused", dims, x, weight, bias, stride, padding, dilation, groups, activation, residual)
 
 
@@ -208,6 +212,7 @@ def arrays_of(op, input, weight, bias):
 
 
 def residual_of(op, residual, y, batched):
+    check_tensors(op, residual=residual)
     r = residual.array
     if r.shape != y.shape or r.dtype != y.dtype:
         raise RuntimeError(f"{op}: residual must be {y.dtype} of the result's shape {y.shape}, got {r.dtype} of shape {r.shape}")

@@ -60,6 +60,7 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     if blocks[0] * blocks[1] != y.shape[-1]:
         raise RuntimeError(f"fold: output_size {size} has {blocks[0]} x {blocks[1]} blocks, got {y.shape[-1]} columns")
     shape = (*y.shape[:-2], c, *size)
+    check_addressable("fold", shape)
     return record(_folded(y, shape, blocks, geometry), fold_backward, (input,), (blocks, geometry))
 
 
