@@ -144,7 +144,7 @@ def test_explain_says_what_ran_and_what_would():
         first, *rest = nnrt.explain("conv2d").split("\n")
         assert first.startswith("conv2d (2, 16, 9, 9) * (32, 16, 3, 3), padding=1, float32: forward direct (conv.conv, ")
         assert "input's gradient direct (conv.conv_transposed, " in first and "filter" not in first and not rest
-        assert nnrt.explain("conv3d") == "no conv3d has run yet"
+        assert nnrt.explain("conv3d") == "no conv3d has run yet with these settings"
     text = nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)
     assert text.count("winograd4 (winograd.conv, ") == 2 and "filter's gradient winograd4 (winograd.filter_backward" in text
     text = nnrt.explain("conv_transpose2d", (8, 64, 9, 9), (64, 8, 3, 3), stride=2, output_padding=1)
@@ -154,6 +154,10 @@ def test_explain_says_what_ran_and_what_would():
         nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), pading=1)
     with pytest.raises(RuntimeError, match="conv2d: input of shape"):
         nnrt.explain("conv2d", (8, 32, 56, 56), (64, 64, 3, 3))
+    with pytest.raises(RuntimeError, match=r"conv2d: weight must have 4 dimensions .* got shape \(64, 64, 3\)"):
+        nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3))
+    with pytest.raises(RuntimeError, match=r"fft_conv: weight must have 3, 4 or 5 dimensions, got shape \(3,\)"):
+        nnrt.explain("fft_conv", (8, 64), (3,))
 
 
 @pytest.mark.parametrize("how", ["winograd2", "winograd3", "winograd4", "depthwise", "columns", "fft", "pointwise"])

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import config, registry
 from ._columns import FOLDED
-from ._geometry import conv_geometry, ints, transposed_geometry
+from ._geometry import SPATIAL, conv_geometry, ints, transposed_geometry
 
 
 def choose_conv(task, geometry, dtype, conv="auto", precision="fast", once=False, vector=8):
@@ -230,7 +230,8 @@ _KERNELS = {  # where an algorithm's forward product, adjoint and filter's gradi
 def explain(op, input=None, weight=None, dtype="float32", **options):
     """Which algorithms the convolutions of this name have taken, or one of these shapes would take; a text.
 
-    `nnrt.explain("conv2d")`; `nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)`.
+    `nnrt.explain("conv2d")`; `nnrt.explain("conv2d", (8, 64, 56, 56), (64, 64, 3, 3), padding=1)`. What ran is forgotten when one
+    of the settings conv, precision and backend changes.
     """
     if input is None:
         ran = {}
@@ -238,8 +239,10 @@ def explain(op, input=None, weight=None, dtype="float32", **options):
             if g.op == op:
                 ran.setdefault((g, kind), {})[task, once] = how
         lines = [_line(g, kind, hows) for (g, kind), hows in ran.items()]
-        return "\n".join(lines) or f"no {op} has run yet"
-    kind, dims = np.dtype(dtype), len(weight) - 2
+        return "\n".join(lines) or f"no {op} has run yet with these settings"
+    kind, dims = np.dtype(dtype), int(op[-2]) if op[-1] == "d" and op[-2] in "123" else len(weight) - 2
+    if dims not in SPATIAL:
+        raise RuntimeError(f"{op}: weight must have 3, 4 or 5 dimensions, got shape {tuple(weight)}")
     full = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **options}
     names = ["stride", "padding", "dilation", "groups"]
     build = conv_geometry
