@@ -26,7 +26,7 @@ typedef struct {
     int squares; /* forward, means: of whole windows of 2 x 2, side by side, whole vectors of channels */
     int lined; /* the same, with AVX-512 whole lines of channels */
     int ahead; /* forward: rows are asked for, which come from memory */
-    int avx512; /* means of whole images: memory is read in two places at once, not in four */
+    int avx512; /* means of whole images: memory is read in three places at once, not in four */
     int threes; /* means of 3 x 3 with stride 1, in whole vectors of AVX-512 */
     double divisor;                 /* 0: the count */
 } nnrt_pool_args;

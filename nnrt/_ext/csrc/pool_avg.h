@@ -49,11 +49,13 @@ static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int
 static const REAL *K(add_rest)(REAL *sum, const void *all, const REAL *x, int64_t count, int64_t n)
 {
     memset(sum, 0, (size_t)n * sizeof *x);
-    for (int64_t i = 0; i < EVEN * LANES; i++)
-        sum[i % n] += ((const REAL *)all)[i];
-    for (int64_t i = 0; i < count; i++)
-        sum[i % n] += x[i];
-    return sum;
+    for (const REAL *v = all, *end = v + EVEN * LANES;; v = x, end = x + count, x = NULL) {
+        for (; v < end; v += n)
+            for (int64_t j = 0; j < n; j++)
+                sum[j] += v[j];
+        if (!x)
+            return sum;
+    }
 }
 
 /* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
@@ -81,20 +83,21 @@ static __attribute__((optimize("no-tree-vectorize"))) const REAL *K(add_quarters
 typedef REAL K(zmm) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
 #define Z ((int64_t)(64 / sizeof(REAL)))
 
-/* The same from two pieces of memory. */
-V4 static const REAL *K(add_halves)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+/* The same from three pieces of memory. */
+V4 static const REAL *K(add_thirds)(REAL *sum, const REAL *x, int64_t count, int64_t n)
 {
-    const int64_t piece = count / (2 * EVEN * LANES), far = piece * EVEN * LANES;
+    const int64_t piece = count / (12 * Z), far = piece * 4 * Z;
     K(zmm) all[4] = {{0}};
     for (int64_t r = 0; r < piece;) {
         K(zmm) part[4] = {{0}};
         for (const int64_t stop = MIN(r + 64, piece); r < stop; r++, x += 4 * Z)
             UNROLL for (int j = 0; j < 4; j++)
-                part[j] += *(const K(zmm) *)(x + j * Z) + *(const K(zmm) *)(x + j * Z + far);
+                part[j] += (*(const K(zmm) *)(x + j * Z) + *(const K(zmm) *)(x + j * Z + far))
+                         + *(const K(zmm) *)(x + j * Z + 2 * far);
         for (int j = 0; j < 4; j++)
             all[j] += part[j];
     }
-    return K(add_rest)(sum, all, x + far, count - 2 * far, n);
+    return K(add_rest)(sum, all, x + 2 * far, count - 3 * far, n);
 }
 #endif
 
@@ -102,7 +105,7 @@ static const REAL *K(add_even)(const nnrt_pool_args *p, REAL *sum, const REAL *x
 {
 #if defined(__AVX2__)
     if (p->avx512)
-        return K(add_halves)(sum, x, count, p->c);
+        return K(add_thirds)(sum, x, count, p->c);
 #endif
     return K(add_quarters)(sum, x, count, p->c);
 }
