@@ -24,7 +24,7 @@ from ._layout import as_nchw, channels_last, empty_channels_last, empty_nchw
 from .binary import pow
 from .elementwise import mul
 from .masks import masked_fill
-from .promotion import check_tensors
+from .promotion import check_tensors, not_tensors
 
 K = registry.family("pool")
 I = registry.family("index")
@@ -240,8 +240,7 @@ def adaptive_avg_pool3d(input, output_size):
 def _adaptive_avg_pool(op, dims, x, output_size):
     a = _batched(op, dims, x, floating=True, channels=0)
     size, geometry = _adaptive_size(op, a.shape, output_size), (None, _ONES, _ZEROS, True, None)
-    n = math.prod(a.shape[2:])
-    if n and max(size) == min(size) == 1 and memory.c_order(a) and a.dtype.char in "fd":
+    if memory.c_order(a) and a.dtype.char in "fd" and max(size) == min(size) == 1 and (n := math.prod(a.shape[2:])):
         y = memory.empty(a.shape[:2] + size, a.dtype)  # means of rows: channels need not lie together
         R.sum(y, a, a.shape[0] * a.shape[1], n, 1, n)
         return record(y if a is x.array else y[0], avg_pool_backward, (x,), (a.shape, geometry))
@@ -304,15 +303,17 @@ def _lp_pool(dims, x, norm_type, kernel_size, stride, ceil_mode):
 
 def _batched(op, dims, x, floating=False, channels=1):
     """x's array as (N, C, *spatial), with at least so many channels."""
-    check_tensors(op, input=x)
+    if not isinstance(x, Tensor):
+        raise not_tensors(op, input=x)
     a = x.array
-    if a.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {a.shape}")
-    if 0 in a.shape[-dims:] or a.shape[-dims - 1] < channels:
-        raise RuntimeError(f"{op}: no dimension but the batch may be empty, got shape {a.shape}")
-    if a.dtype.kind == "b" or floating and a.dtype.kind != "f":
+    shape, kind = a.shape, a.dtype.kind
+    if len(shape) not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{op}: wants {dims + 2} dimensions, or {dims + 1} without a batch, got shape {shape}")
+    if 0 in shape[-dims:] or shape[-dims - 1] < channels:
+        raise RuntimeError(f"{op}: no dimension but the batch may be empty, got shape {shape}")
+    if kind == "b" or floating and kind != "f":
         raise RuntimeError(f"{op}: wants a {'floating' if floating else 'numeric'} tensor, got {a.dtype}")
-    return a if a.ndim == dims + 2 else a[None]
+    return a if len(shape) == dims + 2 else a[None]
 
 
 def _tuple(op, name, value, dims, least):
