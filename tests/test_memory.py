@@ -240,6 +240,26 @@ print((resident() - first) / 1e6)
     assert float(done.stdout) < 5
 
 
+def test_what_halves_from_stage_to_stage_comes_from_the_cache_again():
+    code = """
+import numpy as np
+from nnrt import memory
+def stages():
+    y = None
+    for i in range(7):
+        x = memory.empty(((1 << 23) >> i,), np.float32)
+        y = memory.empty(x.shape, np.float32)
+for i in range(3):
+    stages()
+before = memory.stats()["misses"]
+stages()
+print(memory.stats()["misses"] - before)
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 0
+
+
 def test_training_with_varied_lengths_does_not_grow_the_process():
     code = """
 import nnrt

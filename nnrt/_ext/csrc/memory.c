@@ -9,7 +9,8 @@
  *
  * What bounds the memory: `limit` on the bytes cached, and, so that a program with
  * ever new shapes does not fill the cache up to that limit with sizes that it will
- * not ask for again, `budget` on what is cached and in use together. */
+ * not ask for again, `budget` on what is cached and in use together: twice what was in use at once, since a net whose
+ * arrays halve from stage to stage asks for twice the largest ones. With less, each call maps and clears them anew. */
 #include "memory.h"
 
 #include <pthread.h>
@@ -223,7 +224,7 @@ static void *alloc_slow(uint32_t class, size_t bytes)
     cache.stats.misses++;
     if (class >= SMALL_CLASSES) {
         raise_high();
-        int64_t budget = cache.high + cache.high / 4 + (16 << 20);
+        int64_t budget = 2 * cache.high + (16 << 20);
         old = evict(budget - cache.stats.allocated - (int64_t)class_size(class));
     }
     unlock();
