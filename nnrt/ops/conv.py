@@ -111,7 +111,8 @@ def conv_backward(node, dy):
     dyl = channels_last(dy if batched else dy[None])
     dx = dw = db = None
     if node.needs(0):
-        dx = empty_nchw(x.shape if batched else (1, *x.shape), x.dtype)
+        lies = batched and memory.channels_last(x) is not None
+        dx = memory.empty_like(x) if lies else empty_nchw(x.shape if batched else (1, *x.shape), x.dtype)
         adjoint(channels_last(dx), dyl, w, cell, None, g, node.needs(1))
         dx = dx if batched else dx[0]
     if node.needs(1):

@@ -73,7 +73,7 @@ def batch_norm_activated(
             raise ValueError(f"{op}: eps must be positive when training, got {eps}")
     if a.size == 0:
         return _empty(input, weight, bias, residual)
-    x = _pixels(a).reshape(1, count, c)
+    x = _as(a, (1, count, c))
     if training:
         mean, rstd = np.empty((2, 1, c))
         if running_mean is None:
@@ -91,8 +91,9 @@ def batch_norm_activated(
 def _normalized(input, x, mean, rstd, weight, bias, activation, fixed, residual=None):
     """The op's result from channels-last x and its statistics; fixed: these do not depend on x."""
     y = _empty_images(x, input.array)
-    r = None if residual is None else _pixels(residual.array).reshape(x.shape)
-    K.normalize(_pixels(y).reshape(x.shape), x, mean, rstd, _array(weight), _array(bias), r, activation)
+    shape = x.shape
+    r = None if residual is None else _as(residual.array, shape)
+    K.normalize(_as(y, shape), x, mean, rstd, _array(weight), _array(bias), r, activation)
     passed = None if r is None or activation is None else y
     saved = (input, x, mean, rstd, weight, bias, activation, fixed, passed)
     return record(y, batch_norm_backward, (input, weight, bias, residual), saved)
@@ -101,9 +102,10 @@ def _normalized(input, x, mean, rstd, weight, bias, activation, fixed, residual=
 def batch_norm_backward(node, dy):
     a, x, mean, rstd, w, b, activation, fixed, y = node.saved
     dr = yl = drl = None
+    shape = x.shape
     if y is not None:
-        dr, yl = _empty_images(x, a), _pixels(y).reshape(x.shape)
-        drl = _pixels(dr).reshape(x.shape)
+        dr, yl = _empty_images(x, a), _as(y, shape)
+        drl = _as(dr, shape)
     elif node.needs(3):
         dr = dy
     if not (node.needs(0) or node.needs(1) or node.needs(2) or drl is not None):
@@ -113,8 +115,7 @@ def batch_norm_backward(node, dy):
     dw = memory.empty(x.shape[2:], x.dtype) if node.needs(1) else None
     db = memory.empty(x.shape[2:], x.dtype) if node.needs(2) else None
     w, b = (None if v is None else memory.contiguous(v) for v in (w, b))
-    dxl, dyl = _pixels(dx).reshape(x.shape), _pixels(dy).reshape(x.shape)
-    K.normalize_backward(dxl, drl, dw, db, dyl, x, yl, mean, rstd, w, b, activation, fixed)
+    K.normalize_backward(_as(dx, shape), drl, dw, db, _as(dy, shape), x, yl, mean, rstd, w, b, activation, fixed)
     return (dx if node.needs(0) else None), dw, db, (dr if node.needs(3) else None)
 
 
@@ -191,6 +192,12 @@ def _pixels(a):
     if a.ndim > 2:
         a = a.transpose(0, *range(2, a.ndim), 1)
     return memory.contiguous(a).reshape(len(a), math.prod(a.shape[1:-1]), a.shape[-1])
+
+
+def _as(a, shape):
+    """The pixels of a [N, C, ...] in this shape, whose last axis is C."""
+    x = memory.channels_last(a)
+    return (_pixels(a) if x is None else x).reshape(shape)
 
 
 def _empty_images(x, a):
