@@ -160,6 +160,29 @@ def test_explain_says_what_ran_and_what_would():
         nnrt.explain("fft_conv", (8, 64), (3,))
 
 
+@pytest.mark.parametrize("name, taps", [("conv1d", (2,)), ("conv2d", (2, 4)), ("conv2d", (1, 2)), ("conv3d", (2, 1, 4))])
+@pytest.mark.parametrize("how", config.CONVS)
+def test_filters_reach_behind_the_end_alone(how, name, taps, rng, monkeypatch):
+    """padding="same" of 2 taps: nothing in front, an element behind."""
+    values = [rng.standard_normal(s) for s in ((2, 16, *(9, 6, 5)[: len(taps)]), (16, 16, *taps), (16,))]
+    results = []
+    with monkeypatch.context() as patch:  # what is not written is not a number
+        patch.setattr("nnrt.memory.empty", lambda shape, dtype=float: np.full(shape, np.nan, dtype))
+        for choice in ("direct", how):
+            with config.use(conv=choice):
+                tensors = [nnrt.tensor(v.astype(np.float32), requires_grad=True) for v in values]
+                y = getattr(F, name)(*tensors, padding="same")
+                (y * y).sum().backward()
+                results.append([y.detach().numpy(), *[t.grad.numpy() for t in tensors]])
+    x = np.pad(values[0], [(0, 0), (0, 0), *[((k - 1) // 2, k // 2) for k in taps]])
+    seen = np.lib.stride_tricks.sliding_window_view(x, taps, tuple(range(2, x.ndim)))
+    want = np.moveaxis(np.tensordot(seen, values[1], ([1, *range(x.ndim, seen.ndim)], [1, *range(2, x.ndim)])), -1, 1)
+    want += values[2].reshape(-1, *[1] * len(taps))
+    np.testing.assert_allclose(results[0][0], want, rtol=0, atol=2e-5 * abs(want).max())
+    for direct, other in zip(*results):
+        np.testing.assert_allclose(other, direct, rtol=0, atol=2e-5 * abs(direct).max())
+
+
 @pytest.mark.parametrize("how", ["winograd2", "winograd3", "winograd4", "depthwise", "columns", "fft", "pointwise"])
 def test_every_algorithm_agrees_with_the_direct_one(how, rng):
     for (x, w, options, _), batch in itertools.product(CHOICES, (2, 0)):

@@ -50,8 +50,10 @@ def filter_grad(dw, x, dy, g):
 
 
 def _columns(x, g):
-    made = memory.empty if not any(g.padding) else memory.zeros
-    columns = made((math.prod(g.y[:-1]), math.prod(g.w[1:])), x.dtype)
+    # Not every tap of every output meets an element: behind the end also without padding in front, as with padding="same".
+    steps = zip(g.x[1:4], g.y[1:4], g.w[2:], g.stride, g.padding, g.dilation)
+    inside = all([p == 0 and (o - 1) * s + (k - 1) * d < n for n, o, k, s, p, d in steps])
+    columns = (memory.empty if inside else memory.zeros)((math.prod(g.y[:-1]), math.prod(g.w[1:])), x.dtype)
     for seen, looked in _taps(x, columns, g):
         copies.copy(looked, seen)
     return columns
