@@ -67,7 +67,7 @@ def save_curves(path, x, curves, xlabel, ylabel, title=""):
     """A line per entry of curves, {label: values at x}."""
     curves = {label: np.asarray(values, float) for label, values in curves.items()}
     if Figure is None:
-        _write(path, [[_lines(list(curves.values()))]])
+        _write(path, [[_lines(x, list(curves.values()))]])
         return
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -97,13 +97,13 @@ def _write(path, rows, gap=4):
     print(f"picture: {path} (with matplotlib it has labels)")
 
 
-def _lines(curves, height=240, width=360):
-    """The curves on white, the lowest value at the bottom; the first is black, later ones are lighter."""
+def _lines(x, curves, height=240, width=360):
+    """The curves over x on white, the lowest value at the bottom; the first is black, later ones are lighter."""
     page = np.ones((height, width))
     low, high = min(c.min() for c in curves), max(c.max() for c in curves)
     for i, curve in enumerate(curves):
-        places = np.interp(np.linspace(0, len(curve) - 1, width), np.arange(len(curve)), curve)
-        rows = ((high - places) / max(high - low, 1e-9) * (height - 4)).astype(int)
+        values = np.interp(np.linspace(x[0], x[-1], width), x, curve)
+        rows = ((high - values) / max(high - low, 1e-9) * (height - 4)).astype(int)
         for row in range(3):
             page[rows + row, np.arange(width)] = i / (len(curves) + 1)
     return page

@@ -47,7 +47,7 @@ for epoch in range(1, args.epochs + 1):
         loss.backward()
         paint.step()
         sums[1] += loss.item()
-    if epoch in (1, 5) or epoch % 10 == 0:
+    if epoch in (1, 5, args.epochs) or epoch % 10 == 0:
         print(f"epoch {epoch:3}  discriminator {sums[0] / len(chosen):.2f}  generator {sums[1] / len(chosen):.2f}")
         generator.eval()
         with nnrt.no_grad():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnrt
@@ -21,18 +22,25 @@ def test_the_list_of_examples_is_complete():
     assert len(EXAMPLES) >= 7 and all(f"`{name}.py`" in readme for name in EXAMPLES)
 
 
-def run(name, *options, cwd):
-    """The example in the folder cwd, whose modules come first."""
-    root = Path(nnrt.__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": f"{cwd}{os.pathsep}{root}"}
-    return subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py", *options], cwd=cwd, env=environment, capture_output=True, text=True
-    )
+def run(*command, cwd):
+    """Python in the folder cwd, whose modules come first, then nnrt's and the examples'."""
+    folders = (cwd, Path(nnrt.__file__).parent.parent, FOLDER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    return subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def test_filters_has_no_options_of_training(tmp_path):
-    offered = run("filters", "--help", cwd=tmp_path).stdout
+    offered = run(FOLDER / "filters.py", "--help", cwd=tmp_path).stdout
     assert "--out" in offered and "--epochs" not in offered and "--seed" not in offered
+
+
+def test_lines_without_matplotlib_are_drawn_over_x(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
+    code = "from common import save_curves; save_curves('a.png', (0, 1, 10), {'a line': [0, 10, 100]}, 'x', 'y')"
+    assert run("-c", code, cwd=tmp_path).returncode == 0
+    dark = read_png(tmp_path / "a.png").reshape(248, 368) < 128
+    across = np.arange(4, 364)
+    np.testing.assert_allclose(dark[:, 4:364].argmax(0), 4 + 236 * (1 - (across - 4) / 359), rtol=0, atol=1.5)
 
 
 @pytest.mark.parametrize("name, with_matplotlib", RUNS)
@@ -41,7 +49,7 @@ def test_an_example(name, with_matplotlib, tmp_path):
         pytest.importorskip("matplotlib", reason="the labels are matplotlib's; it is not installed")
     else:
         (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
-    done = run(name, *SHORTENED.get(name, []), "--out", "a.png", cwd=tmp_path)
+    done = run(FOLDER / f"{name}.py", *SHORTENED.get(name, []), "--out", "a.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "picture: a.png" in done.stdout and ("it has labels" in done.stdout) is not with_matplotlib
     image = read_png(tmp_path / "a.png")
