@@ -2,9 +2,10 @@
 
 Three kinds of source become extension modules:
 
-* `nnrt/_ext/<family>.pyx`: the drivers. Linked with `csrc/<family>.c`, the kernels,
+* `nnrt/_ext/<family>.pyx`: the drivers, with `csrc/<family>.c`, the kernels,
   compiled once per instruction set with that set's flags (symbol names carry the set).
-* `nnrt/_ext/runtime.pyx`: pool, allocator, CPU detection; its C files are baseline only.
+* `nnrt/_ext/runtime.pyx`: pool, allocator, CPU detection; its C files are baseline only. All other
+  modules of `nnrt/_ext` are linked into its library, where `nnrt/_ext/__init__.py` finds them.
 * Python files listed in COMPILED: the same source, typed by the .pxd beside it where
   there is one. Without the extension they run as plain Python.
 * `nnrt._ext._cyutility`, which Cython writes: what each of its modules would hold otherwise.
@@ -103,22 +104,17 @@ class Build(build_ext):
         self.parallel = self.parallel or JOBS
         headers = max((p.stat().st_mtime for p in CSRC.glob("*.h")), default=0)
         with ThreadPoolExecutor(JOBS) as pool:
-            pending = {}
             for ext in self.extensions:
-                ext.extra_objects = [
-                    pending.setdefault((source, isa), pool.submit(self.kernel_object, source, isa, headers))
-                    for source, isa in ext.kernels
-                ]
-            for ext in self.extensions:
-                ext.extra_objects = [job.result() for job in ext.extra_objects]
+                jobs = [pool.submit(self.kernel_object, source, isa, headers) for source, isa in ext.kernels]
+                jobs += [pool.submit(self.driver_object, driver, headers) for driver in ext.drivers]
+                ext.extra_objects = [job.result() for job in jobs]
                 ext.depends = ext.depends + ext.extra_objects
         super().build_extensions()
 
     def kernel_object(self, source, isa, headers):
         flags = ISA_FLAGS[isa] if isa else BASELINE
         target = Path(self.build_temp) / "kernels" / f"{source.stem}-{isa or 'common'}.o"
-        newest = max(source.stat().st_mtime, headers)
-        if not self.force and target.exists() and target.stat().st_mtime > newest:
+        if self.is_new(target, source, headers):
             return str(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         define = [f"-DNNRT_ISA={isa}"] if isa else []
@@ -132,6 +128,22 @@ class Build(build_ext):
         command = [*self.compiler.compiler_so, *COMMON, *optimise, *KERNEL, *flags, *define]
         self.spawn([*command, f"-I{CSRC}", "-fPIC", "-c", str(source), "-o", str(target)])
         return str(target)
+
+    def driver_object(self, ext, headers):
+        [source] = ext.sources
+        target = Path(self.compiler.object_filenames([source], output_dir=self.build_temp)[0])
+        if not self.is_new(target, Path(source), headers):
+            self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                macros=ext.define_macros,
+                include_dirs=ext.include_dirs,
+                extra_postargs=ext.extra_compile_args,
+            )
+        return str(target)
+
+    def is_new(self, target, source, headers):
+        return not self.force and target.exists() and target.stat().st_mtime > max(source.stat().st_mtime, headers)
 
 
 def extensions():
@@ -172,16 +184,16 @@ def extensions():
         },
     )
     for ext in made:
-        family = ext.name.rpartition(".")[2]
-        in_ext = ext.name.startswith("nnrt._ext.")
-        if ext.name == "nnrt._ext.runtime":
-            ext.kernels = [(CSRC / name, None) for name in RUNTIME_SOURCES]
-        elif in_ext and (CSRC / f"{family}.c").exists():
+        ext.kernels, ext.drivers = [], []
+    drivers = {ext.name.rpartition(".")[2]: ext for ext in made if ext.name.startswith("nnrt._ext.")}
+    runtime = drivers.pop("runtime")
+    runtime.drivers = list(drivers.values())
+    runtime.kernels = [(CSRC / name, None) for name in RUNTIME_SOURCES]
+    for family in drivers:
+        if (CSRC / f"{family}.c").exists():
             narrow = "NNRT_TABLES_AVX2" in (CSRC / f"{family}.h").read_text()
-            ext.kernels = [(CSRC / f"{family}.c", isa) for isa in ISA_FLAGS if not (narrow and isa == "avx512")]
-        else:
-            ext.kernels = []
-    return made
+            runtime.kernels += [(CSRC / f"{family}.c", isa) for isa in ISA_FLAGS if not (narrow and isa == "avx512")]
+    return [ext for ext in made if ext not in runtime.drivers]
 
 
 if os.environ.get("NNRT_NO_EXT") == "1" or "clean" in sys.argv:

@@ -10,15 +10,12 @@ nnrt._ext.f, nnrt._numba.f or nnrt._ref.f. There are no registration lists.
 """
 
 import importlib
-import sys
 from contextlib import contextmanager
 from types import ModuleType
 
 from . import config
 
 PACKAGES = {"cython": "nnrt._ext", "numba": "nnrt._numba", "ref": "nnrt._ref"}
-# What the dynamic loader says when memory runs out, and where files may not be executed; but then none of the extension loads.
-NO_MEMORY = ("failed to map segment", "Cannot allocate memory")
 
 _families = {}
 _holders = []
@@ -141,8 +138,6 @@ def _find(backend, family_name, kernel):
     try:
         function = getattr(importlib.import_module(module), kernel, None)
     except (ImportError, OSError) as error:  # OSError: a library of Numba's that does not load
-        if backend == "cython" and "nnrt._ext.runtime" in sys.modules and any(text in str(error) for text in NO_MEMORY):
-            raise MemoryError(f"{family_name}.{kernel}: no memory to load it: {error}") from None
         return None, f"{backend}: {error}"
     if backend == "ref" and callable(function):
         from ._ref import quiet

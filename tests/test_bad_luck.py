@@ -169,23 +169,22 @@ LOADING = """
 import resource
 import nnrt
 x, kernels = nnrt.ones(9), nnrt.registry.family("unary")
-failed = 0
 for kilobytes in range(0, 4000, 40):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 1024 * kilobytes, resource.RLIM_INFINITY))
     try:
         x.exp()
     except MemoryError:
-        failed += 1
+        pass
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-print(failed > 0, kernels.exp.__module__)
+print(kernels.exp.__module__)
 """
 
 
 @pytest.mark.skipif("cython" not in nnrt.registry.available(), reason="the extension is not built")
-def test_kernels_that_cannot_be_loaded_for_lack_of_memory_do_not_give_way_to_slower_ones():
-    assert child(LOADING, NNRT_BACKEND="cython,numba,ref").split() == ["True", "nnrt._ext.unary"]
+def test_kernels_first_used_while_memory_is_out_do_not_give_way_to_slower_ones():
+    assert child(LOADING, NNRT_BACKEND="cython,numba,ref").split() == ["nnrt._ext.unary"]
 
 
 # ---- forks and threads ----
