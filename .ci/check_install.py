@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nnrt
 
-INSTALLED_MB, WHEEL_MB = 10.0, 3.0
+# With bytecode: a stop to growth; 10.7 where this was written, under Python 3.11.
+INSTALLED_MB, WITH_BYTECODE_MB, WHEEL_MB = 10.0, 11.0, 2.95
 
 OPTIONAL = ["numba", "torch", "matplotlib", "tqdm", "sklearn", "jax", "onnxruntime", "safetensors", "scipy", "PIL"]
 BUDGET_MS = 40.0
@@ -38,6 +39,7 @@ with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as wheel:
 wheel_mb = len(packed.getvalue()) / 1e6
 print(f"{package}: {installed:.1f} MB installed, and {bytecode / 1e6:.1f} MB of bytecode; {wheel_mb:.3f} MB as a wheel")
 assert installed < INSTALLED_MB and wheel_mb < WHEEL_MB, (installed, wheel_mb)
+assert installed + bytecode / 1e6 < WITH_BYTECODE_MB, (installed, bytecode)
 
 loaded = subprocess.run(
     [sys.executable, "-c", f"import nnrt, sys; print([m for m in {OPTIONAL!r} if m in sys.modules])"],
