@@ -104,6 +104,6 @@ def _lines(x, curves, height=240, width=360):
     for i, curve in enumerate(curves):
         values = np.interp(np.linspace(x[0], x[-1], width), x, curve)
         rows = ((high - values) / max(high - low, 1e-9) * (height - 4)).astype(int)
-        for row in range(3):
-            page[rows + row, np.arange(width)] = i / (len(curves) + 1)
+        for column, (before, row) in enumerate(zip([rows[0], *rows], rows)):  # from the last one's height to its own
+            page[min(before, row) : max(before, row) + 3, column] = i / (len(curves) + 1)
     return page

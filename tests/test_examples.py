@@ -36,11 +36,15 @@ def test_filters_has_no_options_of_training(tmp_path):
 
 def test_lines_without_matplotlib_are_drawn_over_x(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
-    code = "from common import save_curves; save_curves('a.png', (0, 1, 10), {'a line': [0, 10, 100]}, 'x', 'y')"
+    curves = {"a line": [0, 10, 100], "a step": [0, 100, 100]}
+    code = f"from common import save_curves; save_curves('a.png', (0, 1, 10), {curves}, 'x', 'y')"
     assert run("-c", code, cwd=tmp_path).returncode == 0
-    dark = read_png(tmp_path / "a.png").reshape(248, 368) < 128
-    across = np.arange(4, 364)
-    np.testing.assert_allclose(dark[:, 4:364].argmax(0), 4 + 236 * (1 - (across - 4) / 359), rtol=0, atol=1.5)
+    page = read_png(tmp_path / "a.png").reshape(248, 368)[4:244, 4:364]
+    step = page == 85  # the second of two lines; the first is black
+    np.testing.assert_allclose(step[:, 37:].argmax(0), 0, atol=1)
+    assert step.any(1)[3:].sum() > 230  # no gaps where it is steep
+    line = (page == 0)[:, 36:340]  # later the two meet
+    np.testing.assert_allclose(line.argmax(0), 236 * (1 - np.arange(36, 340) / 359), rtol=0, atol=1.5)
 
 
 @pytest.mark.parametrize("name, with_matplotlib", RUNS)
