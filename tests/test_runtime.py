@@ -1,6 +1,7 @@
 """The pool, the launch seam and the arrays of nnrt._ext.runtime."""
 
 import ast
+import importlib
 import inspect
 import os
 import shutil
@@ -264,8 +265,20 @@ def test_grad_mode_belongs_to_the_thread():
         assert runtime.set_grad_enabled(True) is False
 
 
-def test_the_stub_lists_the_functions_of_the_module():
-    tree = ast.parse((ROOT / "nnrt" / "_ext" / "runtime.pyi").read_text())
-    listed = {n.name: [a.arg for a in n.args.args] for n in tree.body if isinstance(n, ast.FunctionDef)}
-    functions = {name: f for name, f in vars(runtime).items() if not name.startswith("_") and inspect.isroutine(f)}
-    assert listed == {name: list(inspect.signature(f).parameters) for name, f in functions.items()}
+def functions_of(module):
+    return {n: f for n, f in vars(module).items() if not n.startswith("_") and getattr(f, "__module__", None) == module.__name__}
+
+
+@pytest.mark.parametrize("name", [f.stem for f in sorted((ROOT / "nnrt" / "_ext").glob("*.pyx")) if f.stem != "maps"])
+def test_stubs_list_the_functions_of_each_module(name):
+    # maps has functions for other compiled modules alone. A stub imports the functions of _ref or defines its own.
+    module = importlib.import_module(f"nnrt._ext.{name}")
+    listed = {}
+    for node in ast.parse((ROOT / "nnrt" / "_ext" / f"{name}.pyi").read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            listed[node.name] = [a.arg for a in node.args.args]
+        elif isinstance(node, ast.ImportFrom) and node.module == f"_ref.{name}":
+            given = functions_of(importlib.import_module(f"nnrt._ref.{name}"))
+            names = given if node.names[0].name == "*" else [a.name for a in node.names]
+            listed |= {n: list(inspect.signature(given[n]).parameters) for n in names}
+    assert listed == {n: list(inspect.signature(f).parameters) for n, f in functions_of(module).items() if inspect.isroutine(f)}

@@ -1,0 +1,2 @@
+# The same functions, compiled.
+from .._ref.elementwise import *

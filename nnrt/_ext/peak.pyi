@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy import ndarray
+
+def fma_rate(dtype: Any, threads: int, rounds: int = ...) -> float: ...
+def copy_rate(y: ndarray[Any, Any], x: ndarray[Any, Any]) -> float: ...
