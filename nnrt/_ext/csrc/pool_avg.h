@@ -45,17 +45,21 @@ static const REAL *K(add_pixels)(REAL *restrict sum, const REAL *restrict x, int
     return sum;
 }
 
+/* sum += `count` elements of x, in whole pixels. */
+static void K(add_each)(REAL *sum, const REAL *x, int64_t count, int64_t n)
+{
+    for (const REAL *end = x + count; x < end; x += n)
+        for (int64_t j = 0; j < n; j++)
+            sum[j] += x[j];
+}
+
 /* sum = all, of 256 bytes, and `count` elements of x in whole pixels. */
 static const REAL *K(add_rest)(REAL *sum, const void *all, const REAL *x, int64_t count, int64_t n)
 {
     memset(sum, 0, (size_t)n * sizeof *x);
-    for (const REAL *v = all, *end = v + EVEN * LANES;; v = x, end = x + count, x = NULL) {
-        for (; v < end; v += n)
-            for (int64_t j = 0; j < n; j++)
-                sum[j] += v[j];
-        if (!x)
-            return sum;
-    }
+    K(add_each)(sum, all, EVEN * LANES, n);
+    K(add_each)(sum, x, count, n);
+    return sum;
 }
 
 /* The same of `count` elements in whole pixels, of which several or one make 256 bytes: those are summed in registers, and
