@@ -64,6 +64,32 @@ def test_bit_equal_at_any_thread_count():
                 np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("rows", [13, 14, 15, 200])
+@pytest.mark.parametrize("room", [1024, 2048, 2056])
+def test_a_product_of_long_rows(rows, room, rng):
+    """Of several passes over k, with rows of a in one set of the caches or in many, and one b for a batch."""
+    a, b = rng.standard_normal((2, rows, room), np.float32)[:, :, : room - 8], rng.standard_normal((room - 8, 170), np.float32)
+    c = np.full((2, rows, 170), np.nan, np.float32)
+    linear.gemm_batched(c, a, np.broadcast_to(b, (2, *b.shape)), 0.5)
+    np.testing.assert_allclose(c, 0.5 * (a.astype(np.float64) @ b), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 48])
+def test_each_piece_is_taken_once(parts):
+    from nnrt._numba import gate
+
+    pieces = 101
+    numbers = np.zeros(gate.NUMBERS // 8, np.int64)
+    ranges = [range(pieces * part // parts, pieces * (part + 1) // parts) for part in range(parts)]
+    found = [[gate.mine(numbers.ctypes.data, parts, part, pieces) for _ in own] for part, own in enumerate(ranges[:-1])]
+    assert found == [list(own) for own in ranges[:-1]]
+    assert (numbers[:16] == 0).all()  # there kernels count
+    last = ranges[-1]  # it is left to the first thread, which takes it from its end on
+    taken = [gate.mine(numbers.ctypes.data, parts, 0, pieces) for _ in last]
+    assert taken == list(last if parts == 1 else reversed(last))
+    assert gate.mine(numbers.ctypes.data, parts, parts - 1, pieces) == -1
+
+
 HALF = {
     "unary": lambda x, y: nnrt.digamma(x) * nnrt.erf(x),
     "activation": lambda x, y: F.glu(F.gelu(x)),

@@ -26,8 +26,11 @@ OPEN = 1 << 32
 POLITE = 20000
 # Nanoseconds until a helper on the caller's core looks for another once more.
 LOOK_AGAIN = 2000000
-# Bytes of numbers for a kernel to count in.
-NUMBERS = 256
+# Bytes of numbers for a kernel to count in. In the upper three fourths `mine` counts, for PARTS threads at most: words of
+# neighbours lie in different pairs of lines.
+NUMBERS, PARTS = 512, 48
+# Of such a word the lower half counts pieces taken from the front, the upper half those from the back.
+BACK = 1 << 32
 
 POSIX, LINUX = os.name == "posix", sys.platform == "linux"
 _i64, _i32, _byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
@@ -137,6 +140,22 @@ def reach(address, least):
         turns += 1
         if turns % 512 == 0:
             give_way()
+
+
+@jit
+def mine(numbers, parts, me, pieces):
+    """The next piece for thread `me`, -1 if none is left. Each of so many threads has a range of the pieces, the same in every
+    call, so that it meets what it wrote; one that is through takes the others' last ones."""
+    for i in range(parts):
+        part = (me + i) % parts
+        first, word = pieces * part // parts, numbers + 128 + part % 3 * 128 + part // 3 * 8
+        own = pieces * (part + 1) // parts - first
+        seen = read(word)
+        while seen % BACK + seen // BACK < own:
+            if swap(word, seen, seen + (BACK if i else 1)):
+                return first + (own - 1 - seen // BACK if i else seen % BACK)
+            seen = read(word)
+    return -1
 
 
 # ---- the caller ----

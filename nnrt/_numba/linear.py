@@ -1,11 +1,13 @@
 """Matrix products in Numba. See nnrt._ref.linear for what each computes.
 
-b is packed into panels of two vectors, a is read in rows, of a copy where its own would compete for the caches;
-then tiles of c are summed in registers (native.tile). Threads take first pieces to copy, then blocks of tiles, by
-number; how the work is cut depends on the shape alone. Everything but alpha a b is left to ufuncs before and after.
+c is cut into strips of columns, and these into blocks of rows. A thread packs the part of b under its strip into panels of two
+vectors, in memory of its own, and keeps it for all blocks of the strip that it takes: no line of it passes from core to core.
+a is read in rows, of a copy where its own would compete for the caches; then tiles of c are summed in registers (native.tile).
+How the work is cut depends on the shape alone. Everything but alpha a b is left to ufuncs before and after.
 """
 
 import threading
+from functools import lru_cache
 
 import numpy as np
 from numba import types
@@ -15,25 +17,23 @@ from nnrt._ref.linear import ACTIVATIONS, _check
 from . import activation as functions
 from . import reduce, threads, unary
 from .compiled import array, jit, shared, typed
-from .gate import reach
-from .native import MR, TURN, VECTOR, address, count, load, move, stack, store, tile, turn
+from .gate import PARTS, mine, reach
+from .native import LOW, MR, TURN, VECTOR, address, count, load, move, stack, store, tile, turn
 
-# A panel of b this deep and HIGH tiles of a stay in L2, which keeps up with the tile: 14 bytes a cycle. A quarter
-# of it, for L1, was 2 to 6% slower: c is visited more often.
-DEPTH_BYTES, HIGH = 4096, 16
+# Bytes of k in one pass, for which c is visited once, and of a block of rows of a, which stays in L2 beside a strip of so many
+# panels of b.
+DEPTH_BYTES, BLOCK_BYTES = 4096, 256 << 10
+STRIP = 4
 # Multiply-adds of a block, and those below which a second thread costs more than it brings: 192 square takes as long
 # with it.
 TASK_MACS, THREAD_MACS = 1 << 18, 1 << 23
 # Multiply-adds that take as long as reading or packing an element of b.
 READ_MACS = 16
-# Blocks of c, small enough that the last one keeps nobody waiting: 90 us each at 512. Of 72 each met too many new
-# lines.
+# Blocks of c where there is work enough, so that the last one keeps nobody waiting.
 TASKS = 32
-# Rows of a so many bytes apart, or a multiple, compete for a set of the caches: 6% at 1024, and more where a core is
-# shared.
-APART = 1024
-# Tiles of rows from which c is cut into strips of rows first, below into strips of columns.
-MANY = 24
+# Rows of a so many bytes apart, or a multiple, compete for a set of the caches: tiles of fewer rows do where there are such,
+# else a is copied, 6% at 1024, and more where a core is shared.
+APART = 4096 if LOW < MR else 1024
 # Tiles of a and panels of b copied at a time.
 GROUP_A, GROUP_B = 16, 8
 # Scratch up to this size is kept by each thread: fresh pages cost a twentieth of a product of 512.
@@ -89,82 +89,84 @@ def _panels(one, size, to, source, k, lines, k_step, line_step):
 @shared(
     lambda T: [
         T, types.boolean, array(T, 3), array(T, 3), array(T, 3), array(T, 1),
-        array(types.uint8, 1), types.intp, types.intp, types.intp,
+        array(types.uint8, 1), types.boolean, types.intp, types.intp, types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
-def _product(alpha, fresh, c, a, b, packed, memory, depth, rows, cols, numbers):
+def _product(alpha, fresh, c, a, b, packed, memory, in_place, high, depth, rows, cols, parts, numbers):
     """c (+)= alpha a b: this thread's share.
 
-    packed: the panels of b, or empty; others are made in memory. rows, cols: how many blocks a matrix c is
-    cut into. numbers: the next group to copy, groups copied, the next block.
+    packed: the panels of b, or empty; others are made in memory. in_place: tiles of a are read where they lie, the last one
+    beginning early enough to be whole. high: rows of a tile. rows, cols: how many blocks a matrix c is cut into. numbers: the
+    next group to copy, threads here, and 64 bytes on groups copied; see gate.mine.
     """
     batch, m, n = c.shape
     k, size = a.shape[2], a.itemsize
     c_batch, c_row, _ = c.strides
     a_batch, a_row, a_col = a.strides
     b_batch, b_row, b_col = b.strides
-    a_count, b_count = batch if a_batch else 1, batch if b_batch else 1
     nr = 2 * VECTOR // size
-    down, across = (m + MR - 1) // MR, (n + nr - 1) // nr
-    kept = m // MR if a_col == size and a_row % APART else 0  # tiles of a that are read where they lie
+    down, across = (m + high - 1) // high, (n + nr - 1) // nr
+    a_count = 0 if in_place else batch if a_batch else 1
     copied_row, panel = _row(k * size), k * nr * size
-    copied = (down - kept) * MR * copied_row
+    copied = 0 if in_place else down * high * copied_row
     to_a = (address(memory) + 63) // 64 * 64
-    to_b = to_a + a_count * copied
-    groups_a, groups_b = (down - kept + GROUP_A - 1) // GROUP_A, (across + GROUP_B - 1) // GROUP_B
-    if packed.size:
-        to_b, groups_b = address(packed), 0
-    packs = a_count * groups_a + b_count * groups_b
+    groups = (down + GROUP_A - 1) // GROUP_A
     while True:
         t = count(numbers, 1)
-        if t >= packs:
+        if t >= a_count * groups:
             break
-        if t < a_count * groups_a:
-            i, line = t // groups_a, t % groups_a * GROUP_A * MR
-            to, source = to_a + i * copied + line * copied_row, address(a) + i * a_batch + (kept * MR + line) * a_row
-            _copy(alpha, size, to, copied_row, source, min(GROUP_A * MR, m - kept * MR - line), k, a_row, a_col)
-        else:
-            t -= a_count * groups_a
-            i, u = t // groups_b, t % groups_b * GROUP_B
-            to, source = to_b + (i * across + u) * panel, address(b) + i * b_batch + u * nr * b_col
-            _panels(alpha, size, to, source, k, min(GROUP_B * nr, n - u * nr), b_row, b_col)
+        i, line = t // groups, t % groups * GROUP_A * high
+        to, source = to_a + i * copied + line * copied_row, address(a) + i * a_batch + line * a_row
+        _copy(alpha, size, to, copied_row, source, min(GROUP_A * high, m - line), k, a_row, a_col)
         count(numbers + 64, 1)
-    reach(numbers + 64, packs)  # at most another thread's last group
-    edge = stack(alpha)
-    blocks = batch * rows * cols
+    reach(numbers + 64, a_count * groups)  # at most another thread's last group
+    me, wide, last = count(numbers + 8, 1), (across + cols - 1) // cols, -1
+    own, edge = to_a + a_count * copied + me * wide * panel, stack(alpha)
     while True:
-        t = count(numbers + 128, 1)
-        if t >= blocks:
+        t = mine(numbers, parts, me, batch * rows * cols)
+        if t < 0:
             break
-        i, row, col = t // (rows * cols), t // cols % rows, t % cols
-        top, left = row * down // rows, col * across // cols
-        from_a, from_copy, from_b = address(a) + i * a_batch, to_a + i % a_count * copied, to_b + i % b_count * across * panel
+        row, i = t % rows, t // rows
+        if b_batch or packed.size:
+            i, col = i // cols, i % cols
+        else:  # all blocks of a strip of the one b, then the next strip
+            i, col = i % batch, i // batch
+        top, left, bottom, right = row * down // rows, col * across // cols, (row + 1) * down // rows, (col + 1) * across // cols
+        strip = (i if b_batch else 0) * cols + col
+        from_b = own
+        if packed.size:
+            from_b = address(packed) + ((i if b_batch else 0) * across + left) * panel
+        elif strip != last:
+            source = address(b) + i * b_batch + left * nr * b_col
+            _panels(alpha, size, own, source, k, min(right * nr, n) - left * nr, b_row, b_col)
+            last = strip
+        from_a, step_a = address(a) + i * a_batch, a_row
+        if not in_place:
+            from_a, step_a = to_a + (i * copied if a_batch else 0), copied_row
         for p in range(0, k, depth):
             deep, first = min(depth, k - p), fresh and p == 0
             share = deep // TURN * 64
-            for v in range(left, (col + 1) * across // cols):
-                at_b, width = from_b + v * panel + p * nr * size, min(nr, n - v * nr)
-                for u in range(top, (row + 1) * down // rows):
-                    at_a, step_a = from_a + u * MR * a_row, a_row
-                    if u >= kept:
-                        at_a, step_a = from_copy + (u - kept) * MR * copied_row, copied_row
-                    at_a += p * size
-                    lines = min(MR, m - u * MR)
-                    at_c = address(c) + i * c_batch + u * MR * c_row + v * nr * size
-                    whole = lines == MR and width == nr
+            for v in range(left, right):
+                at_b, width = from_b + (v - left) * panel + p * nr * size, min(nr, n - v * nr)
+                for u in range(top, bottom):
+                    lines = min(high, m - u * high)
+                    skipped = high - lines if in_place else 0  # rows of the tile before
+                    at_a = from_a + (u * high - skipped) * step_a + p * size
+                    at_c = address(c) + i * c_batch + u * high * c_row + v * nr * size
+                    whole = lines == high and width == nr
                     to, step = (at_c, c_row) if whole else (edge, nr * size)
                     # of the rows below, when they are new, or of the next panel
                     ahead, ahead_step = at_b + panel + (u - top) * share, 64
                     if v == left:
-                        ahead, ahead_step = at_a + MR * step_a, MR * size * TURN
+                        ahead, ahead_step = at_a + high * step_a, high * size * TURN
                     elif (u - top) * share >= deep * nr * size:
                         ahead, ahead_step = at_b, 0
-                    tile(alpha, MR, to, step, at_a, step_a, at_b, deep, first or not whole, ahead, ahead_step)
+                    tile(alpha, high, to, step, at_a, step_a, at_b, deep, first or not whole, ahead, ahead_step)
                     if whole:
                         continue
                     for y in range(lines):
                         for x in range(width):
-                            s = load(alpha, edge, (y * nr + x) * size)
+                            s = load(alpha, edge, ((skipped + y) * nr + x) * size)
                             if not first:
                                 s += load(alpha, at_c, y * c_row + x * size)
                             store(alpha, s, at_c, y * c_row + x * size)
@@ -223,25 +225,37 @@ def _activate(c, activation):
         getattr(unary if activation in ("tanh", "sigmoid") else functions, activation)(c, c)
 
 
+@lru_cache(1024)
+def _plan(batch, m, n, k, size, a_row, a_col, packed, count):
+    """How `count` threads at most make such a product: bytes of scratch, threads, and what _product wants from in_place on."""
+    depth = -(-k // -(-k // (DEPTH_BYTES // size)))
+    nr = 2 * VECTOR // size
+    in_place = a_col == size and m >= MR and (LOW < MR or a_row % APART != 0)
+    high = LOW if in_place and a_row % APART == 0 else MR
+    down, across = -(-m // high), -(-n // nr)
+    cols = -(-across // STRIP)
+    cols += cols > 1 and cols % 2  # two threads share an even number
+    rows = min(down, -(-down // max(1, BLOCK_BYTES // (high * depth * size))))
+    macs, parts = batch * m * n * k, 1
+    if macs + batch * k * n * READ_MACS >= THREAD_MACS:
+        rows = min(down, max(rows, round(min(macs // TASK_MACS, TASKS) / (batch * cols))))
+        parts = min(count, batch * rows * cols, PARTS)
+    copied = 0 if in_place else batch * down * high * (k * size + 128)  # at most
+    panels = 0 if packed else parts * -(-across // cols) * nr * k * size
+    return copied + panels + 64, parts, in_place, high, depth, rows, cols
+
+
 def _tiles(c, a, b, packed, alpha, fresh):
     """c (+)= alpha a b for [batch, rows, columns]; b or, unless empty, its panels."""
-    size = c.itemsize
-    (batch, m, n), k = c.shape, a.shape[2]
-    nr = 2 * VECTOR // size
-    down, across = -(-m // MR), -(-n // nr)
-    macs = batch * m * n * k
-    want = max(1, min(macs // TASK_MACS // batch, TASKS))
-    if down >= MANY:
-        rows = -(-down // (4 * HIGH)) * 4
-        cols = min(across, -(-want // rows))
-    else:
-        cols = min(across, want)
-        rows = min(down, -(-want // cols))
-    depth = -(-k // -(-k // (DEPTH_BYTES // size)))
-    copied = down * MR * (k * size + 128)  # at most
-    memory = _take(batch * (copied + across * nr * k * size) + 64)
-    shares = batch * rows * cols if macs + batch * k * n * READ_MACS >= THREAD_MACS else 1
-    threads.together(_product[c.dtype], shares, alpha, fresh, c, a, b, packed, memory, depth, rows, cols)
+    k, size = a.shape[2], c.itemsize
+    bytes, parts, *plan = _plan(*c.shape, k, size, *a.strides[1:], packed.size > 0, threads.count())
+    depth = plan[2]
+    if depth < k and not packed.size:  # one after the other, so that a strip's panels stay in L2
+        for p in range(0, k, depth):
+            _tiles(c, a[:, :, p : p + depth], b[:, p : p + depth], packed, alpha, fresh and p == 0)
+        return
+    memory = _take(bytes)
+    threads.together(_product[c.dtype], parts, alpha, fresh, c, a, b, packed, memory, *plan, parts)
     _give(memory)
 
 

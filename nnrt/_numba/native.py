@@ -260,7 +260,9 @@ def _tile(*heights, packed=False):
     return tile
 
 
-tile = _tile(MR)
+# Rows of a tile of an a whose rows lie a multiple of 4 kB apart, all in one set of L1: 14 find no room in its 12 lines.
+LOW = min(MR, 10)
+tile = _tile(*sorted({MR, LOW}, reverse=True))
 # Rows that are no multiple of MR are shared out among tiles of about the same height, not all of which there are.
 strip = _tile(*((MR, 12, 10, 8, 4) if MR == 14 else (MR, MR - 1)))
 # A panel's rows are 4 to 32: eight at a time leave nothing over.
