@@ -306,7 +306,7 @@ const nnrt_reduce_table NNRT_SYM(reduce) = {
     static void K(name)(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         const args_t *p = args;                                                   \
-        static const REAL none[NNRT_REDUCE_COLS];                                 \
+        static REAL none[NNRT_REDUCE_COLS]; /* zeros; const they would be in the file */ \
         double total[NNRT_REDUCE_COLS];                                           \
         int64_t stop = units_end(p, end), n = p->n;                               \
         void (*const rows)(const args_t *, int64_t, int64_t) = ROWS;              \

@@ -7,7 +7,7 @@
 #include "scan.h"
 #include "vmath.h"
 
-static const double zeros[NNRT_SCAN_BLOCK];
+static double zeros[NNRT_SCAN_BLOCK]; /* const they would be in the file */
 
 /* A step t of a unit: n columns from `at` of a row, its place among the states, the first step of its chunk; the
  * step that comes next, or t. */

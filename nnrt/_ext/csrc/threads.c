@@ -60,7 +60,7 @@ static struct {
     int64_t spin_ns;
     int cores; /* this process may use; more threads than that do not spin */
     int64_t looked; /* when a worker on the launcher's core last looked for another; atomic */
-} pool = {.threads = 1, .spin_ns = 500000, .core = -1, .cores = 1};
+} pool; /* made by set_up: 32 kB that the file need not hold */
 
 static __thread int inside; /* a launch on the pool: further ones are serial */
 
@@ -292,6 +292,9 @@ static void in_child(void)
 
 __attribute__((constructor)) static void set_up(void)
 {
+    pool.threads = pool.cores = 1;
+    pool.spin_ns = 500000;
+    pool.core = -1;
     in_child();
     pthread_atfork(NULL, NULL, in_child);
 #ifdef __linux__
