@@ -4,7 +4,8 @@ import importlib as _importlib
 from math import e, inf, nan, pi
 
 from ._version import __version__
-from .tensor import Tensor  # first: the ops need the class
+from . import _ext as _ext  # first: it finds the compiled modules
+from .tensor import Tensor  # then: the ops need the class
 from . import autograd, config, memory
 from .config import get_num_threads, set_num_threads
 from .autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled

@@ -17,6 +17,7 @@ import pytest
 from nnrt import config
 
 runtime = pytest.importorskip("nnrt._ext.runtime", reason="the extension is not built")
+from nnrt._ext import COMPILED  # noqa: E402
 from nnrt._ext import random as kernels  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -263,6 +264,15 @@ def test_grad_mode_belongs_to_the_thread():
         assert seen == [True] and runtime.grad_enabled() is False
     finally:
         assert runtime.set_grad_enabled(True) is False
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_what_is_compiled_is_found_in_the_library(name):
+    module = importlib.import_module(name)
+    assert module.__name__ == module.__spec__.name == name and module.__package__ == name.rpartition(".")[0]
+    assert module.__file__ == module.__spec__.origin == runtime.__file__
+    compiled = [f for f in vars(module).values() if type(f).__name__ == "cython_function_or_method"]
+    assert name in {f.__module__ for f in compiled}
 
 
 def functions_of(module):
