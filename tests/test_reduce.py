@@ -35,9 +35,10 @@ def test_float32_sums_are_as_accurate_as_pairwise_ones(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_extremes_find_a_nan_anywhere_and_take_infinities_for_none(backend):
-    x = np.random.default_rng(0).standard_normal((75, 75)).astype(np.float32)
-    nans = np.where(np.eye(75, dtype=bool), np.float32(np.nan), x)
+@pytest.mark.parametrize("n", [75, 261])
+def test_extremes_find_a_nan_anywhere_and_take_infinities_for_none(backend, n):
+    x = np.random.default_rng(0).standard_normal((n, n)).astype(np.float32)
+    nans = np.where(np.eye(n, dtype=bool), np.float32(np.nan), x)
     both = np.where(x > 0, np.float32(np.inf), np.float32(-np.inf))
     with registry.using(backend, "ref"):
         for op in (nnrt.amax, nnrt.amin):
@@ -55,6 +56,22 @@ def test_variance_keeps_its_accuracy_under_a_large_offset(backend, shape, axes):
         var, mean = nnrt.var_mean(tensor(x), axes)
     np.testing.assert_allclose(var.numpy(), want, rtol=1e-5)
     np.testing.assert_allclose(mean.numpy(), x.mean(axis=axes, dtype=np.float64), rtol=1e-7)
+
+
+@pytest.mark.parametrize("rows,n", [(1, 192), (5, 192), (4, 257), (3, 1024), (7, 1029), (2, 8193), (1, 100_003)])
+def test_sums_and_extremes_of_rows_do_not_depend_on_where_these_lie(rows, n, rng):
+    x = rng.standard_normal((rows, n)).astype(np.float32)
+    wide, want = x.astype(np.float64), None
+    for at in range(0, 16, 3):  # elements into a line of cache
+        memory = np.full(rows * n + 32, np.nan, np.float32)
+        start = -memory.ctypes.data % 64 // 4 + at
+        here = memory[start : start + rows * n].reshape(rows, n)
+        here[:] = x
+        got = [op(tensor(here), 1).numpy() for op in (nnrt.sum, nnrt.amax, nnrt.amin)]
+        np.testing.assert_allclose(got[0], wide.sum(1), rtol=0, atol=2e-7 * np.abs(wide).sum(1).max())
+        np.testing.assert_array_equal(got[1:], [x.max(1), x.min(1)])
+        want = want or got
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(got, want))
 
 
 @pytest.mark.skipif("cython" not in BACKENDS, reason="numba and ref do not use the pool")

@@ -55,89 +55,158 @@ static inline int64_t times_of(const args_t *p, int64_t rows)
 
 #include <immintrin.h>
 
-/* FAR: 16 kB, beyond what the hardware fetches by itself. LARGE: elements from which
- * on that counts, in cache it costs. */
-enum { FAR = 4096, SUM_RUN = 8192, LARGE = 2 << 20 };
+/* STRETCH: elements that are added up in float, 128 to a lane. AHEAD: 16 kB, beyond what the hardware fetches by
+ * itself, which pays from LARGE elements on. */
+enum { CHAINS = 4, BLOCK = 16 * CHAINS, LEAST = 3 * BLOCK, STRETCH = 8192, AHEAD = 4096, LARGE = 2 << 20 };
+typedef enum { SUM, MAX, MIN } fold;
 
-/* A row in the order of memory: Zen 5 reads it 1.4 times as fast as in four places. Sums run over SUM_RUN elements in
- * float. */
-static double sum_row(const float *x, int64_t n)
+/* Sums come from three places at once, an instruction a line; extremes, which take three, from one, asking ahead. */
+#define STREAMS(f) (f == SUM ? 3 : 1)
+#define EACH(k, count) _Pragma("GCC unroll 8") for (int k = 0; k < (count); k++)
+#define EACH_STREAM(j, f) EACH(j, 3) if (j < STREAMS(f)) /* gcc unrolls what ends at a constant */
+
+INLINE __m512 with(fold f, __m512 v, __m512 s)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n;) {
-        const int64_t stop = n - i < SUM_RUN ? n : i + SUM_RUN;
-        __m512 s[8];
-        for (int k = 0; k < 8; k++)
-            s[k] = _mm512_setzero_ps();
-        for (; i + 128 <= stop; i += 128)
-#pragma GCC unroll 8
-            for (int k = 0; k < 8; k++) {
-                __builtin_prefetch(x + i + 16 * k + FAR);
-                s[k] = _mm512_add_ps(s[k], _mm512_loadu_ps(x + i + 16 * k));
-            }
-        for (; i < stop; i += 16) {
-            const __mmask16 rest = (__mmask16)(stop - i < 16 ? (1u << (stop - i)) - 1 : 0xffff);
-            s[0] = _mm512_add_ps(s[0], _mm512_maskz_loadu_ps(rest, x + i));
-        }
-        i = stop;
-        for (int k = 4; k; k /= 2)
-            for (int j = 0; j < k; j++)
-                s[j] = _mm512_add_ps(s[j], s[j + k]);
-        sum += _mm512_reduce_add_ps(s[0]);
-    }
-    return sum;
+    return f == SUM ? _mm512_add_ps(v, s) : f == MAX ? _mm512_max_ps(v, s) : _mm512_min_ps(v, s);
 }
 
-/* The same for extremes; NaN where there is one. */
-#define BEST_ROW(name, best, START)                                               \
-    static double name##_row(const float *x, int64_t n)                           \
-    {                                                                             \
-        __mmask16 nan = 0;                                                        \
-        int64_t i = 0;                                                            \
-        __m512 s[8];                                                              \
-        for (int k = 0; k < 8; k++)                                               \
-            s[k] = _mm512_set1_ps(START);                                         \
-        for (; i + 128 <= n; i += 128)                                            \
-            EIGHT for (int k = 0; k < 8; k++) {                                   \
-                const __m512 v = _mm512_loadu_ps(x + i + 16 * k);                 \
-                __builtin_prefetch(x + i + 16 * k + FAR);                         \
-                s[k] = _mm512_##best##_ps(v, s[k]);                               \
-                nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);                    \
-            }                                                                     \
-        for (; i < n; i += 16) {                                                  \
-            const __mmask16 rest = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff); \
-            const __m512 v = _mm512_maskz_loadu_ps(rest, x + i);                  \
-            s[0] = _mm512_mask_##best##_ps(s[0], rest, v, s[0]);                  \
-            nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);                        \
-        }                                                                         \
-        for (int k = 1; k < 8; k++)                                               \
-            s[0] = _mm512_##best##_ps(s[k], s[0]);                                \
-        return nan ? NAN : _mm512_reduce_##best##_ps(s[0]);                       \
-    }
-#define EIGHT _Pragma("GCC unroll 8")
-BEST_ROW(amax, max, -INFINITY)
-BEST_ROW(amin, min, INFINITY)
+INLINE double also(fold f, double v, double s)
+{
+    return f == SUM ? s + v : (f == MAX ? v > s : v < s) | (v != v) ? v : s;
+}
 
-#define ROWS(name, FINISH)                                                        \
+INLINE __m512 halves(fold f, __m512 a, __m512 b)
+{
+    return with(f, _mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+
+INLINE __mmask16 nans(const __m512 *v)
+{
+    return _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) | _mm512_cmp_ps_mask(v[2], v[3], _CMP_UNORD_Q);
+}
+
+/* STREAMS rows of BLOCK elements or more. Loads begin at lines of cache, wherever the rows do, and the order of the
+ * additions does not depend on that: the sums of elements BLOCK apart form a ring, which a row enters anywhere, and
+ * opposite elements of a ring are added until one is left. */
+INLINE void together(double *result, const float *const *x, int64_t n, int64_t ahead, fold f)
+{
+    const __m512 none = _mm512_set1_ps(f == SUM ? 0 : f == MAX ? -INFINITY : INFINITY);
+    const float *at[3];
+    int64_t i = BLOCK, off[3], most = 0;
+    __m512 s[3][CHAINS], v[CHAINS];
+    __mmask16 nan[3];
+    EACH_STREAM(j, f) {
+        off[j] = (int64_t)((uintptr_t)x[j] % 64 / sizeof(float));
+        most = off[j] > most ? off[j] : most;
+        at[j] = x[j] - off[j];
+        s[j][0] = _mm512_mask_loadu_ps(none, (__mmask16)(0xffff << off[j]), at[j]);
+        EACH(k, CHAINS - 1)
+            s[j][k + 1] = _mm512_loadu_ps(at[j] + 16 * (k + 1));
+        nan[j] = nans(s[j]);
+        EACH(k, CHAINS)
+            if (f != SUM)
+                __builtin_prefetch(at[j] + 16 * k + ahead);
+    }
+    for (; i + BLOCK <= n; i += BLOCK)
+        EACH_STREAM(j, f) {
+            EACH(k, CHAINS) {
+                if (f != SUM)
+                    __builtin_prefetch(at[j] + i + 16 * k + ahead);
+                v[k] = _mm512_loadu_ps(at[j] + i + 16 * k);
+                s[j][k] = with(f, v[k], s[j][k]);
+            }
+            nan[j] |= nans(v);
+        }
+    for (; i < n + most; i += BLOCK)
+        EACH(k, CHAINS) {
+            if (i + 16 * k >= n + most)
+                break;
+            EACH_STREAM(j, f) {
+                const int64_t left = n + off[j] - i - 16 * k;
+                const __mmask16 some = (__mmask16)(left > 15 ? 0xffff : left < 0 ? 0 : (1 << left) - 1);
+                v[0] = _mm512_mask_loadu_ps(none, some, at[j] + i + 16 * k);
+                s[j][k] = with(f, v[0], s[j][k]);
+                nan[j] |= _mm512_cmp_ps_mask(v[0], v[0], _CMP_UNORD_Q);
+            }
+        }
+    EACH_STREAM(j, f)
+        s[j][0] = with(f, with(f, s[j][0], s[j][2]), with(f, s[j][1], s[j][3]));
+    __m512 a = halves(f, s[0][0], s[STREAMS(f) / 2][0]), b = halves(f, s[STREAMS(f) - 1][0], s[STREAMS(f) - 1][0]);
+    a = with(f, _mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    a = with(f, a, _mm512_permute_ps(a, 0x4e));
+    a = with(f, a, _mm512_permute_ps(a, 0xb1));
+    EACH_STREAM(j, f)
+        result[j] = f != SUM && nan[j] ? NAN : a[4 * j];
+}
+
+typedef void together_fn(double *, const float *const *, int64_t, int64_t);
+
+/* One row, in as many places. */
+INLINE double row(const float *x, int64_t n, int64_t ahead, fold f, together_fn *all)
+{
+    const int64_t far = n < LEAST ? 0 : n / STREAMS(f);
+    double s = f == SUM ? 0 : f == MAX ? -INFINITY : INFINITY, part[3];
+    for (int64_t i = 0, stop; i < far; i = stop) {
+        const float *from[3];
+        stop = far - i < STRETCH + BLOCK ? far : i + STRETCH;
+        EACH_STREAM(j, f)
+            from[j] = x + j * far + i;
+        all(part, from, stop - i, ahead);
+        EACH_STREAM(j, f)
+            s = also(f, part[j], s);
+    }
+    for (int64_t i = STREAMS(f) * far; i < n; i++)
+        s = also(f, x[i], s);
+    return s;
+}
+
+/* Units first..stop-1. Which way a row goes depends on shapes alone. */
+INLINE void rows(const args_t *p, int64_t first, int64_t stop, fold f, together_fn *all)
+{
+    const int64_t n = p->n, ahead = p->outer * n < LARGE ? 0 : AHEAD;
+    const float *x = p->x;
+    float *y = p->y;
+    if (p->outer < STREAMS(f) || n > STRETCH) {
+        for (; first < stop; first++) {
+            const unit_t t = unit_of(p, first);
+            const double s = row(x + t.o * n + t.row, t.rows, ahead, f, all);
+            if (p->parts > 1)
+                p->partial[t.o * p->parts + t.part] = s;
+            else
+                y[t.o] = (float)(f == SUM ? s / p->divisor : s);
+        }
+        return;
+    }
+    for (const int64_t far = (stop - first + STREAMS(f) - 1) / STREAMS(f), end = first + far; first < end; first++) {
+        const float *from[3];
+        double s[3];
+        int64_t to[3];
+        EACH_STREAM(j, f) {
+            to[j] = first + j * far < stop ? first + j * far : stop - 1;
+            from[j] = x + to[j] * n;
+        }
+        all(s, from, n, ahead);
+        EACH_STREAM(j, f)
+            y[to[j]] = (float)(f == SUM ? s[j] / p->divisor : s[j]);
+    }
+}
+
+#define ROWS(name, F)                                                             \
+    static __attribute__((noinline)) void name##_together(double *s, const float *const *x, int64_t n, int64_t ahead) \
+    {                                                                             \
+        together(s, x, n, ahead, F);                                              \
+    }                                                                             \
     static void name##_f32(const void *args, int64_t begin, int64_t end, void *scratch) \
     {                                                                             \
         const args_t *p = args;                                                   \
-        if (p->inner != 1 || p->n < NNRT_REDUCE_SHORT || p->outer * p->n < LARGE) { \
+        if (p->inner == 1 && p->n >= LEAST)                                       \
+            rows(p, begin * p->group, units_end(p, end), F, name##_together);     \
+        else                                                                      \
             nnrt_reduce_avx2.name[NNRT_F32].fn(args, begin, end, scratch);        \
-            return;                                                               \
-        }                                                                         \
-        for (int64_t u = begin * p->group, stop = units_end(p, end); u < stop; u++) { \
-            const unit_t t = unit_of(p, u);                                       \
-            const double s = name##_row((const float *)p->x + t.o * p->n + t.row, t.rows); \
-            if (p->parts > 1)                                                     \
-                p->partial[t.o * p->parts + t.part] = s;                          \
-            else                                                                  \
-                ((float *)p->y)[t.o] = (float)(FINISH);                           \
-        }                                                                         \
     }
-ROWS(sum, s / p->divisor)
-ROWS(amax, s)
-ROWS(amin, s)
+ROWS(sum, SUM)
+ROWS(amax, MAX)
+ROWS(amin, MIN)
 
 #define ENTRY(name) .name = {{"reduce/" #name "/f32/avx512", name##_f32}}
 const nnrt_reduce_table NNRT_SYM(reduce) = {ENTRY(sum), ENTRY(amax), ENTRY(amin)};
