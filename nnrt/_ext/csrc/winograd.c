@@ -141,13 +141,15 @@ typedef struct {
     int64_t group, o0, o1, c0, c1, width; /* of a phase in s */
     const char *soon; /* what will be read from memory, so many lines of it with each matrix */
     int64_t lines;
+    const char *to; /* its dw: rows of `run` bytes, so far from one to the next; asked for meanwhile */
+    int64_t run, row;
 } K(block);
 
 INLINE K(block) K(block_of)(const nnrt_winograd_args *p, int64_t t)
 {
     const int64_t wide = p->panels * NR, down = CEIL(p->o, p->rows), across = CEIL(p->c, wide);
     const int64_t o = t / across % down * p->rows, c = t % across * wide, c1 = MIN(c + wide, p->c);
-    return (K(block)){t / across / down, o, MIN(o + p->rows, p->o), c, c1, CEIL(c1 - c, NR) * NR, NULL, 0};
+    return (K(block)){t / across / down, o, MIN(o + p->rows, p->o), c, c1, CEIL(c1 - c, NR) * NR, NULL, 0, NULL, 0, 0};
 }
 
 /* s += q^T v over these tiles, matrices e0..e1. */
@@ -155,7 +157,10 @@ static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(bloc
 {
     const int64_t phases = p->step * p->step;
     nnrt_tail tail = {.alpha = 1, .beta = 1, .src_row = p->s_row, .line = NR * sizeof(REAL)};
-    for (int64_t e = e0; e < e1; e++) {
+    const int64_t products = (e1 - e0) * phases * CEIL(w.o1 - w.o0, NR) * (w.width / NR);
+    const int64_t lines = CEIL((w.o1 - w.o0) * w.run, 64 * products);
+    const char *out = w.to, *end = out + w.run;
+    for (int64_t e = e0, left = w.to ? w.o1 - w.o0 : 0; e < e1; e++) {
         for (int64_t i = 0; i < w.lines; i++, w.soon += 64)
             __builtin_prefetch(w.soon, 0, 2);
         const REAL *v = (const REAL *)p->v + e * p->v_step + w.group * phases * p->v_set;
@@ -170,6 +175,11 @@ static __attribute__((noinline)) void K(sum)(const nnrt_winograd_args *p, K(bloc
                     if (c + NR >= w.c1 && phase + 1 == phases)
                         next = o + NR < w.o1 ? q + (o / NR + 1) * p->q_panel : first + p->v_step;
                     tail.ahead = (const char *)next;
+                    for (int64_t i = 0; i < lines && left > 0; i++) {
+                        __builtin_prefetch(out, 1);
+                        if ((out += 64) >= end)
+                            end += w.row, out = end - w.run, left--;
+                    }
                     for (int64_t k = 0, i = 0, rows; k < count; k++, i += rows, tail.ahead = NULL) {
                         REAL *to = s + e * p->s_step + (o - w.o0 + i) * p->s_row + phase * w.width + c - w.c0;
                         rows = high / count + (k < high % count);
@@ -218,7 +228,7 @@ COLD static REAL *K(sum_near)(const nnrt_winograd_args *p, int64_t part, REAL *r
             const K(image) dy = {(const REAL *)p->y + group * p->c + i * NR, p->oh, p->ow, n, p->y_pixel, 0, 0, 1, 1,
                                  NR, 0, 0, p->v_step, totals ? totals + i * NR : NULL};
             of_dy(p, &dy, t, next, q, room);
-            K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR, soon, lines}, s + i * p->s_block, 0, squares);
+            K(sum)(&a, (K(block)){0, 0, p->o, 0, n, NR, soon, lines, NULL, 0, 0}, s + i * p->s_block, 0, squares);
             soon += 64 * lines * squares;
         }
     }

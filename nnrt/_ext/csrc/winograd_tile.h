@@ -188,9 +188,13 @@ COLD static void F(sum)(const void *args, int64_t begin, int64_t end, void *scra
                 F(put)(p, K(block_of)(p, t * blocks + i), s + i * p->s_block);
             continue;
         }
-        const K(block) w = K(block_of)(p, t / pieces);
+        K(block) w = K(block_of)(p, t / pieces);
         const int64_t e = t % pieces * p->squares;
         REAL *s = p->s ? (REAL *)p->s + t / pieces * p->s_block : (REAL *)scratch;
+        if (p->complete) {
+            w.to = (const char *)((REAL *)p->dw + ((w.group * p->o + w.o0) * p->c + w.c0) * TAPS);
+            w.run = (w.c1 - w.c0) * TAPS * sizeof(REAL), w.row = p->c * TAPS * sizeof(REAL);
+        }
         K(sum)(p, w, s, e, MIN(e + p->squares, KS * KS));
         if (p->complete)
             F(put)(p, w, s);
