@@ -46,6 +46,7 @@ cdef extern from "winograd.h" nogil:
         int32_t soon
         int32_t relu, past
         int64_t first, last, block, group, chunk
+        int32_t by_columns
         void *v
         void *q
         int64_t v_row, v_step, v_panel, v_set, v_pass, q_step, q_panel, q_set, m_row, m_step
@@ -68,6 +69,9 @@ cdef extern from "stream.h" nogil:
         NNRT_STREAM_BYTES
 
 cdef const nnrt_winograd_table *table = nnrt_winograd(isa_level())
+# The filter transformed last, until it is used: threads then go on with the columns that they made. It decides the order of
+# tasks alone, not what they compute.
+cdef const void *made = NULL
 
 # Rows of the k² matrices that a task works on at a time (48 tiles of 4), and columns of the products it holds.
 # From 24 to 64 tiles and from 16 to 64 columns all shapes measured (32 to 256 channels, 14 to 112 pixels) stay
@@ -169,9 +173,11 @@ cdef int transform(ndarray u, ndarray w, const nnrt_winograd_ops *ops, int64_t p
                    int64_t groups=1) except -1:
     cdef nnrt_winograd_filter p
     cdef int dtype = fill_filter(&p, w, phases, k2, backward, groups), rc
+    global made
     if p.depth * p.columns == 0:
         return 0
     p.u, p.u_group = PyArray_DATA(u), PyArray_SIZE(u) // groups
+    made = p.u
     with nogil:
         rc = launch_filter(&p, ops, groups, dtype)
     if rc != 0:
@@ -219,10 +225,13 @@ def conv(ndarray y not None, ndarray x not None, ndarray u not None, ndarray b, 
 cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int64_t k2, ndarray y, ndarray u, ndarray b,
              ndarray residual, activation, bint backward=False) except -1:
     # u: transformed, or the filter itself.
+    global made
+    cdef bint fresh = PyArray_DATA(u) == made
     cdef nnrt_winograd_filter f
     cdef nnrt_gemm act
     cdef int code = ACTIVATIONS.index(activation), rc
     cdef int64_t size = 4 if dtype == NNRT_F32 else 8
+    made = NULL
     if p.last * p.o == 0:
         return 0
     p.u, p.u_pass = PyArray_DATA(u), k2 * panels(p.depth, p.o, size)
@@ -246,7 +255,7 @@ cdef int run(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int dtype, int
         elif p.filter != NULL:
             rc = launch_once(p, &f, ops, k2, size)
         else:
-            rc = launch_conv(p, ops, k2, size)
+            rc = launch_conv(p, ops, k2, size, fresh)
         if rc == 0 and code > NNRT_ACT_RELU:
             memset(&act, 0, sizeof(act))
             act.batch, act.splits, act.m, act.n, act.c, act.c_row = 1, 1, p.n * p.oh * p.ow, p.y_pixel, p.y, p.y_pixel
@@ -282,7 +291,7 @@ cdef int launch_once(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_
         rc = launch_filter(f, ops, p.groups, NNRT_F32 if size == 4 else NNRT_F64)
         p.u, p.filter = f.u, NULL
         if rc == 0:
-            rc = launch_conv(p, ops, k2, size)
+            rc = launch_conv(p, ops, k2, size, True)
         give(f.u, bytes)
         return rc
     p.block = p.last
@@ -309,7 +318,9 @@ cdef int launch_once(nnrt_winograd_args *p, nnrt_winograd_filter *f, const nnrt_
     return rc
 
 
-cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size) noexcept nogil:
+cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_t k2, int64_t size,
+                     bint fresh) noexcept nogil:
+    # fresh: u was made just now, by threads that each made some of its columns.
     cdef int64_t tasks, bytes
     cdef nnrt_winograd_args first
     cdef int rc
@@ -318,7 +329,8 @@ cdef int launch_conv(nnrt_winograd_args *p, const nnrt_winograd_ops *ops, int64_
     bytes = k2 * p.v_step * size
     if p.group >= p.o or p.spread > 1:
         return launch_nogil(&ops.conv, p, tasks)
-    # v is made before: its columns are shared out.
+    # v is made before: its columns are shared out. Each thread goes on with what it made of u or v, whichever is larger.
+    p.by_columns = fresh and p.u_pass > k2 * p.v_step
     p.v = take(bytes)
     if p.v == NULL:
         return -1

@@ -296,14 +296,16 @@ static void K(filter)(const nnrt_winograd_filter *p, int64_t begin, int64_t end,
 static void K(conv)(const nnrt_winograd_args *p, int64_t begin, int64_t end, REAL *m, int64_t side, int64_t count,
                     K(transform_input) transform, K(transform_output) finish, K(transform_filter) prepare)
 {
-    const int64_t squares = side * side, groups = CEIL(p->o, p->group), tasks = CEIL(p->last, p->block) * groups;
-    const int64_t all = p->spread * p->spread;
+    const int64_t squares = side * side, groups = CEIL(p->o, p->group), blocks = CEIL(p->last, p->block);
+    const int64_t tasks = blocks * groups, all = p->spread * p->spread;
     REAL *room = m + squares * p->m_step, *own = room + side * MAX(MAX(p->depth, p->x_pixel), side * VL);
     for (int64_t t = begin; t < end; t++) {
         /* groups, whose pixels share lines and pages, follow one another */
         const int64_t set = t % p->groups, s = t / p->groups;
-        const int64_t t0 = s % tasks / groups * p->block, t1 = MIN(t0 + p->block, p->last);
-        const int64_t o = s % groups * p->group, last = MIN(o + p->group, p->o);
+        const int64_t block = p->by_columns ? s % blocks : s % tasks / groups;
+        const int64_t part = p->by_columns ? s / blocks : s % groups;
+        const int64_t t0 = block * p->block, t1 = MIN(t0 + p->block, p->last);
+        const int64_t o = part * p->group, last = MIN(o + p->group, p->o);
         const REAL *u = (const REAL *)p->u + set * p->u_pass;
         int64_t u_pass = p->u_pass, from = o, pass = s / tasks, end_pass = pass + 1;
         REAL *near = own;

@@ -58,6 +58,7 @@ typedef struct {
     int64_t first, last; /* tiles of this launch; of conv: all */
     int64_t block;       /* tiles that are transformed at a time; along rows alone: rows of y per task */
     int64_t group;       /* columns of y per task; groups */
+    int32_t by_columns;  /* of conv with a v that tasks share: those of the same columns follow one another */
     int64_t chunk;       /* columns of y whose products are held at a time */
     void *v, *q;         /* of filter_backward; of conv: v that tasks share, NULL where each has its own as scratch */
     int64_t v_row, v_step, v_panel, v_set, v_pass; /* set: from group to group, phase to phase */
