@@ -140,6 +140,38 @@ def test_a_huge_stride_takes_the_first_output():
     np.testing.assert_allclose(F.conv2d(X, W, stride=2**62).numpy(), np.full((2, 4, 1, 1), 27.0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("channels, outputs, groups", [(1, 1, 1), (16, 16, 1), (3, 8, 1), (8, 8, 8), (32, 32, 2)])
+def test_taps_that_look_beside_the_input_need_no_memory(dims, channels, outputs, groups, rng):
+    """Where torch answers: of filters dilated by a billion one tap meets x, or two; of others none."""
+    far, size, k = 1 << 30, (12,) * dims, 3
+
+    def pair(*shape):
+        a = rng.standard_normal(shape)
+        return nnrt.tensor(a).requires_grad_(), nnrt.tensor(a).requires_grad_()
+
+    for name, shape in (("conv", (outputs, channels // groups)), ("conv_transpose", (channels, outputs // groups))):
+        conv = getattr(F, f"{name}{dims}d")
+        (x, x1), (w, w1), (b, b1) = pair(2, channels, *size), pair(*shape, *(k,) * dims), pair(outputs)
+        y = conv(x, w, b, padding=far, dilation=far, groups=groups)
+        y1 = conv(x1, w1[(..., *(slice(1, 2),) * dims)], b1, groups=groups)
+        dy = nnrt.tensor(rng.standard_normal(y1.shape))
+        y.backward(dy), y1.backward(dy)
+        for a, a1 in ((y, y1), (x.grad, x1.grad), (w.grad, w1.grad), (b.grad, b1.grad)):
+            np.testing.assert_allclose(a.detach(), a1.detach(), atol=1e-12)
+    (x, x1), (w, w1) = pair(2, channels, *(200,) + (1,) * (dims - 1)), pair(outputs, channels // groups, 9, *(1,) * (dims - 1))
+    conv, rest = getattr(F, f"conv{dims}d"), (0,) * (dims - 1)
+    y = conv(x, w, padding=(4 * 90, *rest), dilation=(90, *(1,) * (dims - 1)), groups=groups)
+    y1 = conv(x1, w1[:, :, 2:7], padding=(2 * 90, *rest), dilation=(90, *(1,) * (dims - 1)), groups=groups)
+    y.sum().backward(), y1.sum().backward()
+    for a, a1 in ((y, y1), (x.grad, x1.grad), (w.grad, w1.grad)):
+        np.testing.assert_allclose(a.detach(), a1.detach(), atol=1e-12)
+    y = conv(x, nnrt.ones(1 if groups == 1 else groups, channels // groups, 2, *(1,) * (dims - 1), dtype="float64"),
+             nnrt.ones(groups, dtype="float64"), padding=(far, *rest), dilation=(2 * far - 1, *(1,) * (dims - 1)),
+             stride=(200, *(1,) * (dims - 1)), groups=groups)  # fmt: skip
+    assert y.shape[2] == 2 and float(y.detach().sum()) == 2 * y.shape[1] * 2  # both taps look beside x: the bias is left
+
+
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"])
 @pytest.mark.parametrize("k", [1, 3])
 def test_fused_is_the_composition(activation, k, rng):

@@ -253,6 +253,7 @@ def explain(op, input=None, weight=None, dtype="float32", **options):
         raise TypeError(f"explain: {op} has no option {', '.join(set(full) - set(names))}")
     values = [v if name == "groups" or isinstance(v, str) else ints(op, name, v) for name in names for v in [full[name]]]
     g = build(op, dims, tuple(input), tuple(weight), None, *values)
+    g = g.part[1] if g.part else g
     first, second = ("input", "forward") if "transpose" in op else ("forward", "input")
     tasks = [(first, False), (second, True), ("filter", True)]
     settings = config.settings

@@ -35,6 +35,10 @@ def bind(g, dtype, once):
     made = bound.get((g, dtype, once))
     if made is not None:
         return made
+    if g.part:
+        product = bind(g.part[1], dtype, True)
+        made = bound[g, dtype, once] = lambda w, cell, b, activation: product(_part(w, cell, g), None, b, activation)
+        return made
     how = chosen("forward", g, dtype, once)
     w_shape, stride, padding, dilation, groups = g.w, g.stride, g.padding, g.dilation, g.groups
     rows, (outputs, inputs), sampled = math.prod(g.y[:-1]), g.w[:2], g.x[1:4] != g.y[1:4]
@@ -107,6 +111,8 @@ def bind(g, dtype, once):
 
 def adjoint(x, y, w, cell, b, g, once):
     """x = y *ᵀ w + b."""
+    if g.part:
+        w, cell, g, once = _part(w, cell, g), None, g.part[1], True
     how = chosen("input", g, x.dtype, once)
     if how == "fft":
         _spectra.adjoint(x, y, w, cell, b, g)
@@ -152,6 +158,13 @@ def _winograd(y, x, u, b, residual, padding, g, tile, activation, backward=False
 
 def filter_grad(dw, x, dy, g, db=None, made=None):
     """dw = Σ dy x, and db = Σ dy unless it is None. made: blocks of x that the forward product made, or None."""
+    if g.part:
+        at, few = g.part
+        part = memory.empty(few.w, dw.dtype)
+        filter_grad(part, x, dy, few, db, made)
+        dw[...] = 0
+        dw.reshape(g.w)[at] = part
+        return
     how = chosen("filter", g, x.dtype, True)
     if db is not None and how in ("fft", "columns", "pointwise"):  # the others sum dy where they read it
         L.bias_grad(db, _rows(dy))
@@ -283,6 +296,11 @@ def _sampled(x, g):
 def _lying(w, cell):
     """The weight as no algorithm has packed it."""
     return cell.filter(w) if type(cell) is Folded else w
+
+
+def _part(w, cell, g):
+    """The weight's taps that can meet x."""
+    return memory.contiguous(_lying(w, cell).reshape(g.w)[g.part[0]])
 
 
 def _whole(w, g):

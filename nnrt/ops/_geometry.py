@@ -13,19 +13,22 @@ from functools import lru_cache
 from operator import index
 
 SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+FAR = 64  # The dilation up to which Winograd's algorithm is one of those that can be chosen, and every tap is kept.
 
 
 class Geometry:
     """x, y, w: shapes as kernels see them, [N, D, H, W, C], [N, OD, OH, OW, O] and [O, C/G, KD, KH, KW].
 
     op: the function's name; text: what it was called with, for people. Compared by identity, and never changed: the caches below
-    give equal arguments the same object.
+    give equal arguments the same object. part: None, or where w has taps that can meet x, and their own Geometry: of taps so far
+    apart that others look beside x, where a kernel would make room for all that lies between them.
     """
 
     def __init__(self, op, text, x, y, w, stride, padding, dilation, groups):
         self.op, self.text, self.groups = op, text, groups
         self.x, self.y, self.w = x, y, w
         self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.part = _part(self) if max(dilation) > FAR else None
 
 
 def ints(op, name, value):
@@ -173,7 +176,7 @@ def _text(op, x, w, **options):
 def _geometry(op, text, x, x_sizes, y, y_sizes, w, stride, padding, dilation, groups):
     """Everything with three spatial axes and channels last; strides and dilations that no element takes become 1."""
     stride = tuple([s if n > 1 else 1 for s, n in zip(stride, y_sizes)])
-    dilation = tuple([d if k > 1 else 1 for d, k in zip(dilation, w[2:])])
+    dilation = _taken(dilation, w[2:])
     return Geometry(
         op,
         text,
@@ -185,3 +188,22 @@ def _geometry(op, text, x, x_sizes, y, y_sizes, w, stride, padding, dilation, gr
         _wide(dilation, 1),
         groups,
     )
+
+
+def _taken(dilation, taps):
+    return tuple([d if k > 1 else 1 for d, k in zip(dilation, taps)])
+
+
+def _part(g):
+    """Geometry.part: along each axis the taps k with 0 <= o s - p + k d < n for an output o, or one behind x if none has."""
+    kept, padding = [], []
+    for n, o, k, s, p, d in zip(g.x[1:], g.y[1:], g.w[2:], g.stride, g.padding, g.dilation):
+        first, end = max(0, -(((o - 1) * s - p) // d)), min(k, (n - 1 + p) // d + 1)
+        first, end, p = (0, k, p) if d <= FAR else (first, end, p - first * d) if first < end else (0, 1, -n)
+        kept.append(slice(first, end))
+        padding.append(p)
+    taps = tuple([at.stop - at.start for at in kept])
+    if taps == g.w[2:]:
+        return None
+    part = Geometry(g.op, g.text, g.x, g.y, g.w[:2] + taps, g.stride, tuple(padding), _taken(g.dilation, taps), g.groups)
+    return (..., *kept), part
