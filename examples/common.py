@@ -1,6 +1,7 @@
 """What the examples share: their options, and their pictures."""
 
 import argparse
+import os
 
 import numpy as np
 
@@ -23,6 +24,8 @@ def arguments(doc, name, epochs=None, **choices):
     for option, values in choices.items():
         parser.add_argument(f"--{option}", choices=values, default=values[0], help=f"default {values[0]}")
     args = parser.parse_args()
+    if os.path.isdir(args.out) or not os.access(os.path.dirname(os.path.abspath(args.out)), os.W_OK):
+        parser.error(f"--out: {args.out} cannot be written: wanted a file in a folder that exists and is yours")
     if epochs:
         nnrt.manual_seed(args.seed)
     return args

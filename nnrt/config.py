@@ -22,6 +22,7 @@ BACKENDS = ("cython", "numba", "ref")
 LOGS = ("dispatch", "plan", "memory")
 CONVS = ("auto", "direct", "pointwise", "winograd2", "winograd3", "winograd4", "rows", "depthwise", "columns", "fft")
 PRECISIONS = ("fast", "strict")
+MOST_THREADS = 256  # slots of the pool, csrc/threads.c
 
 
 # ---- parsers: text or value in, value out; ValueError says what is wanted ----
@@ -38,14 +39,14 @@ def _flag(value):
     raise ValueError("0 or 1")
 
 
-def _count(least):
+def _count(least, most):
     def parse(value):
         try:
             count = int(value)
         except (TypeError, ValueError):
             count = least - 1
-        if not least <= count < 1 << 31 or isinstance(value, (bool, float)):
-            raise ValueError(f"an integer of at least {least} and below 2**31")
+        if not least <= count <= most or isinstance(value, (bool, float)):
+            raise ValueError(f"an integer from {least} to {most:,}")
         return count
 
     return parse
@@ -89,7 +90,7 @@ def _names(names, least=0):
 
 
 def _default_threads():
-    return limits.cpus().threads
+    return min(limits.cpus().threads, MOST_THREADS)
 
 
 def _default_cache_limit():
@@ -115,7 +116,7 @@ TABLE = (
     Setting(
         "num_threads",
         _default_threads,
-        _count(1),
+        _count(1, MOST_THREADS),
         "threads per launch, the caller's included; default: the least of affinity, cgroup quota and cores",
     ),
     Setting(
@@ -140,7 +141,7 @@ TABLE = (
         _size,
         "most bytes of freed memory kept for reuse; default: an eighth of the memory, at most 4 GiB",
     ),
-    Setting("spin_us", 500, _count(0), "microseconds an idle worker spins before it sleeps"),
+    Setting("spin_us", 500, _count(0, (1 << 31) - 1), "microseconds an idle worker spins before it sleeps"),
     Setting("conv", "auto", _choice(CONVS), "convolution algorithm wherever a shape allows it; auto chooses by shape"),
     Setting(
         "precision",
@@ -272,7 +273,7 @@ def on_change(name, hook):
 
 
 def set_num_threads(threads):
-    """Threads a launch may use from now on, the caller's own included; ValueError below 1."""
+    """Threads a launch may use from now on, the caller's own included; ValueError below 1 or above 256."""
     set(num_threads=threads)
 
 

@@ -320,6 +320,14 @@ def test_nothing_to_resume(tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("model, option, value", [("cnn", "hidden", 8), ("linear", "hidden", 8), ("linear", "dropout", 0.1)])
+def test_an_option_that_the_model_lacks(model, option, value, tmp_path, capsys):
+    words = ["train", "digits", "--model", model, f"--{option}", str(value), "--out", str(tmp_path / "x")]
+    assert cli.main(words) == 2
+    assert f"--{option} is an option of mlp" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for words in (["train", "digits"], ["bench", "--select", "gemm 16x16x16"]):

@@ -34,6 +34,12 @@ def test_filters_has_no_options_of_training(tmp_path):
     assert "--out" in offered and "--epochs" not in offered and "--seed" not in offered
 
 
+@pytest.mark.parametrize("out", ["absent/a.png", "."])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_training(out, tmp_path):
+    done = run(FOLDER / "vae.py", "--epochs", "100000", "--out", out, cwd=tmp_path)
+    assert done.returncode == 2 and f"--out: {out} cannot be written" in done.stderr
+
+
 def test_lines_without_matplotlib_are_drawn_over_x(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('hidden')")
     curves = {"a line": [0, 10, 100], "a step": [0, 100, 100]}

@@ -45,6 +45,7 @@ DEFAULTS = {
     "seed": 0,
 }
 CNN = {"epochs": 12}  # its own defaults
+OPTIONS = {"hidden": ("mlp",), "dropout": ("mlp", "cnn")}  # options that not every model has
 
 
 def add_arguments(parser):
@@ -98,6 +99,9 @@ def train(args):
     """`nnrt train digits`: trains, writes the run's folder, says where. Returns the exit status."""
     begun = time.perf_counter()
     options = settle(args, NAME, {**DEFAULTS, **(CNN if args.model == "cnn" else {})})
+    for name, models in OPTIONS.items():
+        if getattr(args, name) is not None and options["model"] not in models:
+            raise RunError(f"--{name} is an option of {' and '.join(models)}; the model is {options['model']}")
     folder = args.out
     if not args.resume:
         write_config(folder, NAME, digits.CLASSES, options)
