@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnrt
-from nnrt import registry
+from nnrt import memory, registry
 from nnrt.ops import activation
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
@@ -331,6 +331,17 @@ def test_functions_larger_than_the_cache(rng):
         for i in range(0, n, 5000):
             kernel(parts[i : i + 5000], *(v[i : i + 5000] for v in inputs))
         np.testing.assert_allclose(y, parts, rtol=1e-6, err_msg=name)
+
+
+def test_two_gradients_larger_than_the_cache(rng):
+    n = (16 << 20) // 4 + 37
+    dy, a, b = rng.standard_normal((3, n), dtype=np.float32)
+    for at in (0, 1):  # 64-byte aligned, and not: then in the caches
+        outs = [memory.empty((n + 1,), np.float32)[at : n + at] for _ in range(2)]
+        with nnrt.config.use(num_threads=2):
+            registry.family("elementwise").mul_backward(*outs, dy, a, b)
+        for got, want in zip(outs, (dy * b, dy * a)):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_ten_threads_at_once():

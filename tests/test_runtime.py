@@ -250,7 +250,7 @@ def test_thread_count_is_one_setting():
     with config.use(num_threads=2):
         assert runtime.get_num_threads() == 2
     assert runtime.get_num_threads() == 3
-    with pytest.raises(ValueError, match="num_threads=0: wanted an integer of at least 1"):
+    with pytest.raises(ValueError, match="num_threads=0: wanted an integer from 1 to 256"):
         runtime.set_num_threads(0)
 
 

@@ -55,8 +55,6 @@ cdef extern from "activation.h" nogil:
         nnrt_kernel geglu_backward[2]
         nnrt_kernel swiglu[2]
         nnrt_kernel swiglu_backward[2]
-        nnrt_kernel bilinear_gate[2]
-        nnrt_kernel bilinear_gate_backward[2]
     const nnrt_activation_table *nnrt_activation(int isa)
 
 cdef const nnrt_activation_table *table = nnrt_activation(isa_level())
@@ -295,13 +293,3 @@ def swiglu(y, a, b):
 def swiglu_backward(da, db, dy, a, b):
     if not gate(table.swiglu_backward, 30, da, db, dy, a, b):
         ref.swiglu_backward(da, db, dy, a, b)
-
-
-def bilinear_gate(y, a, b):
-    if not map2(table.bilinear_gate, 1, y, a, b):
-        ref.bilinear_gate(y, a, b)
-
-
-def bilinear_gate_backward(da, db, dy, a, b):
-    if not gate(table.bilinear_gate_backward, 2, da, db, dy, a, b):
-        ref.bilinear_gate_backward(da, db, dy, a, b)

@@ -15,7 +15,7 @@ from numpy cimport (
     ndarray,
 )
 
-from nnrt._ext.maps cimport map1, map2, map3, map4
+from nnrt._ext.maps cimport gate, map1, map2, map3, map4
 from nnrt._ext.runtime cimport alike, contiguous, dtype_code, empty, empty_like, isa_level, launch, nnrt_kernel, nnrt_work, span
 
 import numpy as np
@@ -28,6 +28,7 @@ cdef extern from "elementwise.h" nogil:
         nnrt_kernel add[2]
         nnrt_kernel sub[2]
         nnrt_kernel mul[2]
+        nnrt_kernel mul_backward[2]
         nnrt_kernel div[2]
         nnrt_kernel div_backward[2]
         nnrt_kernel axpy[2]
@@ -96,6 +97,11 @@ def sub(out, a, b):
 def mul(out, a, b):
     if not map2(table.mul, 1, out, a, b):
         ref.mul(out, a, b)
+
+
+def mul_backward(da, db, dy, a, b):
+    if not gate(table.mul_backward, 2, da, db, dy, a, b):
+        ref.mul_backward(da, db, dy, a, b)
 
 
 def div(out, a, b):

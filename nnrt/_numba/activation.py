@@ -476,21 +476,3 @@ def swiglu(y, a, b):
 
 def swiglu_backward(da, db, dy, a, b):
     _gate_backward(_swiglu, _swiglu_slope, ref.swiglu_backward, da, db, dy, a, b)
-
-
-@ufunc
-def _bilinear_gate(a, b):
-    return a * b
-
-
-@ufunc
-def _bilinear_gate_slope(dy, a, b):
-    return dy * a
-
-
-def bilinear_gate(y, a, b):
-    floating(_bilinear_gate, ref.bilinear_gate, y, a, b)
-
-
-def bilinear_gate_backward(da, db, dy, a, b):
-    _gate_backward(_bilinear_gate, _bilinear_gate_slope, ref.bilinear_gate_backward, da, db, dy, a, b)

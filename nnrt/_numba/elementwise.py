@@ -26,6 +26,11 @@ def mul(out, a, b):
     floating(np.multiply, ref.mul, out, a, b)
 
 
+def mul_backward(da, db, dy, a, b):
+    mul(da, dy, b)
+    mul(db, dy, a)
+
+
 def div(out, a, b):
     floating(np.divide, ref.div, out, a, b)
 

@@ -308,14 +308,3 @@ def swiglu_backward(da: Out, db: Out, dy, a, b):
     s = _sigmoid(b)
     da[...] = dy * (b * s)
     db[...] = dy * a * (s * (1 + b * (1 - s)))
-
-
-def bilinear_gate(y: Out, a, b):
-    """y = a b."""
-    y[...] = a * b
-
-
-def bilinear_gate_backward(da: Out, db: Out, dy, a, b):
-    """da = dy b,  db = dy a."""
-    da[...] = dy * b
-    db[...] = dy * a

@@ -35,6 +35,13 @@ def mul(out: Out, a, b):
 
 
 @quiet
+def mul_backward(da: Out, db: Out, dy, a, b):
+    """y = a b  =>  da = dy b, db = dy a; neither is one of the inputs"""
+    np.multiply(dy, b, out=da)
+    np.multiply(dy, a, out=db)
+
+
+@quiet
 def div(out: Out, a, b):
     """out = a / b"""
     np.divide(a, b, out=out)

@@ -13,7 +13,7 @@ from .elementwise import mul
 from .promotion import as_float, as_tensor, sum_to
 from .unary import sigmoid, zero_backward
 
-K = registry.family("activation")
+K, E = registry.family("activation"), registry.family("elementwise")
 
 SELU_ALPHA = 1.6732632423543772  # Klambauer et al., Self-Normalizing Neural Networks, 2017, equation 14
 SELU_SCALE = 1.0507009873554805
@@ -404,11 +404,11 @@ def swiglu_backward(node, dy):
 
 def bilinear_gate(x, dim=-1):
     """a b of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
-    return _gate("bilinear_gate", x, dim, K.bilinear_gate, bilinear_gate_backward)
+    return _gate("bilinear_gate", x, dim, E.mul, bilinear_gate_backward)
 
 
 def bilinear_gate_backward(node, dy):
-    return _gate_backward(node, dy, K.bilinear_gate_backward)
+    return _gate_backward(node, dy, E.mul_backward)
 
 
 def _gate(op, x, dim, kernel, backward):

@@ -178,10 +178,13 @@ def mul_backward(node, dy):
         if node.needs(1):
             db = product_to(dy, saved[0], saved[3])
         return da, db
-    if node.needs(0):
+    if node.needs(0) and node.needs(1):
+        da, db = empty_like(dy), empty_like(dy)
+        K.mul_backward(da, db, dy, saved[0], saved[1])
+    elif node.needs(0):
         da = empty_like(dy)
         K.mul(da, dy, saved[1])
-    if node.needs(1):
+    elif node.needs(1):
         db = empty_like(dy)
         K.mul(db, dy, saved[0])
     return da, db

@@ -32,7 +32,7 @@ FORWARD = {
 BACKWARD = {**FORWARD, "shrink": (0.4,), "threshold": (0.2,)}
 for name in ("softshrink", "hardshrink", "step"):  # both shrinks have one backward pass, a step has none
     del BACKWARD[name]
-GATES = ["glu", "reglu", "geglu", "swiglu", "bilinear_gate"]
+GATES = ["glu", "reglu", "geglu", "swiglu"]
 SPECIAL = [
     np.nan,
     np.inf,

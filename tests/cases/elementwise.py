@@ -132,6 +132,32 @@ def _kernels():
                 ],
                 _tol(name),
             )
+    for n in [*around(16), TASK + 5, 4 * TASK + 3]:
+        yield Kernel(
+            "elementwise.mul_backward",
+            str(n),
+            lambda rng, dtype, n=n: [Output((n,)), Output((n,)), *[_values(rng, dtype, n) for _ in range(3)]],
+        )
+    for out, a, b in LAYOUTS:
+        yield Kernel(
+            "elementwise.mul_backward",
+            f"{out}-{a}-{b}",
+            lambda rng, dtype, shapes=(out, a, b): [
+                *[Output(shapes[0])] * 2,
+                *[_values(rng, dtype, *shape) for shape in shapes],
+            ],
+        )
+    yield Kernel(
+        "elementwise.mul_backward",
+        "permuted",
+        lambda rng, dtype: [
+            Output((2, 5, 3), axes=(0, 2, 1)),
+            Output((2, 5, 3)),
+            _values(rng, dtype, 3, 5, 2).T[:, ::-1],
+            _values(rng, dtype, 5, 3),
+            _values(rng, dtype, 2, 5, 6)[:, :, ::2],
+        ],
+    )
     yield Kernel(
         "elementwise.pow_backward_exponent",
         "zeros",

@@ -177,19 +177,7 @@ M2(squared_relu_backward, x > 0 ? dy * (2 * x) : x == x ? dy * 0 : x)
 M1(step, x > 0 ? 1 : x == x ? 0 : x)
 
 /* Gates: y = a f(b). Backward: out1 = dy f(b), out2 = dy a f'(b). */
-#define GATE_BACKWARD(name, first, second)                                                      \
-    MAP_ROW(map_##name)                                                                         \
-    {                                                                                           \
-        REAL *out1 = (REAL *)d[0], *out2 = (REAL *)d[1];                                        \
-        const REAL *g = (const REAL *)d[2], *in1 = (const REAL *)d[3], *in2 = (const REAL *)d[4]; \
-        MAP_LOOP                                                                                \
-        {                                                                                       \
-            const REAL dy = g[i], a = in1[i], b = in2[i];                                       \
-            out1[i] = (first);                                                                  \
-            out2[i] = (second);                                                                 \
-        }                                                                                       \
-    }                                                                                           \
-    MAP_KERNEL(map_##name, 0)
+#define GATE_BACKWARD(name, first, second) MAP_PAIR_BACKWARD(map_##name, first, second)
 #define GATE(name, ...) MAP_PAIR(map_##name, REAL, a * (__VA_ARGS__))
 
 GATE_BACKWARD(prelu_backward, a > 0 ? dy : b * dy, a > 0 ? 0 : a * dy)
@@ -201,8 +189,6 @@ GATE(geglu, K(gelu)(b))
 GATE_BACKWARD(geglu_backward, dy * K(gelu)(b), dy * a * K(gelu_slope)(b))
 GATE(swiglu, b * K(sigmoid)(b))
 GATE_BACKWARD(swiglu_backward, dy * (b * K(sigmoid)(b)), dy * a * K(silu_slope)(b, 1))
-GATE(bilinear_gate, b)
-GATE_BACKWARD(bilinear_gate_backward, dy * b, dy * a)
 #undef M1
 #undef M2
 #undef GATE

@@ -13,8 +13,7 @@
     X(logsigmoid_backward) X(tanhshrink) X(tanhshrink_backward) X(softshrink) X(hardshrink) \
     X(threshold) X(threshold_backward) X(squared_relu) X(squared_relu_backward) X(step)     \
     X(shrink_backward) X(prelu) X(prelu_backward) X(glu) X(glu_backward) X(reglu)           \
-    X(reglu_backward) X(geglu) X(geglu_backward) X(swiglu) X(swiglu_backward)               \
-    X(bilinear_gate) X(bilinear_gate_backward)
+    X(reglu_backward) X(geglu) X(geglu_backward) X(swiglu) X(swiglu_backward)
 
 typedef struct {
 #define X(name) nnrt_kernel name[2];

@@ -40,6 +40,7 @@ const nnrt_elementwise_table NNRT_SYM(elementwise) = {
 MAP_PAIR(add, REAL, a + b)
 MAP_PAIR(sub, REAL, a - b)
 MAP_PAIR(mul, REAL, a * b)
+MAP_PAIR_BACKWARD(mul_backward, dy * b, dy * a)
 MAP_PAIR(div, REAL, a / b)
 MAP_PAIR(axpy, REAL, a + c0 * b)
 MAP1(neg, -x)

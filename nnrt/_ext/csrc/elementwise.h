@@ -5,7 +5,7 @@
 
 /* Maps: see map.h. */
 #define NNRT_ELEMENTWISE_MAPS(X)                                                              \
-    X(add) X(sub) X(mul) X(div) X(div_backward) X(axpy) X(neg) X(floor_divide) X(trunc_divide) \
+    X(add) X(sub) X(mul) X(mul_backward) X(div) X(div_backward) X(axpy) X(neg) X(floor_divide) X(trunc_divide) \
     X(remainder) X(fmod) X(pow) X(pow_backward) X(pow_backward_number)        \
     X(pow_backward_exponent) X(maximum) X(maximum_backward) X(minimum) X(minimum_backward)    \
     X(fmax) X(fmin) X(atan2) X(atan2_backward) X(hypot) X(hypot_backward) X(logaddexp)        \

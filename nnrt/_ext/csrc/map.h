@@ -123,13 +123,14 @@ static void nnrt_map_long(const nnrt_map_args *p, char **data, int64_t n, nnrt_m
             else if (k >= p->outs && p->step[k] != 0)
                 nnrt_map_gather(buffer[k], data[k] + i * p->step[k], p->step[k], p->item[k], m);
         row(block, step, m, p->constant);
-        if (stream) { /* one output */
+        if (stream) {
             const char *next[NNRT_MAP_OPERANDS];
             int count = 0;
-            for (int k = 1; k < p->operands; k++)
+            for (int k = p->outs; k < p->operands; k++)
                 if (direct[k] && p->step[k] == p->item[0])
                     next[count++] = block[k] + m * p->item[0];
-            nnrt_map_stream(data[0] + i * p->item[0], buffer[0], m * p->item[0], next, count);
+            for (int k = 0; k < p->outs; k++, count = 0)
+                nnrt_map_stream(data[k] + i * p->item[k], buffer[k], m * p->item[k], next, count);
             continue;
         }
         for (int k = 0; k < p->outs; k++)
@@ -311,6 +312,21 @@ __attribute__((noinline, noclone)) static void nnrt_map_run(const void *args, in
             MAP_LOOP { const REAL a = pa[i], b = pb[i]; out[i] = (__VA_ARGS__); }                     \
     }                                                                                                 \
     MAP_KERNEL(name, MAP_REPEATS)
+
+/* The gradients of a MAP_PAIR: out1[i] and out2[i] = expressions of dy, a and b */
+#define MAP_PAIR_BACKWARD(name, first, second)                                                        \
+    MAP_ROW(name)                                                                                     \
+    {                                                                                                 \
+        REAL *out1 = (REAL *)d[0], *out2 = (REAL *)d[1];                                              \
+        const REAL *g = (const REAL *)d[2], *in1 = (const REAL *)d[3], *in2 = (const REAL *)d[4];     \
+        MAP_LOOP                                                                                      \
+        {                                                                                             \
+            const REAL dy = g[i], a = in1[i], b = in2[i];                                             \
+            out1[i] = (first);                                                                        \
+            out2[i] = (second);                                                                       \
+        }                                                                                             \
+    }                                                                                                 \
+    MAP_KERNEL(name, 0)
 
 /* out[i] = expression of p, q and r */
 #define MAP3(name, ...)                                                                               \

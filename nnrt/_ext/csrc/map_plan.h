@@ -204,8 +204,9 @@ static int64_t nnrt_map_plan(nnrt_map_args *p, PyObject *const *objects, int ope
     p->piece = task;
     p->pieces = (p->inner + task - 1) / task;
     p->task_rows = task / p->inner > 0 ? task / p->inner : 1;
-    p->stream = p->rows == 1 && outs == 1 && p->step[0] == p->item[0] && n * p->item[0] >= NNRT_STREAM_BYTES
-                && (uintptr_t)p->data[0] % 64 == 0;
+    p->stream = p->rows == 1 && n * p->item[0] >= NNRT_STREAM_BYTES;
+    for (int k = 0; k < outs; k++)
+        p->stream &= p->step[k] == p->item[k] && (uintptr_t)p->data[k] % 64 == 0;
     p->stream += p->stream && flops >= NNRT_MAP_BUSY;
     p->work.flops = flops * (double)n;
     p->work.bytes = (double)bytes;
