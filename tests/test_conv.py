@@ -55,6 +55,7 @@ BAD = {
     "output padding": (lambda: F.conv_transpose2d(X, T, output_padding=1), r"smaller than stride or dilation, got \(1, 1\)"),
     "output padding -1": (lambda: F.conv_transpose2d(X, T, stride=2, output_padding=-1), "output_padding must be at least 0"),
     "transposed padding": (lambda: F.conv_transpose2d(X, T, padding=6), r"padding \(6, 6\) leaves nothing .* \(-2, -2\)"),
+    "transposed to nothing": (lambda: F.conv_transpose2d(X, T, padding=5), r"padding \(5, 5\) leaves nothing .* \(0, 0\)"),
     "transposed empty": (lambda: F.conv_transpose2d(ones(1, 3, 0, 8), T), "a spatial axis without elements"),
     "transposed 2**63": (lambda: F.conv_transpose2d(X, T, stride=2**62), "beyond what memory can address"),
     "residual": (lambda: fused(X, W, residual=ones(2, 4, 8, 8)), r"residual must be float32 of .* \(2, 4, 6, 6\)"),
@@ -132,8 +133,12 @@ def test_results_lie_channels_last_and_sums_over_nothing_are_the_bias():
     y = F.conv2d(X, W, padding=1)
     assert y.is_contiguous(memory_format=nnrt.channels_last) and y.shape == (2, 4, 8, 8)
     assert F.conv1d(ones(2, 3, 8), ones(4, 3, 3)).stride() == (24, 1, 4)
-    y = F.conv2d(ones(1, 0, 5, 5), ones(4, 0, 3, 3), nnrt.arange(4.0))
-    assert y.shape == (1, 4, 3, 3) and y[0, :, 1, 2].tolist() == [0, 1, 2, 3]
+    for groups in (1, 2, 4):
+        x, w, b = ones(1, 0, 5, 5), ones(4, 0, 3, 3), nnrt.arange(4.0)
+        y = F.conv2d(x.requires_grad_(), w.requires_grad_(), b.requires_grad_(), groups=groups)
+        assert y.shape == (1, 4, 3, 3) and y[0, :, 1, 2].tolist() == [0, 1, 2, 3]
+        y.sum().backward()
+        assert x.grad.shape == x.shape and w.grad.shape == w.shape and b.grad.tolist() == [9] * 4
 
 
 def test_a_huge_stride_takes_the_first_output():

@@ -155,7 +155,7 @@ def transposed_geometry(op, dims, x, w, b, stride, padding, output_padding, dila
          for n, s, p, d, k, e in zip(sizes, stride, padding, dilation, w[2:], extra)]
     )  # fmt: skip
     batch = x[0] if len(x) == dims + 2 else 1
-    if min(out) < 0:
+    if min(out) < 1:
         raise RuntimeError(f"{op}: padding {padding} leaves nothing of the output: its size would be {out}")
     check_addressable(op, (batch, w[1] * groups, *out))
     text = _text(op, x, w, stride=stride, padding=padding, output_padding=extra, groups=groups, dilation=dilation)
@@ -174,7 +174,7 @@ def _text(op, x, w, **options):
 
 
 def _geometry(op, text, x, x_sizes, y, y_sizes, w, stride, padding, dilation, groups):
-    """Everything with three spatial axes and channels last; strides and dilations that no element takes become 1."""
+    """Everything with three spatial axes and channels last; strides, dilations and groups that no element takes become 1."""
     stride = tuple([s if n > 1 else 1 for s, n in zip(stride, y_sizes)])
     dilation = _taken(dilation, w[2:])
     return Geometry(
@@ -186,7 +186,7 @@ def _geometry(op, text, x, x_sizes, y, y_sizes, w, stride, padding, dilation, gr
         _wide(stride, 1),
         _wide(padding, 0),
         _wide(dilation, 1),
-        groups,
+        groups if w[1] else 1,
     )
 
 
