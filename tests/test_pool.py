@@ -225,6 +225,8 @@ BAD = {
     "padding": (lambda: F.max_pool2d(X, 2, padding=2), RuntimeError, r"padding \(2, 2\) is more than half of .*\(2, 2\)"),
     "dilated": (lambda: F.max_pool1d(X[0], 2, padding=2, dilation=3), RuntimeError, "more than half of kernel_size"),
     "large": (lambda: F.max_pool2d(X, 7), RuntimeError, r"max_pool2d: input .*6\) is too small for kernel_size \(7, 7\)"),
+    "deep": (lambda: F.avg_pool3d(X, 7, 1, 3), RuntimeError, r"avg_pool3d: input .*6\) is smaller than kernel_size \(7, 7, 7\)"),
+    "deep norm": (lambda: F.lp_pool3d(X, 2, 4, 5, True), RuntimeError, r"lp_pool3d: input .* is smaller than kernel_size \(4, 4"),
     "huge kernel": (lambda: F.avg_pool2d(X, 2**62, 1, 2**61), RuntimeError, r"kernel_size must be below 2\*\*31, got 4611"),
     "huge windows": (lambda: F.max_pool3d(X, 2**31 - 1, 1, 2**30 - 1), RuntimeError, "max_pool3d: windows of .* are too large"),
     "huge output": (lambda: F.adaptive_avg_pool2d(X, 2**40), RuntimeError, "adaptive_avg_pool2d: the result's shape .* beyond"),
@@ -259,6 +261,15 @@ def test_bad_input(id):
     call, error, text = BAD[id]
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("pool", [F.adaptive_avg_pool3d, F.adaptive_max_pool3d])
+def test_an_empty_output_of_any_length_is_no_work(pool):
+    x = nnrt.ones(1, 2, 3, 4, 5, requires_grad=True)
+    y = pool(x, (2**58, 0, 2))
+    assert y.shape == (1, 2, 2**58, 0, 2)
+    y.sum().backward()
+    assert x.grad.tolist() == nnrt.zeros(1, 2, 3, 4, 5).tolist()
 
 
 def test_the_gradient_of_a_leaf_is_channels_last_and_not_copied():

@@ -99,13 +99,15 @@ def _largest(op, x, a, size, geometry, return_indices):
         if count > 1 << 31:
             raise ValueError(f"{op}: windows of {count} elements are too large")
         at = memory.empty(y.shape, np.uint8 if count <= 256 else np.int32)
-    K.max_pool(y, at, b, *geometry)
+    if y.size:  # kernels walk along the axes, of which an empty output may have one of 2**58
+        K.max_pool(y, at, b, *geometry)
     dims, batched = len(size), a is x.array
     out = record(_shaped(y, dims, batched), max_pool_backward, (x,), (at, b.shape, dims, geometry))
     if not return_indices:
         return out
     index = memory.empty(y.shape, np.int64)
-    K.max_index(index, at, b.shape, *geometry)
+    if y.size:
+        K.max_index(index, at, b.shape, *geometry)
     return out, wrap(_shaped(index, dims, batched))
 
 
@@ -113,7 +115,10 @@ def max_pool_backward(node, dy):
     at, shape, dims, geometry = node.saved
     n, *size, c = shape
     dx = empty_nchw((n, c, *size[3 - dims :]), dy.dtype)
-    K.max_pool_backward(channels_last(dx), _last(dy, dims), at, *geometry)
+    if dy.size:
+        K.max_pool_backward(channels_last(dx), _last(dy, dims), at, *geometry)
+    else:
+        dx.fill(0)
     return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
@@ -203,7 +208,7 @@ def avg_pool2d(
 def avg_pool3d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
-    """avg_pool2d on (N, C, D, H, W), sizes an int or a triple."""
+    """avg_pool2d on (N, C, D, H, W), sizes an int or a triple; no window may be larger than the input without its padding."""
     return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
@@ -218,6 +223,8 @@ def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad,
     if divisor == 0:
         raise RuntimeError(f"{op}: divisor_override must not be zero")
     size = _output_size(op, a.shape, kernel, stride, padding, _ONES, ceil_mode)
+    if dims == 3 and any([k > i for k, i in zip(kernel, a.shape[2:])]):  # padding does not help here, in torch
+        raise RuntimeError(f"{op}: input of shape {tuple(x.shape)} is smaller than kernel_size {kernel}")
     geometry = _triple(kernel, 1), _triple(stride, 1), _triple(padding, 0), bool(include_pad), divisor
     return _average(x, a, size, geometry)
 
@@ -249,7 +256,8 @@ def _adaptive_avg_pool(op, dims, x, output_size):
 
 def _average(x, a, size, geometry):
     y = empty_channels_last(a.shape[0], size, a.shape[1], a.dtype)
-    K.avg_pool(y, channels_last(a), *geometry)
+    if y.size:
+        K.avg_pool(y, channels_last(a), *geometry)
     return record(_shaped(y, len(size), a is x.array), avg_pool_backward, (x,), (a.shape, geometry))
 
 
@@ -257,7 +265,10 @@ def avg_pool_backward(node, dy):
     shape, geometry = node.saved
     dims = len(shape) - 2
     dx = empty_nchw(shape, dy.dtype)
-    K.avg_pool_backward(channels_last(dx), _last(dy, dims), *geometry)
+    if dy.size:
+        K.avg_pool_backward(channels_last(dx), _last(dy, dims), *geometry)
+    else:
+        dx.fill(0)
     return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
@@ -278,7 +289,7 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
-    """lp_pool1d on (N, C, D, H, W)."""
+    """lp_pool1d on (N, C, D, H, W); no window may be larger than the input."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
