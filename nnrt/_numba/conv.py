@@ -16,7 +16,7 @@ from numba import types
 
 from . import threads
 from .compiled import array, jit, shared
-from .gate import reach
+from .gate import WORDS, mine, reach
 from .linear import THREAD_MACS, _activate, _copy, _give, _take, bias_grad
 from .native import MR, VECTOR, address, count, load, stack, store, sums
 
@@ -70,7 +70,7 @@ def _run(y, x, p, transposed, shape, b, residual, stride, padding, dilation, gro
         padded, memory = _padded(x, plan.low, plan.shape)
         for geometry, table, macs, blocks, parts in plan.grids:
             args = y.dtype.type(1), fresh, y, padded, p, table, geometry, blocks, parts
-            threads.together(_product[y.dtype], blocks * parts if macs >= THREAD_MACS else 1, *args)
+            threads.dealt(_product[y.dtype], blocks * parts if macs >= THREAD_MACS else 1, *args)
         _give(memory)
     if activation is not None:
         _activate(y, activation)
@@ -112,11 +112,12 @@ def _plan(transposed, out, out_steps, read, read_steps, size, shape, stride, pad
 @shared(
     lambda T: [
         T, types.boolean, array(T, 5), array(T, 5), array(T, 1), array(types.int64, 2), array(types.int64, 1),
-        types.intp, types.intp,
+        types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
-def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
-    """This thread's share of a grid's outputs: blocks of tiles by parts of the filter's panels."""
+def _product(one, fresh, y, x, p, table, geometry, blocks, parts, threads, numbers):
+    """This thread's share of a grid's outputs: blocks of tiles by parts of the filter's panels, dealt to so many threads at most
+    (see gate.mine)."""
     size, wide = y.itemsize, 2 * VECTOR
     depth, high, across, start = geometry[0], geometry[1], geometry[2], geometry[3]
     into, per, taps = geometry[13], geometry[14], geometry[15]
@@ -125,10 +126,10 @@ def _product(one, fresh, y, x, p, table, geometry, blocks, parts, numbers):
     lines = np.empty(3 * MR, np.int64)
     rows, to = address(lines), address(lines) + 8 * MR
     edge = stack(one)
-    tiles, units = (pixels + MR - 1) // MR, geometry[12] * panels
+    tiles, units, me = (pixels + MR - 1) // MR, geometry[12] * panels, count(numbers, 1)
     while True:
-        task = count(numbers, 1)
-        if task >= blocks * parts:
+        task = mine(numbers, threads, me, blocks * parts)
+        if task < 0:
             break
         block, part = task // parts, task % parts
         for t in range(block * tiles // blocks, (block + 1) * tiles // blocks):
@@ -213,7 +214,7 @@ def filter_backward(dw, db, x, dy, stride, padding, dilation, groups):
     sums = total[: groups * whole * per * taps * size].view(dw.dtype).reshape(groups, whole // lanes, per, taps, lanes)
     args = dw.dtype.type(1), dw.reshape(groups, into, -1), sums, padded, dy, table, offsets
     units = groups * (whole // lanes) * taps if dy.size * per * taps >= THREAD_MACS else 1
-    threads.together(_sweep[dw.dtype], units, *args, max(1, PIXELS // dy.shape[3]), x_step)
+    threads.dealt(_sweep[dw.dtype], units, *args, max(1, PIXELS // dy.shape[3]), x_step)
     _give(memory)
     _give(total)
 
@@ -236,41 +237,43 @@ def _walk(out, out_steps, read, read_steps, size, shape, stride, padding, dilati
 @shared(
     lambda T: [
         T, array(T, 3), array(T, 5), array(T, 5), array(T, 5), array(types.int64, 2), array(types.int64, 1),
-        types.intp, types.intp,
+        types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
-def _sweep(one, dw, total, x, dy, table, offsets, block, x_step, numbers):
+def _sweep(one, dw, total, x, dy, table, offsets, block, x_step, threads, numbers):
     """This thread's share of dw[group, channel written, (channel read, tap)], which is total[group, panel, channel read, tap, :]
-    turned: first sums over all pixels for a panel and a tap, then panels."""
+    turned: first sums over all pixels for a panel and a tap, then panels. threads: as in _product."""
     size, wide, (groups, across, per, taps, lanes) = x.itemsize, 2 * VECTOR, total.shape
     into = dw.shape[1]
     lines = np.empty(2 * MR, np.int64)
     rows, to = address(lines), address(lines) + 8 * MR
     spare = stack(one)
-    panels = groups * across
+    panels, me, done = groups * across, count(numbers, 1), 0
     while True:
-        piece = count(numbers, 1)
-        if piece >= panels * (taps + 1):
+        piece = mine(numbers, threads, me, panels * taps)
+        if piece < 0:
             break
-        if piece < panels * taps:
-            unit, tap = piece // taps, piece % taps
-            first_x = address(x) + offsets[tap] + unit // across * per * size
-            first_to = address(total) + (unit * per * taps + tap) * wide
-            first_dy = address(dy) + unit * wide
-            for r in range(0, table.shape[0], block):
-                for c in range(0, per, MR):
-                    for i in range(MR):
-                        lines[i] = first_x + min(c + i, per - 1) * size
-                        lines[MR + i] = first_to + (c + i) * taps * wide if c + i < per else spare
-                    n = min(block, table.shape[0] - r)
-                    sums(one, to, rows, address(table) + 16 * r, n, dy.shape[3], x_step, first_dy, dy.strides[3], r == 0)
-        else:
-            reach(numbers + 64, panels * taps)
-            unit = piece - panels * taps
-            first, row = unit % across * lanes, per * taps * size
-            to_dw, source = address(dw) + (unit // across * into + first) * row, address(total) + unit * per * taps * wide
-            _copy(one, size, to_dw, row, source, min(lanes, into - first), per * taps, size, wide)
-        count(numbers + 64, 1)
+        unit, tap = piece // taps, piece % taps
+        first_x = address(x) + offsets[tap] + unit // across * per * size
+        first_to = address(total) + (unit * per * taps + tap) * wide
+        first_dy = address(dy) + unit * wide
+        for r in range(0, table.shape[0], block):
+            for c in range(0, per, MR):
+                for i in range(MR):
+                    lines[i] = first_x + min(c + i, per - 1) * size
+                    lines[MR + i] = first_to + (c + i) * taps * wide if c + i < per else spare
+                n = min(block, table.shape[0] - r)
+                sums(one, to, rows, address(table) + 16 * r, n, dy.shape[3], x_step, first_dy, dy.strides[3], r == 0)
+        done += 1
+    count(numbers + 64, done)
+    reach(numbers + 64, panels * taps)
+    while True:
+        unit = mine(numbers + WORDS, threads, me, panels)
+        if unit < 0:
+            break
+        first, row = unit % across * lanes, per * taps * size
+        to_dw, source = address(dw) + (unit // across * into + first) * row, address(total) + unit * per * taps * wide
+        _copy(one, size, to_dw, row, source, min(lanes, into - first), per * taps, size, wide)
     lines[0] = 0  # as above
 
 

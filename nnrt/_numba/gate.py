@@ -26,9 +26,10 @@ OPEN = 1 << 32
 POLITE = 20000
 # Nanoseconds until a helper on the caller's core looks for another once more.
 LOOK_AGAIN = 2000000
-# Bytes of numbers for a kernel to count in. In the upper three fourths `mine` counts, for PARTS threads at most: words of
-# neighbours lie in different pairs of lines.
-NUMBERS, PARTS = 512, 48
+# Bytes that `mine` counts in, for PARTS threads at most: words of neighbours lie in different pairs of lines. A kernel has two
+# lines to count in, then such words for two rounds.
+WORDS, PARTS = 384, 48
+NUMBERS = 128 + 2 * WORDS
 # Of such a word the lower half counts pieces taken from the front, the upper half those from the back.
 BACK = 1 << 32
 
@@ -145,7 +146,7 @@ def reach(address, least):
 @jit
 def mine(numbers, parts, me, pieces):
     """The next piece for thread `me`, -1 if none is left. Each of so many threads has a range of the pieces, the same in every
-    call, so that it meets what it wrote; one that is through takes the others' last ones."""
+    call, so that it meets what it wrote; one that is through takes the others' last ones. Counts in the WORDS 128 bytes on."""
     for i in range(parts):
         part = (me + i) % parts
         first, word = pieces * part // parts, numbers + 128 + part % 3 * 128 + part // 3 * 8

@@ -12,6 +12,8 @@ import atexit
 import os
 import threading
 import time
+from collections import deque
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -111,12 +113,24 @@ def together(function, shares, *args):
         _calls.pop()
 
 
-def share(function, tasks):
-    """function(t) for each t below tasks, on all threads; raises the first error among them."""
-    numbers, done, errors = iter(range(tasks)), threading.Semaphore(0), []
+def dealt(function, pieces, *args):
+    """together, for a function that deals so many pieces by gate.mine: how many threads there are at most comes behind its
+    arguments."""
+    parts = max(1, min(count(), pieces, gate.PARTS)) if pieces > 1 else 1
+    together(function, parts, *args, parts)
 
-    def work():
-        for t in numbers:
+
+def share(function, tasks):
+    """function(t) for each t below tasks, on all threads; raises the first error among them. The caller takes the first ones,
+    helpers the last: of two threads each meets what it wrote, here and in what gate.mine deals."""
+    tasks_left, done, errors = deque(range(tasks)), threading.Semaphore(0), []
+
+    def work(take):
+        while tasks_left:
+            try:
+                t = take()
+            except IndexError:  # another thread was faster
+                break
             try:
                 function(t)
             except BaseException as error:
@@ -124,9 +138,9 @@ def share(function, tasks):
             done.release()
 
     for _ in range(_hire(min(count(), tasks) - 1)):
-        _queue.put(work)
+        _queue.put(partial(work, tasks_left.pop))
     _memory[gate.BELL // 8] += 1
-    work()
+    work(tasks_left.popleft)
     for _ in range(tasks):
         done.acquire()
     if errors:

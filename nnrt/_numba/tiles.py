@@ -11,7 +11,7 @@ from numba import types
 from nnrt._ref.winograd import _MATRICES
 
 from .compiled import array, jit, shared
-from .gate import reach
+from .gate import WORDS, mine, reach
 from .linear import _copy
 from .native import MR, PACKED, TURN, VECTOR, address, count, line, load, move, packed_strip, store, strip
 
@@ -84,14 +84,15 @@ def _input(one, which, half, room, x, t, down, across, m, side, top, left, step,
 @shared(
     lambda T: [
         T, types.int64, array(T, 1), array(T, 4), array(types.int64, 2), types.intp, types.intp, types.intp, types.intp,
-        types.intp, types.intp,
+        types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
-def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
+def transform(one, which, u, w, parts, step, down, right, k, r, each, threads, numbers):
     """This thread's share of u = G w G^T, from w[groups, columns, depth, taps].
 
     parts: filters of r x r among the taps, each with its first tap and its place in u in bytes; numbers from one tap to that
-    below and to the right. step, each: bytes of u from one matrix to the next, and from one group to the next.
+    below and to the right. step, each: bytes of u from one matrix to the next, and from one group to the next. threads: how many
+    there are at most; each has panels of its own (see gate.mine), of the columns that it convolves afterwards.
     """
     size, (groups, columns, depth, taps) = w.itemsize, w.shape
     of_group, of_column, of_row, _ = w.strides
@@ -99,12 +100,12 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
     memory = np.empty((PART * taps + 18) * WIDE + 64, np.uint8)
     half = (address(memory) + 63) // 64 * 64
     lines = half + 18 * WIDE
-    total = groups * panels * pieces
+    me = count(numbers, 1)
     while True:
-        t = count(numbers, 1)
-        if t >= total:
+        t = mine(numbers, threads, me, groups * panels * pieces)
+        if t < 0:
             break
-        group, first, q = t // (panels * pieces), t // panels % pieces * PART, t % panels  # threads far apart in u
+        group, q, first = t // (panels * pieces), t // pieces % panels, t % pieces * PART
         rows, cols = min(PART, depth - first), min(WIDE // size, columns - q * (WIDE // size))
         source = address(w) + group * of_group + q * (WIDE // size) * of_column + first * of_row
         if cols * size < WIDE:
@@ -125,14 +126,15 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, numbers):
 @shared(
     lambda T: [
         T, types.int64, types.int64, array(T, 4), array(T, 4), array(T, 1), array(T, 1), types.intp, types.intp, types.intp,
-        types.intp, types.intp, types.intp, types.intp, types.intp,
+        types.intp, types.intp, types.intp, types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
-def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, groups, cuts, numbers):
+def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, groups, cuts, threads, numbers):
     """This thread's share of y[N, OH, OW, O] = the convolution of x[N, H, W, C] + bias, which may be empty.
 
     top, left: where x begins in the first square; step: from one of its values to the next. The step² phases of x lie side by
     side under u. groups: of images, each with its own part of u. block: tiles of a piece. cuts: pieces of a block's columns.
+    threads: as in transform.
     """
     size, k, phases = y.itemsize, m + r - 1, step * step
     n_step, row, pixel, _ = y.strides
@@ -148,10 +150,10 @@ def convolve(one, inward, outward, y, x, u, bias, m, r, top, left, step, block, 
     products = v + k * k * v_step
     room = products + k * k * m_step
     each = (tiles + block - 1) // block
-    pieces, known = groups * each * cuts, -1
+    me, known = count(numbers, 1), -1
     while True:
-        piece = count(numbers, 1)
-        if piece >= pieces:
+        piece = mine(numbers, threads, me, groups * each * cuts)
+        if piece < 0:
             break
         t, cut = piece // cuts, piece % cuts
         begin, end = panels * cut // cuts, panels * (cut + 1) // cuts
@@ -236,16 +238,18 @@ def _taps(one, which, size, half, to, parts, taps, down, right, k, r, n, source,
     lambda T: [
         T, types.int64, types.int64, types.int64, array(T, 3), array(T, 4), array(T, 4), array(types.int64, 2),
         array(types.uint8, 1), types.intp, types.intp, types.intp, types.intp, types.intp, types.intp, types.intp,
-        types.intp, types.intp, types.intp,
+        types.intp, types.intp, types.intp, types.intp,
     ]
 )  # fmt: skip
 def gradient(
-    one, inward, of_y, outward, dw, x, dy, parts, memory, m, r, top, left, step, tap_down, tap_right, most, high, cuts, numbers
-):
+    one, inward, of_y, outward, dw, x, dy, parts, memory, m, r, top, left, step, tap_down, tap_right, most, high, cuts, threads,
+    numbers,
+):  # fmt: skip
     """This thread's share of dw[O, C, taps], from x[N, H, W, C] and dy[N, OH, OW, O]; the rest as in convolve and transform.
 
     Passes over `most` tiles: their squares are transformed to panels v and q in memory, then blocks of `high` panels of C by
-    one of O are summed, in `cuts` pieces of the matrices. Whoever sums all of a block takes it to dw.
+    one of O are summed, in `cuts` pieces of the matrices. Where one piece sums all of a block it takes it to dw, else there is
+    a round more. memory begins with zeros, WORDS for each round.
     """
     size, k, phases = dw.itemsize, m + r - 1, step * step
     (o, c, taps), nr = dw.shape, WIDE // size
@@ -258,48 +262,53 @@ def gradient(
     lines = half + 36 * VECTOR
     own = lines + nr * taps * WIDE
     room = own + k * k * s_step
-    v = (address(memory) + 63) // 64 * 64
+    across_c, shares, passes = (of_c + high - 1) // high, (most + SHARE - 1) // SHARE, (tiles + most - 1) // most
+    blocks, at_once = across_c * of_o, passes == 1 and cuts == 1
+    rounds = 2 * passes + (0 if at_once else 1)
+    words = (address(memory) + 127) // 128 * 128
+    v = words + rounds * WORDS
     q = v + k * k * v_step
     shared = q + k * k * q_step
-    across_c, shares, passes = (of_c + high - 1) // high, (most + SHARE - 1) // SHARE, (tiles + most - 1) // most
-    blocks = across_c * of_o
-    at_once, each = passes == 1 and cuts == 1, shares + blocks * cuts
-    total = passes * each + (0 if at_once else blocks)
-    while True:
-        piece = count(numbers, 1)
-        if piece >= total:
-            break
-        turn, t = piece // each, piece % each
-        summing = turn < passes and t >= shares
-        # what came before is read, or written over
-        reach(numbers + 64, turn * each + (shares if summing else 0))
+    me, before = count(numbers, 1), 0
+    for at in range(rounds):
+        turn, summing, done = at // 2, at % 2 == 1, 0
+        pieces = blocks if turn == passes else blocks * cuts if summing else shares
         first, some = turn * most, min(most, tiles - turn * most)
-        if turn < passes and not summing:
-            for s in range(t * SHARE, min(t * SHARE + SHARE, some)):
-                to = v + s * WIDE
-                _input(
-                    one, inward, half, room, x, first + s, down, across, m, k, top, left, step, k, to, of_c * panel, v_step, panel
-                )
-                _input(one, of_y, half, room, dy, first + s, down, across, m, m, 0, 0, 1, k, q + s * WIDE, 0, q_step, panel)
-        block = (t - shares) // cuts if summing else t
-        panel_o, begin = block // across_c, block % across_c * high
-        end = min(begin + high, of_c)
-        sums = own if at_once else shared + block * k * k * s_step
-        if summing:
-            cut = (t - shares) % cuts
-            for e in range(cut * k * k // cuts, (cut + 1) * k * k // cuts):
-                for p in range(phases):
-                    for a in range(begin, end):
-                        to, of_v = sums + e * s_step + (p * high + a - begin) * block_bytes, v + e * v_step
-                        _sum(one, turn == 0, size, to, of_v + (p * of_c + a) * panel, q + e * q_step + panel_o * panel, some)
-        if turn == passes or summing and at_once:
-            for a in range(begin, end):
-                width = min(nr, c - a * nr)
-                _taps(
-                    one, outward, size, half, lines, parts, taps, tap_down, tap_right, k, r, width,
-                    sums + (a - begin) * block_bytes, s_step, high * block_bytes,
-                )  # fmt: skip
-                to = address(dw) + panel_o * nr * dw.strides[0] + a * nr * taps * size
-                _copy(one, size, to, dw.strides[0], lines, min(nr, o - panel_o * nr), width * taps, size, WIDE)
-        count(numbers + 64, 1)
+        reach(numbers + 64, before)  # what came before is read, or written over
+        while True:
+            t = mine(words + at * WORDS - 128, threads, me, pieces)
+            if t < 0:
+                break
+            done += 1
+            if turn < passes and not summing:
+                for s in range(t * SHARE, min(t * SHARE + SHARE, some)):
+                    to = v + s * WIDE
+                    _input(
+                        one, inward, half, room, x, first + s, down, across, m, k, top, left, step, k, to, of_c * panel, v_step,
+                        panel,
+                    )  # fmt: skip
+                    _input(one, of_y, half, room, dy, first + s, down, across, m, m, 0, 0, 1, k, q + s * WIDE, 0, q_step, panel)
+                continue
+            block, cut = t % blocks, t // blocks
+            panel_o, begin = block // across_c, block % across_c * high
+            end = min(begin + high, of_c)
+            sums = own if at_once else shared + block * k * k * s_step
+            if summing:
+                for e in range(cut * k * k // cuts, (cut + 1) * k * k // cuts):
+                    for p in range(phases):
+                        for a in range(begin, end):
+                            to, of_v = sums + e * s_step + (p * high + a - begin) * block_bytes, v + e * v_step
+                            of_q = q + e * q_step + panel_o * panel
+                            _sum(one, turn == 0, size, to, of_v + (p * of_c + a) * panel, of_q, some)
+            if turn == passes or at_once:
+                for a in range(begin, end):
+                    width = min(nr, c - a * nr)
+                    _taps(
+                        one, outward, size, half, lines, parts, taps, tap_down, tap_right, k, r, width,
+                        sums + (a - begin) * block_bytes, s_step, high * block_bytes,
+                    )  # fmt: skip
+                    to = address(dw) + panel_o * nr * dw.strides[0] + a * nr * taps * size
+                    _copy(one, size, to, dw.strides[0], lines, min(nr, o - panel_o * nr), width * taps, size, WIDE)
+        count(numbers + 64, done)
+        before += pieces
     scratch[0] = 0  # as above

@@ -17,6 +17,7 @@ from nnrt._ref.winograd import (  # noqa: F401  along rows as specified
 )
 
 from . import linear, threads, tiles
+from .gate import WORDS
 from .linear import bias_grad
 from .native import MR, VECTOR
 
@@ -45,7 +46,7 @@ def _transformed(u, w, parts, form, depth, taps, groups=1):
     step, (down, right) = tiles.odd(depth * tiles.WIDE), taps
     pieces = w.shape[0] * -(-w.shape[1] * size // tiles.WIDE) * -(-w.shape[2] // tiles.PART) if w.size * k * k > SHARED else 1
     args = w.dtype.type(1), _FILTER[form], u, w, parts, step, down, right, k, r, u.nbytes // groups
-    threads.together(tiles.transform[w.dtype], pieces, *args)
+    threads.dealt(tiles.transform[w.dtype], pieces, *args)
 
 
 def _products(y, x, u, b, padding, step, form, groups=1):
@@ -66,7 +67,7 @@ def _products(y, x, u, b, padding, step, form, groups=1):
     cuts = max(1, min(CUTS, panels, macs // TASK_MACS)) if blocks * groups == 1 else 1
     u, b = u[:size] if groups == 1 else u, np.empty(0, dtype) if b is None else b
     args = dtype.type(1), _INPUT[form], _OUTPUT[form], y, x, u, b, tile, r, *padding, step, block, groups, cuts
-    threads.together(tiles.convolve[dtype], blocks * groups * cuts, *args)
+    threads.dealt(tiles.convolve[dtype], blocks * groups * cuts, *args)
 
 
 def _finish(y, residual, activation):
@@ -94,10 +95,12 @@ def _gradient(dw, x, dy, padding, step, form, parts, taps):
     room = k * k * sum(tiles.gradient_bytes(size, most, c, o, phases)) + tiles.WIDE * 2 * MR
     if cuts > 1 or most < squares:
         room += blocks * k * k * tiles.odd(high * sums)
-    room = linear._take(room + 64)
+    words = 128 + (2 * -(-squares // most) + 1) * WORDS
+    room = linear._take(words + room)
+    room[:words] = 0
     shares = blocks * cuts if squares * phases * c * o * k * k > linear.THREAD_MACS else 1
     args = _INPUT[form], _GRADIENT[form], _FINISH[form], dw, x, dy, parts, room, tile, r, *padding, step, *taps, most, high, cuts
-    threads.together(tiles.gradient[dw.dtype], shares, dw.dtype.type(1), *args)
+    threads.dealt(tiles.gradient[dw.dtype], shares, dw.dtype.type(1), *args)
     linear._give(room)
 
 
