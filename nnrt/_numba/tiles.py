@@ -13,7 +13,7 @@ from nnrt._ref.winograd import _MATRICES
 from .compiled import array, jit, shared
 from .gate import WORDS, mine, reach
 from .linear import _copy
-from .native import MR, PACKED, TURN, VECTOR, address, count, line, load, move, packed_strip, store, strip
+from .native import MR, PACKED, TURN, VECTOR, address, count, line, load, move, packed_strip, store, strip, turn
 
 FORMS = list(_MATRICES)
 _line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)))
@@ -97,7 +97,8 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, threads, n
     size, (groups, columns, depth, taps) = w.itemsize, w.shape
     of_group, of_column, of_row, _ = w.strides
     panels, pieces = (columns * size + WIDE - 1) // WIDE, (depth + PART - 1) // PART
-    memory = np.empty((PART * taps + 18) * WIDE + 64, np.uint8)
+    lanes = VECTOR // size
+    memory = np.empty((PART * taps + lanes + 18) * WIDE + 64, np.uint8)
     half = (address(memory) + 63) // 64 * 64
     lines = half + 18 * WIDE
     me = count(numbers, 1)
@@ -112,8 +113,18 @@ def transform(one, which, u, w, parts, step, down, right, k, r, each, threads, n
             for e in range(rows * taps * (WIDE // size)):
                 store(one, 0, lines, e * size)
         together = rows if of_row == taps * size else 1  # rows of which all taps follow one another
+        # Squares of a vector's side may reach beyond a column's taps: into the next row, except for the last one, and to what
+        # the next row's replace.
+        squares = together == 1 and of_column == taps * size and of_row >= columns * of_column and cols >= lanes
         for d in range(0, rows, together):
-            _copy(one, size, lines + d * taps * WIDE, WIDE, source + d * of_row, together * taps, cols, size, of_column)
+            to, at = lines + d * taps * WIDE, source + d * of_row
+            if squares and (taps >= lanes or first + d + 1 < depth):
+                for i in range(0, cols, lanes):
+                    for j in range(0, taps, lanes):
+                        e, tap = min(i, cols - lanes) * size, min(j, max(taps - lanes, 0))
+                        turn(one, to + tap * WIDE + e, WIDE, at + e * taps + tap * size, of_column)
+            else:
+                _copy(one, size, to, WIDE, at, together * taps, cols, size, of_column)
         to = address(u) + group * each + q * k * k * step + first * WIDE
         for d in range(rows):
             for part in range(parts.shape[0]):
