@@ -110,6 +110,6 @@ class set_grad_enabled(_Mode):
         return self
 
 
-def is_grad_enabled():
+def is_grad_enabled() -> bool:
     """Whether ops of this thread are recorded."""
     return bool(grad_enabled())

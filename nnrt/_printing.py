@@ -15,7 +15,7 @@ _SHOWN_BY_DEFAULT = ("int64", "bool")
 
 def set_printoptions(
     precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
-):
+) -> None:
     """Sets how tensors print: digits after the point, number of elements from which they are shortened,
     elements shown at each edge, line width, a profile ("default", "short", "full"), and whether floats are
     written with an exponent (None: when they differ by more than 1000 times or are large or small)."""

@@ -272,12 +272,12 @@ def on_change(name, hook):
     hook(settings._values[name])
 
 
-def set_num_threads(threads):
+def set_num_threads(threads) -> None:
     """Threads a launch may use from now on, the caller's own included; ValueError below 1 or above 256."""
     set(num_threads=threads)
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Threads a launch may use, the caller's own included."""
     return settings.num_threads
 

@@ -40,12 +40,12 @@ def calling_op():
     return name
 
 
-def get_default_dtype():
+def get_default_dtype() -> np.dtype:
     """The dtype that Python floats become and that zeros(), rand() and their kin use; float32 at first."""
     return _default
 
 
-def set_default_dtype(d):
+def set_default_dtype(d) -> None:
     """Makes float32 or float64 (or float16) the default; TypeError for a dtype that is not floating."""
     global _default
     d = as_dtype("set_default_dtype", d)
@@ -77,7 +77,7 @@ def as_dtype(op, d):
 _DTYPE_CLASSES = frozenset(type(d) for d in SUPPORTED)
 
 
-def finfo(type=None):
+def finfo(type=None) -> np.finfo:
     """Limits of a floating dtype (numpy's finfo); the default dtype's without argument."""
     return np.finfo(_default if type is None else type)
 

@@ -154,7 +154,7 @@ def explains(name, function):
     _explained[name] = function
 
 
-def explain(name=None, *args, **kwargs):
+def explain(name=None, *args, **kwargs) -> str:
     """Says which back-end runs a kernel and why, or which algorithm an op takes.
 
     `explain("activation.relu")` is one line on that kernel; `explain()` lists every kernel

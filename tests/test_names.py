@@ -322,3 +322,22 @@ def test_parameters_have_torchs_names(torch):
     assert nnrt.reshape(input=x, shape=(2, 3)).permute(dims=(1, 0)).tile(dims=(1, 2)).shape == (3, 4)
     assert x.view(2, 3).scatter_(1, nnrt.tensor([[0], [2]]), value=-1.0).tolist() == [[-1, 1, 2], [3, 4, -1]]
     assert nnrt.tensor([7.0, -7.0]).div_(2, rounding_mode="floor").tolist() == [3, -4]
+
+
+# What they give depends on an argument, or, of the first line, they are compiled in a way that forgets it.
+SILENT = """
+    add matmul mul
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d atleast_1d atleast_2d atleast_3d fractional_max_pool2d
+    fractional_max_pool3d max max_pool1d max_pool2d max_pool3d median min multi_head_attention_forward nanmedian nonzero
+    qrnn_pool sru_scan unique unique_consecutive where
+""".split()
+
+
+def test_functions_say_what_they_give():
+    silent = set()
+    for library in (nnrt, F, nnrt.linalg):
+        for name, f in vars(library).items():
+            ours = (getattr(f, "__module__", None) or "").startswith("nnrt")
+            if ours and callable(f) and not isinstance(f, type) and name[0] != "_" and "return" not in f.__annotations__:
+                silent.add(f.__name__)
+    assert silent <= set(SILENT)

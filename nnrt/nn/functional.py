@@ -116,16 +116,17 @@ from ..ops.statistics import vector_norm
 from ..ops.ternary import clamp_min
 from ..ops.transformer import feed_forward, projected_attention
 from ..ops.unary import sigmoid, tanh
+from ..tensor import Tensor
 
 _threshold = threshold  # threshold_ has a parameter of this name
 
 
-def normalize(input, p=2.0, dim=1, eps=1e-12):
+def normalize(input, p=2.0, dim=1, eps=1e-12) -> Tensor:
     """input / max(|input|_p, eps), the p-norm taken along dim (an axis or a tuple of them)."""
     return div(input, clamp_min(vector_norm(input, p, dim, True), eps))
 
 
-def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1) -> Tensor:
     """softmax((logits + g) / tau) along dim with g from Gumbel(0, 1); hard: one-hot, with the gradient of the soft one.
 
     Jang et al., 2017. eps is torch's and unused.
@@ -141,42 +142,42 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
 # In place where the tape does not need x; out of place, with a new tensor as the result, elsewhere.
 
 
-def relu_(input):
+def relu_(input) -> Tensor:
     """relu(input, inplace=True)."""
     return relu(input, True)
 
 
-def leaky_relu_(input, negative_slope=0.01):
+def leaky_relu_(input, negative_slope=0.01) -> Tensor:
     """leaky_relu(input, negative_slope, inplace=True)."""
     return leaky_relu(input, negative_slope, True)
 
 
-def elu_(input, alpha=1.0):
+def elu_(input, alpha=1.0) -> Tensor:
     """elu(input, alpha, inplace=True)."""
     return elu(input, alpha, True)
 
 
-def celu_(input, alpha=1.0):
+def celu_(input, alpha=1.0) -> Tensor:
     """celu(input, alpha, inplace=True)."""
     return celu(input, alpha, True)
 
 
-def selu_(input):
+def selu_(input) -> Tensor:
     """selu(input, inplace=True)."""
     return selu(input, True)
 
 
-def hardtanh_(input, min_val=-1.0, max_val=1.0):
+def hardtanh_(input, min_val=-1.0, max_val=1.0) -> Tensor:
     """hardtanh(input, min_val, max_val, inplace=True)."""
     return hardtanh(input, min_val, max_val, True)
 
 
-def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False) -> Tensor:
     """rrelu(input, lower, upper, training, inplace=True)."""
     return rrelu(input, lower, upper, training, True)
 
 
-def threshold_(input, threshold, value):
+def threshold_(input, threshold, value) -> Tensor:
     """threshold(input, threshold, value, inplace=True)."""
     return _threshold(input, threshold, value, True)
 
@@ -184,7 +185,7 @@ def threshold_(input, threshold, value):
 # The dropouts take torch's `inplace`; x is left as it is in any case.
 
 
-def dropout(input, p=0.5, training=True, inplace=False):
+def dropout(input, p=0.5, training=True, inplace=False) -> Tensor:
     """input with each element zeroed with probability p and the others divided by 1 - p; input itself unless training.
 
     inplace, here and below, is torch's, and unused. ValueError for p outside of [0, 1].
@@ -192,27 +193,27 @@ def dropout(input, p=0.5, training=True, inplace=False):
     return _dropout(input, p, training)
 
 
-def alpha_dropout(input, p=0.5, training=False, inplace=False):
+def alpha_dropout(input, p=0.5, training=False, inplace=False) -> Tensor:
     """Dropout, with probability p in training, that keeps mean and variance of SELU activations."""
     return _alpha_dropout(input, p, training)
 
 
-def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
+def feature_alpha_dropout(input, p=0.5, training=False, inplace=False) -> Tensor:
     """alpha_dropout of whole channels of [N, C, ...]; p and training as there."""
     return _feature_alpha_dropout(input, p, training)
 
 
-def dropout1d(input, p=0.5, training=True, inplace=False):
+def dropout1d(input, p=0.5, training=True, inplace=False) -> Tensor:
     """dropout of whole channels of [N, C, L] or [C, L], each with probability p in training."""
     return _channels_dropped("dropout1d", input, p, training, (2, 3), unbatched=2)
 
 
-def dropout2d(input, p=0.5, training=True, inplace=False):
+def dropout2d(input, p=0.5, training=True, inplace=False) -> Tensor:
     """dropout1d of [N, C, H, W]; three dimensions are [N, C, L], as in torch. p and training as there."""
     return _channels_dropped("dropout2d", input, p, training, (3, 4), unbatched=None)
 
 
-def dropout3d(input, p=0.5, training=True, inplace=False):
+def dropout3d(input, p=0.5, training=True, inplace=False) -> Tensor:
     """dropout1d of [N, C, D, H, W] or [C, D, H, W]; p and training as there."""
     return _channels_dropped("dropout3d", input, p, training, (4, 5), unbatched=4)
 

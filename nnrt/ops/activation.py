@@ -48,7 +48,7 @@ def _backward(node, dy, kernel):
     return (dx,)
 
 
-def relu(input, inplace=False):
+def relu(input, inplace=False) -> Tensor:
     """max(input, 0). The derivative at 0 is 0. RuntimeError for bools."""
     input = as_tensor("relu", input)
     if input.array.dtype.kind == "b":
@@ -62,7 +62,7 @@ def relu_backward(node, dy):
     return _backward(node, dy, K.relu_backward)
 
 
-def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False) -> Tensor:
     """min(max(input, min_val), max_val), of integers with both cut to integers; the derivative at both ends is 0."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
@@ -81,12 +81,12 @@ def hardtanh_backward(node, dy):
     return _backward(node, dy, K.hardtanh_backward)
 
 
-def relu6(input, inplace=False):
+def relu6(input, inplace=False) -> Tensor:
     """min(max(input, 0), 6)."""
     return hardtanh(as_tensor("relu6", input), 0.0, 6.0, inplace)
 
 
-def leaky_relu(input, negative_slope=0.01, inplace=False):
+def leaky_relu(input, negative_slope=0.01, inplace=False) -> Tensor:
     """input where input > 0, else negative_slope input."""
     input = _floating("leaky_relu", input)
     y = _target(input, inplace)
@@ -98,7 +98,7 @@ def leaky_relu_backward(node, dy):
     return _backward(node, dy, K.leaky_relu_backward)
 
 
-def prelu(input, weight):
+def prelu(input, weight) -> Tensor:
     """input where input > 0, else weight input. weight: one number, or one per channel (axis 1), of input's dtype."""
     input = _floating("prelu", input)
     w = as_tensor("prelu", weight)
@@ -132,7 +132,7 @@ def prelu_backward(node, dy):
     return dx, sum_to(dw, wide.shape).reshape(w.shape)
 
 
-def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, generator=None):
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False, generator=None) -> Tensor:
     """input where input > 0, else a input: a is drawn from U[lower, upper) per element in training, else their mean.
 
     Xu et al., Empirical Evaluation of Rectified Activations, 2015.
@@ -158,17 +158,17 @@ def rrelu_backward(node, dy):
     return (dx,)
 
 
-def elu(input, alpha=1.0, inplace=False):
+def elu(input, alpha=1.0, inplace=False) -> Tensor:
     """input where input > 0, else alpha (e^input - 1). Clevert et al., 2015."""
     return _elu("elu", input, alpha, 1.0, 1.0, inplace)
 
 
-def selu(input, inplace=False):
+def selu(input, inplace=False) -> Tensor:
     """elu scaled so that activations keep mean 0 and variance 1. Klambauer et al., 2017."""
     return _elu("selu", input, SELU_ALPHA, SELU_SCALE, 1.0, inplace)
 
 
-def celu(input, alpha=1.0, inplace=False):
+def celu(input, alpha=1.0, inplace=False) -> Tensor:
     """input where input > 0, else alpha (e^(input / alpha) - 1). Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("celu: alpha must not be 0")
@@ -186,7 +186,7 @@ def elu_backward(node, dy):
     return _backward(node, dy, K.elu_backward)
 
 
-def gelu(input, approximate="none"):
+def gelu(input, approximate="none") -> Tensor:
     """input Phi(input), Phi the normal distribution function. Hendrycks and Gimpel, 2016.
 
     approximate="tanh": input (1 + tanh(sqrt(2/pi) (input + 0.044715 input^3))) / 2.
@@ -213,7 +213,7 @@ def gelu_tanh_backward(node, dy):
     return _backward(node, dy, K.gelu_tanh_backward)
 
 
-def silu(input, inplace=False):
+def silu(input, inplace=False) -> Tensor:
     """input sigmoid(input)."""
     input = _floating("silu", input)
     y = _target(input, inplace)
@@ -225,7 +225,7 @@ def silu_backward(node, dy):
     return _backward(node, dy, K.silu_backward)
 
 
-def swish(x, beta=1.0):
+def swish(x, beta=1.0) -> Tensor:
     """x sigmoid(beta x); beta is a number, or a Tensor to be learnt. Ramachandran et al., 2017."""
     if isinstance(beta, Tensor):
         return mul(x, sigmoid(mul(x, beta)))
@@ -235,7 +235,7 @@ def swish(x, beta=1.0):
     return record(y, silu_backward, (x,), (x, beta))
 
 
-def mish(input, inplace=False):
+def mish(input, inplace=False) -> Tensor:
     """input tanh(log(1 + e^input)). Misra, 2019."""
     input = _floating("mish", input)
     y = _target(input, inplace)
@@ -247,7 +247,7 @@ def mish_backward(node, dy):
     return _backward(node, dy, K.mish_backward)
 
 
-def softplus(input, beta=1.0, threshold=20.0):
+def softplus(input, beta=1.0, threshold=20.0) -> Tensor:
     """log(1 + e^(beta input)) / beta, and input where beta input > threshold."""
     input = _floating("softplus", input)
     y = empty_like(input.array)
@@ -259,7 +259,7 @@ def softplus_backward(node, dy):
     return _backward(node, dy, K.softplus_backward)
 
 
-def softsign(input):
+def softsign(input) -> Tensor:
     """input / (1 + |input|)."""
     return _of_input(as_float("softsign", input), K.softsign, softsign_backward)
 
@@ -268,7 +268,7 @@ def softsign_backward(node, dy):
     return _backward(node, dy, K.softsign_backward)
 
 
-def hardsigmoid(input, inplace=False):
+def hardsigmoid(input, inplace=False) -> Tensor:
     """min(max(input + 3, 0), 6) / 6."""
     input = _floating("hardsigmoid", input)
     y = _target(input, inplace)
@@ -280,7 +280,7 @@ def hardsigmoid_backward(node, dy):
     return _backward(node, dy, K.hardsigmoid_backward)
 
 
-def hardswish(input, inplace=False):
+def hardswish(input, inplace=False) -> Tensor:
     """input min(max(input + 3, 0), 6) / 6. Howard et al., Searching for MobileNetV3, 2019."""
     input = _floating("hardswish", input)
     y = _target(input, inplace)
@@ -292,7 +292,7 @@ def hardswish_backward(node, dy):
     return _backward(node, dy, K.hardswish_backward)
 
 
-def logsigmoid(input):
+def logsigmoid(input) -> Tensor:
     """log(1 / (1 + e^-input))."""
     return _of_input(_floating("logsigmoid", input), K.logsigmoid, logsigmoid_backward)
 
@@ -301,7 +301,7 @@ def logsigmoid_backward(node, dy):
     return _backward(node, dy, K.logsigmoid_backward)
 
 
-def tanhshrink(input):
+def tanhshrink(input) -> Tensor:
     """input - tanh(input)."""
     return _of_input(as_float("tanhshrink", input), K.tanhshrink, tanhshrink_backward)
 
@@ -310,14 +310,14 @@ def tanhshrink_backward(node, dy):
     return _backward(node, dy, K.tanhshrink_backward)
 
 
-def softshrink(input, lambd=0.5):
+def softshrink(input, lambd=0.5) -> Tensor:
     """input - lambd where input > lambd, input + lambd where input < -lambd, else 0."""
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd must not be negative, got {lambd}")
     return _shrink("softshrink", input, K.softshrink, lambd)
 
 
-def hardshrink(input, lambd=0.5):
+def hardshrink(input, lambd=0.5) -> Tensor:
     """input where |input| > lambd, else 0."""
     return _shrink("hardshrink", input, K.hardshrink, lambd)
 
@@ -333,7 +333,7 @@ def shrink_backward(node, dy):
     return _backward(node, dy, K.shrink_backward)
 
 
-def threshold(input, threshold, value, inplace=False):
+def threshold(input, threshold, value, inplace=False) -> Tensor:
     """input where input > threshold, else value."""
     input = as_tensor("threshold", input)
     y = _target(input, inplace)
@@ -345,7 +345,7 @@ def threshold_backward(node, dy):
     return _backward(node, dy, K.threshold_backward)
 
 
-def squared_relu(x):
+def squared_relu(x) -> Tensor:
     """max(x, 0)^2. So et al., Primer, 2021."""
     return _of_input(_floating("squared_relu", x), K.squared_relu, squared_relu_backward)
 
@@ -354,7 +354,7 @@ def squared_relu_backward(node, dy):
     return _backward(node, dy, K.squared_relu_backward)
 
 
-def step(x):
+def step(x) -> Tensor:
     """1 where x > 0, else 0; the gradient is 0."""
     x = _floating("step", x)
     y = empty_like(x.array)
@@ -366,7 +366,7 @@ def step(x):
 # Dauphin et al., 2017 (glu); Shazeer, GLU Variants Improve Transformer, 2020 (the others).
 
 
-def glu(input, dim=-1):
+def glu(input, dim=-1) -> Tensor:
     """a sigmoid(b) of the halves a and b of input along dim. Dauphin et al., 2017. RuntimeError for an odd size."""
     return _gate("glu", input, dim, K.glu, glu_backward)
 
@@ -375,7 +375,7 @@ def glu_backward(node, dy):
     return _gate_backward(node, dy, K.glu_backward)
 
 
-def reglu(x, dim=-1):
+def reglu(x, dim=-1) -> Tensor:
     """a relu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("reglu", x, dim, K.reglu, reglu_backward)
 
@@ -384,7 +384,7 @@ def reglu_backward(node, dy):
     return _gate_backward(node, dy, K.reglu_backward)
 
 
-def geglu(x, dim=-1):
+def geglu(x, dim=-1) -> Tensor:
     """a gelu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("geglu", x, dim, K.geglu, geglu_backward)
 
@@ -393,7 +393,7 @@ def geglu_backward(node, dy):
     return _gate_backward(node, dy, K.geglu_backward)
 
 
-def swiglu(x, dim=-1):
+def swiglu(x, dim=-1) -> Tensor:
     """a silu(b) of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("swiglu", x, dim, K.swiglu, swiglu_backward)
 
@@ -402,7 +402,7 @@ def swiglu_backward(node, dy):
     return _gate_backward(node, dy, K.swiglu_backward)
 
 
-def bilinear_gate(x, dim=-1):
+def bilinear_gate(x, dim=-1) -> Tensor:
     """a b of the halves a and b of x along dim. Shazeer, 2020. RuntimeError for an odd size."""
     return _gate("bilinear_gate", x, dim, E.mul, bilinear_gate_backward)
 

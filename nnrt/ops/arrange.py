@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from . import parts, shape
 from .create import sizes_of
 from .promotion import as_tensor
@@ -13,7 +13,7 @@ from .shape import axes_of, axis_of
 K = registry.family("shape")
 
 
-def flip(input, *axes, dims=None):
+def flip(input, *axes, dims=None) -> Tensor:
     """A copy with the order along some axes reversed: flip(0, 1), flip((0, 1)) or flip(dims=(0, 1))."""
     input = as_tensor("flip", input)
     a = input.array
@@ -36,7 +36,7 @@ def _mirrored(a, key):
     return y
 
 
-def fliplr(input):
+def fliplr(input) -> Tensor:
     """flip along axis 1."""
     input = as_tensor("fliplr", input)
     if input.array.ndim < 2:
@@ -44,7 +44,7 @@ def fliplr(input):
     return flip(input, 1)
 
 
-def flipud(input):
+def flipud(input) -> Tensor:
     """flip along axis 0."""
     input = as_tensor("flipud", input)
     if input.array.ndim < 1:
@@ -52,7 +52,7 @@ def flipud(input):
     return flip(input, 0)
 
 
-def roll(input, shifts, dims=None):
+def roll(input, shifts, dims=None) -> Tensor:
     """A copy with elements moved on by shifts along dims; those that leave at the end come in at the start.
 
     shifts and dims: ints or sequences of the same length; without dims the flattened tensor is rolled.
@@ -98,7 +98,7 @@ def _rolled(a, shifts, dims):
     return y
 
 
-def rot90(input, k=1, dims=(0, 1)):
+def rot90(input, k=1, dims=(0, 1)) -> Tensor:
     """input turned by k quarter turns in the plane of dims, from the first towards the second."""
     input = as_tensor("rot90", input)
     if len(dims) != 2:
@@ -112,7 +112,7 @@ def rot90(input, k=1, dims=(0, 1)):
     return shape.transpose(flip(input, d1), d0, d1) if k == 1 else flip(shape.transpose(input, d0, d1), d1)
 
 
-def repeat(x, *repeats):
+def repeat(x, *repeats) -> Tensor:
     """x laid side by side repeats[i] times along axis i; further repeats make new axes in front."""
     a = x.array
     repeats = sizes_of("repeat", repeats)
@@ -134,14 +134,14 @@ def repeat_backward(node, dy):
     return (elementwise.sum_to(shape.reshaped(dy, wide)[0], narrow).reshape(size),)
 
 
-def tile(input, *repeats, dims=None):
+def tile(input, *repeats, dims=None) -> Tensor:
     """repeat() that takes fewer repeats than axes: those in front are 1. dims: the repeats, by name."""
     input = as_tensor("tile", input)
     repeats = sizes_of("tile", repeats if dims is None else (dims,))
     return repeat(input, (1,) * (input.array.ndim - len(repeats)) + repeats)
 
 
-def repeat_interleave(input, repeats, dim=None, output_size=None):
+def repeat_interleave(input, repeats, dim=None, output_size=None) -> Tensor:
     """Each element along dim repeated in place: `repeats` times, or repeats[i] times the i-th.
 
     repeats: int or 1-d int tensor. Without dim the flattened tensor is used.
@@ -173,7 +173,7 @@ def repeat_interleave(input, repeats, dim=None, output_size=None):
 # ---- triangles and diagonals ----
 
 
-def tril(input, diagonal=0):
+def tril(input, diagonal=0) -> Tensor:
     """input on and below diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("tril", input)
     return record(_triangle("tril", input.array, diagonal, False), tril_backward, (input,), (diagonal,))
@@ -184,7 +184,7 @@ def tril_backward(node, dy):
     return (_triangle("tril", dy, diagonal, False),)
 
 
-def triu(input, diagonal=0):
+def triu(input, diagonal=0) -> Tensor:
     """input on and above diagonal `diagonal` of its last two axes, zeros elsewhere."""
     input = as_tensor("triu", input)
     return record(_triangle("triu", input.array, diagonal, True), triu_backward, (input,), (diagonal,))
@@ -204,7 +204,7 @@ def _triangle(op, a, diagonal, upper):
     return y
 
 
-def diag(input, diagonal=0):
+def diag(input, diagonal=0) -> Tensor:
     """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a copy."""
     input = as_tensor("diag", input)
     if input.array.ndim == 1:
@@ -214,12 +214,12 @@ def diag(input, diagonal=0):
     return shape.clone(parts.diagonal(input, diagonal))
 
 
-def diagflat(input, offset=0):
+def diagflat(input, offset=0) -> Tensor:
     """All elements of input as diagonal `offset` of a square matrix of zeros."""
     return diag_embed(shape.ravel(as_tensor("diagflat", input)), offset)
 
 
-def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+def diag_embed(input, offset=0, dim1=-2, dim2=-1) -> Tensor:
     """The last axis of input as the diagonals of square planes (dim1, dim2) of zeros."""
     input = as_tensor("diag_embed", input)
     a = input.array
@@ -240,7 +240,7 @@ def diag_embed_backward(node, dy):
     return (parts.diagonal_of(dy, offset, axis1, axis2),)
 
 
-def trace(input):
+def trace(input) -> Tensor:
     """The sum of a matrix's main diagonal."""
     input = as_tensor("trace", input)
     if input.array.ndim != 2:

@@ -30,7 +30,7 @@ OP = "scaled_dot_product_attention"
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False, *,
     pattern=None, relative=None, alibi=None,
-):  # fmt: skip
+) -> Tensor:  # fmt: skip
     """softmax(scale query keyᵀ + attn_mask) value (Vaswani et al., Attention is all you need, 2017).
 
     query: [..., L, D]; key: [..., S, D]; value: [..., S, E]; result: [..., L, E]. Leading axes broadcast; with

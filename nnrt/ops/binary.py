@@ -58,12 +58,12 @@ def rounded_backward(node, dy):
     return tuple([memory.zeros(node.saved[i], dy.dtype) if node.needs(i) else None for i in (0, 1)])
 
 
-def floor_divide(input, other):
+def floor_divide(input, other) -> Tensor:
     """floor(input / other), in the common dtype. RuntimeError for an integer divided by zero."""
     return rounded_division("floor_divide", K.floor_divide, input, other)
 
 
-def remainder(input, other):
+def remainder(input, other) -> Tensor:
     """input - other floor(input / other), of other's sign. RuntimeError for an integer divided by zero."""
     return _modulo("remainder", K.remainder, remainder_backward, input, other)
 
@@ -72,7 +72,7 @@ def remainder_backward(node, dy):
     return _modulo_backward(node, dy, K.floor_divide)
 
 
-def fmod(input, other):
+def fmod(input, other) -> Tensor:
     """input - other trunc(input / other), of input's sign. RuntimeError for an integer divided by zero."""
     return _modulo("fmod", K.fmod, fmod_backward, input, other)
 
@@ -106,7 +106,7 @@ def _modulo_backward(node, dy, quotient):
     return da, db
 
 
-def pow(input, exponent):
+def pow(input, exponent) -> Tensor:
     """input to the power exponent. 0^0 = 1; a negative base with a fractional exponent gives NaN.
 
     Integers to negative powers of a Tensor are cut towards zero, RuntimeError for those of a number.
@@ -133,7 +133,7 @@ def pow(input, exponent):
     return record(out, pow_backward, (tensor_of(a), tensor_of(b)), (a, b, out if needs_b else None))
 
 
-def float_power(input, exponent):
+def float_power(input, exponent) -> Tensor:
     """:func:`pow` in float64, whatever the dtypes: integers have negative powers here."""
     a, b = as_operand(input), as_operand(exponent)
     if not (isinstance(a, Tensor) or isinstance(b, Tensor)):
@@ -153,7 +153,7 @@ def pow_backward(node, dy):
     return da, db
 
 
-def maximum(input, other):
+def maximum(input, other) -> Tensor:
     """The larger of the two, NaN if either is. Equal ones share the gradient."""
     return _pair("maximum", K.maximum, maximum_backward, input, other)
 
@@ -165,7 +165,7 @@ def maximum_backward(node, dy):
     return da, db
 
 
-def minimum(input, other):
+def minimum(input, other) -> Tensor:
     """The smaller of the two, NaN if either is. Equal ones share the gradient."""
     return _pair("minimum", K.minimum, minimum_backward, input, other)
 
@@ -177,7 +177,7 @@ def minimum_backward(node, dy):
     return da, db
 
 
-def fmax(input, other):
+def fmax(input, other) -> Tensor:
     """The larger of the two, the other one where one is NaN. Of equal ones input has the gradient."""
     return _pair("fmax", K.fmax, fmax_backward, input, other)
 
@@ -187,7 +187,7 @@ def fmax_backward(node, dy):
     return _masked_gradients(node, dy, np.greater_equal(a, b) | np.isnan(b), a, b)
 
 
-def fmin(input, other):
+def fmin(input, other) -> Tensor:
     """The smaller of the two, the other one where one is NaN. Of equal ones input has the gradient."""
     return _pair("fmin", K.fmin, fmin_backward, input, other)
 
@@ -219,7 +219,7 @@ def _masked_gradients(node, dy, mask, a, b):
     return da, db
 
 
-def atan2(input, other):
+def atan2(input, other) -> Tensor:
     """The angle of the point (other, input) in (-pi, pi]."""
     return _float_pair("atan2", K.atan2, atan2_backward, input, other)
 
@@ -235,7 +235,7 @@ def atan2_backward(node, dy):
     return da, db
 
 
-def hypot(input, other):
+def hypot(input, other) -> Tensor:
     """sqrt(input^2 + other^2), without overflow between."""
     a, b = float_operands("hypot", input, other)
     out = result("hypot", array_of(a), array_of(b))
@@ -250,7 +250,7 @@ def hypot_backward(node, dy):
     return da, db
 
 
-def logaddexp(input, other):
+def logaddexp(input, other) -> Tensor:
     """log(e^input + e^other), without overflow between."""
     a, b = float_operands("logaddexp", input, other)
     out = result("logaddexp", array_of(a), array_of(b))
@@ -265,7 +265,7 @@ def logaddexp_backward(node, dy):
     return da, db
 
 
-def logaddexp2(input, other):
+def logaddexp2(input, other) -> Tensor:
     """log2(2^input + 2^other), without overflow between."""
     a, b = float_operands("logaddexp2", input, other)
     out = result("logaddexp2", array_of(a), array_of(b))
@@ -284,7 +284,7 @@ def logaddexp2_backward(node, dy):
     )
 
 
-def xlogy(input, other):
+def xlogy(input, other) -> Tensor:
     """input log(other), 0 where input = 0 (unless other is NaN)."""
     return _float_pair("xlogy", K.xlogy, xlogy_backward, input, other)
 
@@ -299,7 +299,7 @@ def xlogy_backward(node, dy):
     return da, db
 
 
-def heaviside(input, values):
+def heaviside(input, values) -> Tensor:
     """0 where input < 0, values where input = 0, 1 where input > 0. Not differentiable; the dtypes must agree."""
     if isinstance(values, Tensor) and isinstance(input, Tensor) and values.array.dtype != input.array.dtype:
         raise RuntimeError(f"heaviside: x is {input.array.dtype}, values {values.array.dtype}; they must agree")
@@ -309,7 +309,7 @@ def heaviside(input, values):
     return wrap(out)
 
 
-def copysign(input, other):
+def copysign(input, other) -> Tensor:
     """|input| with other's sign (that of -0.0 is minus). other has no gradient, nor has input where it is 0."""
     a, b = float_operands("copysign", input, other)
     out = result("copysign", array_of(a), array_of(b))
@@ -323,7 +323,7 @@ def copysign_backward(node, dy):
     return da, memory.zeros(shape_b, dy.dtype) if node.needs(1) else None
 
 
-def nextafter(input, other):
+def nextafter(input, other) -> Tensor:
     """The next number after input in the direction of other. Not differentiable."""
     a, b = float_operands("nextafter", input, other)
     out = result("nextafter", array_of(a), array_of(b))
@@ -331,7 +331,7 @@ def nextafter(input, other):
     return wrap(out)
 
 
-def ldexp(input, other):
+def ldexp(input, other) -> Tensor:
     """input 2^other. other: a tensor; input: one that broadcasts with it, or a number."""
     whole = as_operand(other)
     if not isinstance(whole, Tensor) or whole.array.dtype.kind == "f":
@@ -352,12 +352,12 @@ def _ldexp(a, exponent):
         return np.ldexp(a, exponent, out=out)
 
 
-def gcd(input, other):
+def gcd(input, other) -> Tensor:
     """The greatest common divisor of integers, at least 0; gcd(0, 0) = 0. They broadcast; RuntimeError for other dtypes."""
     return _whole("gcd", np.gcd, input, other)
 
 
-def lcm(input, other):
+def lcm(input, other) -> Tensor:
     """The least common multiple of integers, at least 0; lcm(input, 0) = 0. They broadcast; RuntimeError for other dtypes."""
     return _whole("lcm", np.lcm, input, other)
 

@@ -20,51 +20,51 @@ def _comparison(op, kernel, x, other):
     return wrap(out)
 
 
-def eq(input, other):
+def eq(input, other) -> Tensor:
     """input == other as bool, element by element; other: a Tensor (shapes broadcast) or a number. NaN equals nothing."""
     if other is None or isinstance(other, str):
         return NotImplemented  # the operator then compares identities
     return _comparison("eq", K.eq, input, other)
 
 
-def ne(input, other):
+def ne(input, other) -> Tensor:
     """input != other, as :func:`eq`."""
     if other is None or isinstance(other, str):
         return NotImplemented
     return _comparison("ne", K.ne, input, other)
 
 
-def lt(input, other):
+def lt(input, other) -> Tensor:
     """input < other, as :func:`eq`."""
     return _comparison("lt", K.lt, input, other)
 
 
-def le(input, other):
+def le(input, other) -> Tensor:
     """input <= other, as :func:`eq`."""
     return _comparison("le", K.le, input, other)
 
 
-def gt(input, other):
+def gt(input, other) -> Tensor:
     """input > other, as :func:`eq`."""
     return _comparison("gt", K.gt, input, other)
 
 
-def ge(input, other):
+def ge(input, other) -> Tensor:
     """input >= other, as :func:`eq`."""
     return _comparison("ge", K.ge, input, other)
 
 
-def logical_and(input, other):
+def logical_and(input, other) -> Tensor:
     """input and other are both not 0."""
     return _logic("logical_and", K.logical_and, input, other)
 
 
-def logical_or(input, other):
+def logical_or(input, other) -> Tensor:
     """input or other is not 0."""
     return _logic("logical_or", K.logical_or, input, other)
 
 
-def logical_xor(input, other):
+def logical_xor(input, other) -> Tensor:
     """Just one of input and other is not 0."""
     return _logic("logical_xor", K.logical_xor, input, other)
 
@@ -79,32 +79,32 @@ def _logic(op, kernel, x, other):
     return wrap(out)
 
 
-def logical_not(input):
+def logical_not(input) -> Tensor:
     """input is 0."""
     return _predicate("logical_not", K.logical_not, input)
 
 
-def bitwise_and(input, other):
+def bitwise_and(input, other) -> Tensor:
     """input & other, for integers and bools."""
     return _bits("bitwise_and", K.bitwise_and, input, other)
 
 
-def bitwise_or(input, other):
+def bitwise_or(input, other) -> Tensor:
     """input | other, for integers and bools."""
     return _bits("bitwise_or", K.bitwise_or, input, other)
 
 
-def bitwise_xor(input, other):
+def bitwise_xor(input, other) -> Tensor:
     """input ^ other, for integers and bools."""
     return _bits("bitwise_xor", K.bitwise_xor, input, other)
 
 
-def bitwise_left_shift(input, other):
+def bitwise_left_shift(input, other) -> Tensor:
     """input << other, for integers."""
     return _bits("bitwise_left_shift", K.bitwise_left_shift, input, other)
 
 
-def bitwise_right_shift(input, other):
+def bitwise_right_shift(input, other) -> Tensor:
     """input >> other, for integers; the sign is shifted in."""
     return _bits("bitwise_right_shift", K.bitwise_right_shift, input, other)
 
@@ -120,7 +120,7 @@ def _bits(op, kernel, x, other):
     return wrap(out)
 
 
-def bitwise_not(input):
+def bitwise_not(input) -> Tensor:
     """~input, for integers and bools."""
     input = as_tensor("bitwise_not", input)
     if input.array.dtype.kind == "f":
@@ -130,32 +130,32 @@ def bitwise_not(input):
     return wrap(out)
 
 
-def isnan(input):
+def isnan(input) -> Tensor:
     """input is NaN."""
     return _predicate("isnan", K.isnan, input)
 
 
-def isinf(input):
+def isinf(input) -> Tensor:
     """input is inf or -inf."""
     return _predicate("isinf", K.isinf, input)
 
 
-def isfinite(input):
+def isfinite(input) -> Tensor:
     """input is neither NaN nor infinite."""
     return _predicate("isfinite", K.isfinite, input)
 
 
-def isposinf(input):
+def isposinf(input) -> Tensor:
     """input is inf."""
     return _comparison("isposinf", K.eq, input, np.inf)
 
 
-def isneginf(input):
+def isneginf(input) -> Tensor:
     """input is -inf."""
     return _comparison("isneginf", K.eq, input, -np.inf)
 
 
-def signbit(input):
+def signbit(input) -> Tensor:
     """The sign bit of input is set; so it is for -0.0."""
     input = as_tensor("signbit", input)
     if input.array.dtype.kind != "f":
@@ -170,7 +170,7 @@ def _predicate(op, kernel, x):
     return wrap(out)
 
 
-def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> Tensor:
     """|x - other| <= atol + rtol |other|, element by element; infinities must be equal.
 
     Both must be Tensors of one dtype. equal_nan: two NaN count as close.
@@ -187,12 +187,12 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return wrap(out)
 
 
-def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
     """Whether isclose holds everywhere, as a bool."""
     return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
-def equal(input, other):
+def equal(input, other) -> bool:
     """Whether shapes and all elements are equal, as a bool."""
     input = as_tensor("equal", input)
     if not isinstance(other, Tensor):

@@ -26,7 +26,7 @@ ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu")
 # ---- convolutions ----
 
 
-def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """y[n, o, l] = Σ_{c, k} x[n, c, l s - p + k d] w[o, c, k] + b[o], x being 0 outside.
 
     input x: [N, C, L] or [C, L]; weight w: [O, C/groups, K]; bias b: [O] or None; all float32 or all float64. Result:
@@ -37,7 +37,7 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """conv1d over two axes: input [N, C, H, W] or [C, H, W], weight [O, C/groups, KH, KW].
 
     bias: [O] or None; stride, padding, dilation: an int or a pair. groups, "same", "valid" and errors as conv1d's.
@@ -45,7 +45,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """conv1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [O, C/groups, KD, KH, KW].
 
     stride, padding, dilation: an int or a triple. Other arguments and errors as conv1d's.
@@ -74,7 +74,7 @@ def refuse_gradient():
     return RuntimeError("fused: has no gradient; call it under no_grad()")
 
 
-def fft_conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def fft_conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
     """conv1d, conv2d or conv3d, whichever weight's axes say, as a product of spectra.
 
     For long filters: the time depends on the input's size, hardly on the filter's. conv1d takes this way by itself
@@ -129,7 +129,7 @@ def conv_backward(node, dy):
 
 def conv_transpose1d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
+) -> Tensor:
     """The adjoint of conv1d: x[n, c, i] = Σ_{o, k: i = l s - p + k d} y[n, o, l] w[o, c, k] + b[c], as a layer.
 
     input: [N, C, L] or [C, L]; weight: [C, O/groups, K]; bias: [O] or None; result: [N, O, (L - 1) s - 2 p + d (K - 1)
@@ -141,7 +141,7 @@ def conv_transpose1d(
 
 def conv_transpose2d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
+) -> Tensor:
     """conv_transpose1d over two axes: input [N, C, H, W] or [C, H, W], weight [C, O/groups, KH, KW].
 
     bias: [O] or None; stride, padding, output_padding, dilation: an int or a pair. groups and errors as conv_transpose1d's.
@@ -151,7 +151,7 @@ def conv_transpose2d(
 
 def conv_transpose3d(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
+) -> Tensor:
     """conv_transpose1d over three axes: input [N, C, D, H, W] or [C, D, H, W], weight [C, O/groups, KD, KH, KW].
 
     stride, padding, output_padding, dilation: an int or a triple. Other arguments and errors as conv_transpose1d's.

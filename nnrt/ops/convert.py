@@ -52,57 +52,57 @@ def to_backward(node, dy):
     return (dx,)
 
 
-def half(x):
+def half(x) -> Tensor:
     """To float16."""
     return to(x, (), np.float16, None, False)
 
 
-def short(x):
+def short(x) -> Tensor:
     """To int16."""
     return to(x, (), np.int16, None, False)
 
 
-def char(x):
+def char(x) -> Tensor:
     """To int8."""
     return to(x, (), np.int8, None, False)
 
 
-def byte(x):
+def byte(x) -> Tensor:
     """To uint8."""
     return to(x, (), np.uint8, None, False)
 
 
-def cuda(x, device=None):
+def cuda(x, device=None) -> Tensor:
     """RuntimeError: there is the CPU only."""
     return to(x, ("cuda",), None, None, False)
 
 
-def get_device(x):
+def get_device(x) -> builtins.int:
     """-1: the CPU."""
     return -1
 
 
-def pin_memory(x, device=None):
+def pin_memory(x, device=None) -> Tensor:
     """x: there is no memory that a GPU could read faster."""
     return x
 
 
-def det(x):
+def det(x) -> Tensor:
     """nnrt.linalg.det."""
     return _linalg().det(x)
 
 
-def inverse(x):
+def inverse(x) -> Tensor:
     """nnrt.linalg.inv."""
     return _linalg().inv(x)
 
 
-def matrix_power(x, n):
+def matrix_power(x, n) -> Tensor:
     """nnrt.linalg.matrix_power."""
     return _linalg().matrix_power(x, n)
 
 
-def pinverse(x, rcond=1e-15):
+def pinverse(x, rcond=1e-15) -> Tensor:
     """nnrt.linalg.pinv, with torch's older and smaller rcond."""
     return _linalg().pinv(x, rcond)
 
@@ -119,27 +119,27 @@ def _linalg():
     return linalg
 
 
-def nelement(x):
+def nelement(x) -> builtins.int:
     """x.numel()."""
     return x.array.size
 
 
-def ndimension(x):
+def ndimension(x) -> builtins.int:
     """x.dim()."""
     return x.array.ndim
 
 
-def is_complex(input):
+def is_complex(input) -> builtins.bool:
     """False."""
     return False
 
 
-def is_signed(input):
+def is_signed(input) -> builtins.bool:
     """Whether the dtype has negative numbers."""
     return as_tensor(input).array.dtype.kind in "if"
 
 
-def is_nonzero(input):
+def is_nonzero(input) -> builtins.bool:
     """bool(input): RuntimeError for more or fewer elements than one."""
     return builtins.bool(input)
 

@@ -20,7 +20,7 @@ K = registry.family("shape")
 # ---- from data ----
 
 
-def tensor(data, dtype=None, device=None, requires_grad=False):
+def tensor(data, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A new tensor with a copy of the data.
 
     data: numbers, (nested) sequences of them, a numpy array, or a Tensor (its values only). Raises
@@ -30,7 +30,7 @@ def tensor(data, dtype=None, device=None, requires_grad=False):
     return _finished("tensor", _array_of("tensor", data, dtype, True), requires_grad)
 
 
-def as_tensor(data, dtype=None, device=None):
+def as_tensor(data, dtype=None, device=None) -> Tensor:
     """data as a Tensor without a copy where possible: a Tensor stays what it is (and on the tape), a numpy
     array shares its memory; anything else is copied as by :func:`tensor`."""
     check_device("as_tensor", device)
@@ -39,7 +39,7 @@ def as_tensor(data, dtype=None, device=None):
     return wrap(_array_of("as_tensor", data, dtype, False))
 
 
-def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False):
+def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False) -> Tensor:
     """:func:`as_tensor` with a say on copying: True always copies, False raises ValueError for a must."""
     check_device("asarray", device)
     if copy is False:
@@ -53,7 +53,7 @@ def asarray(obj, dtype=None, device=None, copy=None, requires_grad=False):
     return _finished("asarray", _array_of("asarray", obj, dtype, copy is True), requires_grad)
 
 
-def from_numpy(array):
+def from_numpy(array) -> Tensor:
     """A tensor that shares the array's memory. TypeError for what is not a numpy array of a supported dtype.
 
     A read-only array gives a tensor whose in-place operations raise.
@@ -67,7 +67,7 @@ def from_numpy(array):
     return wrap(memory.lent(array))
 
 
-def from_dlpack(ext_tensor):
+def from_dlpack(ext_tensor) -> Tensor:
     """A tensor that shares the memory of an object with __dlpack__ (torch or JAX tensor, numpy array)."""
     if isinstance(ext_tensor, Tensor):
         if ext_tensor.requires_grad:
@@ -85,7 +85,7 @@ def from_dlpack(ext_tensor):
     return from_numpy(array)
 
 
-def scalar_tensor(s, dtype=None, device=None, requires_grad=False):
+def scalar_tensor(s, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A 0-d tensor of a number; the default dtype unless given, for integers too."""
     return tensor(s, get_default_dtype() if dtype is None else dtype, device, requires_grad)
 
@@ -242,22 +242,22 @@ def _made(op, size, dtype, device, requires_grad, value):
     return _finished(op, array, requires_grad)
 
 
-def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False):
+def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor of zeros; zeros(2, 3), zeros((2, 3)) or zeros(size=(2, 3))."""
     return _made("zeros", sizes if size is None else (size,), dtype, device, requires_grad, 0)
 
 
-def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False):
+def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor of ones; size as for :func:`zeros`."""
     return _made("ones", sizes if size is None else (size,), dtype, device, requires_grad, 1)
 
 
-def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False):
+def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor whose values are whatever its memory held; size as for :func:`zeros`."""
     return _made("empty", sizes if size is None else (size,), dtype, device, requires_grad, None)
 
 
-def full(size, fill_value, dtype=None, device=None, requires_grad=False):
+def full(size, fill_value, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A tensor of fill_value; size: a tuple. Without dtype that of the value: bool, int64 or the default one."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
@@ -304,26 +304,26 @@ def like(op, x, dtype, device, requires_grad, memory_format=None):
     return _finished(op, made, requires_grad)
 
 
-def empty_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
+def empty_like(input, dtype=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
     """A tensor of input's shape, dtype and memory order, uninitialised."""
     return like("empty_like", input, dtype, device, requires_grad, memory_format)
 
 
-def zeros_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
+def zeros_like(input, dtype=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
     """Zeros of input's shape and, unless given, dtype and memory order (memory_format)."""
     made = like("zeros_like", input, dtype, device, requires_grad, memory_format)
     made.array.fill(0)
     return made
 
 
-def ones_like(input, dtype=None, device=None, requires_grad=False, memory_format=None):
+def ones_like(input, dtype=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
     """Ones of input's shape, dtype and memory order."""
     made = like("ones_like", input, dtype, device, requires_grad, memory_format)
     made.array.fill(1)
     return made
 
 
-def full_like(input, fill_value, dtype=None, device=None, requires_grad=False, memory_format=None):
+def full_like(input, fill_value, dtype=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
     """fill_value in input's shape, dtype and memory order."""
     made = like("full_like", input, dtype, device, requires_grad, memory_format)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
@@ -333,7 +333,7 @@ def full_like(input, fill_value, dtype=None, device=None, requires_grad=False, m
     return made
 
 
-def eye(n, m=None, dtype=None, device=None, requires_grad=False):
+def eye(n, m=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The identity matrix, n by m (default n)."""
     made = _made("eye", (n, n if m is None else m), dtype, device, requires_grad, 0)
     rows, columns = made.array.shape
@@ -341,7 +341,7 @@ def eye(n, m=None, dtype=None, device=None, requires_grad=False):
     return made
 
 
-def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=False):
+def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, ... below end (above, for a negative step); arange(end) starts at 0.
 
     int64 when all three are integers, else the default dtype; each value is start + i * step, worked out in
@@ -379,7 +379,7 @@ def arange(start=0, end=None, step=1, dtype=None, device=None, requires_grad=Fal
     return _finished("arange", array, requires_grad)
 
 
-def linspace(start, end, steps, dtype=None, device=None, requires_grad=False):
+def linspace(start, end, steps, dtype=None, device=None, requires_grad=False) -> Tensor:
     """steps values from start to end, both included, evenly spaced (worked out in float64)."""
     check_device("linspace", device)
     dtype = get_default_dtype() if dtype is None else as_dtype("linspace", dtype)
@@ -403,7 +403,7 @@ def _spaced(start, end, steps):
     return spaced
 
 
-def logspace(start, end, steps, base=10.0, dtype=None, device=None, requires_grad=False):
+def logspace(start, end, steps, base=10.0, dtype=None, device=None, requires_grad=False) -> Tensor:
     """base to the powers linspace(start, end, steps)."""
     check_device("logspace", device)
     dtype = get_default_dtype() if dtype is None else as_dtype("logspace", dtype)
@@ -422,13 +422,13 @@ def _number(v):
     return v.item() if isinstance(v, Tensor) else v
 
 
-def tril_indices(row, col=None, offset=0, dtype=None, device=None):
+def tril_indices(row, col=None, offset=0, dtype=None, device=None) -> Tensor:
     """Rows and columns, shape (2, n), of what is on and below diagonal `offset` of a row x col matrix."""
     check_device("tril_indices", device)
     return _pairs("tril_indices", np.tril_indices(row, offset, row if col is None else col), dtype)
 
 
-def triu_indices(row, col=None, offset=0, dtype=None, device=None):
+def triu_indices(row, col=None, offset=0, dtype=None, device=None) -> Tensor:
     """Rows and columns, shape (2, n), of what is on and above diagonal `offset` of a row x col matrix."""
     check_device("triu_indices", device)
     return _pairs("triu_indices", np.triu_indices(row, offset, row if col is None else col), dtype)
@@ -455,17 +455,17 @@ def rebuild(kind, array, requires_grad, attributes):
 # ---- questions ----
 
 
-def is_tensor(obj):
+def is_tensor(obj) -> bool:
     """Whether obj is a Tensor."""
     return isinstance(obj, Tensor)
 
 
-def is_floating_point(input):
+def is_floating_point(input) -> bool:
     """Whether input has a floating dtype."""
     return _tensor("is_floating_point", input).array.dtype.kind == "f"
 
 
-def numel(input):
+def numel(input) -> int:
     """Number of elements."""
     return _tensor("numel", input).array.size
 

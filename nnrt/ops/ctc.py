@@ -19,7 +19,7 @@ from .promotion import check_tensors
 K = registry.family("loss")
 
 
-def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False):
+def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False) -> Tensor:
     """The loss of log_probs [T, N, C] (or [T, C]), which log_softmax has made, for targets without an alignment.
 
     targets: integers [N, S], or all targets joined, [Σ target_lengths]; input_lengths (at most T) and target_lengths:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record, watched
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from ._axes import axis_of, in_dtype, split
 from .compare import logical_xor
 from .elementwise import add, mul, sub
@@ -27,7 +27,7 @@ CummaxResult = namedtuple("cummax", ["values", "indices"])
 CumminResult = namedtuple("cummin", ["values", "indices"])
 
 
-def cumsum(input, dim=None, dtype=None, axis=None):
+def cumsum(input, dim=None, dtype=None, axis=None) -> Tensor:
     """Running sum along dim, accumulated in float64. Integers and bools give int64; dtype converts before."""
     if axis is not None:
         dim = axis
@@ -44,7 +44,7 @@ def cumsum_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cumprod(input, dim=None, dtype=None, axis=None):
+def cumprod(input, dim=None, dtype=None, axis=None) -> Tensor:
     """Running product along dim, accumulated in float64. Arguments as for :func:`cumsum`."""
     if axis is not None:
         dim = axis
@@ -61,7 +61,7 @@ def cumprod_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def cummax(input, dim=None, axis=None):
+def cummax(input, dim=None, axis=None) -> CummaxResult:
     """(values, indices) of the running maximum along dim: the last of equal ones; NaN stays."""
     if axis is not None:
         dim = axis
@@ -69,7 +69,7 @@ def cummax(input, dim=None, axis=None):
     return CummaxResult(*_cumulative("cummax", K.cummax, input, dim))
 
 
-def cummin(input, dim=None, axis=None):
+def cummin(input, dim=None, axis=None) -> CumminResult:
     """(values, indices) of the running minimum along dim: the last of equal ones; NaN stays."""
     if axis is not None:
         dim = axis
@@ -77,7 +77,7 @@ def cummin(input, dim=None, axis=None):
     return CumminResult(*_cumulative("cummin", K.cummin, input, dim))
 
 
-def logcumsumexp(input, dim=None, axis=None):
+def logcumsumexp(input, dim=None, axis=None) -> Tensor:
     """log of the running sum of exp(input) along dim, without overflow; of input's shape. RuntimeError unless it is floating."""
     if axis is not None:
         dim = axis
@@ -103,7 +103,7 @@ def logcumsumexp_backward(node, dy):
         return ((later(np.maximum(dy, 0)) - later(np.maximum(-dy, 0))).astype(dy.dtype, copy=False),)
 
 
-def diff(input, n=1, dim=-1, prepend=None, append=None, axis=None):
+def diff(input, n=1, dim=-1, prepend=None, append=None, axis=None) -> Tensor:
     """n times over, each element along dim but the first, less the one before it. Bools are compared.
 
     prepend, append: tensors that are first joined on along dim. n = 0: a copy of input alone.
@@ -131,7 +131,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, axis=None):
     return input
 
 
-def trapezoid(y, x=None, *, dx=None, dim=-1):
+def trapezoid(y, x=None, *, dx=None, dim=-1) -> Tensor:
     """The integral along dim by the trapezoidal rule: Σ (y_i + y_i+1) / 2 (x_i+1 - x_i). 0 for fewer than two samples.
 
     y: at least 1-d; x: where the samples are, 1-d of dim's size, or broadcast against y; dx: their distance
@@ -140,7 +140,7 @@ def trapezoid(y, x=None, *, dx=None, dim=-1):
     return _integral("trapezoid", sum, y, x, dx, dim)
 
 
-def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1) -> Tensor:
     """The integrals up to each sample but the first; arguments as trapezoid's."""
     return _integral("cumulative_trapezoid", cumsum, y, x, dx, dim)
 

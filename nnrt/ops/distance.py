@@ -6,7 +6,7 @@ Legend: P, R rows, M their length.
 import numpy as np
 
 from ..autograd import record
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from . import elementwise as E
 from . import ternary
 from .elementwise import sum_to
@@ -17,7 +17,7 @@ from .shape import axis_of, broadcast_shapes, expand
 from .statistics import vector_norm
 
 
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+def cosine_similarity(x1, x2, dim=1, eps=1e-8) -> Tensor:
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
     x1, x2 = as_tensor("cosine_similarity", x1), as_tensor("cosine_similarity", x2)
     common = x1.array.shape
@@ -33,7 +33,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     return sum(E.mul(*units), dim)
 
 
-def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False) -> Tensor:
     """|x1 - x2 + eps|_p, the p-norm, along the last axis, which keepdim leaves with size 1. Shapes broadcast."""
     return vector_norm(E.add(E.sub(x1, x2), eps), p, -1, keepdim)
 
@@ -115,7 +115,7 @@ def euclidean_backward(node, dy):
     return tuple([sum_to(d, x.shape) if node.needs(i) else None for i, (d, x) in enumerate(((da, a), (db, b)))])
 
 
-def pdist(input, p=2.0):
+def pdist(input, p=2.0) -> Tensor:
     """|x_i - x_j|_p for all rows i < j of x [N, M]: [N (N - 1) / 2]."""
     input = as_tensor("pdist", input)
     if input.array.ndim != 2:

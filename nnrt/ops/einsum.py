@@ -20,7 +20,7 @@ from .reduce import sum as total
 from .shape import expand, permute, reshape
 
 
-def einsum(equation, *operands):
+def einsum(equation, *operands) -> Tensor:
     """Sums of products over named axes: einsum("bik,bkj->bij", a, b).
 
     As torch's and numpy's: an ellipsis stands for broadcast axes, a name twice in one operand is
@@ -247,7 +247,7 @@ def _dots(a, b, axes):
     return cast(total(product, axes), product.array.dtype) if axes else product
 
 
-def tensordot(a, b, dims=2):
+def tensordot(a, b, dims=2) -> Tensor:
     """Sum over pairs of axes; dims: how many (last of a, first of b), or (axes of a, axes of b)."""
     a, b = as_tensor("tensordot", a), as_tensor("tensordot", b)
     if isinstance(dims, int):
@@ -281,7 +281,7 @@ def _tensordot_plan(shape_a, shape_b, axes_a, axes_b):
     return tuple(plan)
 
 
-def kron(input, other):
+def kron(input, other) -> Tensor:
     """The Kronecker product: every element of input times all of other, as blocks.
 
     input: [I, J, ...]; other: [K, L, ...], the one with fewer axes gets leading ones of size 1; result: [I K, J L, ...].
@@ -295,7 +295,7 @@ def kron(input, other):
     return reshape(blocks, [i * j for i, j in zip(a, b)])
 
 
-def chain_matmul(*matrices):
+def chain_matmul(*matrices) -> Tensor:
     """The product of matrices in the order that multiplies least (Cormen et al., Introduction to Algorithms, 15.2).
 
     matrices: at least one, [A, B], [B, C], [C, D] ...; RuntimeError for other tensors.
@@ -320,7 +320,7 @@ def chain_matmul(*matrices):
     return product(0, len(matrices) - 1)
 
 
-def bilinear(input1, input2, weight, bias=None):
+def bilinear(input1, input2, weight, bias=None) -> Tensor:
     """y_o = x1ᵀ W_o x2 + b_o.
 
     input1: [..., I]; input2: [..., J]; weight: [O, I, J]; bias: [O] or None; result: [..., O].

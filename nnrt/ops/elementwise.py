@@ -49,7 +49,7 @@ def gradient(kernel, dy, shape, *args):
     return sum_to(out, shape)
 
 
-def add(input, other, alpha=1):
+def add(input, other, alpha=1) -> Tensor:
     """input + alpha other."""
     if alpha != 1:
         return _axpy("add", input, other, alpha)
@@ -77,7 +77,7 @@ def add_backward(node, dy):
     return sum_to(dy, shape_a) if node.needs(0) else None, sum_to(dy, shape_b) if node.needs(1) else None
 
 
-def sub(input, other, alpha=1):
+def sub(input, other, alpha=1) -> Tensor:
     """input - alpha other. Bools cannot be subtracted: RuntimeError."""
     if alpha != 1:
         return _axpy("sub", input, other, alpha)
@@ -108,7 +108,7 @@ def _refuse_bool(op, x, other):
             raise RuntimeError(f"{op}: bools cannot be subtracted; use logical_xor or logical_not")
 
 
-def rsub(input, other, alpha=1):
+def rsub(input, other, alpha=1) -> Tensor:
     """other - alpha input."""
     return sub(other, input, alpha)
 
@@ -147,7 +147,7 @@ def axpy_backward(node, dy):
     return da, db
 
 
-def mul(input, other):
+def mul(input, other) -> Tensor:
     """input other."""
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         left, right = input, other
@@ -201,7 +201,7 @@ def product_to(dy, other, shape):
     return sum_to(out, shape)
 
 
-def div(input, other, rounding_mode=None):
+def div(input, other, rounding_mode=None) -> Tensor:
     """input / other; integers give the default float dtype.
 
     rounding_mode: None, "trunc" (towards zero) or "floor"; with these integers stay integers,

@@ -21,7 +21,7 @@ K = registry.family("index")
 
 def embedding(
     input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
-):
+) -> Tensor:
     """The rows of weight [V, D] at the indices in input, of shape (*input.shape, D).
 
     padding_idx: a row that gets no gradient. max_norm: rows that are used and longer (in norm norm_type)
@@ -114,7 +114,7 @@ def embedding_bag(
     per_sample_weights=None,
     include_last_offset=False,
     padding_idx=None,
-):
+) -> Tensor:
     """Rows of weight [V, D] reduced bag by bag, [B, D]; mode "sum", "mean" or "max". Empty bags give zeros.
 
     input: [B, L], a bag per row, or [N] with offsets [B], where each bag starts (include_last_offset: and

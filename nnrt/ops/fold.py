@@ -11,6 +11,7 @@ from itertools import product
 
 from .. import memory, registry
 from ..autograd import record
+from ..tensor import Tensor
 from ._geometry import check_addressable
 from .promotion import check_tensors
 
@@ -19,7 +20,7 @@ copies, sums = registry.family("shape"), registry.family("elementwise")
 GROUP = 1 << 15  # elements of images that take their sums together: 256 kB of doubles stay in L2
 
 
-def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
+def unfold(input, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The blocks of input [N, C, H, W] as columns [N, C KH KW, OH OW]; [C, H, W] gives [C KH KW, OH OW].
 
     kernel_size (KH, KW), dilation, padding (with zeros), stride: an int, or two for height and width. RuntimeError where
@@ -41,7 +42,7 @@ def unfold_backward(node, dy):
     return (_folded(dy, *node.saved),)
 
 
-def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The columns of input [N, C KH KW, OH OW] added up to images [N, C, *output_size]; without N too.
 
     kernel_size (KH, KW), dilation, padding (cut off), stride: an int, or two for height and width. RuntimeError where the

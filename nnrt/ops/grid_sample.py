@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..dtypes import check_whole
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .create import sizes_of
@@ -26,7 +26,7 @@ MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 
 
-def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None) -> Tensor:
     """input (N, C, H, W) at the places grid (N, OH, OW, 2), as (N, C, OH, OW); (N, C, D, H, W) takes (N, OD, OH, OW, 3).
 
     mode: "bilinear" (also in volumes), "nearest", "bicubic" (images). padding_mode: "zeros", "border", "reflection".
@@ -82,7 +82,7 @@ def _check(x, g, mode):
         raise RuntimeError(f"grid_sample: mode 'bicubic' wants images, got input of shape {x.shape}")
 
 
-def affine_grid(theta, size, align_corners=None):
+def affine_grid(theta, size, align_corners=None) -> Tensor:
     """The grid (N, H, W, 2) that shows, for each output place g of `size` (N, C, H, W), the input place theta (g, 1).
 
     theta: (N, 2, 3); for size (N, C, D, H, W) (N, 3, 4), the grid (N, D, H, W, 3). align_corners: default False.

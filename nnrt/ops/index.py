@@ -278,7 +278,7 @@ def scattered(out, base, weights, x, index):
 # ---- index_select, take ----
 
 
-def index_select(input, dim, index):
+def index_select(input, dim, index) -> Tensor:
     """The slices of input along dim at a 1-d index: out[..., n, ...] = input[..., index[n], ...]."""
     input = as_tensor("index_select", input)
     dim = axis_of("index_select", dim, input.array.ndim)
@@ -322,7 +322,7 @@ def index_select_backward(node, dy):
     return (dx,)
 
 
-def take(input, index):
+def take(input, index) -> Tensor:
     """The elements at index of input read as if flattened, in index's shape; negative ones count from the end."""
     input = as_tensor("take", input)
     return watched(_take(shape.ravel(input), 0, indices_of("take", index), "take", True), index)
@@ -331,7 +331,7 @@ def take(input, index):
 # ---- gather ----
 
 
-def gather(input, dim, index, sparse_grad=False):
+def gather(input, dim, index, sparse_grad=False) -> Tensor:
     """out[i, j, k] = input[i, index[i, j, k], k] (for dim 1), in index's shape.
 
     index: integers, as many axes as input, at most input's size along the other axes. sparse_grad is torch's and unused.
@@ -399,7 +399,7 @@ def corner(a, dim, index):
     return a[tuple([slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape)])]
 
 
-def take_along_dim(input, indices, dim=None):
+def take_along_dim(input, indices, dim=None) -> Tensor:
     """gather() with input and indices broadcast along the other axes; of the flattened input without dim."""
     input = as_tensor("take_along_dim", input)
     index = indices_of("take_along_dim", indices)

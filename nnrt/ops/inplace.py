@@ -397,14 +397,14 @@ def zero_(x):
 # ---- samples ----
 
 
-def uniform_(x, a=0.0, b=1.0, generator=None):
+def uniform_(x, a=0.0, b=1.0, generator=None) -> Tensor:
     """Overwrites with samples of U[a, b)."""
     _check_free("uniform_", x)
     random.uniform_into(x.array, a, b, generator)
     return bump(x)
 
 
-def normal_(x, mean=0.0, std=1.0, generator=None):
+def normal_(x, mean=0.0, std=1.0, generator=None) -> Tensor:
     """Overwrites with samples of N(mean, std^2)."""
     _check_free("normal_", x)
     random.normal_into(x.array, mean, std, generator)
@@ -492,7 +492,7 @@ def random_(x, start=0, end=None, *, generator=None):
     return _assign("random_", x, None, lambda: random.randint(start, end, x.array.shape, generator, dtype))
 
 
-def bernoulli_(x, p=0.5, generator=None):
+def bernoulli_(x, p=0.5, generator=None) -> Tensor:
     """Overwrites with 1 at probability p, else 0."""
     _check_free("bernoulli_", x)
     random.bernoulli_into(x.array, p, generator)

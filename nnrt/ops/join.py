@@ -11,7 +11,7 @@ from .shape import axis_of
 K = registry.family("shape")
 
 
-def cat(tensors, dim=0, axis=None):
+def cat(tensors, dim=0, axis=None) -> Tensor:
     """The tensors one after the other along an axis.
 
     All other sizes must agree (RuntimeError); 1-d tensors of size 0 are skipped, as in torch. dtypes are
@@ -93,7 +93,7 @@ def cat_backward(node, dy):
 concat = concatenate = cat
 
 
-def stack(tensors, dim=0, axis=None):
+def stack(tensors, dim=0, axis=None) -> Tensor:
     """Tensors of one shape side by side along a new axis."""
     if axis is not None:
         dim = axis
@@ -133,13 +133,13 @@ def _dtype_of(tensors):
     return dtype
 
 
-def hstack(tensors):
+def hstack(tensors) -> Tensor:
     """Joined along axis 1, 1-d tensors along axis 0."""
     tensors = [shape.atleast_1d(x) for x in _tensors("hstack", tensors)]
     return cat(tensors, 0 if tensors and tensors[0].array.ndim == 1 else 1)
 
 
-def vstack(tensors):
+def vstack(tensors) -> Tensor:
     """Joined along axis 0, 1-d tensors as rows."""
     return cat([shape.atleast_2d(x) for x in _tensors("vstack", tensors)], 0)
 
@@ -147,18 +147,18 @@ def vstack(tensors):
 row_stack = vstack
 
 
-def dstack(tensors):
+def dstack(tensors) -> Tensor:
     """Joined along axis 2 after atleast_3d."""
     return cat([shape.atleast_3d(x) for x in _tensors("dstack", tensors)], 2)
 
 
-def column_stack(tensors):
+def column_stack(tensors) -> Tensor:
     """Joined along axis 1, 1-d and 0-d tensors as columns."""
     tensors = _tensors("column_stack", tensors)
     return cat([x if x.array.ndim > 1 else shape.reshape(x, x.array.size, 1) for x in tensors], 1)
 
 
-def meshgrid(*tensors, indexing="ij"):
+def meshgrid(*tensors, indexing="ij") -> tuple[Tensor, ...]:
     """As many tensors of shape (n_0, n_1, ...) as 1-d ones of n_0, n_1, ..., each varying along its own axis.
 
     indexing "xy" exchanges the first two axes. The results are expanded views.
@@ -185,7 +185,7 @@ def meshgrid(*tensors, indexing="ij"):
     return tuple(grids)
 
 
-def cartesian_prod(*tensors):
+def cartesian_prod(*tensors) -> Tensor:
     """All combinations of one element from each 1-d tensor, [product of the sizes, number of tensors]."""
     for i, x in enumerate(_tensors("cartesian_prod", tensors)):
         if x.array.ndim != 1:
@@ -195,7 +195,7 @@ def cartesian_prod(*tensors):
     return stack([shape.ravel(g) for g in meshgrid(*tensors)], 1)
 
 
-def block_diag(*tensors):
+def block_diag(*tensors) -> Tensor:
     """Matrices (or vectors as rows, numbers) along the diagonal of a matrix of zeros."""
     if not tensors:
         return Tensor()
@@ -221,7 +221,7 @@ def block_diag_backward(node, dy):
     return tuple([dy[key] if node.needs(i) else None for i, key in enumerate(keys)])
 
 
-def hsplit(input, indices_or_sections):
+def hsplit(input, indices_or_sections) -> tuple[Tensor, ...]:
     """input cut along axis 1 (of a 1-d tensor along axis 0) into equal sections, or at indices."""
     input = as_tensor("hsplit", input)
     if not input.array.ndim:
@@ -229,7 +229,7 @@ def hsplit(input, indices_or_sections):
     return _cut("hsplit", input, indices_or_sections, 0 if input.array.ndim == 1 else 1)
 
 
-def vsplit(input, indices_or_sections):
+def vsplit(input, indices_or_sections) -> tuple[Tensor, ...]:
     """input, of at least two dimensions, cut along axis 0 into equal sections, or at indices."""
     input = as_tensor("vsplit", input)
     if input.array.ndim < 2:
@@ -237,7 +237,7 @@ def vsplit(input, indices_or_sections):
     return _cut("vsplit", input, indices_or_sections, 0)
 
 
-def dsplit(input, indices_or_sections):
+def dsplit(input, indices_or_sections) -> tuple[Tensor, ...]:
     """input, of at least three dimensions, cut along axis 2 into equal sections, or at indices."""
     input = as_tensor("dsplit", input)
     if input.array.ndim < 3:

@@ -62,7 +62,7 @@ def _t(a):
 # ---- inverse, solutions, determinants ----
 
 
-def inv(A):
+def inv(A) -> Tensor:
     """A⁻¹. LinAlgError for a singular matrix."""
     A = _matrix("inv", A, True)
     y = _numpy("inv", np.linalg.inv, A.array)
@@ -74,7 +74,7 @@ def inv_backward(node, dy):
     return (-(_t(y) @ dy @ _t(y)),)
 
 
-def solve(A, B, *, left=True):
+def solve(A, B, *, left=True) -> Tensor:
     """X with A X = B, or X A = B without left. B: (*, N, K), or (N,) or A's batch and (N,). LinAlgError for a singular A."""
     A, B = _matrix("solve", A, True), as_tensor("solve", B)
     a, b = A.array, B.array
@@ -99,7 +99,7 @@ def solve_backward(node, dy):
     return da, elementwise.sum_to(db[..., 0] if vector else db, shape)
 
 
-def det(A):
+def det(A) -> Tensor:
     """The determinant, (*). Its derivative holds for singular matrices, too."""
     A = _matrix("det", A, True)
     return record(np.asarray(_numpy("det", np.linalg.det, A.array)), det_backward, (A,), (A,))
@@ -114,7 +114,7 @@ def det_backward(node, dy):
     return (((dy * sign)[..., None, None] * (u * others[..., None, :]) @ vh).astype(a.dtype, copy=False),)
 
 
-def slogdet(A):
+def slogdet(A) -> SLogDet:
     """(sign, logabsdet) of the determinant; 0 and -inf of a singular matrix. sign has no gradient."""
     A = _matrix("slogdet", A, True)
     sign, y = _numpy("slogdet", np.linalg.slogdet, A.array)
@@ -129,7 +129,7 @@ def slogdet_backward(node, dy):
 inverse = inv  # torch's other name
 
 
-def matrix_power(A, n):
+def matrix_power(A, n) -> Tensor:
     """The product of n factors A (*, N, N), of any dtype; I for n = 0, the inverse's power for n < 0."""
     A = _of_shape("matrix_power", A, square=True)
     if isinstance(n, bool) or not hasattr(n, "__index__"):
@@ -151,7 +151,7 @@ def matrix_power(A, n):
 # ---- pseudoinverse and least squares ----
 
 
-def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None):
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None) -> Tensor:
     """The pseudoinverse A⁺ (*, N, M) of A (*, M, N), by its singular values.
 
     Those of at most max(atol, rtol times the largest) count as 0. rtol (or rcond, its other name): max(M, N) times the
@@ -194,7 +194,7 @@ def _pseudoinverse(op, a, atol, rtol, hermitian=False):
     return (_t(vh) * inverse[..., None, :]) @ _t(u), kept.sum(-1, dtype=np.int64), s
 
 
-def lstsq(A, B, rcond=None, *, driver=None):
+def lstsq(A, B, rcond=None, *, driver=None) -> LstSq:
     """(solution, residuals, rank, singular_values) of min ‖A X - B‖: X = A⁺ B (*, N, K) of A (*, M, N) and B (*, M, K) or (*, M).
 
     rcond: singular values of at most rcond times the largest count as 0; max(M, N) times the dtype's precision by default.
@@ -237,7 +237,7 @@ def lstsq_backward(node, dx):
 # ---- decompositions ----
 
 
-def cholesky(A, *, upper=False):
+def cholesky(A, *, upper=False) -> Tensor:
     """L with L Lᵀ = A, lower triangular, or Lᵀ with upper. A is symmetric, positive definite; its lower triangle is read."""
     A = _matrix("cholesky", A, True)
     y = _numpy("cholesky", np.linalg.cholesky, A.array)
@@ -253,7 +253,7 @@ def cholesky_backward(node, dy):
     return ((half + _t(half)) / 2,)
 
 
-def qr(A, mode="reduced"):
+def qr(A, mode="reduced") -> QR:
     """(Q, R) with Q R = A. mode: "reduced", "complete" (square Q), or "r" (Q is empty). The gradient: not of "r",
     nor of "complete" where M > N."""
     A = _matrix("qr", A)
@@ -288,7 +288,7 @@ def qr_backward(node, dq, dr):
     return (np.concatenate([da, q @ rest], axis=-1) if rest.shape[-1] else da,)
 
 
-def svd(A, full_matrices=True):
+def svd(A, full_matrices=True) -> SVD:
     """(U, S, Vh) with U diag(S) Vh = A, S falling. full_matrices: U and Vh are square.
 
     The gradients of the columns of U and rows of Vh that belong to no singular value are left out, as in torch: they are any
@@ -326,13 +326,13 @@ def svd_backward(node, du, ds, dvh):
     return (u @ inside @ vh + outside,)
 
 
-def svdvals(A):
+def svdvals(A) -> Tensor:
     """The singular values, falling."""
     A = _matrix("svdvals", A)
     return svd(A, full_matrices=False).S
 
 
-def eigh(A, UPLO="L"):
+def eigh(A, UPLO="L") -> Eigh:
     """(eigenvalues, rising, and eigenvectors, as columns) of a symmetric A, of which one triangle is read: "L" or "U"."""
     A = _matrix("eigh", A, True)
     if UPLO not in ("L", "U"):
@@ -355,7 +355,7 @@ def eigh_backward(node, dw, dv):
     return (v @ inside @ _t(v),)
 
 
-def eigvalsh(A, UPLO="L"):
+def eigvalsh(A, UPLO="L") -> Tensor:
     """The eigenvalues of :func:`eigh`."""
     return eigh(A, UPLO).eigenvalues
 
@@ -363,7 +363,7 @@ def eigvalsh(A, UPLO="L"):
 # ---- norms ----
 
 
-def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
+def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """vector_norm over dim, or over all elements without ord and dim; matrix_norm where dim names two axes and ord is given.
 
     With ord and without dim A has one or two axes, and they say which.
@@ -378,7 +378,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
 
 
-def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
+def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None) -> Tensor:
     """ord: "fro" (all elements' 2-norm), "nuc" (sum of singular values), 2, -2 (largest, smallest of them),
     inf, -inf (of the rows' sums of |A|), 1, -1 (of the columns')."""
     A = as_tensor("matrix_norm", A)

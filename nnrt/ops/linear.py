@@ -24,7 +24,7 @@ LONG = 512
 NARROW, PANEL = 256, 32
 
 
-def linear(input, weight, bias=None):
+def linear(input, weight, bias=None) -> Tensor:
     """y = x Wᵀ + b.
 
     input: [..., K]; weight: [N, K]; bias: [N] or None; result: [..., N]. All of one floating
@@ -122,7 +122,7 @@ def _refuse_dtypes(op, **arrays):
     raise RuntimeError(f"{op}: arguments must have one dtype, got {got}")
 
 
-def matmul(input, other):
+def matmul(input, other) -> Tensor:
     """Matrix product as numpy's and torch's: vectors, matrices, or batches that broadcast.
 
     [K]·[K] -> scalar; [M, K]·[K] -> [M]; [K]·[..., K, N] -> [..., N];

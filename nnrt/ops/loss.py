@@ -49,7 +49,7 @@ def refuse_reduction(op, reduction):
 def cross_entropy(
     input, target, weight=None, size_average=None, ignore_index=-100,
     reduce=None, reduction="mean", label_smoothing=0.0,
-):
+) -> Tensor:
     """Cross entropy of softmax(input) with classes or class probabilities.
 
     input: [C], [N, C] or [N, C, d1, ...] unnormalised; target: class indices of input's shape without C
@@ -149,7 +149,7 @@ def cross_entropy_soft_backward(node, dy):
 def linear_cross_entropy(
     input, linear_weight, target, *, linear_bias=None, weight=None, reduction="mean", ignore_index=None,
     label_smoothing=0.0, options=None,
-):
+) -> Tensor:
     """cross_entropy(linear(input, linear_weight, linear_bias), target, ...) in one call.
 
     input: [in] or [N, in]; linear_weight: [C, in], or [C, d1, ..., in] for logits [N, C, d1, ...]; linear_bias:
@@ -184,7 +184,7 @@ def linear_cross_entropy(
     return cross_entropy(logits, target, weight, None, ignore_index, None, reduction, label_smoothing)
 
 
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean") -> Tensor:
     """-weight[target] input[target] for log-probabilities input: [C], [N, C] or [N, C, d1, ...].
 
     target, weight, ignore_index, reduction and errors are as for :func:`cross_entropy` with class indices.

@@ -24,7 +24,7 @@ from .shape import unsqueeze
 
 def poisson_nll_loss(
     input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
-):
+) -> Tensor:
     """The negative log-likelihood of counts under Poisson(exp input), or Poisson(input) with log_input=False.
 
     full adds Stirling's approximation of log target! where target > 1. eps is added to what a logarithm is taken of.
@@ -44,7 +44,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction, "poisson_nll_loss")
 
 
-def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean") -> Tensor:
     """The negative log-likelihood of target under N(input, var), var at least eps.
 
     var: input's shape, that without the last axis, or with size 1 on one axis (or a number). ValueError for
@@ -75,7 +75,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 # ---- distances ----
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
+def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1.
 
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. reduction: "mean", "sum" or "none" ([N]).
@@ -107,7 +107,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2, eps=1e-6,
     swap=False, size_average=None, reduce=None, reduction="mean",
-):
+) -> Tensor:
     """max(0, margin + d(anchor, positive) - d(anchor, negative)) with the p-norm distance.
 
     anchor, positive, negative: [N, D] or [D]; d(a, b) = |a - b + eps|_p. swap takes the nearer of anchor and positive for
@@ -125,7 +125,7 @@ def triplet_margin_loss(
 
 def triplet_margin_with_distance_loss(
     anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
-):
+) -> Tensor:
     """:func:`triplet_margin_loss` with a distance of one's own (default: pairwise_distance)."""
     anchor = as_tensor("triplet_margin_with_distance_loss", anchor)
     return _triplet(
@@ -153,7 +153,7 @@ def _triplet(op, anchor, positive, negative, distance, margin, swap, reduction):
 # ---- margins ----
 
 
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1. reduction: "mean", "sum" or "none"."""
     refuse_legacy("hinge_embedding_loss", size_average, reduce)
     far = ternary.where(target != 1, ternary.clamp(E.sub(margin, input), 0), 0)
@@ -161,7 +161,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return reduced(loss, reduction, "hinge_embedding_loss")
 
 
-def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean"):
+def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """max(0, -target (input1 - input2) + margin), target 1 or -1, of shapes that broadcast.
 
     reduction: "mean", "sum" or "none". RuntimeError for different numbers of dimensions.
@@ -178,14 +178,14 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
     return reduced(loss, reduction, "margin_ranking_loss")
 
 
-def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """log(1 + exp(-target input)), target -1 or 1, of shapes that broadcast. reduction: "mean", "sum" or "none"."""
     refuse_legacy("soft_margin_loss", size_average, reduce)
     z = E.mul(input, target)
     return binary_cross_entropy_with_logits(z, wrap(np.ones_like(z.array)), reduction=reduction)
 
 
-def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """The mean over the classes (last axis) of binary cross entropy of sigmoid(input) with target, 0 or 1, of its shape.
 
     weight: a factor for each class [C], or None. reduction: "mean", "sum" or "none" (input's shape without classes).
@@ -195,7 +195,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     return reduced(mean(loss, -1), reduction, "multilabel_soft_margin_loss")
 
 
-def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """Σ_{j≠t} max(0, margin - x_t + x_j)^p w_t / C for input [N, C] or [C] and class indices [N] or a 0-d one.
 
     t are the classes of target; weight w: [C] or None. reduction: "mean", "sum" or "none" ([N]). ValueError for p other
@@ -229,7 +229,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     return reduced(out, reduction, "multi_margin_loss")
 
 
-def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """Σ_{j in target} Σ_{i not in target} max(0, 1 - x_j + x_i) / C for input [N, C] or [C].
 
     target: class indices of input's shape, in front; -1 ends them. reduction: "mean", "sum" or "none" ([N]).

@@ -16,7 +16,7 @@ E = registry.family("elementwise")
 K = registry.family("index")
 
 
-def masked_select(input, mask):
+def masked_select(input, mask) -> Tensor:
     """The elements of input where mask (bool, broadcast against input) is True, as a 1-d tensor."""
     check_tensors("masked_select", input=input)
     where = mask_of("masked_select", mask)
@@ -32,7 +32,7 @@ def masked_select_backward(node, dy):
     return (elementwise.sum_to(wide, size),)
 
 
-def masked_fill(input, mask, value):
+def masked_fill(input, mask, value) -> Tensor:
     """input with value (a number or a 0-d tensor) where mask (bool, broadcast against input) is True."""
     input = as_tensor("masked_fill", input)
     a = input.array
@@ -69,7 +69,7 @@ def masked_fill_backward(node, dy):
     return dx, dvalue
 
 
-def masked_scatter(input, mask, source):
+def masked_scatter(input, mask, source) -> Tensor:
     """input with the elements of source, in order, where mask (bool, broadcast to input) is True."""
     check_tensors("masked_scatter", input=input, source=source)
     where = mask_of("masked_scatter", mask)
@@ -121,12 +121,12 @@ def nonzero(input, as_tuple=False):
     return wrap(found)
 
 
-def argwhere(input):
+def argwhere(input) -> Tensor:
     """nonzero() under numpy's name."""
     return nonzero(input)
 
 
-def one_hot(tensor, num_classes=-1):
+def one_hot(tensor, num_classes=-1) -> Tensor:
     """int64 zeros (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
     index = memory.contiguous(indices_of("one_hot", tensor))
     if num_classes == -1:
@@ -146,7 +146,7 @@ def one_hot(tensor, num_classes=-1):
     return wrap(out)
 
 
-def isin(elements, test_elements, *, assume_unique=False, invert=False):
+def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tensor:
     """Which elements are among test_elements, as bools of elements' shape; with invert which are not.
 
     One of the two may be a number. assume_unique: a promise that neither repeats itself, which saves sorting. NaN equals nothing.
@@ -155,7 +155,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     return wrap(np.asarray(np.isin(array_of(a), array_of(b), assume_unique=assume_unique, invert=invert)))
 
 
-def unravel_index(indices, shape):
+def unravel_index(indices, shape) -> tuple[Tensor, ...]:
     """Coordinates of elements by their place in C order: one int64 tensor of indices' shape for every axis of shape.
 
     shape: sizes, or one. Raises RuntimeError for indices that are no integers and for sizes below 0, IndexError for one outside.
@@ -173,7 +173,7 @@ def unravel_index(indices, shape):
     return tuple(found[::-1])
 
 
-def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None) -> Tensor:
     """Where each element of input would go into a sorted sequence (along the last axis) to keep it sorted.
 
     Before equal elements, or after them with right=True (side="right"). A 1-d sequence takes input of any
@@ -198,7 +198,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     return wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
 
 
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input, boundaries, *, out_int32=False, right=False) -> Tensor:
     """The bucket between rising 1-d boundaries that each element of input falls into."""
     check_tensors("bucketize", boundaries=boundaries)
     if boundaries.array.ndim != 1:

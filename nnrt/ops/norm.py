@@ -33,7 +33,7 @@ E = registry.family("elementwise")
 
 def batch_norm(
     input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
+) -> Tensor:
     """Normalises every channel of input [N, C, ...] over the batch and all pixels.
 
     running_mean, running_var: [C] or None. training: use the batch's statistics and move the running ones
@@ -122,7 +122,7 @@ def batch_norm_backward(node, dy):
 # ---- group and instance norm ----
 
 
-def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5) -> Tensor:
     """Normalises input [N, C, ...] over C / num_groups channels at a time and all pixels, each sample for itself.
 
     weight, bias: [C] or None; eps is added to the variance. RuntimeError for fewer than 2 dimensions, sizes and dtypes
@@ -144,7 +144,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 def instance_norm(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
-):
+) -> Tensor:
     """Normalises every channel of every sample of input [N, C, ...] over its pixels.
 
     running_mean, running_var: [C] or None; use_input_stats moves them by `momentum` towards the mean
@@ -315,7 +315,7 @@ def empty_norm_backward(node, dy):
 # ---- layer norm and RMS norm ----
 
 
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5) -> Tensor:
     """Normalises over the last axes, those of normalized_shape (a tuple of sizes), each for itself.
 
     weight, bias: of normalized_shape or None; eps is added to the variance. RuntimeError for sizes or dtypes that do not
@@ -324,7 +324,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     return _normalized_rows("layer_norm", input, None, normalized_shape, weight, bias, eps, True)
 
 
-def rms_norm(input, normalized_shape, weight=None, eps=None):
+def rms_norm(input, normalized_shape, weight=None, eps=None) -> Tensor:
     """x / √(mean of x² + eps) over the last axes, those of normalized_shape, times weight.
 
     eps None: the distance from 1 to the next number of the dtype. Errors as for layer_norm.
@@ -332,7 +332,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     return _normalized_rows("rms_norm", input, None, normalized_shape, weight, None, eps, False)
 
 
-def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, eps=1e-5):
+def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, eps=1e-5) -> tuple[Tensor, Tensor]:
     """(layer_norm(input + residual), input + residual), in one pass over memory forward and one backward.
 
     input, residual: of one shape and dtype; the rest as layer_norm's. Both results can be differentiated.
@@ -340,7 +340,7 @@ def add_layer_norm(input, residual, normalized_shape, weight=None, bias=None, ep
     return _normalized_rows("add_layer_norm", input, residual, normalized_shape, weight, bias, eps, True)
 
 
-def add_rms_norm(input, residual, normalized_shape, weight=None, eps=None):
+def add_rms_norm(input, residual, normalized_shape, weight=None, eps=None) -> tuple[Tensor, Tensor]:
     """(rms_norm(input + residual), input + residual), in one pass over memory forward and one backward.
 
     input, residual: of one shape and dtype; the rest as rms_norm's. Both results can be differentiated.
@@ -456,7 +456,7 @@ def _checked_rows(op, input, normalized_shape, weight, bias, residual=None):
 # ---- local response norm ----
 
 
-def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0) -> Tensor:
     """x / (k + alpha / size Σ x²)^beta, summed over `size` neighbouring channels; those outside count as 0.
 
     input: [N, C, ...] with at least 3 dimensions, or ValueError.

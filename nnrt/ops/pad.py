@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..tensor import Tensor
 from . import parts
 from ._geometry import check_addressable
 from .create import in_order_of
@@ -29,7 +30,7 @@ FILLED, ROW = 1 << 17, 256
 LISTED = 1 << 12  # up to so many elements of y a list of where they come from is kept
 
 
-def pad(input, pad, mode="constant", value=None):
+def pad(input, pad, mode="constant", value=None) -> Tensor:
     """input with pad[0], pad[1] rows before and behind its last axis, pad[2], pad[3] at the one before, and so on.
 
     pad: a sequence of ints, negative ones cut off. mode: "constant" (with value, default 0; any axes),

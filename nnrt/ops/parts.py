@@ -35,7 +35,7 @@ def put_backward(node, dy):
     return (SliceGrad(*node.saved, dy),)
 
 
-def select(input, dim, index):
+def select(input, dim, index) -> Tensor:
     """A view of input at one index (negative: from the end) of dim, without that axis."""
     input = as_tensor("select", input)
     a = input.array
@@ -48,7 +48,7 @@ def select(input, dim, index):
     return part(input, a[key], key)
 
 
-def narrow(input, dim, start, length):
+def narrow(input, dim, start, length) -> Tensor:
     """A view of `length` elements of dim from `start` (negative: from the end)."""
     input = as_tensor("narrow", input)
     a = input.array
@@ -64,7 +64,7 @@ def narrow(input, dim, start, length):
     return part(input, a[key], key)
 
 
-def diagonal(input, offset=0, dim1=0, dim2=1):
+def diagonal(input, offset=0, dim1=0, dim2=1) -> Tensor:
     """A view of the diagonals of the planes (dim1, dim2) as the last axis; offset > 0: above the main one."""
     input = as_tensor("diagonal", input)
     a = input.array
@@ -87,7 +87,7 @@ def diagonal_of(a, offset, axis1, axis2):
     return b
 
 
-def unfold(x, dimension, size, step):
+def unfold(x, dimension, size, step) -> Tensor:
     """A view of windows of `size` elements along the axis dimension, `step` apart; their elements make the last axis.
 
     The view cannot be changed in place where windows overlap.
@@ -125,7 +125,7 @@ def _windows(a, dim, size, step):
     return memory.strided(a, 0, shape, strides, step >= size or count < 2)
 
 
-def as_strided(input, size, stride, storage_offset=None):
+def as_strided(input, size, stride, storage_offset=None) -> Tensor:
     """A view with the given sizes and strides (in elements) into the memory that input lies in.
 
     storage_offset counts from the start of that memory (default: where input starts). RuntimeError where
@@ -227,7 +227,7 @@ def _same_memory(a, b):
     return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
-def unbind(input, dim=0, axis=None):
+def unbind(input, dim=0, axis=None) -> tuple[Tensor, ...]:
     """The slices of input along dim, without that axis, as a tuple of views."""
     if axis is not None:
         dim = axis
@@ -241,7 +241,7 @@ def unbind(input, dim=0, axis=None):
     return pieces(input, keys)
 
 
-def split(tensor, split_size_or_sections, dim=0):
+def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:
     """Views of tensor along dim of split_size_or_sections elements each (the last may have fewer), or of the sizes listed."""
     tensor = as_tensor("split", tensor)
     a = tensor.array
@@ -263,7 +263,7 @@ def split(tensor, split_size_or_sections, dim=0):
     return _cut(tensor, dim, sizes)
 
 
-def split_with_sizes(input, split_sizes, dim=0):
+def split_with_sizes(input, split_sizes, dim=0) -> tuple[Tensor, ...]:
     """:func:`split` into the sizes listed. TypeError for one number."""
     if hasattr(split_sizes, "__index__"):
         raise TypeError(f"split_with_sizes: split_sizes must be a sequence of integers, got {split_sizes}")
@@ -280,7 +280,7 @@ def _cut(x, dim, sizes):
     return pieces(x, tuple(keys))
 
 
-def chunk(input, chunks, dim=0, axis=None):
+def chunk(input, chunks, dim=0, axis=None) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along dim (the last may be shorter)."""
     if axis is not None:
         dim = axis
@@ -293,7 +293,7 @@ def chunk(input, chunks, dim=0, axis=None):
     return split(input, max(-(-n // chunks), 1), dim)
 
 
-def tensor_split(input, indices_or_sections, dim=0):
+def tensor_split(input, indices_or_sections, dim=0) -> tuple[Tensor, ...]:
     """Views along dim. indices_or_sections: n of nearly equal size (the first ones longer), or cut at the indices listed."""
     input = as_tensor("tensor_split", input)
     a = input.array

@@ -16,6 +16,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..dtypes import check_whole
+from ..tensor import Tensor
 from .elementwise import div, mul
 from .loss import reduced, refuse_legacy, refuse_reduction
 from .promotion import cast, check_tensors, not_tensors, sum_to
@@ -27,7 +28,7 @@ R = registry.family("reduce")
 _PROMOTES = ("mse", "l1", "smooth_l1", "kl", "kl_log", "bce_logits")  # float32 with float64, as in torch
 
 
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None) -> Tensor:
     """(input - target)², each element's or, with reduction "mean" or "sum" in the place of "none", one 0-d tensor.
 
     input and target: floating, of shapes that broadcast (float32 with float64 gives float64); weight: a factor for each element;
@@ -39,13 +40,13 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     return _pointwise("mse_loss", "mse", input, target, reduction, 0.0, weight, True)
 
 
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None) -> Tensor:
     """|input - target|, whose derivative at 0 is 0. weight, reduction and errors as for :func:`mse_loss`."""
     refuse_legacy("l1_loss", size_average, reduce)
     return _pointwise("l1_loss", "l1", input, target, reduction, 0.0, weight, True)
 
 
-def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0) -> Tensor:
     """Quadratic where |input - target| < beta, linear beyond; beta 0 is l1_loss. ValueError for beta < 0.
 
     reduction as for :func:`mse_loss`. Girshick, Fast R-CNN (2015), equation 3.
@@ -58,7 +59,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _pointwise("smooth_l1_loss", "smooth_l1", input, target, reduction, beta, None, False)
 
 
-def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None) -> Tensor:
     """Quadratic where |input - target| <= delta, linear with slope delta beyond. ValueError for delta <= 0.
 
     weight: a factor for each element, which "mean", unlike that of :func:`mse_loss`, does not divide by. reduction as there.
@@ -72,7 +73,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return reduced(mul(loss, weight), reduction, "huber_loss")
 
 
-def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False) -> Tensor:
     """target (log target - input) for log-probabilities input; target is log-probabilities too with log_target.
 
     reduction "batchmean" divides the sum by the first size, which is the divergence's definition; others as for :func:`mse_loss`.
@@ -85,7 +86,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     return _pointwise("kl_div", kind, input, target, reduction, 0.0, None, False)
 
 
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """-t log input - (1-t) log(1-input) for probabilities input; weight multiplies and is broadcast to target.
 
     reduction as for :func:`mse_loss`. ValueError when the shapes differ, RuntimeError when some input is outside [0, 1].
@@ -111,7 +112,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-):
+) -> Tensor:
     """Binary cross entropy of sigmoid(input), without overflow.
 
     pos_weight, broadcast to target, multiplies the term of t = 1 (it is not differentiated);

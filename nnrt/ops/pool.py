@@ -122,7 +122,7 @@ def max_pool_backward(node, dy):
     return (dx if dy.ndim == dims + 2 else dx[0],)
 
 
-def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """Zeros with input at the places that max_pool1d returned as indices.
 
     The length is (L - 1) stride - 2 padding + kernel_size, or output_size, which differs from it by less than stride.
@@ -131,12 +131,12 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """max_unpool1d on (N, C, H, W)."""
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
     """max_unpool1d on (N, C, D, H, W)."""
     return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
@@ -186,7 +186,7 @@ def max_unpool_backward(node, dy):
 # ---- average ----
 
 
-def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True) -> Tensor:
     """The mean of each window of (N, C, L) or (C, L); without count_include_pad, of what is not padding, else that is zeros.
 
     stride None means kernel_size; padding is at most half the window; ceil_mode: a last window may reach over the end,
@@ -197,7 +197,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+) -> Tensor:
     """avg_pool1d on (N, C, H, W); kernel_size, stride, padding: an int or a pair. ceil_mode, count_include_pad as there.
 
     divisor_override divides the sums in place of the count.
@@ -207,7 +207,7 @@ def avg_pool2d(
 
 def avg_pool3d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+) -> Tensor:
     """avg_pool2d on (N, C, D, H, W), sizes an int or a triple; no window may be larger than the input without its padding."""
     return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
@@ -229,17 +229,17 @@ def _avg_pool(op, dims, x, kernel_size, stride, padding, ceil_mode, include_pad,
     return _average(x, a, size, geometry)
 
 
-def adaptive_avg_pool1d(input, output_size):
+def adaptive_avg_pool1d(input, output_size) -> Tensor:
     """The mean of each of output_size windows over (N, C, L)."""
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
-def adaptive_avg_pool2d(input, output_size):
+def adaptive_avg_pool2d(input, output_size) -> Tensor:
     """adaptive_avg_pool1d on (N, C, H, W); output_size is an int or a pair, None keeps the input's size."""
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
-def adaptive_avg_pool3d(input, output_size):
+def adaptive_avg_pool3d(input, output_size) -> Tensor:
     """adaptive_avg_pool1d on (N, C, D, H, W); output_size as adaptive_avg_pool2d's, or a triple."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
@@ -275,7 +275,7 @@ def avg_pool_backward(node, dy):
 # ---- p-norm ----
 
 
-def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """(Σ input^p)^(1/p) over each window of (N, C, L), p = norm_type; kernel_size, stride, ceil_mode as avg_pool1d's.
 
     norm_type inf: the largest |input| of each window, -inf: the least. ZeroDivisionError for norm_type 0.
@@ -283,12 +283,12 @@ def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """lp_pool1d on (N, C, H, W)."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False) -> Tensor:
     """lp_pool1d on (N, C, D, H, W); no window may be larger than the input."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
 

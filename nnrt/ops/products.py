@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import on_tape, record
+from ..tensor import Tensor
 from ._axes import axis_of
 from .linear import affine, affine_backward, matmul, product, rows_of
 from .promotion import as_tensor, broadcast, operands, sum_to
@@ -12,27 +13,27 @@ K = registry.family("elementwise")
 ACTIVATION = registry.family("activation")
 
 
-def mm(input, mat2):
+def mm(input, mat2) -> Tensor:
     """[M, K]·[K, N], without broadcasting."""
     return matmul(*_fitting("mm", input, 2, mat2, 2))
 
 
-def bmm(input, mat2):
+def bmm(input, mat2) -> Tensor:
     """[B, M, K]·[B, K, N], without broadcasting."""
     return matmul(*_fitting("bmm", input, 3, mat2, 3))
 
 
-def mv(input, vec):
+def mv(input, vec) -> Tensor:
     """[M, K]·[K] -> [M]."""
     return matmul(*_fitting("mv", input, 2, vec, 1))
 
 
-def dot(input, other):
+def dot(input, other) -> Tensor:
     """Σ_k x_k other_k of two vectors."""
     return _dot("dot", input, other)
 
 
-def vdot(input, other):
+def vdot(input, other) -> Tensor:
     """:func:`dot`, which conjugates what is complex: nothing here."""
     return _dot("vdot", input, other)
 
@@ -44,7 +45,7 @@ def _dot(op, input, other):
     return matmul(input, other)
 
 
-def cross(input, other, dim=None):
+def cross(input, other, dim=None) -> Tensor:
     """The vector product along dim, of size 3: perpendicular to both, as long as the area between them.
 
     dim: by default the first axis of size 3. Shapes have equally many axes and broadcast. RuntimeError otherwise.
@@ -84,7 +85,7 @@ def _cross(y, a, b, dim):
     return y
 
 
-def inner(input, other):
+def inner(input, other) -> Tensor:
     """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
     input, other = as_tensor("inner", input), as_tensor("inner", other)
     from . import einsum
@@ -96,7 +97,7 @@ def inner(input, other):
     return einsum.tensordot(input, other, ([-1], [-1]))
 
 
-def outer(input, vec2):
+def outer(input, vec2) -> Tensor:
     """[M], [N] -> [M, N], of the dtype that their product has."""
     input, vec2 = operands("outer", *_of_dims("outer", input, 1, vec2, 1))
     a, b = input.array, vec2.array
@@ -116,28 +117,28 @@ def outer_backward(node, dy):
 ger = outer
 
 
-def addmm(input, mat1, mat2, beta=1, alpha=1):
+def addmm(input, mat1, mat2, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * mat1 @ mat2; input broadcasts to the product's shape."""
     return _plus("addmm", input, matmul(*_fitting("addmm", mat1, 2, mat2, 2)), beta, alpha)
 
 
-def addmv(input, mat, vec, beta=1, alpha=1):
+def addmv(input, mat, vec, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * mat @ vec."""
     return _plus("addmv", input, matmul(*_fitting("addmv", mat, 2, vec, 1)), beta, alpha)
 
 
-def addr(input, vec1, vec2, beta=1, alpha=1):
+def addr(input, vec1, vec2, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * vec1 vec2ᵀ, vectors [M] and [N]; input broadcasts to [M, N]."""
     vec1, vec2 = _of_dims("addr", vec1, 1, vec2, 1)
     return _plus("addr", input, outer(vec1, vec2), beta, alpha)
 
 
-def addbmm(input, batch1, batch2, beta=1, alpha=1):
+def addbmm(input, batch1, batch2, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * Σ_b batch1[b] @ batch2[b]."""
     return _plus("addbmm", input, matmul(*_fitting("addbmm", batch1, 3, batch2, 3)).sum(0), beta, alpha)
 
 
-def baddbmm(input, batch1, batch2, beta=1, alpha=1):
+def baddbmm(input, batch1, batch2, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * batch1 @ batch2, batch by batch."""
     return _plus("baddbmm", input, matmul(*_fitting("baddbmm", batch1, 3, batch2, 3)), beta, alpha)
 

@@ -36,7 +36,7 @@ def _category(dtype):
         ) from None
 
 
-def promote_types(type1, type2):
+def promote_types(type1, type2) -> np.dtype:
     """The smallest dtype that holds both: of two categories the higher one's dtype as it is.
 
     Raises RuntimeError for uint64 with a signed integer, which no dtype holds.
@@ -53,12 +53,12 @@ def promote_types(type1, type2):
     return both
 
 
-def can_cast(from_, to):
+def can_cast(from_, to) -> bool:
     """Whether a result of dtype from_ may be stored in place in dtype to: the category must not fall."""
     return _category(np.dtype(from_)) <= _category(np.dtype(to))
 
 
-def result_type(tensor1, tensor2):
+def result_type(tensor1, tensor2) -> np.dtype:
     """The dtype of arithmetic on two operands, each a Tensor or a Python number."""
     return common_type("result_type", tensor1, tensor2)
 

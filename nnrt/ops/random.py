@@ -92,27 +92,27 @@ class Generator:
 default_generator = Generator()
 
 
-def manual_seed(seed):
+def manual_seed(seed) -> Generator:
     """Restarts the default generator from an integer seed; returns it."""
     return default_generator.manual_seed(seed)
 
 
-def seed():
+def seed() -> int:
     """Restarts the default generator from a seed of the system's; returns the seed."""
     return default_generator.seed()
 
 
-def initial_seed():
+def initial_seed() -> int:
     """The seed of the default generator."""
     return default_generator.initial_seed()
 
 
-def get_rng_state():
+def get_rng_state() -> Tensor:
     """State of the default generator, a uint8 tensor."""
     return default_generator.get_state()
 
 
-def set_rng_state(new_state):
+def set_rng_state(new_state) -> None:
     """Puts the default generator back into a state that get_rng_state() gave."""
     default_generator.set_state(new_state)
 
@@ -202,17 +202,17 @@ def _sampled(op, into, size, dtype, device, requires_grad, generator):
     return t
 
 
-def rand(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+def rand(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Samples of U[0, 1); size as for :func:`zeros`."""
     return _sampled("rand", uniform_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 
-def randn(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+def randn(*sizes, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Samples of N(0, 1); size as for :func:`zeros`."""
     return _sampled("randn", normal_into, sizes if size is None else (size,), dtype, device, requires_grad, generator)
 
 
-def randint(low, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+def randint(low, high=None, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform integers from low up to but without high: randint(high, size) or randint(low, high, size).
 
     int64 unless dtype says otherwise.
@@ -234,7 +234,7 @@ def randint(low, high=None, size=None, generator=None, dtype=None, device=None, 
     return t.requires_grad_(True) if requires_grad else t
 
 
-def randperm(n, generator=None, dtype=None, device=None, requires_grad=False):
+def randperm(n, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The integers 0..n-1 in random order, int64 unless dtype says otherwise."""
     check_device("randperm", device)
     if n < 0:
@@ -256,19 +256,21 @@ def _formatted(made, requires_grad, memory_format):
     return made.requires_grad_(True) if requires_grad else made
 
 
-def rand_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+def rand_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None) -> Tensor:
     """rand() of input's shape and, unless given, dtype; in C order, unless memory_format says otherwise."""
     input = as_tensor("rand_like", input)
     return _like("rand_like", input, dtype, device, requires_grad, uniform_into, memory_format, generator)
 
 
-def randn_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+def randn_like(input, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None) -> Tensor:
     """randn() as :func:`rand_like`."""
     input = as_tensor("randn_like", input)
     return _like("randn_like", input, dtype, device, requires_grad, normal_into, memory_format, generator)
 
 
-def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None):
+def randint_like(
+    input, low, high=None, dtype=None, device=None, requires_grad=False, memory_format=None, generator=None
+) -> Tensor:
     """randint() as :func:`rand_like`: randint_like(input, high) or randint_like(input, low, high)."""
     input = as_tensor("randint_like", input)
     if high is None:
@@ -278,7 +280,7 @@ def randint_like(input, low, high=None, dtype=None, device=None, requires_grad=F
     return _formatted(made, requires_grad, memory_format)
 
 
-def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False):
+def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Samples of N(mean, std^2), without gradient; of tensors mean and std, in their common shape."""
     tensors = [v.array for v in (mean, std) if isinstance(v, Tensor)]
     if (size is None) != bool(tensors):
@@ -296,7 +298,7 @@ def normal(mean=0.0, std=1.0, size=None, generator=None, dtype=None, device=None
     return t
 
 
-def bernoulli(input, p=None, generator=None):
+def bernoulli(input, p=None, generator=None) -> Tensor:
     """1 with the probability that input gives for the element (or p for all), else 0; of input's shape and dtype."""
     input = as_tensor("bernoulli", input)
     if p is None and input.array.dtype.kind != "f":
@@ -306,7 +308,7 @@ def bernoulli(input, p=None, generator=None):
     return wrap(out)
 
 
-def multinomial(input, num_samples, replacement=False, generator=None):
+def multinomial(input, num_samples, replacement=False, generator=None) -> Tensor:
     """Indices drawn by the (unnormalised) probabilities input [n] or [m, n]: int64, [..., num_samples].
 
     Without replacement by exponential races: the smallest E_i / p_i win (Efraimidis and Spirakis, 2006).
@@ -356,7 +358,7 @@ def _uniforms(shape, generator):
     return u
 
 
-def poisson(input, generator=None):
+def poisson(input, generator=None) -> Tensor:
     """Poisson samples with the rates in input, of its shape and dtype."""
     input = as_tensor("poisson", input)
     rates = input.array
@@ -374,7 +376,7 @@ def check_probability(op, p):
         raise ValueError(f"{op}: p must be within 0 and 1, got {p}")
 
 
-def dropout(x, p=0.5, training=True, generator=None):
+def dropout(x, p=0.5, training=True, generator=None) -> Tensor:
     """x with elements zeroed with probability p, the others divided by 1 - p; x itself when not training.
 
     Srivastava et al., Dropout, JMLR 15 (2014).
@@ -413,7 +415,7 @@ def _feature_shape(op, a):
     return a.shape[:2] + (1,) * (a.ndim - 2)
 
 
-def feature_dropout(x, p=0.5, training=True, generator=None):
+def feature_dropout(x, p=0.5, training=True, generator=None) -> Tensor:
     """dropout() of whole channels: one decision per [n, c] of x [N, C, ...] (dropout1d, 2d, 3d).
 
     Tompson et al., Efficient object localization using convolutional networks, CVPR 2015.
@@ -433,7 +435,7 @@ def feature_dropout(x, p=0.5, training=True, generator=None):
 _ALPHA = -1.7580993408473766
 
 
-def alpha_dropout(x, p=0.5, training=True, generator=None):
+def alpha_dropout(x, p=0.5, training=True, generator=None) -> Tensor:
     """dropout() that keeps mean and variance of SELU activations: dropped elements become -1.7581, then all
     are scaled and shifted (Klambauer et al., Self-normalizing neural networks, NeurIPS 2017)."""
     check_probability("alpha_dropout", p)
@@ -442,7 +444,7 @@ def alpha_dropout(x, p=0.5, training=True, generator=None):
     return _alpha_dropped(x, x.array.shape, p, generator)
 
 
-def feature_alpha_dropout(x, p=0.5, training=True, generator=None):
+def feature_alpha_dropout(x, p=0.5, training=True, generator=None) -> Tensor:
     """alpha_dropout() of whole channels of x [N, C, ...]."""
     check_probability("feature_alpha_dropout", p)
     if not training or p == 0 or not x.array.size:

@@ -28,7 +28,7 @@ AminmaxResult = namedtuple("aminmax", ["min", "max"])
 # ---- sum and mean ----
 
 
-def sum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
+def sum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None) -> Tensor:
     """Σ over dim: an axis, several, or None for all; keepdim leaves them with size 1.
 
     Integers and bools are summed in int64; dtype converts before summing.
@@ -84,7 +84,7 @@ def sum_backward(node, dy):
     return (expand(np.asarray(dy), shape, axes, keepdim),)
 
 
-def mean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
+def mean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None) -> Tensor:
     """Σ over dim / n; NaN where n is 0. dim, keepdim and dtype as :func:`sum`'s; RuntimeError for integers without dtype."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -102,7 +102,7 @@ def mean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
 # ---- product ----
 
 
-def prod(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
+def prod(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None) -> Tensor:
     """Π over dim: one axis, or None for all; keepdim leaves size 1. Integers and bools in int64; dtype converts before."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -158,7 +158,7 @@ def min(input, dim=None, keepdim=False, axis=None, keepdims=None, *, other=None)
     return MinResult(*_extreme_at("min", K.min_at, input, dim, keepdim))
 
 
-def amax(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def amax(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """The largest element over dim: an axis, several, or None for all; keepdim leaves them with size 1.
 
     The gradient is shared evenly between equal elements, and between NaNs if it is NaN.
@@ -169,7 +169,7 @@ def amax(input, dim=None, keepdim=False, axis=None, keepdims=None):
     return _extreme("amax", K.amax, input, dim, keepdim)
 
 
-def amin(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def amin(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """The smallest element over dim; dim, keepdim and the gradient as :func:`amax`'s."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -177,7 +177,7 @@ def amin(input, dim=None, keepdim=False, axis=None, keepdims=None):
     return _extreme("amin", K.amin, input, dim, keepdim)
 
 
-def aminmax(input, *, dim=None, keepdim=False, axis=None, keepdims=None):
+def aminmax(input, *, dim=None, keepdim=False, axis=None, keepdims=None) -> AminmaxResult:
     """(amin, amax) over dim, a namedtuple (min, max); dim and keepdim as :func:`amax`'s."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -234,7 +234,7 @@ def check_not_empty(op, shape, axes, dim):
             raise IndexError(f"{op}: dim {i} of shape {shape} is empty, and {op} of nothing is undefined")
 
 
-def argmax(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def argmax(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """The index of the first largest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -242,7 +242,7 @@ def argmax(input, dim=None, keepdim=False, axis=None, keepdims=None):
     return _arg("argmax", K.max_at, input, dim, keepdim)
 
 
-def argmin(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def argmin(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """The index of the first smallest element along dim, or (dim None) in the flattened tensor; int64. keepdim: with size 1."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -269,7 +269,7 @@ def _arg(op, kernel, x, dim, keepdim):
 # ---- truth ----
 
 
-def all(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def all(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """Whether every element over dim is not zero; bool (uint8 for uint8).
 
     dim: an axis, several, or None for all; keepdim leaves them with size 1.
@@ -280,7 +280,7 @@ def all(input, dim=None, keepdim=False, axis=None, keepdims=None):
     return _truth("all", np.logical_and, input, dim, keepdim)
 
 
-def any(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def any(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """Whether some element over dim is not zero; bool (uint8 for uint8).
 
     dim: an axis, several, or None for all; keepdim leaves them with size 1.

@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import registry
 from ..autograd import record
+from ..tensor import Tensor
 from ._geometry import check_addressable
 from ._layout import as_nchw, channels_last, empty_channels_last
 from .promotion import check_tensors
@@ -40,7 +41,7 @@ MODES = {
 
 def interpolate(
     input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False
-):
+) -> Tensor:
     """input (N, C, *spatial) with other spatial sizes: `size`, or those of input times scale_factor, rounded down.
 
     size, scale_factor: one number, or one for each of the 1 to 3 axes. mode: nearest, nearest-exact, area, linear (1 axis),
@@ -74,17 +75,17 @@ def interpolate_backward(node, dy):
     return (as_nchw(dx, len(shape)),)
 
 
-def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
+def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None) -> Tensor:
     """interpolate under torch's old name."""
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def upsample_nearest(input, size=None, scale_factor=None):
+def upsample_nearest(input, size=None, scale_factor=None) -> Tensor:
     """interpolate in mode nearest."""
     return interpolate(input, size, scale_factor)
 
 
-def upsample_bilinear(input, size=None, scale_factor=None):
+def upsample_bilinear(input, size=None, scale_factor=None) -> Tensor:
     """interpolate in mode bilinear, with corners aligned."""
     return interpolate(input, size, scale_factor, "bilinear", True)
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from .. import memory, registry
 from ..autograd import record
+from ..tensor import Tensor
 from .promotion import check_tensors
 
 K = registry.family("elementwise")
 
 
-def rotary_embedding(x, base=10000.0, start=0):
+def rotary_embedding(x, base=10000.0, start=0) -> Tensor:
     """x [..., T, D] with each pair (d, d + D / 2) turned by its position: start for the first row, then one more for each.
 
     Pair d is turned by position · base^(-2 d / D). Products of two such rows depend on their distance alone. Su et al.,

@@ -25,7 +25,7 @@ L = registry.family("linear")
 # ---- the plain scan ----
 
 
-def scan(f, x, initial=None, dim=0, reverse=False):
+def scan(f, x, initial=None, dim=0, reverse=False) -> Tensor:
     """h_t = f_t h_{t-1} + x_t along dim; the first h_{t-1} is `initial`, or zeros.
 
     f, x: of one shape and dtype, float32 or float64; initial: that shape without dim; reverse: from the last step to

@@ -79,7 +79,7 @@ def _spread(values, size):
     return out
 
 
-def scatter(input, dim, index, src=None, value=None, reduce=None):
+def scatter(input, dim, index, src=None, value=None, reduce=None) -> Tensor:
     """input with out[i, index[i, j, k], k] = src[i, j, k] (for dim 1).
 
     src: Tensor of input's dtype at least as large as index, or a number (also as value=). Where index repeats,
@@ -142,7 +142,7 @@ def _written(kernel, a, dim, index, values):
     return out
 
 
-def scatter_add(input, dim, index, src):
+def scatter_add(input, dim, index, src) -> Tensor:
     """input with out[i, index[i, j, k], k] += src[i, j, k] (for dim 1), in the order of src."""
     input = as_tensor("scatter_add", input)
     check_tensors("scatter_add", src=src)
@@ -169,7 +169,7 @@ _IDENTITY = {"sum": 0, "mean": 0, "prod": 1, "amax": -np.inf, "amin": np.inf}
 _STEP = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 
-def scatter_reduce(input, dim, index, src, reduce, include_self=True):
+def scatter_reduce(input, dim, index, src, reduce, include_self=True) -> Tensor:
     """input with the elements of src at each place, as :func:`scatter` does with index and dim, reduced there.
 
     reduce: "sum", "prod", "mean", "amax" or "amin". src: at least as large as index.
@@ -264,19 +264,19 @@ def _identity(reduce, dtype):
 # ---- what a view shows ----
 
 
-def select_scatter(input, src, dim, index):
+def select_scatter(input, src, dim, index) -> Tensor:
     """input with src in place of its slice `index` along dim, which has no such axis."""
     return _replaced("select_scatter", input, src, lambda x: parts.select(x, dim, index))
 
 
-def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1) -> Tensor:
     """input with src in place of start:end:step along dim."""
     input = as_tensor("slice_scatter", input)
     axis = axis_of("slice_scatter", dim, input.array.ndim)
     return _replaced("slice_scatter", input, src, lambda x: x[(slice(None),) * axis + (slice(start, end, step),)])
 
 
-def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1) -> Tensor:
     """input with src in place of the diagonals that `diagonal` shows."""
     return _replaced("diagonal_scatter", input, src, lambda x: parts.diagonal(x, offset, dim1, dim2))
 
@@ -322,7 +322,7 @@ def _slices(op, x, dim, index, source, from_end=False):
     return dim, index
 
 
-def index_add(input, dim, index, source, alpha=1):
+def index_add(input, dim, index, source, alpha=1) -> Tensor:
     """input with alpha * source[n] added to its slice index[n] along dim, in the order of n."""
     input = as_tensor("index_add", input)
     check_tensors("index_add", source=source)
@@ -353,7 +353,7 @@ def index_add_backward(node, dy):
     return dy, dsource.reshape(size)
 
 
-def index_copy(input, dim, index, source):
+def index_copy(input, dim, index, source) -> Tensor:
     """input with its slice index[n] along dim replaced by source[n]; where index repeats, the last stays."""
     input = as_tensor("index_copy", input)
     check_tensors("index_copy", source=source)
@@ -387,7 +387,7 @@ def index_copy_backward(node, dy):
     return dx, dsource
 
 
-def index_fill(input, dim, index, value):
+def index_fill(input, dim, index, value) -> Tensor:
     """input with its slices index along dim filled with value (a number or a 0-d tensor).
 
     Negative indices count from the end, as in torch (and unlike those of :func:`index_copy`).
@@ -421,7 +421,7 @@ def index_fill_backward(node, dy):
     return dx, dvalue
 
 
-def index_put(input, indices, values, accumulate=False):
+def index_put(input, indices, values, accumulate=False) -> Tensor:
     """input with input[indices] = values, or += with accumulate; indices: a tuple of int or bool tensors."""
     input = as_tensor("index_put", input)
     a = input.array

@@ -11,7 +11,7 @@ import numpy as np
 from .. import memory
 from ..autograd import attach, grad_enabled, record
 from ..dtypes import as_dtype
-from ..tensor import view_of
+from ..tensor import Tensor, view_of
 from ._axes import axis_of
 from .create import sizes_of
 from .promotion import as_tensor, check_tensors
@@ -36,7 +36,7 @@ def axes_of(op, dims, ndim):
 # ---- the same elements in another shape ----
 
 
-def reshape(input, *size, shape=None):
+def reshape(input, *size, shape=None) -> Tensor:
     """input in another shape: a view where memory allows one, else a copy. One size may be -1. shape: the sizes, by name.
 
     RuntimeError when the sizes do not hold input's elements. With a dtype of input's width instead of sizes the
@@ -113,19 +113,19 @@ def _reinterpreted(x, dtype):
         ) from None
 
 
-def view_as(x, other):
+def view_as(x, other) -> Tensor:
     """x in the shape of other."""
     check_tensors("view_as", other=other)
     return reshape(x, other.array.shape)
 
 
-def reshape_as(x, other):
+def reshape_as(x, other) -> Tensor:
     """x in the shape of other."""
     check_tensors("reshape_as", other=other)
     return reshape(x, other.array.shape)
 
 
-def flatten(input, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1) -> Tensor:
     """Axes start_dim..end_dim merged into one."""
     input = as_tensor("flatten", input)
     shape = input.array.shape
@@ -142,13 +142,13 @@ def flatten(input, start_dim=0, end_dim=-1):
     return reshape(input, shape[:first] + (merged,) + shape[last + 1 :])
 
 
-def ravel(input):
+def ravel(input) -> Tensor:
     """All axes merged into one."""
     input = as_tensor("ravel", input)
     return reshape(input, (-1,) if input.array.size else (0,))
 
 
-def unflatten(input, dim, sizes):
+def unflatten(input, dim, sizes) -> Tensor:
     """Axis dim split into axes of the given sizes, one of which may be -1."""
     input = as_tensor("unflatten", input)
     shape = input.array.shape
@@ -167,7 +167,7 @@ def unflatten(input, dim, sizes):
     return reshape(input, shape[:dim] + sizes + shape[dim + 1 :])
 
 
-def squeeze(input, dim=None, axis=None):
+def squeeze(input, dim=None, axis=None) -> Tensor:
     """Without the axes of size 1: all of them, or those among dim (an int or a tuple)."""
     if axis is not None:
         dim = axis
@@ -179,7 +179,7 @@ def squeeze(input, dim=None, axis=None):
     return viewed(input, a.squeeze(tuple(axes)), reshape_backward, (a.shape,))
 
 
-def unsqueeze(input, dim=None, axis=None):
+def unsqueeze(input, dim=None, axis=None) -> Tensor:
     """With an axis of size 1 put in at dim (-ndim-1 to ndim)."""
     if axis is not None:
         dim = axis
@@ -216,7 +216,7 @@ def atleast_3d(x, *more):
 # ---- the same elements in another order of axes ----
 
 
-def permute(input, *axes, dims=None):
+def permute(input, *axes, dims=None) -> Tensor:
     """A view with the axes in another order: permute(2, 0, 1), permute((2, 0, 1)) or permute(dims=(2, 0, 1))."""
     input = as_tensor("permute", input)
     dims = axes if dims is None else dims
@@ -242,7 +242,7 @@ def permute_backward(node, dy):
     return (dy.transpose(inverse),)
 
 
-def transpose(input, dim0, dim1):
+def transpose(input, dim0, dim1) -> Tensor:
     """A view with two axes exchanged."""
     input = as_tensor("transpose", input)
     a = input.array
@@ -260,17 +260,17 @@ def transpose_backward(node, dy):
     return (dy if dim0 is None else dy.swapaxes(dim0, dim1),)
 
 
-def swapaxes(input, axis0, axis1):
+def swapaxes(input, axis0, axis1) -> Tensor:
     """transpose() under numpy's name."""
     return transpose(input, axis0, axis1)
 
 
-def swapdims(input, dim0, dim1):
+def swapdims(input, dim0, dim1) -> Tensor:
     """transpose() under its other name."""
     return transpose(input, dim0, dim1)
 
 
-def movedim(input, source, destination):
+def movedim(input, source, destination) -> Tensor:
     """A view with the axes `source` at the positions `destination` and the others in their order."""
     input = as_tensor("movedim", input)
     n = input.array.ndim
@@ -283,12 +283,12 @@ def movedim(input, source, destination):
     return permute(input, *order) if n else viewed(input, input.array, transpose_backward, (None, None))
 
 
-def moveaxis(input, source, destination):
+def moveaxis(input, source, destination) -> Tensor:
     """movedim() under numpy's name."""
     return movedim(input, source, destination)
 
 
-def t(input):
+def t(input) -> Tensor:
     """A matrix transposed; 0-d and 1-d tensors as they are."""
     input = as_tensor("t", input)
     if input.array.ndim > 2:
@@ -299,7 +299,7 @@ def t(input):
 # ---- the same elements seen often ----
 
 
-def expand(x, *size):
+def expand(x, *size) -> Tensor:
     """A view in which axes of size 1 (and new ones in front) repeat without memory; -1 keeps a size.
 
     RuntimeError where an axis is neither 1 nor the wanted size. The view cannot be changed in place.
@@ -340,25 +340,25 @@ def expand_backward(node, dy):
     return (elementwise.sum_to(dy, shape),)
 
 
-def expand_as(x, other):
+def expand_as(x, other) -> Tensor:
     """x expanded to other's shape."""
     check_tensors("expand_as", other=other)
     return expand(x, other.array.shape)
 
 
-def broadcast_to(input, size):
+def broadcast_to(input, size) -> Tensor:
     """input expanded to size."""
     return expand(input, size)
 
 
-def broadcast_tensors(*tensors):
+def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
     """The tensors expanded to their common shape, as a tuple."""
     tensors = [as_tensor("broadcast_tensors", x) for x in tensors]
     size = broadcast_shapes(*[x.array.shape for x in tensors])
     return tuple([expand(x, size) for x in tensors])
 
 
-def broadcast_shapes(*shapes):
+def broadcast_shapes(*shapes) -> tuple[int, ...]:
     """The shape that these shapes broadcast to; RuntimeError where they do not."""
     try:
         return np.broadcast_shapes(*shapes)
@@ -371,7 +371,7 @@ def broadcast_shapes(*shapes):
 # ---- copies ----
 
 
-def clone(input, memory_format=None):
+def clone(input, memory_format=None) -> Tensor:
     """A copy in input's memory order, on the tape."""
     input = as_tensor("clone", input)
     a = input.array

@@ -8,13 +8,14 @@ Legend: C channels, H W image, r factor, g groups. Source: Shi et al. 2016 (arXi
 
 from .. import registry
 from ..autograd import record
+from ..tensor import Tensor
 from .create import in_order_of
 from .promotion import check_tensors
 
 K = registry.family("shape")
 
 
-def pixel_shuffle(input, upscale_factor):
+def pixel_shuffle(input, upscale_factor) -> Tensor:
     """input (*, C r², H, W) as (*, C, H r, W r) for r = upscale_factor. RuntimeError where r² does not divide the channels."""
     r = _factor("pixel_shuffle", input, "upscale_factor", upscale_factor)
     if input.array.shape[-3] % (r * r):
@@ -26,7 +27,7 @@ def pixel_shuffle_backward(node, dy):
     return (_gathered(dy, *node.saved),)
 
 
-def pixel_unshuffle(input, downscale_factor):
+def pixel_unshuffle(input, downscale_factor) -> Tensor:
     """input (*, C, H r, W r) as (*, C r², H, W) for r = downscale_factor. RuntimeError where r does not divide the sizes."""
     r = _factor("pixel_unshuffle", input, "downscale_factor", downscale_factor)
     if input.array.shape[-2] % r or input.array.shape[-1] % r:
@@ -60,7 +61,7 @@ def _moved(a, order):
     return a.transpose(*range(batch), *[batch + i for i in order])
 
 
-def channel_shuffle(input, groups):
+def channel_shuffle(input, groups) -> Tensor:
     """input (N, C, *) with the channels of `groups` groups interleaved. RuntimeError where groups does not divide C."""
     groups = _factor("channel_shuffle", input, "groups", groups)
     if input.array.shape[1] % groups:

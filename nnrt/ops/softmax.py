@@ -19,7 +19,7 @@ from .promotion import not_tensors
 K = registry.family("softmax")
 
 
-def softmax(input, dim=None, dtype=None, axis=None):
+def softmax(input, dim=None, dtype=None, axis=None) -> Tensor:
     """exp(input) / Σ exp(input) along dim; a row of -inf gives NaN.
 
     dim None means axis 0 for 0, 1 and 3 dimensions and axis 1 otherwise, as in torch. dtype
@@ -37,7 +37,7 @@ def softmax_backward(node, dy):
     return (dx if dx.dtype == dtype else dx.astype(dtype),)
 
 
-def log_softmax(input, dim=None, dtype=None, axis=None):
+def log_softmax(input, dim=None, dtype=None, axis=None) -> Tensor:
     """input - log Σ exp(input) along dim. Arguments as for :func:`softmax`."""
     if axis is not None:
         dim = axis
@@ -51,7 +51,7 @@ def log_softmax_backward(node, dy):
     return (dx if dx.dtype == dtype else dx.astype(dtype),)
 
 
-def softmin(input, dim=None, dtype=None):
+def softmin(input, dim=None, dtype=None) -> Tensor:
     """softmax(-input) along dim."""
     from .unary import neg
 
@@ -105,7 +105,7 @@ def around(a, axis):
     return outer, n, inner
 
 
-def softmax2d(x):
+def softmax2d(x) -> Tensor:
     """softmax over the channels of (C, H, W) or (N, C, H, W)."""
     if x.array.ndim not in (3, 4):
         raise RuntimeError(f"softmax2d: wants 3 or 4 dimensions, got shape {np.shape(x.array)}")

@@ -84,7 +84,7 @@ def _order(a, descending, stable):
     return (a.shape[-1] - 1 - memory.contiguous(a[..., ::-1]).argsort(-1, "stable"))[..., ::-1]
 
 
-def sort(input, dim=-1, descending=False, stable=False, axis=None):
+def sort(input, dim=-1, descending=False, stable=False, axis=None) -> SortResult:
     """(values, indices) in rising order along dim, descending: in falling order; NaN is the largest.
 
     stable: equal elements keep their order.
@@ -97,13 +97,13 @@ def sort(input, dim=-1, descending=False, stable=False, axis=None):
     return SortResult(*_pick(input, a, axis, _order(a, descending, stable)))
 
 
-def msort(input):
+def msort(input) -> Tensor:
     """The values in rising order along the first axis."""
     input = as_tensor("msort", input)
     return sort(input, 0).values
 
 
-def argsort(input, dim=-1, descending=False, stable=False, axis=None):
+def argsort(input, dim=-1, descending=False, stable=False, axis=None) -> Tensor:
     """The indices, int64, that sort along dim; descending and stable as :func:`sort`'s."""
     if axis is not None:
         dim = axis
@@ -113,7 +113,7 @@ def argsort(input, dim=-1, descending=False, stable=False, axis=None):
     return wrap(at.reshape(()) if input.array.ndim == 0 else memory.contiguous(from_last(at, axis)))
 
 
-def topk(input, k, dim=-1, largest=True, sorted=True, axis=None):
+def topk(input, k, dim=-1, largest=True, sorted=True, axis=None) -> TopkResult:
     """(values, indices) of the k largest (smallest) elements along dim, in falling (rising) order.
 
     largest=False: of the smallest. sorted changes nothing. RuntimeError when k is not in [0, n].
@@ -174,7 +174,7 @@ def _top_of_groups(a, k, largest):
     return found[np.lexsort((a.reshape(-1)[found], row))[ends]] % n
 
 
-def kthvalue(input, k, dim=-1, keepdim=False):
+def kthvalue(input, k, dim=-1, keepdim=False) -> KthvalueResult:
     """(values, indices) of the k-th smallest element along dim. keepdim leaves the axis with size 1.
 
     RuntimeError for k outside [1, n].
@@ -241,7 +241,7 @@ def _median_at(a, skip_nan):
     return _along(order, k)
 
 
-def mode(input, dim=-1, keepdim=False, axis=None, keepdims=None):
+def mode(input, dim=-1, keepdim=False, axis=None, keepdims=None) -> ModeResult:
     """(values, indices) of the most frequent value along dim, the smallest of several; its last index."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -265,7 +265,7 @@ def mode(input, dim=-1, keepdim=False, axis=None, keepdims=None):
 # ---- quantiles ----
 
 
-def quantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear"):
+def quantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear") -> Tensor:
     """The q-quantiles along dim (all elements when None): a leading axis for a 1-d q, none for a number.
 
     interpolation: linear, lower, higher, midpoint or nearest. NaN if there is a NaN. q has a gradient where it is linear.
@@ -277,7 +277,7 @@ def quantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, int
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
-def nanquantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear"):
+def nanquantile(input, q, dim=None, keepdim=False, axis=None, keepdims=None, *, interpolation="linear") -> Tensor:
     """As :func:`quantile`, of the elements that are not NaN."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -424,7 +424,7 @@ def _unique_result(values, inverse, counts, return_inverse, return_counts):
     return out[0] if len(out) == 1 else tuple(out)
 
 
-def histc(input, bins=100, min=0, max=0):
+def histc(input, bins=100, min=0, max=0) -> Tensor:
     """How many elements fall in each of `bins` equal intervals of [min, max], by default the data's range.
 
     Elements outside and NaN are not counted. RuntimeError for bins < 1, min > max or an infinite range.
@@ -449,7 +449,7 @@ def histc(input, bins=100, min=0, max=0):
     return wrap(np.bincount(at, minlength=bins).astype(a.dtype))
 
 
-def bincount(input, weights=None, minlength=0):
+def bincount(input, weights=None, minlength=0) -> Tensor:
     """How often each value 0, 1, ... occurs in a 1-d tensor of integers >= 0, or the sum of its weights.
 
     The result has max(input) + 1 entries, at least minlength. RuntimeError for anything else.

@@ -10,7 +10,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record, record_many
 from ..dtypes import check_whole
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from . import elementwise, shape, ternary
 from ._axes import arrange, axes_of, axis_of, expand, in_dtype, numpys
 from .promotion import as_float, as_tensor
@@ -20,7 +20,7 @@ K = registry.family("reduce")
 S = registry.family("softmax")
 
 
-def nansum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
+def nansum(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None) -> Tensor:
     """Σ over dim of what is not NaN."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -41,7 +41,7 @@ def nansum_backward(node, dy):
     return ((expand(np.asarray(dy), valid.shape, axes, keepdim) * valid).astype(dtype, copy=False),)
 
 
-def nanmean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None):
+def nanmean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None) -> Tensor:
     """The mean over dim of what is not NaN; NaN where there is nothing else."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -60,7 +60,7 @@ def nanmean(input, dim=None, keepdim=False, dtype=None, axis=None, keepdims=None
     return record(y, nansum_backward, (input,), (valid, axes, keepdim, count, input.array.dtype))
 
 
-def cov(input, *, correction=1, fweights=None, aweights=None):
+def cov(input, *, correction=1, fweights=None, aweights=None) -> Tensor:
     """The covariances of input's rows [variables, observations], or the variance of a vector of observations.
 
     fweights: how often each observation counts (integers); aweights: how much it weighs.
@@ -92,7 +92,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     return (y / max(total - lost, 0)).squeeze()
 
 
-def corrcoef(input):
+def corrcoef(input) -> Tensor:
     """The correlations of input's rows [variables, observations]; of a vector the number 1."""
     c = cov(input)
     if c.ndim == 0:
@@ -101,7 +101,7 @@ def corrcoef(input):
     return (c / spread[:, None] / spread).clamp(-1, 1)
 
 
-def count_nonzero(input, dim=None, axis=None):
+def count_nonzero(input, dim=None, axis=None) -> Tensor:
     """How many elements over dim (an axis, several, or None for all) are not zero (NaN is not), int64."""
     if axis is not None:
         dim = axis
@@ -115,7 +115,7 @@ def count_nonzero(input, dim=None, axis=None):
 # ---- moments ----
 
 
-def var(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
+def var(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None) -> Tensor:
     """Σ (input - mean)² / max(0, n - correction) over dim: an axis, several, or None for all; keepdim leaves size 1.
 
     correction is 1 by default, 0 with unbiased=False. Two passes, so a large common offset costs
@@ -129,7 +129,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None,
     return _moment("var", input, dim, unbiased, keepdim, correction, False, False)
 
 
-def std(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
+def std(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None) -> Tensor:
     """The square root of :func:`var`, whose dim, unbiased, keepdim and correction it takes; gradient 0 where it is 0."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -139,7 +139,7 @@ def std(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None,
     return _moment("std", input, dim, unbiased, keepdim, correction, True, False)
 
 
-def var_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
+def var_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None) -> tuple[Tensor, ...]:
     """(var, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -149,7 +149,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=
     return _moment("var_mean", input, dim, unbiased, keepdim, correction, False, True)
 
 
-def std_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None):
+def std_mean(input, dim=None, unbiased=None, keepdim=False, axis=None, keepdims=None, *, correction=None) -> tuple[Tensor, ...]:
     """(std, mean) over dim; unbiased, keepdim and correction as :func:`var`'s."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)
@@ -220,7 +220,7 @@ def moment_backward(node, dy, dmean=None):
 # ---- norms ----
 
 
-def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None) -> Tensor:
     """(Σ |input|^p)^(1/p) over dim. p: "fro" (2), "nuc" (sum of singular values), a number, inf, -inf or 0.
 
     dtype converts before. RuntimeError for another string and for integers.
@@ -237,7 +237,7 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     return vector_norm(input, p, dim, keepdim, dtype)
 
 
-def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
+def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None) -> Tensor:
     """(Σ |x|^ord)^(1/ord) over dim; ord 0 counts what is not 0, ±inf takes the largest or smallest |x|.
 
     The gradient at 0 is 0. RuntimeError for integers, and for ord = ±inf over an empty axis.
@@ -259,7 +259,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
     return record(y, norm_backward, (x,), (x if b is x.array else b, y, outer, n, inner, p, x.array.dtype))
 
 
-def dist(input, other, p=2):
+def dist(input, other, p=2) -> Tensor:
     """|input - other|_p over all elements, a 0-d tensor. Shapes broadcast. RuntimeError for integers."""
     difference = elementwise.sub(as_tensor("dist", input), other)
     if difference.array.dtype.kind != "f":
@@ -267,7 +267,7 @@ def dist(input, other, p=2):
     return vector_norm(difference, p)
 
 
-def renorm(input, p, dim, maxnorm):
+def renorm(input, p, dim, maxnorm) -> Tensor:
     """input with every slice along dim whose p-norm is above maxnorm scaled down to it; the others are as they were.
 
     input: at least 2-d, floating; p > 0; maxnorm >= 0. RuntimeError otherwise.
@@ -295,7 +295,7 @@ def norm_backward(node, dy):
     return (dx.astype(dtype, copy=False),)
 
 
-def logsumexp(input, dim=None, keepdim=False, axis=None, keepdims=None):
+def logsumexp(input, dim=None, keepdim=False, axis=None, keepdims=None) -> Tensor:
     """log Σ exp(input) over dim (an axis or several; keepdim leaves size 1), without overflow. Integers are taken as float32."""
     if axis is not None or keepdims is not None:
         dim, keepdim = numpys(dim, keepdim, axis, keepdims)

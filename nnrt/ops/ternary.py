@@ -23,7 +23,7 @@ from .promotion import (
 K = registry.family("elementwise")
 
 
-def lerp(input, end, weight):
+def lerp(input, end, weight) -> Tensor:
     """input + weight (end - input). weight: a number or Tensor; all Tensors of one dtype."""
     input = as_tensor("lerp", input)
     for name, value in (("end", end), ("weight", weight)):
@@ -50,7 +50,7 @@ def lerp_backward(node, dy):
     return da, db, dw
 
 
-def addcmul(input, tensor1, tensor2, value=1):
+def addcmul(input, tensor1, tensor2, value=1) -> Tensor:
     """input + value tensor1 tensor2."""
     a, b, c = all_operands("addcmul", input, tensor1, tensor2)
     arrays = (array_of(a), array_of(b), array_of(c))
@@ -80,7 +80,7 @@ def addcmul_backward(node, dy):
     return da, db, dc
 
 
-def addcdiv(input, tensor1, tensor2, value=1):
+def addcdiv(input, tensor1, tensor2, value=1) -> Tensor:
     """input + value tensor1 / tensor2. RuntimeError when all are integers."""
     a, b, c = all_operands("addcdiv", input, tensor1, tensor2)
     arrays = (array_of(a), array_of(b), array_of(c))
@@ -145,7 +145,7 @@ def where_backward(node, dy):
     return da, db
 
 
-def clamp(input, min=None, max=None):
+def clamp(input, min=None, max=None) -> Tensor:
     """min(max(input, min), max): bounds are numbers, Tensors or None (at least one is not).
 
     NaN stays NaN, and max wins where it is below min. At a bound the gradient is 1.
@@ -194,12 +194,12 @@ def _highest(dtype):
     return np.inf if dtype.kind == "f" else True if dtype.kind == "b" else int(np.iinfo(dtype).max)
 
 
-def clamp_min(input, min):
+def clamp_min(input, min) -> Tensor:
     """max(input, min)."""
     return clamp(input, min, None)
 
 
-def clamp_max(input, max):
+def clamp_max(input, max) -> Tensor:
     """min(input, max)."""
     return clamp(input, None, max)
 

@@ -24,7 +24,7 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 
 def projected_attention(
     query, key, heads, in_weight, in_bias, out_weight, out_bias, mask=None, dropout_p=0.0, is_causal=False
-):
+) -> Tensor:
     """Attention of query [N, L, E] to key [N, S, E] (None: to itself) between its projections, [N, L, E].
 
     in_weight: [3 E, E], of queries, keys and values; out_weight: [E, E]; biases or None. mask broadcasts to [N, H, L, S]:
@@ -107,7 +107,7 @@ def projected_attention_backward(node, dy):
     return grads[0], grads[1] if len(grads) > 1 else None, dw, db, do, dc
 
 
-def feed_forward(input, weight1, bias1, weight2, bias2, activation="gelu"):
+def feed_forward(input, weight1, bias1, weight2, bias2, activation="gelu") -> Tensor:
     """act(input weight1ᵀ + bias1) weight2ᵀ + bias2 for input [..., E]: two linear layers with an activation between.
 
     weight1: [F, E], weight2: [G, F], biases of one axis or None. activation: "relu", "gelu" or "gelu_tanh", ValueError for

@@ -5,6 +5,7 @@ import math
 from .. import registry
 from ..autograd import record
 from ..memory import empty_like
+from ..tensor import Tensor
 from .promotion import as_float
 from .unary import input_saved, output_saved, saved_backward
 
@@ -12,7 +13,7 @@ K = registry.family("unary")
 A = registry.family("elementwise")
 
 
-def sin(input):
+def sin(input) -> Tensor:
     """Sine of input in radians."""
     return input_saved("sin", input, K.sin, sin_backward)
 
@@ -21,7 +22,7 @@ def sin_backward(node, dy):
     return saved_backward(node, dy, K.sin_backward)
 
 
-def cos(input):
+def cos(input) -> Tensor:
     """Cosine of input in radians."""
     return input_saved("cos", input, K.cos, cos_backward)
 
@@ -30,7 +31,7 @@ def cos_backward(node, dy):
     return saved_backward(node, dy, K.cos_backward)
 
 
-def tan(input):
+def tan(input) -> Tensor:
     """Tangent of input in radians."""
     return output_saved("tan", input, K.tan, tan_backward)
 
@@ -39,12 +40,12 @@ def tan_backward(node, dy):
     return saved_backward(node, dy, K.tan_backward)
 
 
-def deg2rad(input):
+def deg2rad(input) -> Tensor:
     """input degrees in radians."""
     return _scaled("deg2rad", input, math.pi / 180)
 
 
-def rad2deg(input):
+def rad2deg(input) -> Tensor:
     """input radians in degrees."""
     return _scaled("rad2deg", input, 180 / math.pi)
 
@@ -63,7 +64,7 @@ def scaled_backward(node, dy):
     return (dx,)
 
 
-def asin(input):
+def asin(input) -> Tensor:
     """The angle in [-pi/2, pi/2] whose sine is input."""
     return input_saved("asin", input, K.asin, asin_backward)
 
@@ -72,7 +73,7 @@ def asin_backward(node, dy):
     return saved_backward(node, dy, K.asin_backward)
 
 
-def acos(input):
+def acos(input) -> Tensor:
     """The angle in [0, pi] whose cosine is input."""
     return input_saved("acos", input, K.acos, acos_backward)
 
@@ -81,7 +82,7 @@ def acos_backward(node, dy):
     return saved_backward(node, dy, K.acos_backward)
 
 
-def atan(input):
+def atan(input) -> Tensor:
     """The angle in [-pi/2, pi/2] whose tangent is input."""
     return input_saved("atan", input, K.atan, atan_backward)
 
@@ -90,7 +91,7 @@ def atan_backward(node, dy):
     return saved_backward(node, dy, K.atan_backward)
 
 
-def sinh(input):
+def sinh(input) -> Tensor:
     """(e^input - e^-input) / 2."""
     return input_saved("sinh", input, K.sinh, sinh_backward)
 
@@ -99,7 +100,7 @@ def sinh_backward(node, dy):
     return saved_backward(node, dy, K.sinh_backward)
 
 
-def cosh(input):
+def cosh(input) -> Tensor:
     """(e^input + e^-input) / 2."""
     return input_saved("cosh", input, K.cosh, cosh_backward)
 
@@ -108,7 +109,7 @@ def cosh_backward(node, dy):
     return saved_backward(node, dy, K.cosh_backward)
 
 
-def asinh(input):
+def asinh(input) -> Tensor:
     """The number whose sinh is input."""
     return input_saved("asinh", input, K.asinh, asinh_backward)
 
@@ -117,7 +118,7 @@ def asinh_backward(node, dy):
     return saved_backward(node, dy, K.asinh_backward)
 
 
-def acosh(input):
+def acosh(input) -> Tensor:
     """The number >= 0 whose cosh is input."""
     return input_saved("acosh", input, K.acosh, acosh_backward)
 
@@ -126,7 +127,7 @@ def acosh_backward(node, dy):
     return saved_backward(node, dy, K.acosh_backward)
 
 
-def atanh(input):
+def atanh(input) -> Tensor:
     """The number whose tanh is input."""
     return input_saved("atanh", input, K.atanh, atanh_backward)
 

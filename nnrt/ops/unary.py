@@ -12,7 +12,7 @@ import numpy as np
 from .. import memory, registry
 from ..autograd import record
 from ..memory import empty_like
-from ..tensor import wrap
+from ..tensor import Tensor, wrap
 from .promotion import as_float, as_tensor
 
 K = registry.family("unary")
@@ -42,7 +42,7 @@ def saved_backward(node, dy, kernel):
     return (dx,)
 
 
-def neg(input):
+def neg(input) -> Tensor:
     """-input. RuntimeError for bools."""
     input = as_tensor("neg", input)
     if input.array.dtype.kind == "b":
@@ -58,7 +58,7 @@ def neg_backward(node, dy):
     return (dx,)
 
 
-def positive(input):
+def positive(input) -> Tensor:
     """input itself. RuntimeError for bools."""
     input = as_tensor("positive", input)
     if input.array.dtype.kind == "b":
@@ -66,7 +66,7 @@ def positive(input):
     return input
 
 
-def abs(input):
+def abs(input) -> Tensor:
     """|input|; the gradient at 0 is 0."""
     input = as_tensor("abs", input)
     if input.array.dtype.kind == "b":
@@ -80,7 +80,7 @@ def abs_backward(node, dy):
     return saved_backward(node, dy, K.abs_backward)
 
 
-def square(input):
+def square(input) -> Tensor:
     """input^2."""
     input = as_tensor("square", input)
     if input.array.dtype.kind == "b":
@@ -94,7 +94,7 @@ def square_backward(node, dy):
     return saved_backward(node, dy, K.square_backward)
 
 
-def exp(input):
+def exp(input) -> Tensor:
     """e^input."""
     return output_saved("exp", input, K.exp, exp_backward)
 
@@ -103,7 +103,7 @@ def exp_backward(node, dy):
     return saved_backward(node, dy, A.mul)
 
 
-def exp2(input):
+def exp2(input) -> Tensor:
     """2^input."""
     return output_saved("exp2", input, K.exp2, exp2_backward)
 
@@ -112,7 +112,7 @@ def exp2_backward(node, dy):
     return saved_backward(node, dy, K.exp2_backward)
 
 
-def expm1(input):
+def expm1(input) -> Tensor:
     """e^input - 1, exact near 0 too."""
     return output_saved("expm1", input, K.expm1, expm1_backward)
 
@@ -121,7 +121,7 @@ def expm1_backward(node, dy):
     return saved_backward(node, dy, K.expm1_backward)
 
 
-def log(input):
+def log(input) -> Tensor:
     """Natural logarithm."""
     return input_saved("log", input, K.log, log_backward)
 
@@ -130,7 +130,7 @@ def log_backward(node, dy):
     return saved_backward(node, dy, A.div)
 
 
-def log2(input):
+def log2(input) -> Tensor:
     """Logarithm to base 2."""
     return input_saved("log2", input, K.log2, log2_backward)
 
@@ -139,7 +139,7 @@ def log2_backward(node, dy):
     return saved_backward(node, dy, K.log2_backward)
 
 
-def log10(input):
+def log10(input) -> Tensor:
     """Logarithm to base 10."""
     return input_saved("log10", input, K.log10, log10_backward)
 
@@ -148,7 +148,7 @@ def log10_backward(node, dy):
     return saved_backward(node, dy, K.log10_backward)
 
 
-def log1p(input):
+def log1p(input) -> Tensor:
     """log(1 + input), exact near 0 too."""
     return input_saved("log1p", input, K.log1p, log1p_backward)
 
@@ -157,7 +157,7 @@ def log1p_backward(node, dy):
     return saved_backward(node, dy, K.log1p_backward)
 
 
-def sqrt(input):
+def sqrt(input) -> Tensor:
     """Square root; its gradient at 0 is infinite."""
     return output_saved("sqrt", input, K.sqrt, sqrt_backward)
 
@@ -166,7 +166,7 @@ def sqrt_backward(node, dy):
     return saved_backward(node, dy, K.sqrt_backward)
 
 
-def rsqrt(input):
+def rsqrt(input) -> Tensor:
     """1 / sqrt(input)."""
     return output_saved("rsqrt", input, K.rsqrt, rsqrt_backward)
 
@@ -175,7 +175,7 @@ def rsqrt_backward(node, dy):
     return saved_backward(node, dy, K.rsqrt_backward)
 
 
-def reciprocal(input):
+def reciprocal(input) -> Tensor:
     """1 / input."""
     return output_saved("reciprocal", input, K.reciprocal, reciprocal_backward)
 
@@ -184,7 +184,7 @@ def reciprocal_backward(node, dy):
     return saved_backward(node, dy, K.reciprocal_backward)
 
 
-def tanh(input):
+def tanh(input) -> Tensor:
     """Hyperbolic tangent."""
     return output_saved("tanh", input, K.tanh, tanh_backward)
 
@@ -193,7 +193,7 @@ def tanh_backward(node, dy):
     return saved_backward(node, dy, K.tanh_backward)
 
 
-def sigmoid(input):
+def sigmoid(input) -> Tensor:
     """1 / (1 + e^-input)."""
     return output_saved("sigmoid", input, K.sigmoid, sigmoid_backward)
 
@@ -202,7 +202,7 @@ def sigmoid_backward(node, dy):
     return saved_backward(node, dy, K.sigmoid_backward)
 
 
-def erf(input):
+def erf(input) -> Tensor:
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to input."""
     return input_saved("erf", input, K.erf, erf_backward)
 
@@ -211,7 +211,7 @@ def erf_backward(node, dy):
     return saved_backward(node, dy, K.erf_backward)
 
 
-def erfc(input):
+def erfc(input) -> Tensor:
     """1 - erf(input), exact for large input too."""
     return input_saved("erfc", input, K.erfc, erfc_backward)
 
@@ -220,7 +220,7 @@ def erfc_backward(node, dy):
     return saved_backward(node, dy, K.erfc_backward)
 
 
-def erfinv(input):
+def erfinv(input) -> Tensor:
     """The number whose erf is input."""
     return output_saved("erfinv", input, K.erfinv, erfinv_backward)
 
@@ -229,7 +229,7 @@ def erfinv_backward(node, dy):
     return saved_backward(node, dy, K.erfinv_backward)
 
 
-def lgamma(input):
+def lgamma(input) -> Tensor:
     """log |gamma(input)|."""
     return input_saved("lgamma", input, K.lgamma, lgamma_backward)
 
@@ -238,7 +238,7 @@ def lgamma_backward(node, dy):
     return saved_backward(node, dy, K.lgamma_backward)
 
 
-def digamma(input):
+def digamma(input) -> Tensor:
     """The derivative of lgamma."""
     return input_saved("digamma", input, K.digamma, digamma_backward)
 
@@ -247,7 +247,7 @@ def digamma_backward(node, dy):
     return saved_backward(node, dy, K.digamma_backward)
 
 
-def sinc(input):
+def sinc(input) -> Tensor:
     """sin(pi input) / (pi input), 1 at 0."""
     return input_saved("sinc", input, K.sinc, sinc_backward)
 
@@ -256,7 +256,7 @@ def sinc_backward(node, dy):
     return saved_backward(node, dy, K.sinc_backward)
 
 
-def logit(input, eps=None):
+def logit(input, eps=None) -> Tensor:
     """log(input / (1 - input)). eps: input is clamped to [eps, 1 - eps] first; without it, NaN outside [0, 1]."""
     input = as_float("logit", input)
     u = input.array
@@ -278,7 +278,7 @@ def logit_backward(node, dy):
     return (dx,)
 
 
-def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None) -> Tensor:
     """input with NaN, inf and -inf replaced by nan, posinf and neginf; None: by the dtype's largest or smallest number."""
     input = as_tensor("nan_to_num", input)
     u = input.array
@@ -322,7 +322,7 @@ def _step(op, x, kernel):
     return record(y, zero_backward, (x,))
 
 
-def sign(input):
+def sign(input) -> Tensor:
     """-1, 0 or 1; 0 for NaN, as in torch."""
     input = as_tensor("sign", input)
     y = empty_like(input.array)
@@ -330,22 +330,22 @@ def sign(input):
     return record(y, zero_backward, (input,))
 
 
-def floor(input):
+def floor(input) -> Tensor:
     """The largest whole number that is not above input."""
     return _step("floor", input, K.floor)
 
 
-def ceil(input):
+def ceil(input) -> Tensor:
     """The smallest whole number that is not below input."""
     return _step("ceil", input, K.ceil)
 
 
-def trunc(input):
+def trunc(input) -> Tensor:
     """input without its fraction."""
     return _step("trunc", input, K.trunc)
 
 
-def round(input, decimals=0):
+def round(input, decimals=0) -> Tensor:
     """Rounded to `decimals` places, halves to even; negative: to tens, hundreds, ..."""
     if decimals == 0:
         return _step("round", input, K.round)
@@ -362,7 +362,7 @@ def round(input, decimals=0):
     return record(y, zero_backward, (input,))
 
 
-def frac(input):
+def frac(input) -> Tensor:
     """input - trunc(input)."""
     input = as_tensor("frac", input)
     if input.array.dtype.kind != "f":
