@@ -266,8 +266,8 @@ def test_bad_input(id):
 @pytest.mark.parametrize("pool", [F.adaptive_avg_pool3d, F.adaptive_max_pool3d])
 def test_an_empty_output_of_any_length_is_no_work(pool):
     x = nnrt.ones(1, 2, 3, 4, 5, requires_grad=True)
-    y = pool(x, (2**58, 0, 2))
-    assert y.shape == (1, 2, 2**58, 0, 2)
+    y = pool(x, (2**50, 0, 2))
+    assert y.shape == (1, 2, 2**50, 0, 2)
     y.sum().backward()
     assert x.grad.tolist() == nnrt.zeros(1, 2, 3, 4, 5).tolist()
 

@@ -100,11 +100,11 @@ def _wide(values, fill):
 
 
 def check_addressable(op, shape, itemsize=8):
-    """RuntimeError for a result that no memory can hold."""
+    """RuntimeError for a result that no memory can hold; one without elements must have an end along its other axes too."""
     count = itemsize
     for size in shape:
-        count *= size
-    if max(shape, default=0) >= 1 << 63 or count >= 1 << 63:
+        count *= size or 1
+    if count >= 1 << 63:
         raise RuntimeError(f"{op}: the result's shape {shape} is beyond what memory can address")
 
 

@@ -8,6 +8,7 @@ from .. import memory, registry
 from ..autograd import record, watched
 from ..tensor import Tensor, wrap
 from . import elementwise, shape
+from ._geometry import check_addressable
 from .create import sizes_of
 from .index import check_range, indices_of
 from .promotion import array_of, as_tensor, check_tensors, operands
@@ -129,6 +130,8 @@ def argwhere(input) -> Tensor:
 def one_hot(tensor, num_classes=-1) -> Tensor:
     """int64 zeros (*tensor.shape, num_classes) with a 1 at each class; by default the largest class + 1."""
     index = memory.contiguous(indices_of("one_hot", tensor))
+    if not hasattr(num_classes, "__index__") or isinstance(num_classes, bool):
+        raise TypeError(f"one_hot: num_classes must be an int, got {num_classes!r}")
     if num_classes == -1:
         if not index.size:
             raise RuntimeError(
@@ -137,6 +140,7 @@ def one_hot(tensor, num_classes=-1) -> Tensor:
         num_classes = int(index.max()) + 1
     if num_classes < 1 and index.size:
         raise RuntimeError(f"one_hot: num_classes must be positive, got {num_classes}")
+    check_addressable("one_hot", (*index.shape, num_classes))
     try:
         check_range("one_hot", index, num_classes, "num_classes")
     except IndexError as error:
@@ -160,7 +164,7 @@ def unravel_index(indices, shape) -> tuple[Tensor, ...]:
 
     shape: sizes, or one. Raises RuntimeError for indices that are no integers and for sizes below 0, IndexError for one outside.
     """
-    indices = as_tensor("unravel_index", indices)
+    indices = as_tensor("unravel_index", indices, "indices")
     if indices.array.dtype.kind not in "iu":
         raise RuntimeError(f"unravel_index: indices must be integers, got {indices.array.dtype}")
     sizes = sizes_of("unravel_index", (shape.tolist() if isinstance(shape, Tensor) else shape,))
@@ -179,7 +183,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     Before equal elements, or after them with right=True (side="right"). A 1-d sequence takes input of any
     shape; otherwise both agree on all axes but the last. int64 (int32 with out_int32).
     """
-    sorted_sequence = as_tensor("searchsorted", sorted_sequence)
+    sorted_sequence = as_tensor("searchsorted", sorted_sequence, "sorted_sequence")
     if side not in (None, "left", "right") or (side == "left" and right):
         raise RuntimeError(f"searchsorted: side={side!r} does not go with right={right}")
     place = "right" if right or side == "right" else "left"

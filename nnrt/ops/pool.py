@@ -99,7 +99,7 @@ def _largest(op, x, a, size, geometry, return_indices):
         if count > 1 << 31:
             raise ValueError(f"{op}: windows of {count} elements are too large")
         at = memory.empty(y.shape, np.uint8 if count <= 256 else np.int32)
-    if y.size:  # kernels walk along the axes, of which an empty output may have one of 2**58
+    if y.size:  # kernels walk along the axes, of which an empty output may have one of 2**50
         K.max_pool(y, at, b, *geometry)
     dims, batched = len(size), a is x.array
     out = record(_shaped(y, dims, batched), max_pool_backward, (x,), (at, b.shape, dims, geometry))
