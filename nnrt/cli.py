@@ -19,7 +19,11 @@ TASKS = {"digits": "nnrt.train.digits", "chars": "nnrt.train.chars"}
 
 def main(argv=None):
     """Runs one command, returns the exit status. argv: the words after `nnrt`, by default the process's."""
-    args = _parser().parse_args(argv)
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        called = f"nnrt {args.command} {getattr(args, 'dataset', '')}".strip()
+        print(f"{called}: error: unknown arguments: {' '.join(unknown)}; python -m {called} --help lists all", file=sys.stderr)
+        return 2
     try:
         status = args.run(args)
         sys.stdout.flush()

@@ -138,7 +138,8 @@ def _find(backend, family_name, kernel):
     try:
         function = getattr(importlib.import_module(module), kernel, None)
     except (ImportError, OSError) as error:  # OSError: a library of Numba's that does not load
-        return None, f"{backend}: {error}"
+        hint = " (pip install 'nnrt[numba]')" if getattr(error, "name", None) == "numba" else ""
+        return None, f"{backend}: {error}{hint}"
     if backend == "ref" and callable(function):
         from ._ref import quiet
 

@@ -314,6 +314,12 @@ def test_wrong_calls_say_what_was_wanted(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_an_unknown_option_is_named_with_its_command(capsys):
+    assert cli.main(["train", "digits", "--epoks", "3"]) == 2
+    said = capsys.readouterr().err
+    assert said == "nnrt train digits: error: unknown arguments: --epoks 3; python -m nnrt train digits --help lists all\n"
+
+
 def test_nothing_to_resume(tmp_path, capsys):
     assert cli.main(["train", "digits", "--resume", "--out", str(tmp_path / "x")]) == 2
     assert "nothing to resume" in capsys.readouterr().err
@@ -393,6 +399,15 @@ def test_info(tmp_path):
     assert "no setting of that name" not in out
     assert "CPU  " in out and "GEMM tiles" in out
     assert ("ISA" in out and "L2" in out) or "extension    not built" in out
+
+
+def test_a_missing_numba_is_named_with_its_extra(monkeypatch):
+    def without_numba(name):
+        raise ModuleNotFoundError("No module named 'numba'", name="numba")
+
+    monkeypatch.setattr(registry.importlib, "import_module", without_numba)
+    with registry.using("numba"), pytest.raises(LookupError, match=r"No module named 'numba' \(pip install 'nnrt\[numba\]'\)"):
+        registry.resolve("unary", "exp")
 
 
 def test_info_without_the_extension(monkeypatch):

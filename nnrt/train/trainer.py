@@ -72,10 +72,15 @@ class Trainer:
             raise TypeError(f"Trainer: loss must be a function of output and target, got {loss!r}")
         if hasattr(metrics, "update"):
             raise TypeError(f"Trainer: metrics must be a list of metrics, got one {type(metrics).__name__}")
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"Trainer: optimizer must be one of nnrt.optim's, made with the parameters, got {optimizer!r}")
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.metrics = list(metrics)
+        for metric in self.metrics:
+            if isinstance(metric, type) or not hasattr(metric, "update"):
+                raise TypeError(f"Trainer: metrics must be a list of metrics, as [Accuracy()], got {metric!r} in it")
         self.val_metrics = copy.deepcopy(self.metrics)
         self.scheduler = scheduler
         self.scheduler_every = scheduler_every
@@ -177,7 +182,7 @@ class Trainer:
         try:
             with autograd.no_grad():
                 for batch in loader:
-                    *inputs, target = batch
+                    *inputs, target = _parts("evaluate", batch)
                     output = self.model(*inputs)
                     mean_loss.update(self.loss(output, target).item(), _batch_size(target))
                     for metric in metrics:
@@ -263,7 +268,7 @@ class Trainer:
         return batches
 
     def _forward_backward(self, batch, group):
-        *inputs, target = batch
+        *inputs, target = _parts("fit", batch)
         if self.augment is not None:
             inputs = [self.augment(x) for x in inputs]
         output = self.model(*inputs)
@@ -373,11 +378,24 @@ class Trainer:
         save(self.state_dict(loader), path)
 
     def _restore(self, path, loader):
-        state = load(path)
+        try:
+            state = load(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, "fit: nothing to resume, no such file", os.fspath(path)) from None
         try:
             self.load_state_dict(state, loader)
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+
+def _parts(op, batch):
+    """A batch's inputs and target."""
+    if isinstance(batch, (tuple, list)) and len(batch) > 1:
+        return batch
+    got = f"one {type(batch).__name__}" if not isinstance(batch, (tuple, list)) else f"{len(batch)} of them"
+    raise TypeError(
+        f"{op}: the loader must give batches (input, target), as DataLoader(TensorDataset(inputs, targets), 32) does, got {got}"
+    )
 
 
 class _Saves:

@@ -440,7 +440,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     scheduled = make(scheduler=optim.lr_scheduler.StepLR(optimizer, 2))
     with pytest.raises(ValueError, match="has no scheduler, this trainer differs"):
         scheduled.fit(batches(), epochs=2, checkpoint=path, resume=True)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="fit: nothing to resume, no such file: .*none"):
         make().fit(batches(), epochs=2, checkpoint=tmp_path / "none", resume=True)
     nnrt.save({"a": 1}, path)
     with pytest.raises(ValueError, match="not a checkpoint of nnrt's Trainer"):
@@ -469,8 +469,21 @@ def test_bad_arguments(options, message):
         make(scheduler_every="batch")
     with pytest.raises(TypeError, match="metrics must be a list of metrics, got one Accuracy"):
         make(metrics=Accuracy())
+    for wrong in ("accuracy", Accuracy):
+        with pytest.raises(TypeError, match=r"metrics must be a list of metrics, as \[Accuracy\(\)\], got .* in it"):
+            make(metrics=[wrong])
+    with pytest.raises(TypeError, match="optimizer must be one of nnrt.optim's, .* got 'adam'"):
+        Trainer(model(), "adam", F.cross_entropy)
     with pytest.raises(ValueError, match="progress"):
         make(progress="dots").fit(batches())
+
+
+@pytest.mark.parametrize("loader, got", [((wrap(X), wrap(Y)), "one Tensor"), ([(wrap(X),)], "1 of them")])
+def test_a_loader_without_batches_of_input_and_target(loader, got):
+    with pytest.raises(TypeError, match=f"fit: the loader must give batches .input, target.*, got {got}"):
+        make().fit(loader)
+    with pytest.raises(TypeError, match="evaluate: the loader must give batches"):
+        make().evaluate(loader)
 
 
 # ---- Ctrl-C ----
