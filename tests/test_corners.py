@@ -442,8 +442,8 @@ ONE, INDEX = nnrt.ones(2, 3), nnrt.zeros(2, 3, dtype=nnrt.int64)
         (lambda bad: ONE.reshape_as(bad), "reshape_as: other must be a Tensor"),
         (lambda bad: ONE.expand_as(bad), "expand_as: other must be a Tensor"),
         (lambda bad: nnrt.chunk(bad, 2), "chunk: input must be a Tensor"),
-        (lambda bad: nnrt.inner(ONE, bad), "inner: x must be a Tensor"),
-        (lambda bad: nnrt.tensordot(ONE, bad), "tensordot: x must be a Tensor"),
+        (lambda bad: nnrt.inner(ONE, bad), "inner: other must be a Tensor"),
+        (lambda bad: nnrt.tensordot(ONE, bad), "tensordot: b must be a Tensor"),
     ],
 )  # fmt: skip
 def test_what_is_no_tensor_is_named(call, text):

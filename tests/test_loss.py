@@ -195,7 +195,7 @@ ROWS, T = np.zeros((2, 3)), np.array([0, 1])
         (lambda x, t: L.cross_entropy(x[0, 0], t), ValueError, "must have a class axis"),
         (lambda x, t: P.huber_loss(x, x.float()), RuntimeError, "one dtype, got float64 and float32"),
         (lambda x, t: P.mse_loss(x, x[:, :2]), RuntimeError, "do not broadcast"),
-        (lambda x, t: P.mse_loss(x.long(), x), RuntimeError, "x must be floating"),
+        (lambda x, t: P.mse_loss(x.long(), x), RuntimeError, "input must be floating"),
         (lambda x, t: P.mse_loss(x, x, reduction="avg"), ValueError, "mse_loss: reduction"),
         (lambda x, t: P.smooth_l1_loss(x, x, beta=-1), ValueError, "beta must be >= 0"),
         (lambda x, t: P.huber_loss(x, x, delta=0), ValueError, "delta must be > 0"),

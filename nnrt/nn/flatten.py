@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..ops.shape import flatten, unflatten
 from ..tensor import Tensor
 from .module import Module
 
@@ -15,7 +16,7 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.flatten(self.start_dim, self.end_dim)
+        return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -37,7 +38,7 @@ class Unflatten(Module):
         self.unflattened_size = sizes
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.unflatten(self.dim, self.unflattened_size)
+        return unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -101,7 +101,7 @@ def leaky_relu_backward(node, dy):
 def prelu(input, weight) -> Tensor:
     """input where input > 0, else weight input. weight: one number, or one per channel (axis 1), of input's dtype."""
     input = _floating("prelu", input)
-    w = as_tensor("prelu", weight)
+    w = as_tensor("prelu", weight, "weight")
     if w.array.dtype != input.array.dtype:
         raise RuntimeError(f"prelu: input is {input.array.dtype}, weight {w.array.dtype}; they must agree")
     channels = input.array.shape[1] if input.array.ndim > 1 else 1

@@ -175,7 +175,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> Tensor:
 
     Both must be Tensors of one dtype. equal_nan: two NaN count as close.
     """
-    a, b = as_tensor("isclose", input), as_tensor("isclose", other)
+    a, b = as_tensor("isclose", input), as_tensor("isclose", other, "other")
     if a.array.dtype != b.array.dtype:
         raise RuntimeError(f"isclose: x is {a.array.dtype}, other {b.array.dtype}; they must agree")
     if rtol < 0 or atol < 0:

@@ -288,7 +288,7 @@ def in_order_of(a, size, dtype):
 
 def _tensor(op, x):
     if not isinstance(x, Tensor):
-        raise TypeError(f"{op}: x must be a Tensor, got {type(x).__name__}")
+        raise TypeError(f"{op}: input must be a Tensor, got {type(x).__name__}")
     return x
 
 

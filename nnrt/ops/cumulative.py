@@ -146,7 +146,7 @@ def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1) -> Tensor:
 
 
 def _integral(op, total, y, x, dx, dim):
-    y = as_tensor(op, y)
+    y = as_tensor(op, y, "y")
     if not y.array.ndim:
         raise RuntimeError(f"{op}: y must have at least 1 dimension, got a 0-d tensor")
     if x is not None and dx is not None:
@@ -158,7 +158,7 @@ def _integral(op, total, y, x, dx, dim):
     dim = axis_of(op, dim, y.array.ndim)
     n = y.array.shape[dim]
     if x is not None:
-        x = as_tensor(op, x)
+        x = as_tensor(op, x, "x")
         if x.array.ndim == 1:
             if x.array.shape != (n,):
                 raise RuntimeError(f"{op}: x has {x.array.size} points, y {n} samples along dim {dim}")

@@ -19,7 +19,7 @@ from .statistics import vector_norm
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8) -> Tensor:
     """Σ x1 x2 / (|x1| |x2|) along dim, the norms at least eps. Shapes broadcast."""
-    x1, x2 = as_tensor("cosine_similarity", x1), as_tensor("cosine_similarity", x2)
+    x1, x2 = as_tensor("cosine_similarity", x1, "x1"), as_tensor("cosine_similarity", x2, "x2")
     common = x1.array.shape
     if x2.array.shape != common:
         common = broadcast_shapes(common, x2.array.shape)
@@ -58,7 +58,7 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """
     if compute_mode not in _ROWS:
         raise ValueError(f"cdist: compute_mode must be one of {', '.join(_ROWS)}, got {compute_mode!r}")
-    x1, x2 = as_tensor("cdist", x1), as_tensor("cdist", x2)
+    x1, x2 = as_tensor("cdist", x1, "x1"), as_tensor("cdist", x2, "x2")
     a, b = x1.array, x2.array
     if p == 2 and a.ndim > 1 and b.ndim > 1 and a.size and b.size and a.dtype == b.dtype and a.dtype.char in "fd":
         if a.shape[-1] == b.shape[-1] and max(a.shape[-2], b.shape[-2]) > _ROWS[compute_mode]:

@@ -36,7 +36,7 @@ def einsum(equation, *operands) -> Tensor:
         operands = tuple(operands[0])
     if not isinstance(equation, str):
         raise TypeError(f"einsum: equation must be a string such as 'bik,bkj->bij', got {type(equation).__name__}")
-    operands = [as_tensor("einsum", x) for x in operands]
+    operands = [as_tensor("einsum", x, "operands") for x in operands]
     return _run(_plan(equation, tuple([x.array.shape for x in operands])), *operands)
 
 
@@ -249,7 +249,7 @@ def _dots(a, b, axes):
 
 def tensordot(a, b, dims=2) -> Tensor:
     """Sum over pairs of axes; dims: how many (last of a, first of b), or (axes of a, axes of b)."""
-    a, b = as_tensor("tensordot", a), as_tensor("tensordot", b)
+    a, b = as_tensor("tensordot", a, "a"), as_tensor("tensordot", b, "b")
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot: dims must not be negative, got {dims}")
@@ -286,7 +286,7 @@ def kron(input, other) -> Tensor:
 
     input: [I, J, ...]; other: [K, L, ...], the one with fewer axes gets leading ones of size 1; result: [I K, J L, ...].
     """
-    input, other = as_tensor("kron", input), as_tensor("kron", other)
+    input, other = as_tensor("kron", input), as_tensor("kron", other, "other")
     n = max(input.array.ndim, other.array.ndim)
     a, b = ((1,) * (n - t.array.ndim) + t.array.shape for t in (input, other))
     blocks = mul(

@@ -76,7 +76,7 @@ def inv_backward(node, dy):
 
 def solve(A, B, *, left=True) -> Tensor:
     """X with A X = B, or X A = B without left. B: (*, N, K), or (N,) or A's batch and (N,). LinAlgError for a singular A."""
-    A, B = _matrix("solve", A, True), as_tensor("solve", B)
+    A, B = _matrix("solve", A, True), as_tensor("solve", B, "B")
     a, b = A.array, B.array
     if b.dtype != a.dtype:
         raise RuntimeError(f"solve: A and B must have one dtype, got {a.dtype} and {b.dtype}")
@@ -202,7 +202,7 @@ def lstsq(A, B, rcond=None, *, driver=None) -> LstSq:
     and residuals, Σ (A X - B)² by column, "gels" residuals alone and a LinAlgError where A has not full rank. The others, and
     residuals where M <= N or A has not full rank, are empty.
     """
-    A, B = _matrix("lstsq", A), as_tensor("lstsq", B)
+    A, B = _matrix("lstsq", A), as_tensor("lstsq", B, "B")
     a, b = A.array, B.array
     if driver not in (None, "gelsy", "gels", "gelsd", "gelss"):
         raise RuntimeError(f"lstsq: driver must be 'gelsy', 'gels', 'gelsd' or 'gelss', got {driver!r}")
@@ -368,7 +368,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
 
     With ord and without dim A has one or two axes, and they say which.
     """
-    A = as_tensor("norm", A)
+    A = as_tensor("norm", A, "A")
     if ord is not None:
         if dim is None and A.array.ndim not in (1, 2):
             raise RuntimeError(f"norm: with ord={ord!r} and no dim A must have 1 or 2 dimensions, got shape {A.array.shape}")
@@ -381,7 +381,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None) -> Tensor:
     """ord: "fro" (all elements' 2-norm), "nuc" (sum of singular values), 2, -2 (largest, smallest of them),
     inf, -inf (of the rows' sums of |A|), 1, -1 (of the columns')."""
-    A = as_tensor("matrix_norm", A)
+    A = as_tensor("matrix_norm", A, "A")
     A = _matrix("matrix_norm", A if dtype is None else to(A, dtype))
     if not isinstance(dim, (tuple, list)) or len(dim) != 2:
         raise RuntimeError(f"matrix_norm: dim must be two axes, got {dim!r}")

@@ -224,7 +224,7 @@ def _classes(op, a, t, weight):
     ):
         _refuse_targets(op, a, t)
     if a.dtype.kind != "f" or t.dtype.kind not in "iu":
-        raise RuntimeError(f"{op}: wants floating x and integer class indices, got {a.dtype} and {t.dtype}")
+        raise RuntimeError(f"{op}: wants a floating input and a target of integer class indices, got {a.dtype} and {t.dtype}")
     check_whole(op, a.dtype)
     b, outer, n, inner = _class_layout(a)
     if weight is not None:
@@ -261,9 +261,9 @@ def _check_weight(op, weight, n, dtype):
 
 def _refuse_targets(op, a, t):
     if a.ndim == 0:
-        raise ValueError(f"{op}: x must have a class axis, got a 0-dimensional tensor")
+        raise ValueError(f"{op}: input must have a class axis, got a 0-dimensional tensor")
     want = () if a.ndim == 1 else a.shape[:1] + a.shape[2:]
-    raise ValueError(f"{op}: x of shape {a.shape} wants class indices of shape {want}, got {t.shape}")
+    raise ValueError(f"{op}: input of shape {a.shape} wants class indices of shape {want}, got {t.shape}")
 
 
 def _checked(op, t, classes, ignore_index):

@@ -81,7 +81,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, size_average=None,
     input1, input2: [N, D] with target [N], or [D] with a 0-d target. reduction: "mean", "sum" or "none" ([N]).
     RuntimeError for other shapes.
     """
-    input1 = as_tensor("cosine_embedding_loss", input1)
+    input1 = as_tensor("cosine_embedding_loss", input1, "input1")
     refuse_legacy("cosine_embedding_loss", size_average, reduce)
     check_tensors("cosine_embedding_loss", input2=input2, target=target)
     want = input1.array.shape[:-1]
@@ -114,7 +114,7 @@ def triplet_margin_loss(
     the negative (Balntas et al. 2016). reduction: "mean", "sum" or "none" ([N]). RuntimeError for different numbers of
     dimensions, ValueError for a margin that is not above 0.
     """
-    anchor = as_tensor("triplet_margin_loss", anchor)
+    anchor = as_tensor("triplet_margin_loss", anchor, "anchor")
     refuse_legacy("triplet_margin_loss", size_average, reduce)
 
     def distance(a, b):
@@ -127,7 +127,7 @@ def triplet_margin_with_distance_loss(
     anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
 ) -> Tensor:
     """:func:`triplet_margin_loss` with a distance of one's own (default: pairwise_distance)."""
-    anchor = as_tensor("triplet_margin_with_distance_loss", anchor)
+    anchor = as_tensor("triplet_margin_with_distance_loss", anchor, "anchor")
     return _triplet(
         "triplet_margin_with_distance_loss", anchor, positive, negative,
         distance_function or pairwise_distance, margin, swap, reduction,
@@ -166,7 +166,7 @@ def margin_ranking_loss(input1, input2, target, margin=0.0, size_average=None, r
 
     reduction: "mean", "sum" or "none". RuntimeError for different numbers of dimensions.
     """
-    input1 = as_tensor("margin_ranking_loss", input1)
+    input1 = as_tensor("margin_ranking_loss", input1, "input1")
     refuse_legacy("margin_ranking_loss", size_average, reduce)
     check_tensors("margin_ranking_loss", input2=input2, target=target)
     if not input1.array.ndim == input2.array.ndim == target.array.ndim:

@@ -243,7 +243,7 @@ def unbind(input, dim=0, axis=None) -> tuple[Tensor, ...]:
 
 def split(tensor, split_size_or_sections, dim=0) -> tuple[Tensor, ...]:
     """Views of tensor along dim of split_size_or_sections elements each (the last may have fewer), or of the sizes listed."""
-    tensor = as_tensor("split", tensor)
+    tensor = as_tensor("split", tensor, "tensor")
     a = tensor.array
     dim = axis_of("split", dim, a.ndim)
     if not a.ndim:

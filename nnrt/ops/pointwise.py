@@ -200,18 +200,18 @@ def pointwise_backward(node, dy):
 def _promoted(op, a, t):
     """t in a's dtype, which is floating: only an input that keeps its dtype can have a gradient."""
     if a.dtype.kind != "f":
-        raise RuntimeError(f"{op}: x must be floating, got {a.dtype}")
+        raise RuntimeError(f"{op}: input must be floating, got {a.dtype}")
     check_whole(op, a.dtype)
     if t.dtype.kind in "iub":
         return a, t.astype(a.dtype)
-    raise RuntimeError(f"{op}: x and target must have one dtype, got {a.dtype} and {t.dtype}")
+    raise RuntimeError(f"{op}: input and target must have one dtype, got {a.dtype} and {t.dtype}")
 
 
 def _broadcast(op, a, t):
     try:
         shape = np.broadcast_shapes(a.shape, t.shape)
     except ValueError:
-        raise RuntimeError(f"{op}: shapes {a.shape} of x and {t.shape} of target do not broadcast") from None
+        raise RuntimeError(f"{op}: shapes {a.shape} of input and {t.shape} of target do not broadcast") from None
     return (
         a if a.shape == shape else memory.contiguous(np.broadcast_to(a, shape)),
         t if t.shape == shape else np.broadcast_to(t, shape),

@@ -50,7 +50,7 @@ def cross(input, other, dim=None) -> Tensor:
 
     dim: by default the first axis of size 3. Shapes have equally many axes and broadcast. RuntimeError otherwise.
     """
-    input, other = as_tensor("cross", input), as_tensor("cross", other)
+    input, other = as_tensor("cross", input), as_tensor("cross", other, "other")
     a, b = input.array.shape, other.array.shape
     if len(a) != len(b):
         raise RuntimeError(f"cross: input and other must have equally many dimensions, got shapes {a} and {b}")
@@ -87,7 +87,7 @@ def _cross(y, a, b, dim):
 
 def inner(input, other) -> Tensor:
     """Sum over the last axis of both: [..., K], [..., K] -> [..., ...]."""
-    input, other = as_tensor("inner", input), as_tensor("inner", other)
+    input, other = as_tensor("inner", input), as_tensor("inner", other, "other")
     from . import einsum
 
     if input.ndim == 0 or other.ndim == 0:
@@ -170,7 +170,7 @@ def _fitting(op, x, m, other, n):
 
 def _of_dims(op, x, m, other, n):
     """Both as Tensors, x of m dimensions and the other of n."""
-    both = as_tensor(op, x), as_tensor(op, other)
+    both = as_tensor(op, x), as_tensor(op, other, "other")
     for t, ndim in zip(both, (m, n)):
         if t.ndim != ndim:
             raise RuntimeError(f"{op}: wants {ndim}-dimensional arguments, got shape {tuple(t.shape)}")

@@ -163,15 +163,15 @@ def as_float(op, x):
     if not isinstance(x, Tensor):
         x = as_operand(x)
         if not isinstance(x, Tensor):
-            raise TypeError(f"{op}: x must be a Tensor, got {type(x).__name__}")
+            raise TypeError(f"{op}: input must be a Tensor, got {type(x).__name__}")
     return x if x.array.dtype.kind == "f" else cast(x, default_float())
 
 
-def as_tensor(op, x):
-    """x as a Tensor; TypeError for what is neither that nor an array."""
+def as_tensor(op, x, name="input"):
+    """x, the argument `name`, as a Tensor; TypeError for what is neither that nor an array."""
     x = as_operand(x)
     if not isinstance(x, Tensor):
-        raise TypeError(f"{op}: x must be a Tensor, got {type(x).__name__}")
+        raise TypeError(f"{op}: {name} must be a Tensor, got {type(x).__name__}")
     return x
 
 

@@ -353,7 +353,7 @@ def broadcast_to(input, size) -> Tensor:
 
 def broadcast_tensors(*tensors) -> tuple[Tensor, ...]:
     """The tensors expanded to their common shape, as a tuple."""
-    tensors = [as_tensor("broadcast_tensors", x) for x in tensors]
+    tensors = [as_tensor("broadcast_tensors", x, "tensors") for x in tensors]
     size = broadcast_shapes(*[x.array.shape for x in tensors])
     return tuple([expand(x, size) for x in tensors])
 

@@ -74,7 +74,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None) -> Tensor:
     for name, w in (("fweights", fweights), ("aweights", aweights)):
         if w is None:
             continue
-        w = as_tensor("cov", w)
+        w = as_tensor("cov", w, name)
         if w.shape != (n,) or (w.dtype.kind == "f") != (name == "aweights"):
             kind = "floating" if name == "aweights" else "integer"
             raise RuntimeError(f"cov: {name} must be {n} {kind} numbers, got {w.dtype} of shape {w.shape}")
@@ -84,7 +84,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None) -> Tensor:
         if total == 0:
             raise RuntimeError("cov: the weights' sum is 0")
         if aweights is not None:
-            lost = correction * float((weights.array * as_tensor("cov", aweights).array).sum()) / total
+            lost = correction * float((weights.array * as_tensor("cov", aweights, "aweights").array).sum()) / total
         weights = weights.to(x.dtype)
     weighted = rows if weights is None else rows * weights
     centred = rows - weighted.sum(1, keepdim=True) / total
@@ -242,7 +242,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None) -> Tensor:
 
     The gradient at 0 is 0. RuntimeError for integers, and for ord = ±inf over an empty axis.
     """
-    x = as_tensor("vector_norm", x)
+    x = as_tensor("vector_norm", x, "x")
     a = x.array if dtype is None else in_dtype("vector_norm", x.array, dtype)
     if a.dtype.kind != "f":
         raise RuntimeError(
