@@ -16,7 +16,8 @@ import nnrt
 from nnrt import config, registry
 
 pytest.importorskip("numba", reason="the back-end is optional")
-from nnrt._numba import activation, elementwise, linear, maps, reduce  # noqa: E402
+from nnrt._numba import activation, elementwise, linear, maps, reduce, winograd  # noqa: E402
+from nnrt._ref import winograd as ref_winograd  # noqa: E402
 from nnrt.nn import functional as F  # noqa: E402
 from tests.conftest import collect  # noqa: E402
 from tests.test_kernels import kernel_of  # noqa: E402
@@ -270,3 +271,21 @@ print(native.VECTOR)
     with np.load(tmp_path / "narrow.npz") as narrow:
         for got, want in zip(narrow.values(), results(np.random.default_rng(0)), strict=True):
             np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_filters_gradient_summed_in_groups_of_tiles(dtype):
+    """Of 300 tiles under a filter of few panels, in groups that no thread shares: as specified, at any number of threads."""
+    rng = np.random.default_rng(0)
+    channels = (20, 40) if dtype == np.float64 else (40, 72)
+    x, dy = (rng.standard_normal((3, 1, 38, 38, c)).astype(dtype) for c in channels)
+    found = []
+    for threads in (1, 2, 3):
+        with config.use(num_threads=threads):
+            dw = np.full((*channels[::-1], 1, 3, 3), np.nan, dtype)
+            winograd.filter_backward(dw, None, x, dy, (0, 1, 1), 4)
+            found.append(dw)
+    expected = np.empty_like(dw)
+    ref_winograd.filter_backward(expected, None, x, dy, (0, 1, 1), 4)
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert all((dw == found[0]).all() for dw in found)

@@ -16,7 +16,9 @@ from .linear import _copy
 from .native import MR, PACKED, TURN, VECTOR, address, count, line, load, move, packed_strip, store, strip, turn
 
 FORMS = list(_MATRICES)
-_line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)))
+# Groups of tiles over which a filter's gradient may be summed apart, and _line's place for adding these sums.
+GROUPS, TOGETHER = 4, 5 * len(FORMS)
+_line = line(*(matrix for bt, g, at in _MATRICES.values() for matrix in (bt, at, at.T, g, g.T)), [[1] * GROUPS])
 WIDE = 2 * VECTOR
 # Tiles that a thread transforms at a time, and the depth of a filter.
 SHARE, PART = 8, 16
@@ -322,4 +324,65 @@ def gradient(
                     _copy(one, size, to, dw.strides[0], lines, min(nr, o - panel_o * nr), width * taps, size, WIDE)
         count(numbers + 64, done)
         before += pieces
+    scratch[0] = 0  # as above
+
+
+@shared(
+    lambda T: [
+        T, types.int64, types.int64, types.int64, array(T, 3), array(T, 4), array(T, 4), array(types.int64, 2),
+        array(types.uint8, 1), types.intp, types.intp, types.intp, types.intp, types.intp, types.intp, types.intp,
+        types.intp, types.intp,
+    ]
+)  # fmt: skip
+def gradient_apart(
+    one, inward, of_y, outward, dw, x, dy, parts, memory, m, r, top, left, step, tap_down, tap_right, most, threads, numbers
+):
+    """gradient of a small filter: a thread transforms a group of tiles, `most` at a time, and sums them all near it, so that only
+    sums pass from thread to thread: those of all groups, in memory, are added up and taken to dw."""
+    size, k, phases = dw.itemsize, m + r - 1, step * step
+    (o, c, taps), nr = dw.shape, WIDE // size
+    down, across = (dy.shape[1] + m - 1) // m, (dy.shape[2] + m - 1) // m
+    tiles, of_c, of_o = dy.shape[0] * down * across, (c + nr - 1) // nr, (o + nr - 1) // nr
+    panel, block_bytes, (v_step, q_step) = most * WIDE, sums_bytes(size), gradient_bytes(size, most, c, o, phases)
+    s_step, blocks = odd(phases * block_bytes), of_c * of_o
+    every, room_bytes = k * k * s_step, 36 * ((max(c, o) * size + VECTOR + 63) // 64 * 64)
+    scratch = np.empty(36 * VECTOR + nr * taps * WIDE + every + room_bytes + k * k * (v_step + q_step) + 64, np.uint8)
+    half = (address(scratch) + 63) // 64 * 64
+    lines = half + 36 * VECTOR
+    own = lines + nr * taps * WIDE
+    room = own + every
+    v = room + room_bytes
+    q, sums = v + k * k * v_step, (address(memory) + 63) // 64 * 64
+    me, done = count(numbers, 1), 0
+    while True:
+        t = mine(numbers, threads, me, GROUPS)
+        if t < 0:
+            break
+        begin, end = tiles * t // GROUPS, tiles * (t + 1) // GROUPS
+        for first in range(begin, end, most):
+            some = min(most, end - first)
+            for s in range(some):
+                at, to, to_q = first + s, v + s * WIDE, q + s * WIDE
+                _input(one, inward, half, room, x, at, down, across, m, k, top, left, step, k, to, of_c * panel, v_step, panel)
+                _input(one, of_y, half, room, dy, at, down, across, m, m, 0, 0, 1, k, to_q, 0, q_step, panel)
+            for e in range(k * k):
+                for u in range(blocks):
+                    of_v, of_q = v + e * v_step + u % of_c * panel, q + e * q_step + u // of_c * panel
+                    for p in range(phases):
+                        to = sums + (t * blocks + u) * every + e * s_step + p * block_bytes
+                        _sum(one, first == begin, size, to, of_v + p * of_c * panel, of_q, some)
+        done += 1
+    count(numbers + 64, done)
+    reach(numbers + 64, GROUPS)
+    while True:
+        u = mine(numbers + WORDS, threads, me, blocks)
+        if u < 0:
+            break
+        for at in range(0, every, VECTOR):
+            _line(one, TOGETHER, own + at, 0, sums + u * every + at, blocks * every)
+        a, panel_o = u % of_c, u // of_c
+        width = min(nr, c - a * nr)
+        _taps(one, outward, size, half, lines, parts, taps, tap_down, tap_right, k, r, width, own, s_step, block_bytes)
+        to = address(dw) + panel_o * nr * dw.strides[0] + a * nr * taps * size
+        _copy(one, size, to, dw.strides[0], lines, min(nr, o - panel_o * nr), width * taps, size, WIDE)
     scratch[0] = 0  # as above

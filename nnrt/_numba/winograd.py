@@ -29,6 +29,8 @@ BLOCK_BYTES, SUMS_BYTES, BLOCKS = 4 << 20, 208 << 10, 8
 # As in _ext: rows of the k² matrices in a block, multiply-adds that a thread is worth, bytes of a filter to be read
 # seldom, and groups of columns that the products of one block are cut into at most.
 BLOCK, TASK_MACS, LARGE, CUTS = 1728, 4 << 20, 4 << 20, 4
+# Tiles of a group from which a small filter's gradient is summed in groups.
+APART = 64
 # Multiply-adds of a filter's transform from which threads share it.
 SHARED = 1 << 18
 # The only filter among its taps, at the beginning of u.
@@ -85,6 +87,15 @@ def _gradient(dw, x, dy, padding, step, form, parts, taps):
         dw[...] = 0
         return
     squares, (of_c, of_o) = n * -(-h // tile) * -(-w // tile), (-(-d * size // tiles.WIDE) for d in (c, o))
+    forms, geometry = (_INPUT[form], _GRADIENT[form], _FINISH[form]), (tile, r, *padding, step, *taps)
+    if of_c * of_o < BLOCKS and squares >= APART * tiles.GROUPS:
+        most, each = max(APART, BLOCK_BYTES // (2 * k * k * (phases * of_c + of_o) * tiles.WIDE)), -(-squares // tiles.GROUPS)
+        most = -(-each // -(-each // most))
+        room = linear._take(tiles.GROUPS * of_c * of_o * k * k * tiles.odd(phases * tiles.sums_bytes(size)) + 64)
+        args = *forms, dw, x, dy, parts, room, *geometry, most
+        threads.dealt(tiles.gradient_apart[dw.dtype], tiles.GROUPS, dw.dtype.type(1), *args)
+        linear._give(room)
+        return
     most = max(64, BLOCK_BYTES // (k * k * (phases * of_c + of_o) * tiles.WIDE))
     most = -(-squares // -(-squares // most))
     sums = phases * tiles.sums_bytes(size)
@@ -99,7 +110,7 @@ def _gradient(dw, x, dy, padding, step, form, parts, taps):
     room = linear._take(words + room)
     room[:words] = 0
     shares = blocks * cuts if squares * phases * c * o * k * k > linear.THREAD_MACS else 1
-    args = _INPUT[form], _GRADIENT[form], _FINISH[form], dw, x, dy, parts, room, tile, r, *padding, step, *taps, most, high, cuts
+    args = *forms, dw, x, dy, parts, room, *geometry, most, high, cuts
     threads.dealt(tiles.gradient[dw.dtype], shares, dw.dtype.type(1), *args)
     linear._give(room)
 
