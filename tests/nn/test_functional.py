@@ -11,7 +11,7 @@ from nnrt import nn
 
 
 def functions():
-    return {n: f for n, f in vars(F).items() if callable(f) and not n.startswith("_")}
+    return {n: f for n, f in vars(F).items() if callable(f) and not isinstance(f, type) and not n.startswith("_")}
 
 
 # What torch does not have, or has elsewhere.
