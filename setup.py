@@ -7,7 +7,8 @@ Three kinds of source become extension modules:
 * `nnrt/_ext/runtime.pyx`: pool, allocator, CPU detection; its C files are baseline only. All other
   modules are linked into its library, where `nnrt/_ext/__init__.py` finds them.
 * Python files of modules listed there as COMPILED: the same source, typed by the .pxd beside it
-  where there is one. Without the extension they run as plain Python.
+  where there is one. Without the extension they run as plain Python; a wheel that has it holds them as
+  stubs, for which pip writes no bytecode.
 * `nnrt._ext._cyutility`, which Cython writes: what each of its modules would hold otherwise.
 
 Environment: NNRT_NO_EXT=1 builds nothing (Numba or numpy then do the work);
@@ -97,6 +98,8 @@ class Build(build_ext):
         self.remove_stale()
         self.for_wheel = not (self.inplace or self.editable_mode)
         super().run()
+        if self.for_wheel:
+            self.turn_sources_to_stubs()
         # `python -m nnrt` in a checkout imports the checkout: it shall find the extension too.
         if not self.inplace and os.access("nnrt", os.W_OK):
             self.copy_extensions_to_source()
@@ -107,6 +110,16 @@ class Build(build_ext):
         for found in Path("nnrt").rglob("*.so"):
             if ".".join(found.parts).split(".cpython")[0].removesuffix(".so") not in names:
                 found.unlink()
+
+    def turn_sources_to_stubs(self):
+        """Python imports COMPILED from the library; editors and type checkers read the source, or the stub beside it."""
+        for name in COMPILED:
+            path = name.replace(".", "/")
+            source = Path(self.build_lib, path + ".py")
+            if source.exists() and Path(path + ".pyi").exists():
+                source.unlink()
+            elif source.exists():
+                source.replace(source.with_suffix(".pyi"))
 
     def build_extensions(self):
         self.parallel = self.parallel or JOBS
