@@ -43,6 +43,7 @@ BAD = {
     "setitem": (lambda: X.__setitem__(0, ones(5)), RuntimeError, r"setitem: .*shape \(5,\) into shape \(3,\)"),
     "cat of one": (lambda: nnrt.cat(X, X), TypeError, r"cat: tensors must be a list or tuple .* cat\(\(a, b\)\), got one"),
     "full": (lambda: nnrt.full((2,), "a"), TypeError, "full: fill_value must be a number, got 'a'"),
+    "parameters of several": (lambda: optim.SGD(nn.Sequential(nn.Flatten()), 0.1), TypeError, "Sequential; pass its parameters"),
     "parameters": (lambda: optim.SGD(nn.Linear(3, 2), 0.1), TypeError, r"SGD: params must be .* got Linear; pass its parameters"),
     "data set": (lambda: data.DataLoader(5), TypeError, "DataLoader: dataset must have __getitem__ and __len__, .* got int"),
     "residual": (lambda: F.add_layer_norm(X, ones(4, 1), (3,)), RuntimeError, r"residual must be float32 \(4, 3\)"),

@@ -40,8 +40,9 @@ class Optimizer:
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
             raise TypeError(f"{self._name}: params must be an iterable of Tensors or dicts, got one Tensor")
-        if not hasattr(params, "__iter__"):
-            hint = "; pass its parameters()" if hasattr(params, "parameters") else ""
+        module = hasattr(params, "parameters")
+        if module or not hasattr(params, "__iter__"):
+            hint = "; pass its parameters()" if module else ""
             raise TypeError(f"{self._name}: params must be an iterable of Tensors or dicts, got {type(params).__name__}{hint}")
         self.defaults = defaults
         self.state = defaultdict(dict)

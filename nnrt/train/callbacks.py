@@ -90,7 +90,8 @@ class EarlyStopping(_Watch):
             return
         self.waited += 1
         if self.waited >= self.patience:
-            trainer.stop = f"{self.monitor} has not improved for {self.waited} epochs"
+            epochs = "an epoch" if self.waited == 1 else f"{self.waited} epochs"
+            trainer.stop = f"{self.monitor} has not improved for {epochs}"
 
     def on_train_end(self, trainer):
         if self.weights is not None and not trainer.interrupted:

@@ -71,8 +71,8 @@ class _Silent:
     def end_epoch(self, row):
         pass
 
-    def close(self):
-        pass
+    def close(self, why=None):
+        """why: what ended the training before its last epoch, if anything did."""
 
 
 class _Epoch(_Silent):
@@ -83,13 +83,16 @@ class _Epoch(_Silent):
     def end_epoch(self, row):
         print(format_row(row, self.epochs), file=self.file, flush=True)
 
+    def close(self, why=None):
+        if why:
+            print(f"stopped: {why}", file=self.file, flush=True)
 
-class _Line(_Silent):
+
+class _Line(_Epoch):
     """One line, rewritten in place; each finished epoch overwrites it too."""
 
     def __init__(self, epochs, file):
-        self.epochs = epochs
-        self.file = file
+        super().__init__(epochs, file)
         self.drawn = 0.0
         self.width = 0
 
@@ -107,10 +110,11 @@ class _Line(_Silent):
     def end_epoch(self, row):
         self._draw(format_row(row, self.epochs))
 
-    def close(self):
+    def close(self, why=None):
         if self.width:
             print(file=self.file, flush=True)
             self.width = 0
+        super().close(why)
 
     def _draw(self, text):
         room = _columns(self.file) - 1  # a line that wraps could not be rewritten: what does not fit is left out
@@ -120,12 +124,11 @@ class _Line(_Silent):
         self.width = len(text)
 
 
-class _Bar(_Silent):
+class _Bar(_Epoch):
     """A tqdm bar over all epochs."""
 
     def __init__(self, epochs, file, tqdm):
-        self.epochs = epochs
-        self.file = file
+        super().__init__(epochs, file)
         self.tqdm = tqdm
         self.bar = None
 
@@ -149,6 +152,7 @@ class _Bar(_Silent):
         shown.update((k, v) for k, v in row.items() if k.startswith("val_") and k != "val_loss")
         self.bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items()}, refresh=False)
 
-    def close(self):
+    def close(self, why=None):
         if self.bar is not None:
             self.bar.close()
+        super().close(why)

@@ -130,6 +130,7 @@ def settle(args, task, defaults):
 
     Raises RunError when there is nothing to resume, when an option given differs from the resumed
     run's, and when a new run would replace an unfinished one or files of anything but a run of this task.
+    Says so where it will replace a finished run of this task.
     """
     given = {name: getattr(args, name) for name in defaults if getattr(args, name) is not None}
     checkpoint = os.path.join(args.out, "checkpoint")
@@ -143,6 +144,8 @@ def settle(args, task, defaults):
                 f"{args.out} holds an unfinished run ({left}): --resume continues it, "
                 "--overwrite starts anew, --out DIR leaves it alone"
             )
+        if not args.overwrite and written(args.out):
+            print(f"this replaces the finished run in {args.out}; --out DIR leaves one alone", flush=True)
         return {**defaults, **given}
     if not os.path.exists(checkpoint):
         raise RunError(f"nothing to resume: {checkpoint} does not exist; leave out --resume, or give --out")

@@ -162,7 +162,7 @@ class Trainer:
                         saves.after_epoch(last=self.epoch > epochs or bool(self.stop))
                 saves.after_interrupt()
         finally:
-            shown.close()
+            shown.close(self.stop)
         for callback in self.callbacks:
             callback.on_train_end(self)
         return self.history

@@ -128,8 +128,10 @@ def test_a_run_of_another_task_is_not_replaced_unasked(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "holds a run of digits, not of chars" in err and "--out DIR" in err and "--overwrite" in err
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
-    assert call(*words, "--out", tmp_path / "a", "--overwrite") == 0 == call(*words, "--out", tmp_path / "a")
-    capsys.readouterr()
+    assert call(*words, "--out", tmp_path / "a", "--overwrite") == 0
+    assert "replaces" not in capsys.readouterr().out
+    assert call(*words, "--out", tmp_path / "a") == 0
+    assert "this replaces the finished run in " in capsys.readouterr().out
     assert call(*digits, "--out", tmp_path / "a") == 2
     assert "holds a run of chars, not of digits" in capsys.readouterr().err
     for text in ('{"hidden_size": 8}', "{"):

@@ -590,6 +590,18 @@ def test_a_loader_without_a_batch_is_an_error():
         trainer.evaluate(small)
 
 
+@pytest.mark.parametrize("progress", ["epoch", "line", "bar", "none"])
+def test_an_early_end_says_why(progress, capsys):
+    if progress == "bar":
+        pytest.importorskip("tqdm")
+    model = nn.Linear(5, 3)
+    stopping = EarlyStopping(patience=1, min_delta=1e9)
+    trainer = Trainer(model, optim.SGD(model.parameters(), 0.1), F.cross_entropy, callbacks=[stopping], progress=progress)
+    assert len(trainer.fit(batches(), batches(20), epochs=5)["loss"]) == 2
+    last = capsys.readouterr().err.rpartition("stopped: ")[2]
+    assert last == ("" if progress == "none" else "val_loss has not improved for an epoch\n")
+
+
 def test_a_second_fit_begins_anew():
     """Neither a group of batches that an error cut short nor what callbacks saw in the first one counts in it."""
     model = nn.Linear(5, 3)
